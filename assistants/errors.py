@@ -1,0 +1,203 @@
+"""Every error this package raises on purpose.
+
+AssistantsError             what went wrong, where, and what to do next
+├── UsageError              something a person wrote: fix it and run again
+│   ├── FileError           a persona, experiment, case or config file; names file and line
+│   ├── UnknownName         a name nobody defined; names the nearest ones
+│   └── MissingPart         an extra, a program or weights that are not installed
+├── StoreError              the record cannot be read or written
+├── NotOnTape               a replay was asked for an answer that was never recorded
+├── LimitReached            a cap on money, tokens or minutes stopped the run
+└── CallError               one call to one model failed
+    ├── MissingKey          no API key where the model's entry says it is
+    ├── ServerUnreachable   nothing answered at the address
+    ├── DeadlineExceeded    connect, first token, idle or total
+    ├── RateLimited         429
+    ├── ServerFault         5xx, or an error object inside a reply
+    ├── RequestRejected     4xx: sending it again cannot help
+    │   ├── KeyRejected     401, 403
+    │   ├── ModelNotServed  404
+    │   └── ContextTooLong  the conversation does not fit the model
+    ├── RedirectRefused     3xx: the prompt would go to another address
+    ├── ReplyTooLarge       more bytes than any answer needs
+    ├── MalformedReply      a reply that breaks the protocol
+    ├── ReplyCut            the reply ended before the model did; keeps what arrived
+    └── ModelDown           not asked, because the last calls to this model all failed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assistants.messages import Completion
+
+
+class AssistantsError(Exception):
+    """What went wrong and where (``message``), and what to do next (``fix``)."""
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".rstrip()
+
+
+class UsageError(AssistantsError):
+    """Something a person wrote is wrong: a name, a file, an option."""
+
+
+class FileError(UsageError):
+    """A file says something it may not; ``where`` is ``path`` or ``path:line``."""
+
+    def __init__(self, where: str, message: str, *, fix: str = "") -> None:
+        super().__init__(f"{where}: {message}", fix=fix)
+        self.where = where
+
+
+class UnknownName(UsageError):
+    """A name nobody defined, with the nearest ones that somebody did."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        place = f"{where}: " if where else ""
+        super().__init__(f"{place}unknown {kind} {name!r}.", fix=nearest(name, known))
+        self.name = name
+
+
+class MissingPart(UsageError):
+    """An extra, a program or weights that this installation lacks."""
+
+
+class StoreError(AssistantsError):
+    """The record cannot be read or written."""
+
+
+class NotOnTape(AssistantsError):
+    """A replay was asked for an answer that was never recorded."""
+
+
+class LimitReached(AssistantsError):
+    """A cap on money, tokens or minutes stopped the run; what was answered is kept."""
+
+
+class CallError(AssistantsError):
+    """One call to one model failed.
+
+    ``retryable`` says whether the same call may succeed later, ``retry_after`` how many seconds
+    the server asked to be left alone, ``partial`` what had arrived, and ``at_fault`` whether the
+    model's server (rather than this one request) is to blame.
+    """
+
+    retryable = False
+    at_fault = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fix: str = "",
+        retry_after: float | None = None,
+        partial: Completion | None = None,
+    ) -> None:
+        super().__init__(message, fix=fix)
+        self.retry_after = retry_after
+        self.partial = partial
+
+
+class MissingKey(CallError):
+    """No API key where the model's entry says it is."""
+
+    def __init__(self, model: str, name: str) -> None:
+        super().__init__(
+            f"{model}: the environment variable {name} holds no API key.",
+            fix=f"Set it (`export {name}=...`), or use `-m smollm2`, which needs none.",
+        )
+
+
+class ServerUnreachable(CallError):
+    """Nothing answered at a model's address."""
+
+    retryable = True
+    at_fault = True
+
+
+class DeadlineExceeded(CallError):
+    """A call took longer than one of its deadlines: connect, first token, idle or total."""
+
+    retryable = True
+    at_fault = True
+
+
+class RateLimited(CallError):
+    """HTTP 429: too many requests, or no credit left."""
+
+    retryable = True
+
+
+class ServerFault(CallError):
+    """HTTP 5xx, or an error object where an answer belongs."""
+
+    retryable = True
+    at_fault = True
+
+
+class RequestRejected(CallError):
+    """HTTP 4xx: the server will not answer this request, however often it is sent."""
+
+
+class KeyRejected(RequestRejected):
+    """HTTP 401 or 403."""
+
+    at_fault = True
+
+
+class ModelNotServed(RequestRejected):
+    """HTTP 404: the server does not know the model, or is no OpenAI-compatible server."""
+
+    at_fault = True
+
+
+class ContextTooLong(RequestRejected):
+    """The conversation and the answer together do not fit the model's context."""
+
+
+class RedirectRefused(CallError):
+    """HTTP 3xx: following it would send the prompt, and perhaps the key, somewhere else."""
+
+    at_fault = True
+
+
+class ReplyTooLarge(CallError):
+    """The server sent more bytes than any answer needs."""
+
+
+class MalformedReply(CallError):
+    """The reply breaks the protocol, so there is no answer in it to trust."""
+
+    retryable = True
+
+
+class ReplyCut(CallError):
+    """The reply ended before the model had finished; ``partial`` keeps what arrived."""
+
+    retryable = True
+
+
+class ModelDown(CallError):
+    """Not asked, because the last calls to this model all failed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The words that help somebody who mistyped ``name``: close ones, or all of a short list."""
+    names = sorted({str(word) for word in known})
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(repr(word) for word in close)}?"
+    if not names:
+        return ""
+    shown = ", ".join(names[:20])
+    return f"Known: {shown}{', ...' if len(names) > 20 else ''}."

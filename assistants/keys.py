@@ -1,0 +1,61 @@
+"""API keys: names until the moment of a call, and never on a page.
+
+A key is read from the environment when a call is made. Every value that was ever read is
+remembered here, in memory only, so that ``redact`` can take it out of whatever a server echoes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from assistants.errors import MissingKey
+
+PIECE = 8
+"""So many characters of a key in a row are already too many to show."""
+
+_seen: set[str] = set()
+
+
+def resolve(name: str, model: str) -> str:
+    """The key in the environment variable ``name``.
+
+    Raises
+    ------
+    MissingKey
+        If it is unset or blank.
+    """
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise MissingKey(model, name)
+    remember(value)
+    return value
+
+
+def remember(value: str) -> None:
+    """Make ``redact`` know a secret that came from somewhere other than the environment."""
+    if len(value) >= PIECE:
+        _seen.add(value)
+
+
+def redact(text: str) -> str:
+    """``text`` with every run of ``PIECE`` or more characters of a known key replaced."""
+    for key in _seen:
+        if any(key[i : i + PIECE] in text for i in range(len(key) - PIECE + 1)):
+            text = _without(key, text)
+    return text
+
+
+def _without(key: str, text: str) -> str:
+    pieces = {key[i : i + PIECE] for i in range(len(key) - PIECE + 1)}
+    out: list[str] = []
+    at = kept_from = 0
+    while at <= len(text) - PIECE:
+        if text[at : at + PIECE] not in pieces:
+            at += 1
+            continue
+        out += [text[kept_from:at], "[redacted]"]
+        at += PIECE
+        while at < len(text) and text[at - PIECE + 1 : at + 1] in pieces:
+            at += 1
+        kept_from = at
+    return "".join([*out, text[kept_from:]])

@@ -1,0 +1,133 @@
+"""The values that travel between a person, an assistant and a model. All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self
+
+Role = Literal["system", "user", "assistant"]
+
+Status = Literal["ok", "length", "refusal", "content_filter", "empty", "truncated", "error"]
+"""How a trial ended. The first five are replies a model finished; the last two are failures."""
+
+FINISHED: frozenset[Status] = frozenset({"ok", "length", "refusal", "content_filter", "empty"})
+"""Statuses of a reply that is complete, and so is stored and never asked for again."""
+
+AVERAGED: frozenset[Status] = frozenset({"ok", "length"})
+"""Statuses that count in averages unless somebody asks for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a reply is drawn. ``None`` leaves a setting to the server.
+
+    ``repeat`` is which draw this is, from 0. It is not sent; it tells draws of one request apart.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repeat: int = 0
+
+    def __post_init__(self) -> None:
+        _in_range("temperature", self.temperature, 0, 2)
+        _in_range("top_p", self.top_p, 0, 1)
+        _in_range("max_tokens", self.max_tokens, 1, None)
+        _in_range("frequency_penalty", self.frequency_penalty, -2, 2)
+        _in_range("presence_penalty", self.presence_penalty, -2, 2)
+        _in_range("repeat", self.repeat, 0, None)
+
+    def over(self, defaults: Sampling) -> Sampling:
+        """These settings, with ``defaults`` wherever they say nothing."""
+        unset = Sampling()
+        own = {k: v for k, v in _items(self) if v != getattr(unset, k)}
+        return replace(defaults, **own)
+
+    def drawn(self, repeat: int) -> Sampling:
+        """The settings of one draw: a fixed seed would make every repeat a copy of the first."""
+        seed = None if self.seed is None else self.seed + repeat
+        return replace(self, seed=seed, repeat=repeat)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings that are set, as JSON can hold them; ``repeat`` left out."""
+        unset = Sampling()
+        return {
+            k: list(v) if isinstance(v, tuple) else v
+            for k, v in _items(self)
+            if k != "repeat" and v != getattr(unset, k)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server counted them; ``None`` where it said nothing."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model returned for one request.
+
+    Times are seconds since the request was sent. ``first_token_s`` is ``None`` for a reply that
+    was not streamed. ``served_model`` is what the server called the model that answered.
+    """
+
+    text: str
+    status: Status = "ok"
+    finish_reason: str | None = None
+    reasoning: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    served_model: str | None = None
+    started_at: str = ""
+    first_token_s: float | None = None
+    total_s: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can hold it; ``from_dict`` is the way back."""
+        data = dict(_items(self))
+        data["usage"] = {k: v for k, v in _items(self.usage) if v is not None}
+        return {k: v for k, v in data.items() if v is not None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Undo ``as_dict``; an unknown key is a ``TypeError``."""
+        return cls(**{**data, "usage": Usage(**data.get("usage", {}))})
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of a streamed reply."""
+
+    text: str = ""
+    reasoning: str = ""
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return [(f.name, getattr(value, f.name)) for f in fields(value)]
+
+
+def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, not {value!r}.")
+    if not value >= low or (high is not None and value > high):
+        span = f"between {low} and {high}" if high is not None else f"at least {low}"
+        raise ValueError(f"{name} must be {span}, not {value!r}.")
