@@ -6,7 +6,6 @@ AssistantsError             what went wrong, where, and what to do next
 │   ├── UnknownName         a name nobody defined; names the nearest ones
 │   └── MissingPart         an extra, a program or weights that are not installed
 ├── StoreError              the record cannot be read or written
-├── NotOnTape               a replay was asked for an answer that was never recorded
 ├── LimitReached            a cap on money, tokens or minutes stopped the run
 └── CallError               one call to one model failed
     ├── MissingKey          no API key where the model's entry says it is
@@ -22,6 +21,7 @@ AssistantsError             what went wrong, where, and what to do next
     ├── ReplyTooLarge       more bytes than any answer needs
     ├── MalformedReply      a reply that breaks the protocol
     ├── ReplyCut            the reply ended before the model did; keeps what arrived
+    ├── NotOnTape           a replay was asked for an answer that was never recorded
     └── ModelDown           not asked, because the last calls to this model all failed
 """
 
@@ -74,10 +74,6 @@ class MissingPart(UsageError):
 
 class StoreError(AssistantsError):
     """The record cannot be read or written."""
-
-
-class NotOnTape(AssistantsError):
-    """A replay was asked for an answer that was never recorded."""
 
 
 class LimitReached(AssistantsError):
@@ -185,6 +181,10 @@ class ReplyCut(CallError):
     """The reply ended before the model had finished; ``partial`` keeps what arrived."""
 
     retryable = True
+
+
+class NotOnTape(CallError):
+    """A replay was asked for an answer that was never recorded."""
 
 
 class ModelDown(CallError):

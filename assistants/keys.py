@@ -59,3 +59,30 @@ def _without(key: str, text: str) -> str:
             at += 1
         kept_from = at
     return "".join([*out, text[kept_from:]])
+
+
+class Redactor:
+    """``redact`` for a text that arrives in pieces: no piece shows what the whole would not.
+
+    The end of a piece that may be the beginning of a key is held back until it is clear.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What may be shown now; ``""`` while it is not clear."""
+        if not _seen:
+            return piece
+        text = self._held + piece
+        cut = len(text)
+        # Every tail of a key's piece is a key's piece, so the longest one is found from the end.
+        while cut and any(text[cut - 1 :] in key for key in _seen):
+            cut -= 1
+        self._held = text[cut:]
+        return redact(text[:cut])
+
+    def flush(self) -> str:
+        """What was held back, once nothing more can come."""
+        held, self._held = self._held, ""
+        return redact(held)

@@ -112,6 +112,17 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Transcript:
+    """The whole conversation as it was sent, system message first, and the reply to it."""
+
+    messages: tuple[Message, ...]
+    completion: Completion
+
+    def __str__(self) -> str:
+        return self.completion.text
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of a streamed reply."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 # A model may return a lone surrogate (JSON "\ud800"). Python keeps it; UTF-8, SQLite and Arrow
 # cannot. Written out as \udXXX it survives, and doubling the backslashes before it keeps a text
 # that already contained those six characters apart from one that contained the surrogate.
 _SURROGATE = re.compile(r"(\\*)([\ud800-\udfff])")
+_LONE = re.compile(r"[\ud800-\udfff]")
 _LITERAL = re.compile(r"(\\+)(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
 # Characters that move a cursor, ring a bell, or reorder what a person reads. Newline and tab stay.
@@ -38,11 +41,18 @@ def from_utf8(text: str) -> str:
     return _LITERAL.sub(restore, text) if "\\u" in text else text
 
 
+def to_json(value: Any) -> str:
+    """One line of JSON that a person can read and UTF-8 can hold, whatever text is in it."""
+    line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return line if line.isascii() else _LONE.sub(lambda m: f"\\u{ord(m[0]):04x}", line)
+
+
 def visible(text: str) -> str:
     """Text for a terminal: control and bidi characters are written out, so none takes effect."""
     text = text.replace("\r\n", "\n")
-    return _UNSAFE.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}",
-                       to_utf8(text))
+    return _UNSAFE.sub(
+        lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", to_utf8(text)
+    )
 
 
 def one_line(text: str, width: int = 80) -> str:

@@ -1,0 +1,68 @@
+"""Clients: what turns messages into a completion. ``connect`` builds one from a model's name."""
+
+from __future__ import annotations
+
+import os
+
+from assistants import keys
+from assistants.address import Address, Endpoint
+from assistants.clients.base import Client
+from assistants.models import Catalogue, Model, Provider, address_of
+
+__all__ = ["Client", "connect"]
+
+
+def connect(model: str | Model, *, catalogue: Catalogue | None = None) -> Client:
+    """A client for ``provider:id`` or a short name of ``models.toml``.
+
+    Nothing is opened and no key is read before the first call.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown.
+    """
+    if isinstance(model, str):
+        model = (catalogue or Catalogue.default()).find(model)
+    if model.provider == "scripted":
+        from assistants.clients.scripted import scripted_client
+
+        return scripted_client(model.id)
+    if model.provider == "local":
+        from assistants.clients.local import local_client
+
+        return local_client(model.id)
+    assert model.server is not None
+    from assistants.clients.openai import OpenAIClient
+
+    return OpenAIClient(
+        model.name,
+        endpoint=_endpoint(model.name, model.server),
+        identity=_identity(model.name, model.server),
+        max_concurrency=model.concurrency or model.server.concurrency,
+        max_tokens_field=model.server.max_tokens_field,
+    )
+
+
+def _endpoint(name: str, server: Provider) -> Endpoint:
+    async def address() -> Address:
+        return Address(address_of(server), _key(name, server))
+
+    return address
+
+
+def _key(name: str, server: Provider) -> str | None:
+    if server.key is None or (server.key_optional and not os.environ.get(server.key)):
+        return None
+    return keys.resolve(server.key, name)
+
+
+def _identity(name: str, server: Provider) -> str:
+    """A hosted model by another address is another model; a local server's address is not.
+
+    vLLM and the like are named after their weights and move from port to port, so there the name
+    is what the answers depend on.
+    """
+    moved = server.key is not None and not server.key_optional
+    address = address_of(server)
+    return f"{name}@{address}" if moved and address != server.address else name

@@ -1,0 +1,57 @@
+"""Where a server is, checked before anything is sent there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from assistants.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The base URL of an OpenAI-compatible server and the key it wants, if any.
+
+    The key is left out of the repr; an ``Address`` lives no longer than the connection it opens.
+    """
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+
+
+Endpoint = Callable[[], Awaitable[Address]]
+"""Gives the address at the moment of a call: it may read the environment or start a server."""
+
+
+def check_url(url: str) -> str:
+    """``url`` itself, if a prompt may be sent there.
+
+    Raises
+    ------
+    UsageError
+        Unless it is http or https with a host, and carries no user, password, query or fragment.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is no address: {error}.", fix=_EXAMPLE) from None
+    if any(ord(character) <= 32 or character == "\\" for character in url):
+        raise UsageError(f"{url!r} has a space, backslash or control character.", fix=_EXAMPLE)
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError(f"{url!r} is no http or https address.", fix=_EXAMPLE)
+    if "@" in parts.netloc:
+        raise UsageError(
+            "A base URL may not carry a user name or password.",
+            fix="Put the key in an environment variable and name that variable.",
+        )
+    if parts.query or parts.fragment:
+        raise UsageError(f"{url!r} has a query or fragment.", fix=_EXAMPLE)
+    return url
+
+
+_EXAMPLE = "Give one like http://127.0.0.1:8000/v1."

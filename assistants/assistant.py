@@ -1,0 +1,107 @@
+"""An assistant: the only place where persona, techniques and client meet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from assistants.clients.base import Client
+from assistants.messages import Completion, Delta, Message, Sampling, Transcript
+from assistants.personas import Persona, digest_of
+from assistants.text import to_json
+
+
+@dataclass(frozen=True)
+class Assistant:
+    """A persona on a model: what answers.
+
+    ``sampling`` goes over the persona's own defaults, ``variables`` over its default values.
+    """
+
+    persona: Persona
+    client: Client
+    sampling: Sampling = field(default_factory=Sampling)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.model}"
+
+    @property
+    def name(self) -> str:
+        """The persona's name, with the variables that were given: ``art[audience=children]``."""
+        given = ",".join(f"{key}={value}" for key, value in sorted(self.variables.items()))
+        return f"{self.persona.name}[{given}]" if given else self.persona.name
+
+    @property
+    def model(self) -> str:
+        """``provider:id``."""
+        return self.client.model
+
+    @cached_property
+    def system_prompt(self) -> str | None:
+        """The text of the system message; ``None`` if none is sent."""
+        return self.persona.system_prompt(self.variables)
+
+    @cached_property
+    def prompt_digest(self) -> str:
+        """Of the text of the system message."""
+        return digest_of(self.system_prompt)
+
+    @cached_property
+    def settings(self) -> Sampling:
+        """The sampling that is used: this assistant's over its persona's."""
+        return self.sampling.over(self.persona.sampling)
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for assistants whose answers may be shared."""
+        parts = {
+            "model": self.client.identity,
+            "system_prompt": self.system_prompt,
+            "sampling": self.settings.as_dict(),
+        }
+        return hashlib.sha256(to_json(parts).encode()).hexdigest()
+
+    def given(self, variables: Mapping[str, Any]) -> Assistant:
+        """This assistant with more variables, which win over its own."""
+        return replace(self, variables={**self.variables, **variables}) if variables else self
+
+    def messages(self, conversation: str | Sequence[Message]) -> tuple[Message, ...]:
+        """What is sent: the system message, if there is one, and the conversation.
+
+        Raises
+        ------
+        ValueError
+            If the conversation is empty, or brings a system message of its own.
+        """
+        if isinstance(conversation, str):
+            conversation = [Message("user", conversation)]
+        if not conversation:
+            raise ValueError("There is nothing to reply to: the conversation is empty.")
+        if any(message.role == "system" for message in conversation):
+            raise ValueError("The system message is the persona's: leave it out.")
+        if self.system_prompt is None:
+            return tuple(conversation)
+        return (Message("system", self.system_prompt), *conversation)
+
+    async def reply(self, conversation: str | Sequence[Message], *, repeat: int = 0) -> Transcript:
+        """Ask the model once.
+
+        Raises
+        ------
+        CallError
+            If there is no whole reply.
+        """
+        messages = self.messages(conversation)
+        return Transcript(
+            messages, await self.client.complete(messages, self.settings.drawn(repeat))
+        )
+
+    def stream(
+        self, conversation: str | Sequence[Message], *, repeat: int = 0
+    ) -> AsyncIterator[Delta | Completion]:
+        """The reply piece by piece; the last thing yielded is the completion."""
+        return self.client.stream(self.messages(conversation), self.settings.drawn(repeat))

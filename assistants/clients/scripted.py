@@ -1,0 +1,102 @@
+"""Answers that a program gives: for tests, for classes, and to see what a model would receive."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from assistants.errors import FileError, RequestRejected
+from assistants.files import parse_yaml, read_text, shown
+from assistants.messages import Completion, Delta, Message, Sampling, Usage
+
+Answer = Callable[[Sequence[Message], Sampling], str | Completion]
+"""Gives the answer to a conversation: a text, or a whole completion with a status of its own."""
+
+
+class ScriptedClient:
+    """A client whose answers come from a function; equal requests get equal answers.
+
+    ``name`` stands in its model name and identity: functions that answer differently need
+    different names, or they would share stored answers.
+    """
+
+    def __init__(self, answer: Answer, name: str = "function", *, max_concurrency: int = 8) -> None:
+        self.model = f"scripted:{name}"
+        self.identity = self.model
+        self.max_concurrency = max_concurrency
+        self._answer = answer
+
+    def __repr__(self) -> str:
+        return f"ScriptedClient({self.model!r})"
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """The scripted answer; words count as tokens."""
+        answer = self._answer(messages, sampling)
+        if isinstance(answer, Completion):
+            return answer
+        return Completion(
+            text=answer,
+            status="ok" if answer else "empty",
+            finish_reason="stop",
+            usage=Usage(sum(len(m.content.split()) for m in messages), len(answer.split())),
+            served_model=self.model,
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            total_s=0.0,
+        )
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncIterator[Delta | Completion]:
+        """The scripted answer, word by word."""
+        completion = await self.complete(messages, sampling)
+        for piece in completion.text.splitlines(keepends=True):
+            for word in piece.split(" "):
+                yield Delta(word if piece.endswith(word) else f"{word} ")
+        yield replace(completion, first_token_s=0.0)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def echo(messages: Sequence[Message], sampling: Sampling) -> str:
+    """What the model receives, as text: for looking at a persona before anybody pays for it."""
+    lines = [f"{message.role}: {message.content}" for message in messages]
+    settings = ", ".join(f"{k}={v}" for k, v in sampling.as_dict().items())
+    return "\n\n".join([*lines, f"({settings or 'no settings'})"])
+
+
+def scripted_client(name: str) -> ScriptedClient:
+    """``echo``, or the path of a YAML file that maps a question to its answer (``"*"``: any other).
+
+    Raises
+    ------
+    FileError
+        If the file is missing or is not such a table.
+    """
+    if name == "echo":
+        return ScriptedClient(echo, "echo")
+    path = Path(name)
+    text = read_text(path)
+    table = parse_yaml(text, shown(path)).data
+    if not isinstance(table, Mapping) or not all(isinstance(v, str) for v in table.values()):
+        raise FileError(shown(path), "a script maps questions to answers: `Question?: Answer.`")
+    client = ScriptedClient(_from_table(table, shown(path)), name)
+    client.identity = f"scripted:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return client
+
+
+def _from_table(table: Mapping[str, str], source: str) -> Answer:
+    def answer(messages: Sequence[Message], sampling: Sampling) -> str:
+        question = messages[-1].content
+        if question in table:
+            return table[question]
+        if "*" in table:
+            return table["*"]
+        raise RequestRejected(
+            f"{source} has no answer to {question[:60]!r}.", fix='Add it, or a line `"*": ...`.'
+        )
+
+    return answer

@@ -1,0 +1,152 @@
+"""The tape: completions as readable JSON lines, and a replay that asks no model.
+
+A new file records; a file that is there replays. Each line stands for one request, told apart by
+a digest of the model's identity, the messages, the sampling and the repeat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from assistants.clients.base import Client
+from assistants.errors import FileError, NotOnTape
+from assistants.files import read_text, shown
+from assistants.messages import Completion, Delta, Message, Sampling
+from assistants.text import to_json
+
+MAX_BYTES = 1_000_000_000
+
+
+class Tape:
+    """One file of recorded completions.
+
+    While it records, lines go to ``FILE.part``; ``finish`` gives the file its name. A recording
+    that was broken off therefore never passes for a whole one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.replays = self.path.exists()
+        self._completions: dict[str, Completion] = _read(self.path) if self.replays else {}
+        self._part = self.path.with_name(self.path.name + ".part")
+        self._file: TextIO | None = None
+
+    def __repr__(self) -> str:
+        doing = "replays" if self.replays else "records"
+        return f"Tape({str(self.path)!r}, {doing} {len(self._completions)} completions)"
+
+    def get(
+        self, client: Client, messages: Sequence[Message], sampling: Sampling
+    ) -> Completion | None:
+        """The completion recorded for this request, if there is one."""
+        return self._completions.get(_digest(_request(client, messages, sampling)))
+
+    def record(
+        self,
+        client: Client,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        completion: Completion,
+    ) -> None:
+        """Keep a completion, once, flushed to the file before this returns."""
+        request = _request(client, messages, sampling)
+        key = _digest(request)
+        if self.replays or key in self._completions:
+            return
+        self._completions[key] = completion
+        if self._file is None:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("w", encoding="utf-8", newline="\n")
+        line = {"key": key, **request, "completion": completion.as_dict()}
+        self._file.write(to_json(line) + "\n")
+        self._file.flush()
+
+    def finish(self) -> None:
+        """Close the file; a recording gets its name and from now on replays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._part.replace(self.path)
+            self.replays = True
+
+
+class TapedClient:
+    """A client that records onto a tape, or replays from it without asking the model."""
+
+    def __init__(self, client: Client, tape: Tape) -> None:
+        self.model = client.model
+        self.identity = client.identity
+        self.max_concurrency = client.max_concurrency
+        self.tape = tape
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"TapedClient({self.model!r}, {self.tape!r})"
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """The recorded completion, or the model's, which is then recorded."""
+        recorded = self._recorded(messages, sampling)
+        if recorded is not None:
+            return recorded
+        completion = await self._client.complete(messages, sampling)
+        self.tape.record(self, messages, sampling, completion)
+        return completion
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncIterator[Delta | Completion]:
+        """As ``complete``; a replay comes as one piece."""
+        recorded = self._recorded(messages, sampling)
+        if recorded is not None:
+            yield Delta(recorded.text, recorded.reasoning or "")
+            yield recorded
+            return
+        async for piece in self._client.stream(messages, sampling):
+            if isinstance(piece, Completion):
+                self.tape.record(self, messages, sampling, piece)
+            yield piece
+
+    async def aclose(self) -> None:
+        """Close the client behind the tape."""
+        await self._client.aclose()
+
+    def _recorded(self, messages: Sequence[Message], sampling: Sampling) -> Completion | None:
+        recorded = self.tape.get(self, messages, sampling)
+        if recorded is None and self.tape.replays:
+            raise NotOnTape(
+                f"{self.model}: {shown(self.tape.path)} has no answer to "
+                f"{messages[-1].content[:60]!r} with these settings.",
+                fix="Delete the tape to record it anew, or ask what it was recorded with.",
+            )
+        return recorded
+
+
+def _request(client: Client, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+    return {
+        "model": client.identity,
+        "messages": [{"role": m.role, "content": m.content} for m in messages],
+        "sampling": sampling.as_dict(),
+        "repeat": sampling.repeat,
+    }
+
+
+def _digest(request: dict[str, Any]) -> str:
+    return hashlib.sha256(to_json(request).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> dict[str, Completion]:
+    found: dict[str, Completion] = {}
+    for number, line in enumerate(read_text(path, limit=MAX_BYTES).splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            request = {k: entry[k] for k in ("model", "messages", "sampling", "repeat")}
+            found[_digest(request)] = Completion.from_dict(entry["completion"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise FileError(
+                f"{shown(path)}:{number}", f"is no line of a tape: {type(error).__name__}: {error}."
+            ) from None
+    return found

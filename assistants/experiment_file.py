@@ -1,0 +1,200 @@
+"""What an experiment file may say, and the assistants that it means."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from assistants.assistant import Assistant
+from assistants.clients import Client, connect
+from assistants.errors import FileError, UsageError
+from assistants.files import Document, Place, Strict, validate
+from assistants.models import Catalogue, Model
+from assistants.personas import Library, Persona
+from assistants.personas.persona import sampling_from
+from assistants.trial import Case
+
+
+class LimitsEntry(Strict):
+    """``limits:``."""
+
+    usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    minutes: float | None = Field(default=None, ge=0)
+
+
+class PersonaEntry(Strict):
+    """An inline persona: a text of its own, or a neutral one matched to another's length."""
+
+    name: str
+    system_prompt: str | None = None
+    match: str | None = None
+    label: str = ""
+    description: str = ""
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class PairEntry(Strict):
+    """One exact assistant."""
+
+    persona: str
+    model: str
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class ExperimentFile(Strict):
+    """An experiment as a file writes it."""
+
+    description: str = ""
+    personas: list[str | dict[str, Any]] = Field(default_factory=list)
+    models: list[str] = Field(default_factory=list)
+    assistants: list[dict[str, Any]] = Field(default_factory=list)
+    baseline: str | None = None
+    cases: str | list[str | dict[str, Any]]
+    repeats: int = Field(default=1, ge=1)
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    vars: dict[str, Any] = Field(default_factory=dict)
+    limits: LimitsEntry = LimitsEntry()
+    concurrency: int | None = Field(default=None, ge=1)
+    shuffle: int | None = None
+    tape: str | None = None
+
+
+def read_personas(document: Document, entries: list[Any], library: Library) -> list[Persona]:
+    """The personas of ``personas:``, by name, path, pattern or inline.
+
+    Raises
+    ------
+    UsageError
+        For one that is unknown, twice there or wrong.
+    """
+    folder = Path(document.source).parent
+    found: dict[str, Persona] = {}
+    for index, entry in enumerate(entries):
+        place: Place = ("personas", index)
+        where = document.where(place)
+        if isinstance(entry, str):
+            personas = library.select(entry, folder=folder, where=where)
+        else:
+            personas = [_inline(document, place, entry, library)]
+        for persona in personas:
+            if persona.name in found:
+                raise FileError(where, f"persona {persona.name!r} is there twice.")
+            found[persona.name] = persona
+    return list(found.values())
+
+
+def read_assistants(
+    document: Document, content: ExperimentFile, library: Library, catalogue: Catalogue
+) -> tuple[list[Assistant], dict[str, Model]]:
+    """The assistants of an experiment, model by model, and the entries of their models.
+
+    Either the full cross of ``personas`` and ``models``, or the exact pairs of ``assistants``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or a wrong setting.
+    """
+    sampling = sampling_from(content.sampling, document.where(("sampling",)))
+    models: dict[str, Model] = {}
+    clients: dict[str, Client] = {}
+
+    def on(name: str, place: Place) -> Client:
+        model = catalogue.find(name, where=document.where(place))
+        models[model.name] = model
+        return clients.setdefault(model.name, connect(model))
+
+    found: list[Assistant] = []
+    if content.assistants:
+        if content.personas or content.models:
+            raise FileError(
+                document.where(("assistants",)),
+                "`assistants` names exact pairs.",
+                fix="Leave out `personas` and `models`.",
+            )
+        for index, entry in enumerate(content.assistants):
+            place: Place = ("assistants", index)
+            pair = validate(PairEntry, document.below(place))
+            own = sampling_from(pair.sampling, document.where(place)).over(sampling)
+            folder = Path(document.source).parent
+            for persona in library.select(pair.persona, folder=folder, where=document.where(place)):
+                client = on(pair.model, place)
+                found += [Assistant(persona, client, own, v) for v in _swept(persona, content.vars)]
+    else:
+        personas = read_personas(document, content.personas, library)
+        for index, name in enumerate(content.models):
+            client = on(name, ("models", index))
+            for persona in personas:
+                swept = _swept(persona, content.vars)
+                found += [Assistant(persona, client, sampling, v) for v in swept]
+    if not found:
+        raise FileError(document.source, "there are no personas, or no models, to ask.")
+    _refuse_twins(document, found)
+    return sorted(found, key=lambda assistant: list(clients).index(assistant.model)), models
+
+
+def check_variables(document: Document, assistant: Assistant, cases: Sequence[Case]) -> None:
+    """See before anything is asked that every variable of a persona has a value.
+
+    Raises
+    ------
+    FileError
+        Naming the variable, and the first case that does not give it.
+    """
+    persona = assistant.persona
+    for name in sorted(persona.variables - set(persona.defaults) - set(assistant.variables)):
+        for case in cases:
+            if name not in case.variables:
+                raise FileError(
+                    document.where(("vars",)),
+                    f"persona {persona.name!r} needs a value for {name!r}, and case {case.id!r} "
+                    "gives none.",
+                    fix=f"Add `vars: {{{name}: ...}}` to the experiment or to each case.",
+                )
+
+
+def _inline(document: Document, place: Place, entry: Any, library: Library) -> Persona:
+    where = document.where(place)
+    fields = validate(PersonaEntry, document.below(place))
+    if fields.match is not None:
+        if fields.system_prompt is not None:
+            raise FileError(where, "give `system_prompt` or `match`, not both.")
+        model = library.find(fields.match, where=where)
+        return library.find("neutral", where=where).matched_to(model, fields.name)
+    if fields.system_prompt is None:
+        raise FileError(where, f"persona {fields.name!r} has no `system_prompt`.")
+    try:
+        return Persona(
+            name=fields.name,
+            text=fields.system_prompt,
+            label=fields.label or fields.name,
+            description=fields.description,
+            sampling=sampling_from(fields.sampling, where),
+            source=where,
+        )
+    except UsageError as error:
+        raise FileError(where, error.message, fix=error.fix) from None
+
+
+def _swept(persona: Persona, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values of the variables that ``persona`` has a place for."""
+    wanted = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in given.items()
+        if name in persona.variables
+    }
+    for values in itertools.product(*wanted.values()):
+        yield dict(zip(wanted, values, strict=True))
+
+
+def _refuse_twins(document: Document, assistants: list[Assistant]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for assistant in assistants:
+        if (assistant.name, assistant.model) in seen:
+            raise FileError(document.source, f"{assistant} is there twice.")
+        seen.add((assistant.name, assistant.model))

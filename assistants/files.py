@@ -1,0 +1,218 @@
+"""Files that people write: read with care, and refused with file, line and the nearest word."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from assistants.errors import FileError, UsageError, nearest
+
+NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
+"""What a persona, an experiment or a run may be called: safe as a file name everywhere."""
+
+MAX_BYTES = 4_000_000
+
+Place = tuple[str | int, ...]
+
+_CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in "str int float bool null map seq".split()}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain values read from a file, and the line on which each of them stands."""
+
+    source: str
+    data: Any
+    lines: Mapping[Place, int]
+
+    def where(self, place: Place = ()) -> str:
+        """``file:line`` of the value at ``place``, or of what holds it."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        line = self.lines.get(place)
+        return f"{self.source}:{line}" if line else self.source
+
+    def below(self, place: Place) -> Document:
+        """What stands at ``place``, as a document of its own that still knows its lines."""
+        data = self.data
+        for part in place:
+            data = data[part]
+        size = len(place)
+        lines = {p[size:]: line for p, line in self.lines.items() if p[:size] == place}
+        return Document(self.source, data, lines)
+
+
+class Strict(BaseModel):
+    """A mapping in a file: an unknown key is an error that names the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in data:
+                if key not in known:
+                    raise PydanticCustomError(
+                        "unknown_key", "unknown key {key}", {"key": key, "known": known}
+                    )
+        return data
+
+
+SchemaT = TypeVar("SchemaT", bound=Strict)
+
+
+def check_name(name: str, kind: str, *, where: str = "") -> str:
+    """``name`` itself, if it may name a ``kind`` of thing.
+
+    Raises
+    ------
+    UsageError
+        Unless it is 1 to 64 of ``a-z 0-9 . _ -`` and does not start with a dot.
+    """
+    if not NAME.fullmatch(name):
+        message = f"{name!r} cannot name a {kind}."
+        fix = "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', not starting with a dot."
+        raise FileError(where, message, fix=fix) if where else UsageError(message, fix=fix)
+    return name
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it: relative where it lies below the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
+    """The text of a UTF-8 file of at most ``limit`` bytes.
+
+    Raises
+    ------
+    FileError
+        If it is missing, unreadable, too large, or not UTF-8.
+    """
+    where = shown(path)
+    try:
+        size = os.stat(path).st_size
+        if size > limit:
+            raise FileError(where, f"{size:,} bytes; at most {limit:,} are read.")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise FileError(where, "there is no such file.", fix=_beside(path)) from None
+    except OSError as error:
+        raise FileError(where, f"cannot be read: {error.strerror}.") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise FileError(f"{where}:{line}", "is not UTF-8 text.", fix="Save it as UTF-8.") from None
+
+
+def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
+    """YAML 1.2 (``no`` stays text) without aliases, tags or repeated keys.
+
+    Raises
+    ------
+    FileError
+        With the line, for anything else.
+    """
+    from ruamel.yaml import YAML, AliasEvent, NodeEvent
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        for event in YAML(typ="rt", pure=True).parse(text):
+            at = f"{source}:{event.start_mark.line + first_line}"
+            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+                raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
+            if isinstance(event, NodeEvent) and _foreign_tag(event):
+                raise FileError(at, f"the tag {event.tag} is not read.", fix="Remove it.")
+        tree = YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f"{source}:{mark.line + first_line}" if mark else source
+        problem = str(error.problem or "is not valid YAML").splitlines()[0].rstrip(".")
+        raise FileError(at, f"{problem}.", fix="See https://yaml.org for the syntax.") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise FileError(source, f"is not valid YAML: {first}.") from None
+    lines = {place: line + first_line for place, line in _lines(tree)}
+    return Document(source, _plain(tree), lines)
+
+
+def parse_toml(text: str, source: str) -> Document:
+    """TOML; the standard library says the line of a syntax error and of nothing else."""
+    try:
+        return Document(source, tomllib.loads(text), {})
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FileError(source, f"is not valid TOML: {error}.") from None
+
+
+def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> SchemaT:
+    """The values of ``document`` as a ``schema``.
+
+    Raises
+    ------
+    FileError
+        Naming file, line, what is wrong and, for an unknown key, the nearest known one.
+    """
+    if not isinstance(document.data, Mapping):
+        raise FileError(document.where(place), "expected `key: value` lines.")
+    try:
+        return schema.model_validate(document.data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at: Place = (*place, *first["loc"])
+        if first["type"] == "unknown_key":
+            key, known = first["ctx"]["key"], first["ctx"]["known"]
+            where = document.where((*at, key))
+            raise FileError(where, f"unknown key {key!r}.", fix=nearest(str(key), known)) from None
+        name = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise FileError(document.where(at), f"{name}: {said}." if name else f"{said}.") from None
+
+
+def _foreign_tag(event: Any) -> bool:
+    tag = str(event.tag) if event.tag else ""
+    return bool(tag) and tag != "!" and tag not in _CORE_TAGS
+
+
+def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield (*place, key), node.lc.key(key)[0]  # type: ignore[attr-defined]
+            yield from _lines(value, (*place, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield (*place, index), node.lc.item(index)[0]  # type: ignore[attr-defined]
+            yield from _lines(value, (*place, index))
+
+
+def _plain(node: Any) -> Any:
+    """Built-in types only: ruamel's own remember quotes and comments that nobody needs here."""
+    if isinstance(node, Mapping):
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _beside(path: Path) -> str:
+    """The files of that kind in the folder where the missing one was looked for."""
+    if not path.parent.is_dir():
+        return f"There is no folder {shown(path.parent)} either."
+    names = [p.name for p in path.parent.glob(f"*{path.suffix}") if p.is_file()]
+    return nearest(path.name, names)

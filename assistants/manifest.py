@@ -1,0 +1,105 @@
+"""The manifest of a run: what somebody needs to believe it, or to do it again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from assistants.store import Store
+
+if TYPE_CHECKING:
+    from assistants.experiment import Experiment
+
+_PACKAGES = ("assistants", "openai", "pandas", "pyarrow", "xllamacpp", "papermill")
+
+
+def begun(experiment: Experiment) -> dict[str, Any]:
+    """What is known before anything is asked. No key and no address with one is in it."""
+    assistants = experiment.assistants
+    personas = {a.name: a for a in assistants}
+    clients = {a.model: a.client for a in assistants}
+    return {
+        "format": 1,
+        "experiment": experiment.name,
+        "description": experiment.description,
+        "source": experiment.source,
+        "baseline": experiment.baseline,
+        "personas": [
+            {
+                "name": name,
+                "label": a.persona.label,
+                "source": a.persona.source,
+                "text": a.persona.text,
+                "variables": dict(a.variables),
+                "sampling": a.settings.as_dict(),
+            }
+            for name, a in personas.items()
+        ],
+        "models": [
+            {"name": name, "identity": client.identity, "max_concurrency": client.max_concurrency}
+            for name, client in clients.items()
+        ],
+        "cases": len(experiment.cases),
+        "repeats": experiment.repeats,
+        "order": {"by": "model, persona, case, repeat", "shuffle": experiment.shuffle},
+        "limits": {name: getattr(experiment.limits, name) for name in ("usd", "tokens", "minutes")},
+        "concurrency": experiment.concurrency,
+        "tape": str(experiment.tape) if experiment.tape else None,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_commit": _git_commit(),
+    }
+
+
+def finished(manifest: Mapping[str, Any], store: Store, run: str) -> dict[str, Any]:
+    """The manifest with what only the answers tell."""
+    prompts = store.read(
+        "SELECT DISTINCT t.persona, p.digest, p.system_prompt FROM trials t "
+        "JOIN prompts p ON p.digest = t.prompt WHERE t.run = ?",
+        [run],
+    )
+    served = store.read(
+        "SELECT DISTINCT t.model, a.served_model FROM trials t JOIN answers a ON a.key = t.key "
+        "WHERE t.run = ? AND a.served_model IS NOT NULL",
+        [run],
+    )
+    counts = store.read(
+        "SELECT COALESCE(a.status, CASE WHEN f.key IS NULL THEN 'open' ELSE 'error' END), COUNT(*) "
+        "FROM trials t LEFT JOIN answers a ON a.key = t.key AND a.final "
+        "LEFT JOIN (SELECT DISTINCT key FROM failures WHERE run = ?1) f ON f.key = t.key "
+        "WHERE t.run = ?1 GROUP BY 1",
+        [run],
+    )
+    return {
+        **manifest,
+        "system_prompts": [
+            {"persona": persona, "digest": digest, "system_prompt": text}
+            for persona, digest, text in prompts
+        ],
+        "served": [{"model": model, "served_model": name} for model, name in served],
+        "counts": dict(counts),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the working directory, with ``+`` where it has been changed since."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607
+            capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

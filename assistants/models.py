@@ -1,0 +1,182 @@
+"""Which models there are: what they are called, where they are, which key they want."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from assistants.address import check_url
+from assistants.errors import FileError, UnknownName, UsageError
+from assistants.files import Document, Strict, parse_toml, read_text, shown, validate
+
+PACKAGED = Path(__file__).with_name("models.toml")
+IN_PROCESS = ("local", "scripted")
+"""Providers that need no server: the embedded model and scripted answers."""
+
+_KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")
+
+
+class Prices(Strict):
+    """US dollars per million tokens. ``cached`` is what a cached input token costs."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0)
+
+
+class Provider(Strict):
+    """A server, or a kind of server, that speaks the OpenAI protocol."""
+
+    address: str
+    address_from: str | None = None
+    key: str | None = None
+    key_optional: bool = False
+    concurrency: int = Field(default=8, ge=1, le=4096)
+    max_tokens_field: str = "max_tokens"
+    prices: Prices | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _address_is_usable(cls, address: str) -> str:
+        try:
+            return check_url(address)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_a_name(cls, key: str | None) -> str | None:
+        if key is not None and not _KEY_NAME.fullmatch(key):
+            raise ValueError("the name of an environment variable that ends in _API_KEY or _TOKEN")
+        return key
+
+
+class ModelEntry(Strict):
+    """What a short name stands for, with what differs from its provider."""
+
+    model: str
+    concurrency: int | None = Field(default=None, ge=1, le=4096)
+    prices: Prices | None = None
+
+
+class _File(Strict):
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    models: dict[str, str | ModelEntry] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as it can be called. ``server`` is ``None`` for one that needs no server."""
+
+    name: str
+    server: Provider | None = None
+    concurrency: int | None = None
+    prices: Prices | None = None
+
+    @property
+    def provider(self) -> str:
+        """The part before the colon."""
+        return self.name.partition(":")[0]
+
+    @property
+    def id(self) -> str:
+        """The part after the colon: what the provider calls the model."""
+        return self.name.partition(":")[2]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Providers and short names, from the package, the project and the user; the later wins."""
+
+    providers: dict[str, Provider]
+    models: dict[str, ModelEntry]
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def default(cls) -> Catalogue:
+        """The package's ``models.toml``, then one in the working directory, then the user's."""
+        return cls.read([PACKAGED, Path("models.toml"), user_file()])
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> Catalogue:
+        """Merge the files that exist.
+
+        Raises
+        ------
+        FileError
+            For a mistake in a file, and for a project file that sends a key the package or the
+            user has bound to one host to another: a cloned project must not collect keys.
+        """
+        found = cls({}, {}, {})
+        user = user_file().resolve()
+        bound: dict[str, str] = {}
+        for path in paths:
+            if not path.is_file():
+                continue
+            document = parse_toml(read_text(path), shown(path))
+            content = validate(_File, document)
+            trusted = path == PACKAGED or path.resolve() == user
+            for name, provider in content.providers.items():
+                _check_binding(name, provider, bound, trusted, document)
+                found.providers[name] = provider
+                found.sources[f"{name}:"] = document.source
+            for name, entry in content.models.items():
+                found.models[name] = ModelEntry(model=entry) if isinstance(entry, str) else entry
+                found.sources[name] = document.source
+        return found
+
+    def find(self, name: str, *, where: str = "") -> Model:
+        """The model that a short name or a ``provider:id`` stands for.
+
+        Raises
+        ------
+        UnknownName
+            With the nearest names, and ``where`` the name was written.
+        """
+        entry = self.models.get(name, ModelEntry(model=name))
+        provider, colon, identifier = entry.model.partition(":")
+        if not colon or not identifier:
+            raise UnknownName("model", name, [*self.models, "provider:id"], where=where)
+        if provider in IN_PROCESS:
+            free = Prices(input=0, output=0)
+            return Model(entry.model, None, entry.concurrency, entry.prices or free)
+        server = self.providers.get(provider)
+        if server is None:
+            raise UnknownName("provider", provider, [*self.providers, *IN_PROCESS], where=where)
+        return Model(entry.model, server, entry.concurrency, entry.prices or server.prices)
+
+
+def user_file() -> Path:
+    """The user's own ``models.toml``."""
+    import platformdirs
+
+    return platformdirs.user_config_path("assistants") / "models.toml"
+
+
+def address_of(server: Provider) -> str:
+    """The base URL as the environment has it now."""
+    override = os.environ.get(server.address_from, "").strip() if server.address_from else ""
+    return override or server.address
+
+
+def _check_binding(
+    name: str, provider: Provider, bound: dict[str, str], trusted: bool, document: Document
+) -> None:
+    if provider.key is None:
+        return
+    host = urlsplit(provider.address).netloc
+    if trusted:
+        bound[provider.key] = host
+    elif provider.key in bound and bound[provider.key] != host:
+        raise FileError(
+            document.source,
+            f"provider {name!r} would send {provider.key} to {host}.",
+            fix=f"That key belongs to {bound[provider.key]}. Name another variable, or write the "
+            f"entry into your own {shown(user_file())}.",
+        )

@@ -1,0 +1,107 @@
+"""The personas there are: those of the package, the project's and the user's own."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from assistants.errors import FileError, UnknownName
+from assistants.files import NAME, shown
+from assistants.personas.persona import Persona, read_base, read_persona
+
+PACKAGED = Path(__file__).parent
+
+
+class Library:
+    """Personas by name, read from the file at each use, so that an edit is seen at the next.
+
+    Where two folders define the same name, the later folder wins.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+
+    @classmethod
+    def default(cls, extra: Iterable[str | Path] = ()) -> Library:
+        """The package's, then ``personas/`` here, then ``ASSISTANTS_PERSONAS``, then ``extra``.
+
+        Raises
+        ------
+        FileError
+            If a folder that was asked for is missing.
+        """
+        named = [
+            Path(part)
+            for part in os.environ.get("ASSISTANTS_PERSONAS", "").split(os.pathsep)
+            if part
+        ]
+        asked = [*named, *map(Path, extra)]
+        for folder in asked:
+            if not folder.is_dir():
+                raise FileError(shown(folder), "there is no such folder of personas.")
+        here = Path("personas")
+        return cls([PACKAGED, *([here] if here.is_dir() else []), *asked])
+
+    def names(self) -> list[str]:
+        """Every name, sorted."""
+        return sorted(self._files())
+
+    def all(self) -> list[Persona]:
+        """Every persona, sorted by name."""
+        return [self._read(path) for _, path in sorted(self._files().items())]
+
+    def find(self, name: str, *, where: str = "") -> Persona:
+        """The persona of that name.
+
+        Raises
+        ------
+        UnknownName
+            With the nearest names, and ``where`` the name was written.
+        """
+        path = self._files().get(name)
+        if path is None:
+            raise UnknownName("persona", name, self.names(), where=where)
+        return self._read(path)
+
+    def select(self, pattern: str, *, folder: Path, where: str = "") -> list[Persona]:
+        """Personas by name, by a pattern over names, or by a path or pattern below ``folder``.
+
+        Raises
+        ------
+        UsageError
+            If nothing matches.
+        """
+        if "/" in pattern or pattern.endswith(".md"):
+            paths = sorted(folder.glob(pattern)) if _is_glob(pattern) else [folder / pattern]
+            if not paths:
+                raise FileError(where or pattern, f"no persona file matches {pattern!r}.")
+            return [self._read(path) for path in paths]
+        if _is_glob(pattern):
+            names = fnmatch.filter(self.names(), pattern)
+            if not names:
+                raise UnknownName("persona", pattern, self.names(), where=where)
+            return [self.find(name) for name in names]
+        return [self.find(pattern, where=where)]
+
+    def _files(self) -> dict[str, Path]:
+        return {
+            path.stem: path
+            for folder in self.folders
+            for path in folder.glob("*.md")
+            if NAME.fullmatch(path.stem) and path.resolve().is_relative_to(folder.resolve())
+        }
+
+    def _read(self, path: Path) -> Persona:
+        return read_persona(path, self._base_text)
+
+    def _base_text(self, name: str, where: str) -> str:
+        bases = {path.stem: path for folder in self.folders for path in folder.glob("bases/*.md")}
+        if name not in bases:
+            raise UnknownName("base", name, bases, where=where)
+        return read_base(bases[name])
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")

@@ -1,0 +1,190 @@
+"""One persona, and the file it is written in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field
+
+from assistants import templates
+from assistants.errors import FileError, UsageError, nearest
+from assistants.files import Document, Strict, check_name, parse_yaml, read_text, shown, validate
+from assistants.messages import Sampling
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can change
+
+
+@dataclass(frozen=True)
+class Persona:
+    """A named system prompt.
+
+    ``text`` is what the file says, with variables still in it; ``None`` means that no system
+    message is sent. ``defaults`` are values for its variables, ``source`` where it was read.
+    """
+
+    name: str
+    text: str | None
+    label: str = ""
+    description: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    source: str = "inline"
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "persona")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.description or self.label or 'a persona'}"
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables its text asks for."""
+        return templates.names(self.text or "", self._what)
+
+    def system_prompt(self, variables: Mapping[str, Any] = _NOTHING) -> str | None:
+        """The text that is sent, or ``None`` if no system message is.
+
+        Raises
+        ------
+        UsageError
+            If a variable has no value.
+        """
+        if self.text is None:
+            return None
+        return templates.render(self.text, {**self.defaults, **variables}, self._what)
+
+    def digest(self, variables: Mapping[str, Any] = _NOTHING) -> str:
+        """Of the text that is sent: an edited persona is another one, whatever its label."""
+        return digest_of(self.system_prompt(variables))
+
+    def matched_to(
+        self, other: Persona, name: str, length: Callable[[str], int] | None = None
+    ) -> Persona:
+        """This persona cut or repeated to the length of ``other``'s text, in words by default.
+
+        Raises
+        ------
+        UsageError
+            If either of the two has no text.
+        """
+        if not self.text or not other.text:
+            raise UsageError(f"{self.name} cannot be matched to {other.name}: one has no text.")
+        measure = length or (lambda text: len(text.split()))
+        words, target = self.text.split(), measure(other.text)
+        supply = words * (target // max(1, measure(self.text)) + 2)
+        low, high = 1, len(supply)
+        while low < high:  # the longest beginning that is not longer than the target
+            middle = (low + high + 1) // 2
+            low, high = (
+                (middle, high)
+                if measure(" ".join(supply[:middle])) <= target
+                else (low, middle - 1)
+            )
+        text = " ".join(supply[:low])
+        return replace(self, name=name, text=text, label=f"{self.label} ({other.name})")
+
+    @property
+    def _what(self) -> str:
+        return f"persona {self.name!r} ({self.source})"
+
+
+class _FrontMatter(Strict):
+    label: str = ""
+    description: str = ""
+    base: str = ""
+    empty: bool = False
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    vars: dict[str, Any] = Field(default_factory=dict)
+
+
+def digest_of(system_prompt: str | None) -> str:
+    """A short digest of a text as it is sent; ``"none"`` where no system message is."""
+    if system_prompt is None:
+        return "none"
+    return hashlib.sha256(system_prompt.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
+    """The persona in a Markdown file; ``base_text(name, where)`` gives the text of a base.
+
+    Raises
+    ------
+    FileError
+        Naming file and line.
+    """
+    name = check_name(path.stem, "persona", where=shown(path))
+    document, body = _split(path)
+    front = validate(_FrontMatter, document)
+    if front.empty and body:
+        raise FileError(document.where(("empty",)), "`empty: true`, and yet there is a text.")
+    if not front.empty and not body:
+        raise FileError(
+            document.source,
+            "the persona has no text.",
+            fix="Write one below the front matter, or say `empty: true` to send no system message.",
+        )
+    text = None if front.empty else body
+    if front.base:
+        base = base_text(front.base, document.where(("base",)))
+        text = f"{text}\n\n{base}" if text else base
+    return Persona(
+        name=name,
+        text=text,
+        label=front.label or name.replace("-", " ").capitalize(),
+        description=front.description,
+        sampling=sampling_from(front.sampling, document.where(("sampling",))),
+        defaults=front.vars,
+        source=shown(path),
+    )
+
+
+def read_base(path: Path) -> str:
+    """The text of a base, which follows a persona's own."""
+    document, body = _split(path)
+    validate(_FrontMatter, document)
+    if not body:
+        raise FileError(document.source, "the base has no text.")
+    return body
+
+
+def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
+    """Decoding settings as a file writes them.
+
+    Raises
+    ------
+    FileError
+        For an unknown setting or a value out of range.
+    """
+    known = [name for name in Sampling.__dataclass_fields__ if name != "repeat"]
+    for key in settings:
+        if key not in known:
+            raise FileError(where, f"unknown setting {key!r}.", fix=nearest(key, known))
+    values = dict(settings)
+    stop = values.get("stop", ())
+    values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+    try:
+        return Sampling(**values)
+    except (TypeError, ValueError) as error:
+        raise FileError(where, str(error)) from None
+
+
+def _split(path: Path) -> tuple[Document, str]:
+    """Front matter between two ``---`` lines, and the text after it."""
+    text = read_text(path)
+    source = shown(path)
+    first, *rest = text.split("\n")
+    if first.rstrip() != "---":
+        return Document(source, {}, {}), text.strip()
+    for number, line in enumerate(rest):
+        if line.rstrip() == "---":
+            front = "\n".join(rest[:number])
+            document = parse_yaml(front, source, first_line=2)
+            if document.data is None:
+                document = Document(source, {}, {})
+            return document, "\n".join(rest[number + 1 :]).strip()
+    raise FileError(f"{source}:1", "the front matter is never closed.", fix="End it with `---`.")

@@ -1,0 +1,167 @@
+"""Results: the runs of a folder, and what one of them found."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistants import tables, transcripts
+from assistants.errors import UnknownName, UsageError
+from assistants.files import shown
+from assistants.messages import Message, Transcript
+from assistants.store import FILE, RunRecord, Store
+from assistants.text import from_utf8
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results:
+    """A results folder, to read."""
+
+    def __init__(self, folder: str | Path = "results") -> None:
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        return f"Results({str(self.folder)!r}: {len(self.runs())} runs)"
+
+    def runs(self, experiment: str | None = None) -> list[Run]:
+        """The runs there are, oldest first."""
+        if not (self.folder / FILE).exists():
+            return []
+        with Store(self.folder) as store:
+            return [Run(self.folder, record) for record in store.runs(experiment)]
+
+    def run(self, run: str) -> Run:
+        """The run of that id.
+
+        Raises
+        ------
+        UnknownName
+            If there is none.
+        """
+        runs = {each.id: each for each in self.runs()}
+        if run not in runs:
+            raise UnknownName("run", run, runs, where=shown(self.folder))
+        return runs[run]
+
+    def latest(self, experiment: str | None = None) -> Run:
+        """The newest run, of one experiment or of all.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        runs = self.runs(experiment)
+        if runs:
+            return runs[-1]
+        known = {each.experiment for each in self.runs()}
+        if experiment is not None and known:
+            raise UnknownName("experiment", experiment, known, where=shown(self.folder))
+        raise UsageError(
+            f"{shown(self.folder)} holds no run.", fix="Make one: `assistants run FILE`."
+        )
+
+
+class Run:
+    """One execution of an experiment, read from the store each time it is asked."""
+
+    def __init__(self, results: Path, record: RunRecord) -> None:
+        self.results = results
+        self.record = record
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        return f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})"
+
+    def _repr_html_(self) -> str:
+        return f"<p><code>{html.escape(repr(self))}</code></p>{self.summary()._repr_html_()}"
+
+    @property
+    def id(self) -> str:
+        """Names the run and its folder."""
+        return self.record.run
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return self.record.experiment
+
+    @property
+    def outcome(self) -> str:
+        """``complete``, ``failures``, ``limit``, ``interrupted``; ``unfinished`` if it was killed."""
+        return self.record.outcome or "unfinished"
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What ran: persona texts and digests, models, sampling, versions, order, counts."""
+        return self.record.manifest
+
+    @property
+    def folder(self) -> Path:
+        """Where its manifest, table, transcripts and report are written."""
+        return self.results / self.experiment / self.id
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial; columns as in ``tables.COLUMNS``."""
+        with Store(self.results) as store:
+            return tables.trials(store, self.id)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many trials ended how, most frequent first; ``open`` ones were never asked."""
+        counts = self.trials["status"].value_counts()
+        return {str(status): int(count) for status, count in counts.items()}
+
+    def compare(self, values: str = "answer") -> pd.DataFrame:
+        """Cases as rows, personas as columns."""
+        return tables.compare(self.trials, values)
+
+    def summary(self) -> pd.DataFrame:
+        """One row a persona and model: how many trials count, mean words, tokens and seconds."""
+        return tables.summary(self.trials)
+
+    def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
+        """Name, transcript and facts of every answered trial."""
+        with Store(self.results) as store:
+            frame = tables.trials(store, self.id)
+            columns = ["persona", "model", "case", "repeat", "key", "system_prompt"]
+            for position, row in enumerate(frame[columns].itertuples(index=False)):
+                completions = store.completions(row.key)
+                if completions:
+                    questions = self._questions(store, row.case)
+                    system = None if _missing(row.system_prompt) else from_utf8(row.system_prompt)
+                    about = {name: getattr(row, name) for name in columns[:-1]}
+                    name = transcripts.file_name(position, row.persona, row.case, row.repeat)
+                    yield name, _transcript(system, questions, completions), about
+
+    def write(self) -> Path:
+        """Write manifest, table and transcripts into ``folder``, and return it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        manifest = json.dumps(self.manifest, indent=2, sort_keys=True)
+        (self.folder / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
+        tables.export(self.trials, "parquet", self.folder / "trials.parquet")
+        for name, transcript, about in self.transcripts():
+            transcripts.write(self.folder / "transcripts" / name, transcript, about)
+        return self.folder
+
+    def _questions(self, store: Store, case: str) -> list[str]:
+        query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
+        ((turns,),) = store.read(query, [self.id, case])
+        return list(json.loads(turns))
+
+
+def _transcript(system: str | None, questions: list[str], completions: list[Any]) -> Transcript:
+    messages = [Message("system", system)] if system is not None else []
+    for question, completion in zip(questions, completions, strict=False):
+        messages += [Message("user", question), Message("assistant", completion.text)]
+    return Transcript(tuple(messages[:-1]), completions[-1])
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value

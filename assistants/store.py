@@ -1,0 +1,291 @@
+"""The record: one SQLite file per results folder, written as each answer arrives.
+
+An answer is stored under its trial's key and never asked for again, by whichever run. A failure
+is a record of its own and leaves the trial open. Text is kept so that UTF-8 can hold it
+(``text.to_utf8``); ``text.from_utf8`` is the way back.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from assistants.errors import AssistantsError, CallError, StoreError
+from assistants.files import shown
+from assistants.messages import Completion, Usage
+from assistants.text import from_utf8, to_json, to_utf8
+from assistants.trial import Trial
+
+FILE = "answers.sqlite"
+VERSION = 1
+_BUSY_S = 60.0
+
+_SCHEMA = """
+CREATE TABLE runs (
+    run TEXT PRIMARY KEY, experiment TEXT NOT NULL, started_at TEXT NOT NULL,
+    finished_at TEXT, outcome TEXT, manifest TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE prompts (digest TEXT PRIMARY KEY, system_prompt TEXT) WITHOUT ROWID;
+CREATE TABLE assistants (
+    run TEXT, persona TEXT, model TEXT, sampling TEXT NOT NULL,
+    PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
+CREATE TABLE cases (
+    run TEXT, case_id TEXT, turns TEXT NOT NULL, reference TEXT,
+    PRIMARY KEY (run, case_id)) WITHOUT ROWID;
+CREATE TABLE trials (
+    run TEXT, position INTEGER, persona TEXT NOT NULL, model TEXT NOT NULL,
+    case_id TEXT NOT NULL, repeat INTEGER NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
+    PRIMARY KEY (run, position)) WITHOUT ROWID;
+CREATE TABLE answers (
+    key TEXT, turn INTEGER, final INTEGER NOT NULL, run TEXT NOT NULL,
+    answer TEXT NOT NULL, reasoning TEXT, status TEXT NOT NULL, finish_reason TEXT,
+    input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER,
+    cost_usd REAL, served_model TEXT, started_at TEXT, first_token_s REAL, total_s REAL,
+    attempts INTEGER NOT NULL, UNIQUE (key, turn));
+CREATE TABLE failures (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, turn INTEGER NOT NULL,
+    status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
+    attempts INTEGER NOT NULL, started_at TEXT NOT NULL);
+CREATE INDEX failures_by_trial ON failures (run, key);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of an experiment. ``outcome`` is ``None`` while it goes on, or was killed."""
+
+    run: str
+    experiment: str
+    started_at: str
+    finished_at: str | None
+    outcome: str | None
+    manifest: Mapping[str, Any]
+
+
+class Store:
+    """Answers, failures and runs of one results folder. Many processes may write at once."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / FILE
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{shown(self.path)} cannot be opened: {error}.", fix=_WHERE) from None
+        with self._errors():
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # Survives a killed process whole; a power cut can cost the last moments, never more.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._create()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r})"
+
+    def close(self) -> None:
+        """Close the file. Everything written is already there."""
+        self._db.close()
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def finished(self, keys: Sequence[str]) -> set[str]:
+        """Those of ``keys`` (at most 1,000) whose trials are answered to the last turn."""
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT key FROM answers WHERE key IN ({marks}) AND final"  # noqa: S608 - marks only
+        return {key for (key,) in self.read(query, keys)}
+
+    def completions(self, key: str) -> list[Completion]:
+        """The completions of a trial so far, one a turn."""
+        columns = ", ".join(_COMPLETION)
+        query = f"SELECT {columns} FROM answers WHERE key = ? ORDER BY turn"  # noqa: S608 - constants
+        return [_completion(row) for row in self.read(query, [key])]
+
+    def add_answer(
+        self,
+        key: str,
+        turn: int,
+        completion: Completion,
+        *,
+        final: bool,
+        run: str,
+        cost_usd: float | None,
+        attempts: int,
+    ) -> None:
+        """Store a completion; committed when this returns. The first answer to a key stays."""
+        c, u = completion, completion.usage
+        row = (
+            key, turn, final, run, to_utf8(c.text), _kept(c.reasoning), c.status, _kept(c.finish_reason),
+            u.input_tokens, u.output_tokens, u.cached_tokens, u.reasoning_tokens, cost_usd,
+            _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
+        )  # fmt: skip
+        marks = ",".join("?" * len(row))
+        with self._errors():
+            self._db.execute(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row)  # noqa: S608
+
+    def add_failure(
+        self, key: str, turn: int, error: AssistantsError, *, run: str, attempts: int
+    ) -> None:
+        """Record why a trial has no answer. It stays open, and the next run asks again."""
+        partial = error.partial if isinstance(error, CallError) else None
+        row = (
+            run, key, turn, partial.status if partial else "error", to_utf8(str(error)),
+            type(error).__name__, _kept(partial.text) if partial else None, attempts, _now(),
+        )  # fmt: skip
+        marks = ",".join("?" * len(row))
+        with self._errors():
+            self._db.execute(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def add_run(self, run: str, experiment: str, manifest: Mapping[str, Any]) -> None:
+        """Begin a run."""
+        with self._errors():
+            self._db.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, NULL, NULL, ?)",
+                (run, experiment, _now(), to_json(manifest)),
+            )
+
+    def add_trials(self, run: str, first: int, trials: Sequence[Trial]) -> int:
+        """Write down which trials belong to a run; returns how many are already answered.
+
+        ``first`` is the position of the first of them in the run's order.
+        """
+        keys = [trial.key for trial in trials]
+        answering = [trial.answering for trial in trials]
+        prompts = {a.prompt_digest: a.system_prompt for a in answering}
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO prompts VALUES (?, ?)",
+                ((digest, _kept(text)) for digest, text in prompts.items()),
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
+                {
+                    (run, t.assistant.name, t.assistant.model,
+                     to_json(t.assistant.settings.as_dict()))
+                    for t in trials
+                },
+            )  # fmt: skip
+            self._db.executemany(
+                "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
+                {
+                    t.case.id: (run, t.case.id, to_json(t.case.questions), _kept(t.case.reference))
+                    for t in trials
+                }.values(),
+            )
+            self._db.executemany(
+                "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (run, first + i, t.assistant.name, t.assistant.model, t.case.id, t.repeat,
+                     key, a.prompt_digest)
+                    for i, (t, key, a) in enumerate(zip(trials, keys, answering, strict=True))
+                ),
+            )  # fmt: skip
+        done = self.finished(keys)
+        return sum(key in done for key in keys)
+
+    def end_run(self, run: str, outcome: str, manifest: Mapping[str, Any]) -> None:
+        """Say how a run ended."""
+        with self._errors():
+            self._db.execute(
+                "UPDATE runs SET finished_at = ?, outcome = ?, manifest = ? WHERE run = ?",
+                (_now(), outcome, to_json(manifest), run),
+            )
+
+    def runs(self, experiment: str | None = None) -> list[RunRecord]:
+        """The runs there are, oldest first."""
+        query = "SELECT * FROM runs WHERE ?1 IS NULL OR experiment = ?1 ORDER BY started_at, run"
+        return [
+            RunRecord(run, name, started, finished, outcome, json.loads(manifest))
+            for run, name, started, finished, outcome, manifest in self.read(query, [experiment])
+        ]
+
+    def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows of a SELECT."""
+        with self._errors():
+            yield from self._db.execute(query, values)
+
+    # -- the file --------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        with self._transaction():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.strip().split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                raise StoreError(
+                    f"{shown(self.path)} has format {version}; this version reads {VERSION}.",
+                    fix="Use another --results folder, or the version that wrote it.",
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{shown(self.path)}: {error}.", fix=_fix(error)) from None
+
+
+_COMPLETION = (
+    "answer", "status", "finish_reason", "reasoning", "input_tokens", "output_tokens",
+    "cached_tokens", "reasoning_tokens", "served_model", "started_at", "first_token_s", "total_s",
+)  # fmt: skip
+_WHERE = "Choose another folder with `--results DIR`."
+
+
+def _completion(row: Iterable[Any]) -> Completion:
+    text, status, finish, reasoning, *usage, served, started, first, total = row
+    return Completion(
+        text=from_utf8(text),
+        status=status,
+        finish_reason=finish,
+        reasoning=None if reasoning is None else from_utf8(reasoning),
+        usage=Usage(*usage),
+        served_model=served,
+        started_at=started,
+        first_token_s=first,
+        total_s=total,
+    )
+
+
+def _kept(text: str | None) -> str | None:
+    return None if text is None else to_utf8(text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _fix(error: sqlite3.Error) -> str:
+    said = str(error)
+    if "full" in said or "disk I/O" in said:
+        return "Free some space and run again: every answer that was stored is kept."
+    if "not a database" in said or "malformed" in said:
+        return f"The file is damaged or no store. Move it away, or: {_WHERE}"
+    if "readonly" in said:
+        return f"The folder cannot be written to. {_WHERE}"
+    return ""

@@ -1,0 +1,176 @@
+"""Tidy DataFrames out of the store: a row a trial, and nothing left out.
+
+Text is as UTF-8 can hold it (``text.to_utf8``), so that every format can carry it on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from assistants.errors import UsageError
+from assistants.messages import AVERAGED
+from assistants.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Format = Literal["table", "csv", "json", "parquet"]
+
+_TYPES = {
+    "repeat": "int64",
+    "input_tokens": "Int64",
+    "output_tokens": "Int64",
+    "cached_tokens": "Int64",
+    "cost_usd": "Float64",
+    "first_token_s": "Float64",
+    "total_s": "Float64",
+    "attempts": "Int64",
+}
+
+# One row a trial of the run. Tokens, dollars and seconds are of all turns together, and unknown
+# (NULL) if any turn's are. A trial without an answer shows its last failure in this run; one that
+# was never asked, because a limit or an interrupt came first, is `open`.
+_TRIALS = """
+WITH spent AS (
+    SELECT key,
+        CASE WHEN COUNT(input_tokens) = COUNT(*) THEN SUM(input_tokens) END AS input_tokens,
+        CASE WHEN COUNT(output_tokens) = COUNT(*) THEN SUM(output_tokens) END AS output_tokens,
+        CASE WHEN COUNT(cached_tokens) = COUNT(*) THEN SUM(cached_tokens) END AS cached_tokens,
+        CASE WHEN COUNT(cost_usd) = COUNT(*) THEN SUM(cost_usd) END AS cost_usd,
+        CASE WHEN COUNT(total_s) = COUNT(*) THEN SUM(total_s) END AS total_s,
+        SUM(attempts) AS attempts, MIN(started_at) AS started_at
+    FROM answers GROUP BY key),
+last_failure AS (
+    SELECT key, MAX(id) AS id FROM failures WHERE run = ?1 GROUP BY key)
+SELECT r.experiment, t.run, t.case_id, c.turns, c.reference, t.persona, t.model, t.repeat,
+    COALESCE(a.answer, f.partial), a.reasoning,
+    COALESCE(a.status, f.status, 'open'), a.finish_reason,
+    s.input_tokens, s.output_tokens, s.cached_tokens, s.cost_usd, a.first_token_s, s.total_s,
+    COALESCE(s.attempts, f.attempts), CASE WHEN a.key IS NULL THEN f.error END,
+    p.system_prompt, t.prompt, g.sampling, t.key, COALESCE(s.started_at, f.started_at)
+FROM trials t
+JOIN runs r ON r.run = t.run
+JOIN cases c ON c.run = t.run AND c.case_id = t.case_id
+JOIN assistants g ON g.run = t.run AND g.persona = t.persona AND g.model = t.model
+JOIN prompts p ON p.digest = t.prompt
+LEFT JOIN answers a ON a.key = t.key AND a.final
+LEFT JOIN spent s ON s.key = t.key AND a.key IS NOT NULL
+LEFT JOIN last_failure l ON l.key = t.key AND a.key IS NULL
+LEFT JOIN failures f ON f.id = l.id
+WHERE t.run = ?1 ORDER BY t.position
+"""
+
+COLUMNS = tuple(
+    "experiment run case question reference persona model repeat answer reasoning status "
+    "finish_reason input_tokens output_tokens cached_tokens cost_usd first_token_s total_s "
+    "attempts error system_prompt persona_digest sampling key started_at".split()
+)
+"""Of the trials table, in order."""
+
+
+def trials(store: Store, run: str) -> pd.DataFrame:
+    """One row a trial of ``run``, in the order of the experiment, with ``COLUMNS``."""
+    import json
+
+    import pandas as pd
+
+    columns = list(zip(*store.read(_TRIALS, [run]), strict=True)) or [()] * len(COLUMNS)
+    data: dict[str, Any] = dict(zip(COLUMNS, columns, strict=True))
+    shown = {turns: "\n\n".join(json.loads(turns)) for turns in set(data["question"])}
+    data["question"] = [shown[turns] for turns in data["question"]]
+    return pd.DataFrame(
+        {name: pd.Series(data[name], dtype=_TYPES.get(name, "str")) for name in COLUMNS}
+    )
+
+
+def averaged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count in averages: whole answers, and those cut at the token limit."""
+    return frame[frame["status"].isin(AVERAGED)]
+
+
+def status_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """How many trials of each persona and model ended how; every status that occurs, a column."""
+    return (
+        frame.groupby(["persona", "model"], sort=False)["status"]
+        .value_counts()
+        .unstack(fill_value=0)
+        .reset_index()
+        .rename_axis(columns=None)
+    )
+
+
+def compare(frame: pd.DataFrame, values: str = "answer") -> pd.DataFrame:
+    """Cases (and models and repeats, where there are several) as rows, personas as columns.
+
+    Parameters
+    ----------
+    frame
+        Of trials, as ``trials`` gives it.
+    values
+        The column to show.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    """
+    from assistants.errors import nearest
+
+    if values not in frame.columns:
+        raise UsageError(f"There is no column {values!r}.", fix=nearest(values, frame.columns))
+    rows = ["case", *(c for c in ("model", "repeat") if frame[c].nunique() > 1)]
+    order = {name: list(frame[name].unique()) for name in ["persona", *rows]}
+    table = frame.pivot(index=rows, columns="persona", values=values)
+    table = table.reindex(columns=order["persona"])
+    if len(rows) == 1:
+        return table.reindex(order["case"])
+    return (
+        table.reset_index()
+        .sort_values(
+            rows, key=lambda column: column.map({v: i for i, v in enumerate(order[column.name])})
+        )
+        .set_index(rows)
+    )
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a persona and model: trials, how many count, mean words, tokens and seconds.
+
+    Means are over trials whose status is ``ok`` or ``length``.
+    """
+    good = averaged(frame).assign(words=lambda f: f["answer"].str.split().str.len())
+    groups = ["persona", "model"]
+    everything = frame.groupby(groups, sort=False)
+    means = good.groupby(groups, sort=False)[["words", "output_tokens", "total_s"]].mean()
+    table = everything.size().rename("trials").to_frame()
+    table["counted"] = good.groupby(groups, sort=False).size()
+    table["counted"] = table["counted"].fillna(0).astype("int64")
+    table = table.join(means)
+    table["cost_usd"] = everything["cost_usd"].sum(min_count=1)
+    return table.reset_index()
+
+
+def export(frame: pd.DataFrame, format: Format, out: Path | None = None) -> str | None:
+    """``frame`` as csv, json (a list of rows) or parquet; text unless ``out`` names a file.
+
+    Raises
+    ------
+    UsageError
+        For Parquet without a file.
+    """
+    if format == "parquet":
+        if out is None:
+            raise UsageError("Parquet is not text.", fix="Name a file with `--out FILE`.")
+        frame.to_parquet(out, index=False)
+        return None
+    if format == "csv":
+        text = frame.to_csv(index=False)
+    elif format == "json":
+        text = frame.to_json(orient="records", force_ascii=False, indent=2)
+    else:
+        text = frame.to_string()
+    if out is None:
+        return str(text)
+    out.write_text(str(text), encoding="utf-8", newline="")
+    return None
