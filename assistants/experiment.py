@@ -215,7 +215,7 @@ class Experiment:
     def _trials_of(self, assistant: Assistant) -> Iterator[Trial]:
         cases: Sequence[Case] = self.cases
         if self.shuffle is not None:
-            cases = random.Random(self.shuffle).sample(cases, len(cases))
+            cases = random.Random(self.shuffle).sample(cases, len(cases))  # noqa: S311 - an order
         for case, repeat in itertools.product(cases, range(self.repeats)):
             yield Trial(case, assistant, repeat)
 

@@ -117,7 +117,7 @@ def read_assistants(
                 "`assistants` names exact pairs.",
                 fix="Leave out `personas` and `models`.",
             )
-        for index, entry in enumerate(content.assistants):
+        for index in range(len(content.assistants)):
             place: Place = ("assistants", index)
             pair = validate(PairEntry, document.below(place))
             own = sampling_from(pair.sampling, document.where(place)).over(sampling)

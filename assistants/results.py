@@ -93,7 +93,10 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """``complete``, ``failures``, ``limit``, ``interrupted``; ``unfinished`` if it was killed."""
+        """How it ended: ``complete``, ``failures``, ``limit`` or ``interrupted``.
+
+        ``unfinished`` while it goes on, and for good if it was killed.
+        """
         return self.record.outcome or "unfinished"
 
     @property

@@ -238,7 +238,7 @@ Item = TypeVar("Item")
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """Tuples of ``size`` items, the last perhaps shorter. (``itertools.batched`` of 3.12.)"""
+    """Tuples of ``size`` items, the last perhaps shorter. As ``itertools.batched`` of 3.12."""
     rest = iter(items)
     while batch := tuple(islice(rest, size)):
         yield batch
@@ -249,13 +249,15 @@ class _Failed(Exception):
 
 
 def _copy_to_tape(trial: Trial, store: Store) -> None:
-    """A tape holds every answer of the run it was recorded in, those that were stored before too."""
+    """A tape holds every answer of the run it was made in, those that were stored before too."""
     client = trial.assistant.client
     if not isinstance(client, TapedClient) or client.tape.replays:
         return
     assistant = trial.answering
     history: list[Message] = []
-    for question, completion in zip(trial.case.questions, store.completions(trial.key)):
+    for question, completion in zip(
+        trial.case.questions, store.completions(trial.key), strict=False
+    ):
         history.append(Message("user", question))
         sampling = assistant.settings.drawn(trial.repeat)
         client.tape.record(client, assistant.messages(history), sampling, completion)

@@ -151,7 +151,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def export(frame: pd.DataFrame, format: Format, out: Path | None = None) -> str | None:
+def export(frame: pd.DataFrame, form: Format, out: Path | None = None) -> str | None:
     """``frame`` as csv, json (a list of rows) or parquet; text unless ``out`` names a file.
 
     Raises
@@ -159,14 +159,14 @@ def export(frame: pd.DataFrame, format: Format, out: Path | None = None) -> str 
     UsageError
         For Parquet without a file.
     """
-    if format == "parquet":
+    if form == "parquet":
         if out is None:
             raise UsageError("Parquet is not text.", fix="Name a file with `--out FILE`.")
         frame.to_parquet(out, index=False)
         return None
-    if format == "csv":
+    if form == "csv":
         text = frame.to_csv(index=False)
-    elif format == "json":
+    elif form == "json":
         text = frame.to_json(orient="records", force_ascii=False, indent=2)
     else:
         text = frame.to_string()

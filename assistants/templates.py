@@ -35,7 +35,7 @@ def render(template: str, variables: Mapping[str, object], what: str) -> str:
     if not has_variables(template):
         return template
     try:
-        text = _compiled(template, what).render(dict(variables))
+        text = str(_compiled(template, what).render(dict(variables)))
     except UndefinedError as error:
         missing = sorted(names(template, what) - set(variables))
         raise UsageError(

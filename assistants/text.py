@@ -20,7 +20,7 @@ _UNSAFE = re.compile(
 
 
 def to_utf8(text: str) -> str:
-    """The same text with lone surrogates written as ``\\udXXX``, so that UTF-8 can hold it.
+    r"""The same text with lone surrogates written as ``\udXXX``, so that UTF-8 can hold it.
 
     ``from_utf8(to_utf8(text)) == text`` for every Python string.
     """
@@ -49,10 +49,12 @@ def to_json(value: Any) -> str:
 
 def visible(text: str) -> str:
     """Text for a terminal: control and bidi characters are written out, so none takes effect."""
-    text = text.replace("\r\n", "\n")
-    return _UNSAFE.sub(
-        lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", to_utf8(text)
-    )
+    return _UNSAFE.sub(_written_out, to_utf8(text.replace("\r\n", "\n")))
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def one_line(text: str, width: int = 80) -> str:

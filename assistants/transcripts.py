@@ -27,7 +27,7 @@ def to_markdown(transcript: Transcript, about: Mapping[str, Any] | None = None) 
     facts = completion.as_dict()
     text, reasoning = facts.pop("text"), facts.pop("reasoning", None)
     head = {**(about or {}), "completion": facts}
-    sections = [(message.role, message.content) for message in transcript.messages]
+    sections: list[tuple[str, str]] = [(m.role, m.content) for m in transcript.messages]
     if reasoning is not None:
         sections.append(("reasoning", reasoning))
     sections.append(("answer", text))

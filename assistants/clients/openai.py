@@ -238,7 +238,7 @@ class _Call:
                 try:
                     async with asyncio.timeout_at(until):
                         chunk = await anext(pieces, None)
-                except TimeoutError:
+                except Exception:
                     if reader.finished:  # only the usage did not come
                         return
                     raise

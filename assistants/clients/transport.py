@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,7 @@ _ERROR_BODY_S = 5.0
 _KEEPALIVE_S = 2.0
 """Below the 5 s after which uvicorn closes idle connections: never send on one being closed."""
 
-_SENT = frozenset(
-    ("accept", "accept-encoding", "connection", "content-length", "content-type", "host")
-)
-_OPENAI_SENT = frozenset(("openai-organization", "openai-project"))
+_ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 _OPENAI_HOST = "api.openai.com"
 
 _NO_HTTP = frozenset(("BadHttpMessage", "ClientResponseError", "DecodingError"))
@@ -55,16 +53,12 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
 
     check_key(model, address.key)
     host = httpx2.URL(address.url).host
-    sent = _SENT | _OPENAI_SENT if host == _OPENAI_HOST else _SENT
-    bearer = None if address.key is None else f"Bearer {address.key}"
+    sent = httpx2.Headers(_headers(host, address.key))
 
     async def only_what_we_send(request: httpx2.Request) -> None:
-        # The SDK adds headers from the environment, under any name; a list of names to keep is
-        # the only list that is complete.
-        kept = [(k, v) for k, v in request.headers.multi_items() if k.lower() in sent]
-        request.headers = httpx2.Headers([*kept, ("user-agent", "assistants")])
-        if bearer is not None:
-            request.headers["authorization"] = bearer
+        # The SDK adds headers from the environment, under any name, so only a list of all that
+        # goes out is complete. aiohttp adds the host and the length.
+        request.headers = sent
 
     async def refuse_errors(response: httpx2.Response) -> None:
         if response.status_code >= 300:
@@ -83,6 +77,20 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
         base_url=address.url, api_key="unused", max_retries=0, http_client=http
     )
+
+
+def _headers(host: str, key: str | None) -> dict[str, str]:
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "accept-encoding": "gzip, deflate",
+        "content-type": "application/json",
+        "user-agent": "assistants",
+    }
+    if key is not None:
+        headers["authorization"] = f"Bearer {key}"
+    if host == _OPENAI_HOST:
+        headers |= {name: os.environ[at] for name, at in _ORGANISATION.items() if at in os.environ}
+    return headers
 
 
 @functools.cache

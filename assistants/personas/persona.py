@@ -80,11 +80,8 @@ class Persona:
         low, high = 1, len(supply)
         while low < high:  # the longest beginning that is not longer than the target
             middle = (low + high + 1) // 2
-            low, high = (
-                (middle, high)
-                if measure(" ".join(supply[:middle])) <= target
-                else (low, middle - 1)
-            )
+            fits = measure(" ".join(supply[:middle])) <= target
+            low, high = (middle, high) if fits else (low, middle - 1)
         text = " ".join(supply[:low])
         return replace(self, name=name, text=text, label=f"{self.label} ({other.name})")
 

@@ -1,0 +1,119 @@
+"""The embedded model: needs no key, no GPU and no network.
+
+To the rest of the code it is one more base URL. Behind it stands a child process that starts with
+the first call, serves every client in this process, and is gone soon after this process is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from contextlib import suppress
+
+from assistants.address import Address, Endpoint
+from assistants.clients import pace, weights
+from assistants.clients.llama_process import SLOTS, LlamaProcess
+from assistants.clients.openai import Deadlines, OpenAIClient
+from assistants.errors import AssistantsError
+
+_running: dict[str, LlamaProcess] = {}
+_starting = threading.Lock()
+
+
+def local_client(name: str = "smollm2") -> OpenAIClient:
+    """A client for an embedded model. Nothing starts before its first call.
+
+    The first call raises ``MissingPart`` if weights or xllamacpp are not installed.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such model.
+    """
+    return OpenAIClient(
+        f"local:{name}",
+        endpoint=_endpoint(name),
+        # Threads and slots do not change what the model says; its weights do.
+        identity=f"local:{name}@{weights.known(name).sha256[:16]}",
+        max_concurrency=SLOTS,
+        deadlines=DEADLINES,
+        always_system=True,
+    )
+
+
+def stop() -> None:
+    """End the children of this process. The next call starts a new one."""
+    # A start that is under way is not waited for: its child ends when this process does.
+    if not _starting.acquire(timeout=1):
+        return
+    try:
+        while _running:
+            _running.popitem()[1].stop()
+    finally:
+        _starting.release()
+
+
+def _endpoint(name: str) -> Endpoint:
+    async def address() -> Address:
+        child = _running.get(name)
+        if child is not None and child.alive:
+            return child.address
+        return await _in_thread(name)
+
+    return address
+
+
+async def _in_thread(name: str) -> Address:
+    """Start the child without blocking the event loop; cancelling does not wait for the start.
+
+    Not ``asyncio.to_thread``: the loop waits for those threads before it ends, and so would
+    somebody who pressed Ctrl-C.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Address] = loop.create_future()
+
+    def work() -> None:
+        try:
+            address, failure = _address(name), None
+        except AssistantsError as error:
+            address, failure = None, error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, address, failure)
+
+    def tell(address: Address | None, failure: AssistantsError | None) -> None:
+        if done.done():
+            return
+        if failure is not None:
+            done.set_exception(failure)
+        elif address is not None:
+            done.set_result(address)
+
+    threading.Thread(target=work, name=f"start local:{name}", daemon=True).start()
+    return await done
+
+
+def _address(name: str) -> Address:
+    with _starting:
+        child = _running.get(name)
+        if child is None or not child.alive:
+            if child is not None:
+                child.let_go()
+            speed = pace.stored(name) or pace.measure(name)
+            child = _running[name] = LlamaProcess(name, threads=speed.threads)
+        return child.address
+
+
+def _forget() -> None:
+    """After a fork: the children are our parent's, and so is whoever held the lock."""
+    global _starting
+    _starting = threading.Lock()
+    for child in _running.values():
+        child.let_go()
+    _running.clear()
+
+
+atexit.register(stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
