@@ -1,1 +1,63 @@
-"""How does a system prompt change what a language model says, and is the change real?"""
+"""How does a system prompt change what a language model says, and is the change real?
+
+Names are imported when they are first used, so that ``import assistants`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assistants.assistant import Assistant
+    from assistants.clients import connect
+    from assistants.clients.openai import OpenAIClient
+    from assistants.clients.scripted import ScriptedClient
+    from assistants.clients.tape import Tape, TapedClient
+    from assistants.errors import AssistantsError
+    from assistants.experiment import Experiment
+    from assistants.limits import Limits
+    from assistants.messages import Completion, Message, Sampling, Transcript
+    from assistants.personas import Library, Persona
+    from assistants.results import Results, Run
+    from assistants.trial import Case, Trial
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Assistant": "assistants.assistant",
+    "AssistantsError": "assistants.errors",
+    "Case": "assistants.trial",
+    "Completion": "assistants.messages",
+    "Experiment": "assistants.experiment",
+    "Library": "assistants.personas",
+    "Limits": "assistants.limits",
+    "Message": "assistants.messages",
+    "OpenAIClient": "assistants.clients.openai",
+    "Persona": "assistants.personas",
+    "Results": "assistants.results",
+    "Run": "assistants.results",
+    "Sampling": "assistants.messages",
+    "ScriptedClient": "assistants.clients.scripted",
+    "Tape": "assistants.clients.tape",
+    "TapedClient": "assistants.clients.tape",
+    "Transcript": "assistants.messages",
+    "Trial": "assistants.trial",
+    "connect": "assistants.clients",
+}
+
+__all__ = [
+    "Assistant", "AssistantsError", "Case", "Completion", "Experiment", "Library", "Limits",
+    "Message", "OpenAIClient", "Persona", "Results", "Run", "Sampling", "ScriptedClient", "Tape",
+    "TapedClient", "Transcript", "Trial", "connect",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'assistants' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

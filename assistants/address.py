@@ -40,7 +40,7 @@ def check_url(url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"{url!r} is no address: {error}.", fix=_EXAMPLE) from None
-    if any(ord(character) <= 32 or character == "\\" for character in url):
+    if "\\" in url or " " in url or not url.isprintable():
         raise UsageError(f"{url!r} has a space, backslash or control character.", fix=_EXAMPLE)
     if parts.scheme not in ("http", "https") or not host:
         raise UsageError(f"{url!r} is no http or https address.", fix=_EXAMPLE)
@@ -49,7 +49,7 @@ def check_url(url: str) -> str:
             "A base URL may not carry a user name or password.",
             fix="Put the key in an environment variable and name that variable.",
         )
-    if parts.query or parts.fragment:
+    if "?" in url or "#" in url:
         raise UsageError(f"{url!r} has a query or fragment.", fix=_EXAMPLE)
     return url
 

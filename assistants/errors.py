@@ -6,6 +6,7 @@ AssistantsError             what went wrong, where, and what to do next
 │   ├── UnknownName         a name nobody defined; names the nearest ones
 │   └── MissingPart         an extra, a program or weights that are not installed
 ├── StoreError              the record cannot be read or written
+├── ReportError             a notebook broke off while it was executed
 ├── LimitReached            a cap on money, tokens or minutes stopped the run
 └── CallError               one call to one model failed
     ├── MissingKey          no API key where the model's entry says it is
@@ -74,6 +75,10 @@ class MissingPart(UsageError):
 
 class StoreError(AssistantsError):
     """The record cannot be read or written."""
+
+
+class ReportError(AssistantsError):
+    """The notebook of a report broke off; the answers themselves are all stored."""
 
 
 class LimitReached(AssistantsError):

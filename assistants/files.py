@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,8 +91,8 @@ def check_name(name: str, kind: str, *, where: str = "") -> str:
 def shown(path: Path) -> str:
     """A path as a person would type it: relative where it lies below the working directory."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+        return str(Path(os.path.realpath(path)).relative_to(Path.cwd()))
+    except (ValueError, OSError):
         return str(path)
 
 
@@ -103,14 +106,18 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     """
     where = shown(path)
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise FileError(where, f"{size:,} bytes; at most {limit:,} are read.")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError(where, "is no file.")
+        if found.st_size > limit:
+            raise FileError(where, f"{found.st_size:,} bytes; at most {limit:,} are read.")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise FileError(where, "there is no such file.", fix=_beside(path)) from None
     except OSError as error:
         raise FileError(where, f"cannot be read: {error.strerror}.") from None
+    except ValueError:  # a NUL in the path
+        raise FileError(repr(where), "is no path.") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,7 +143,11 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
                 raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
             if _foreign_tag(event):
                 raise FileError(at, "tags are not read.", fix="Remove it.")
-        tree = YAML(typ="rt", pure=True).load(text)
+        reader = YAML(typ="rt", pure=True)
+        reader.Constructor = _constructor()
+        tree = reader.load(text)
+        lines = {place: line + first_line for place, line in _lines(tree)}
+        return Document(source, _plain(tree), lines)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f"{source}:{mark.line + first_line}" if mark else source
@@ -145,8 +156,6 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
     except (YAMLError, ValueError, RecursionError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise FileError(source, f"is not valid YAML: {first}.") from None
-    lines = {place: line + first_line for place, line in _lines(tree)}
-    return Document(source, _plain(tree), lines)
 
 
 def parse_toml(text: str, source: str) -> Document:
@@ -176,9 +185,35 @@ def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> Sc
             key, known = first["ctx"]["key"], first["ctx"]["known"]
             where = document.where((*at, key))
             raise FileError(where, f"unknown key {key!r}.", fix=nearest(str(key), known)) from None
-        name = ".".join(str(part) for part in first["loc"])
+        name = _named(document.data, first["loc"])
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise FileError(document.where(at), f"{name}: {said}." if name else f"{said}.") from None
+
+
+@lru_cache(maxsize=1)
+def _constructor() -> Any:
+    """What builds values: YAML 1.2 knows no dates, ruamel does, and so they stay text here."""
+    from ruamel.yaml.constructor import RoundTripConstructor
+
+    class Constructor(RoundTripConstructor):
+        pass
+
+    Constructor.add_constructor(
+        "tag:yaml.org,2002:timestamp", lambda constructor, node: constructor.construct_scalar(node)
+    )
+    return Constructor
+
+
+def _named(data: Any, place: Place) -> str:
+    """``place`` as a person finds it in the file; pydantic adds the kinds that it tried."""
+    parts: list[str] = []
+    for part in place:
+        holds = isinstance(data, Mapping) and (part in data or not parts)
+        if not holds and not (isinstance(data, list) and isinstance(part, int)):
+            break
+        parts.append(str(part))
+        data = data[part] if isinstance(data, list) else data.get(part)
+    return ".".join(parts)
 
 
 def _foreign_tag(event: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 Role = Literal["system", "user", "assistant"]
 
@@ -16,6 +16,8 @@ FINISHED: frozenset[Status] = frozenset({"ok", "length", "refusal", "content_fil
 
 AVERAGED: frozenset[Status] = frozenset({"ok", "length"})
 """Statuses that count in averages unless somebody asks for more."""
+
+_FLOATS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ class Sampling:
         _in_range("frequency_penalty", self.frequency_penalty, -2, 2)
         _in_range("presence_penalty", self.presence_penalty, -2, 2)
         _in_range("repeat", self.repeat, 0, None)
+        for name in ("max_tokens", "seed"):
+            if type(getattr(self, name)) not in (int, type(None)):
+                raise ValueError(f"{name} must be a whole number, not {getattr(self, name)!r}.")
+        if not all(isinstance(stop, str) and stop for stop in self.stop):
+            raise ValueError(f"stop must be texts, not {list(self.stop)!r}.")
+        for name in _FLOATS:  # 1 and 1.0 are one temperature, and make one key
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))
 
     def over(self, defaults: Sampling) -> Sampling:
         """These settings, with ``defaults`` wherever they say nothing."""
@@ -107,7 +117,9 @@ class Completion:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Undo ``as_dict``; an unknown key is a ``TypeError``."""
+        """Undo ``as_dict``; an unknown key, or a text that is none, is a ``TypeError``."""
+        if not isinstance(data.get("text"), str) or data.get("status") not in get_args(Status):
+            raise TypeError("a completion has a `text` and a known `status`")
         return cls(**{**data, "usage": Usage(**data.get("usage", {}))})
 
 

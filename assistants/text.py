@@ -11,6 +11,7 @@ from typing import Any
 # that already contained those six characters apart from one that contained the surrogate.
 _SURROGATE = re.compile(r"(\\*)([\ud800-\udfff])")
 _LONE = re.compile(r"[\ud800-\udfff]")
+_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
 _LITERAL = re.compile(r"(\\+)(u[dD][89a-fA-F][0-9a-fA-F]{2})")
 
 # Characters that move a cursor, ring a bell, or reorder what a person reads. Newline and tab stay.
@@ -42,14 +43,25 @@ def from_utf8(text: str) -> str:
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON that a person can read and UTF-8 can hold, whatever text is in it."""
+    """One line of JSON that a person can read and UTF-8 can hold, whatever text is in it.
+
+    JSON has no way to write the two halves of a pair of surrogates other than as the character
+    they stand for, so that is what becomes of them.
+    """
     line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return line if line.isascii() else _LONE.sub(lambda m: f"\\u{ord(m[0]):04x}", line)
+    if line.isascii():
+        return line
+    line = _PAIR.sub(_joined, line)
+    return _LONE.sub(lambda m: f"\\u{ord(m[0]):04x}", line)
 
 
 def visible(text: str) -> str:
     """Text for a terminal: control and bidi characters are written out, so none takes effect."""
     return _UNSAFE.sub(_written_out, to_utf8(text.replace("\r\n", "\n")))
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -37,14 +37,16 @@ def connect(model: str | Model, *, catalogue: Catalogue | None = None) -> Client
 
     return OpenAIClient(
         model.name,
-        endpoint=_endpoint(model.name, model.server),
+        endpoint=endpoint(model.name, model.server),
         identity=_identity(model.name, model.server),
         max_concurrency=model.concurrency or model.server.concurrency,
         max_tokens_field=model.server.max_tokens_field,
     )
 
 
-def _endpoint(name: str, server: Provider) -> Endpoint:
+def endpoint(name: str, server: Provider) -> Endpoint:
+    """Where ``server`` is and its key, both read from the environment at each call."""
+
     async def address() -> Address:
         return Address(address_of(server), _key(name, server))
 

@@ -15,8 +15,7 @@ from contextlib import suppress
 from assistants.address import Address, Endpoint
 from assistants.clients import pace, weights
 from assistants.clients.llama_process import SLOTS, LlamaProcess
-from assistants.clients.openai import Deadlines, OpenAIClient
-from assistants.errors import AssistantsError
+from assistants.clients.openai import OpenAIClient
 
 _running: dict[str, LlamaProcess] = {}
 _starting = threading.Lock()
@@ -38,7 +37,6 @@ def local_client(name: str = "smollm2") -> OpenAIClient:
         # Threads and slots do not change what the model says; its weights do.
         identity=f"local:{name}@{weights.known(name).sha256[:16]}",
         max_concurrency=SLOTS,
-        deadlines=DEADLINES,
         always_system=True,
     )
 
@@ -76,19 +74,19 @@ async def _in_thread(name: str) -> Address:
 
     def work() -> None:
         try:
-            address, failure = _address(name), None
-        except AssistantsError as error:
-            address, failure = None, error
+            outcome: Address | Exception = _address(name)
+        except Exception as error:  # whatever it is, the call that waits must hear of it
+            outcome = error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, address, failure)
+            loop.call_soon_threadsafe(tell, outcome)
 
-    def tell(address: Address | None, failure: AssistantsError | None) -> None:
+    def tell(outcome: Address | Exception) -> None:
         if done.done():
             return
-        if failure is not None:
-            done.set_exception(failure)
-        elif address is not None:
-            done.set_result(address)
+        if isinstance(outcome, Exception):
+            done.set_exception(outcome)
+        else:
+            done.set_result(outcome)
 
     threading.Thread(target=work, name=f"start local:{name}", daemon=True).start()
     return await done

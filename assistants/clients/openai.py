@@ -165,11 +165,16 @@ class OpenAIClient:
         address = await self._endpoint()
         wanted = (asyncio.get_running_loop(), address)
         if self._built is None or self._built_for != wanted:
-            if self._built is not None:
-                self._replaced.append(self._built)
+            self._set_aside()
             self._built = build_sdk(self.model, address)
             self._built_for = wanted
         return self._built
+
+    def _set_aside(self) -> None:
+        """Keep what is open for ``aclose``; with its event loop gone there is nothing to close."""
+        if self._built is not None and self._built_for is not None:
+            if not self._built_for[0].is_closed():
+                self._replaced.append(self._built)
 
     def _body(
         self, messages: Sequence[Message], sampling: Sampling, *, streamed: bool

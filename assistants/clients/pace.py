@@ -1,7 +1,8 @@
 """How many threads an embedded model runs fastest with on this machine: measured, not assumed.
 
-On a machine that others use too, a second thread has been seen to make the model fifteen times
-slower; on a quiet one it nearly doubles the speed. Counting cores cannot tell the two apart.
+Threads wait for each other after every layer. On a quiet machine a second one doubles the speed;
+where others use the cores, it has been seen to cost half of it, or nearly all of it if the waiting
+threads spin. Counting cores cannot tell these machines apart.
 """
 
 from __future__ import annotations

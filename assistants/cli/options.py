@@ -1,0 +1,62 @@
+"""Options that several commands share, with completion of names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _personas(incomplete: str) -> list[str]:
+    from assistants.personas import Library
+
+    return [name for name in Library.default().names() if name.startswith(incomplete)]
+
+
+def _models(incomplete: str) -> list[str]:
+    from assistants.models import Catalogue
+
+    return [name for name in Catalogue.default().models if name.startswith(incomplete)]
+
+
+def _experiments(incomplete: str) -> list[str]:
+    from assistants.results import Results
+
+    names = {run.experiment for run in Results().runs()}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+Personas = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--persona", help="A persona; may be repeated.", autocompletion=_personas),
+]
+Persona = Annotated[
+    str, typer.Option("-p", "--persona", help="A persona.", autocompletion=_personas)
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="A short name or provider:id; may be repeated.",
+        autocompletion=_models,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option("-m", "--model", help="A short name or provider:id.", autocompletion=_models),
+]
+Folders = Annotated[
+    list[Path] | None,
+    typer.Option("--personas", help="A folder of personas; wins over all others."),
+]
+ResultsFolder = Annotated[Path, typer.Option("--results", help="The folder of the store.")]
+Experiment = Annotated[
+    str | None,
+    typer.Argument(help="An experiment's name.", autocompletion=_experiments),
+]
+PersonaName = Annotated[
+    str | None, typer.Argument(help="Show this one's text.", autocompletion=_personas)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

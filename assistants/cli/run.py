@@ -1,0 +1,218 @@
+"""``assistants run``: forecast, run, compare, report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assistants.cli import options
+from assistants.cli.screen import err, out, table
+from assistants.errors import MissingPart, ReportError, UsageError
+from assistants.text import one_line
+
+if TYPE_CHECKING:
+    from assistants.experiment import Experiment
+    from assistants.forecast import Forecast
+    from assistants.results import Run
+    from assistants.runner import Progress, Report
+
+EXIT = {"complete": 0, "failures": 1, "limit": 3}
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="An experiment file (.yaml).")],
+    results: options.ResultsFolder = Path("results"),
+    personas: options.Folders = None,
+    model: options.Models = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Draws of each cell.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N cases.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop at so many dollars.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=0, help="Stop at so many tokens.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls in flight.")] = None,
+    tape: Annotated[
+        Path | None, typer.Option(help="Record every answer; replay if the file is there.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    as_json: options.Json = False,
+) -> int:
+    """Run an experiment: ask what is missing, compare the answers, write the report."""
+    from assistants.experiment import Experiment
+
+    changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
+    experiment = Experiment.load(
+        file, personas=personas or (), **{k: v for k, v in changes.items() if v is not None}
+    )
+    experiment = replace(
+        experiment,
+        cases=experiment.cases[:limit],
+        tape=tape or experiment.tape,
+        limits=replace(
+            experiment.limits,
+            usd=experiment.limits.usd if max_usd is None else max_usd,
+            tokens=experiment.limits.tokens if max_tokens is None else max_tokens,
+        ),
+    )
+    forecast = experiment.forecast(results)
+    err.print(f"{experiment.name}: {forecast}")
+    if dry_run:
+        if as_json:
+            out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
+        return 0
+    if not yes:
+        _confirm(experiment, forecast)
+    done = _execute(experiment, results)
+    page = None if no_report else _report(done, file)
+    if as_json:
+        out.print_json(json.dumps(_as_json(done, page)))
+    else:
+        _show(done, page)
+    return EXIT[done.outcome]
+
+
+def _execute(experiment: Experiment, results: Path) -> Run:
+    async def go() -> Run:
+        with _bar() as report:
+            return await experiment.run(results, report=report)
+
+    try:
+        return asyncio.run(go())
+    except KeyboardInterrupt:
+        left = experiment.forecast(results).to_ask
+        err.print(
+            f"Interrupted. Every complete answer is kept; {left} of {len(experiment)} trials are "
+            "left. Run the same command to go on."
+        )
+        raise
+
+
+def _confirm(experiment: Experiment, forecast: Forecast) -> None:
+    """Nobody spends money by accident: with a price, known or not, there is a cap or a yes."""
+    if not forecast.to_ask or forecast.usd == 0 or experiment.limits.usd is not None:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "This may cost money, and there is no cap on it.",
+            fix="Add --yes, --max-usd X, or `limits: {usd: X}` to the experiment.",
+        )
+    typer.confirm("Go on?", abort=True, err=True)
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    """A bar with time left on a terminal; a line every tenth of the way elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"), TimeElapsedColumn(),
+    )  # fmt: skip
+    told = -1
+
+    with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("asking", total=None, left="")
+
+        def report(progress: Progress) -> None:
+            nonlocal told
+            bar.update(task, total=progress.total, completed=progress.done, left=_left(progress))
+            tenth = 10 * progress.done // max(1, progress.total)
+            if not err.is_terminal and tenth > told and progress.done > progress.reused:
+                told = tenth
+                err.print(f"{progress.done}/{progress.total} {_left(progress)}")
+
+        yield report
+
+
+def _left(progress: Progress) -> str:
+    parts = [f"{progress.tokens:,} tokens"]
+    if progress.usd:
+        parts.append(f"${progress.usd:.4f}")
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.left_s is not None and progress.done < progress.total:
+        parts.append(f"{progress.left_s:.0f} s left")
+    return ", ".join(parts)
+
+
+def _report(done: Run, file: Path) -> Path | None:
+    from assistants.report import write_report
+
+    done.write()
+    try:
+        with err.status("writing the report"):
+            return write_report(done, file)
+    except (MissingPart, ReportError) as error:
+        err.print(f"warning: {error}")
+        return None
+
+
+def _show(done: Run, page: Path | None) -> None:
+    """The comparison in the terminal: what each persona answered, and how much."""
+    frame = done.trials
+    for (case, question), of_case in frame.groupby(["case", "question"], sort=False):
+        if of_case["model"].nunique() > 1:
+            of_case = of_case.assign(persona=of_case["persona"] + " on " + of_case["model"])
+        rows = [
+            [
+                persona,
+                f"{len(answers)}",
+                _mean(answers["answer"].str.split().str.len()),
+                " / ".join(f"{n} {s}" for s, n in answers["status"].value_counts().items()),
+                one_line(_first(answers), 160),
+            ]
+            for persona, answers in of_case.groupby("persona", sort=False)
+        ]
+        title = f"case {case}: {one_line(question, 90)}"
+        out.print(
+            table(["persona", "n", "words", "status", "first answer begins"], rows, title=title)
+        )
+        if frame["case"].nunique() > 3:
+            out.print(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
+            break
+    _account(done)
+    if page is not None:
+        out.print(f"report: {page}", soft_wrap=True)
+
+
+def _account(done: Run) -> None:
+    """Every status counted aloud, and what is left to do."""
+    counts = done.statuses
+    err.print(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    failed = done.trials.dropna(subset=["error"])
+    for error, count in failed["error"].value_counts().head(3).items():
+        err.print(f"  {count} x {one_line(str(error), 300)}", style="red")
+    if done.outcome == "limit":
+        err.print("A limit stopped the run: raise it and run again to go on with the rest.")
+    elif done.outcome == "failures":
+        err.print("Run the same command again to ask only for what failed.")
+
+
+def _as_json(done: Run, page: Path | None) -> dict[str, Any]:
+    return {
+        "run": done.id,
+        "experiment": done.experiment,
+        "outcome": done.outcome,
+        "counts": done.statuses,
+        "folder": str(done.folder),
+        "report": str(page) if page else None,
+    }
+
+
+def _first(answers: Any) -> str:
+    texts = answers["answer"].dropna()
+    errors = answers["error"].dropna()
+    return str(texts.iloc[0]) if len(texts) else str(errors.iloc[0]) if len(errors) else ""
+
+
+def _mean(values: Any) -> str:
+    return "" if values.isna().all() else f"{values.mean():.0f}"

@@ -1,0 +1,86 @@
+"""What this installation has, what it lacks, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistants.errors import AssistantsError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``needed`` ones make ``assistants doctor`` fail."""
+
+    what: str
+    ok: bool
+    found: str
+    fix: str = ""
+    needed: bool = True
+
+
+def examine() -> list[Finding]:
+    """Look at everything; nothing is asked of any model and no server is called."""
+    return [*_python(), *_extras(), _weights(), *_files(), *_keys()]
+
+
+def _python() -> Iterator[Finding]:
+    version = platform.python_version()
+    fix = "Install Python 3.11 or newer."
+    yield Finding("python", sys.version_info >= (3, 11), f"{version} on {platform.machine()}", fix)
+    for name in ("assistants", "openai", "pandas"):
+        yield _package(name, "pip install assistants", needed=True)
+
+
+def _extras() -> Iterator[Finding]:
+    yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
+    for name in ("jupyterlab", "papermill"):
+        yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
+
+
+def _package(name: str, fix: str, *, needed: bool) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name), needed=needed)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", fix, needed)
+
+
+def _weights() -> Finding:
+    from assistants.clients import weights
+
+    return _tried("weights of smollm2", lambda: str(weights.path("smollm2")), needed=False)
+
+
+def _files() -> Iterator[Finding]:
+    from assistants.models import Catalogue
+    from assistants.personas import Library
+
+    yield _tried("personas", lambda: f"{len(Library.default().all())} load")
+    yield _tried("models", lambda: f"{len(Catalogue.default().models)} short names")
+    place = Path("results") if Path("results").is_dir() else Path()
+    fix = "Use `--results DIR` with a folder of yours."
+    yield Finding("results can be written", os.access(place, os.W_OK), str(place.resolve()), fix)
+
+
+def _keys() -> Iterator[Finding]:
+    from assistants.models import Catalogue
+
+    for name, provider in Catalogue.default().providers.items():
+        if provider.key:
+            there = bool(os.environ.get(provider.key))
+            found = f"{provider.key} is {'set' if there else 'not set'}"
+            fix = f"export {provider.key}=... to use {name}:"
+            yield Finding(f"key of {name}", there or provider.key_optional, found, fix, False)
+
+
+def _tried(what: str, look: Callable[[], str], *, needed: bool = True) -> Finding:
+    try:
+        return Finding(what, True, look(), needed=needed)
+    except AssistantsError as error:
+        return Finding(what, False, error.message, error.fix, needed)

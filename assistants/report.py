@@ -1,0 +1,162 @@
+"""The report of a run: the batch notebook executed by papermill, and a page made from it."""
+
+from __future__ import annotations
+
+import ast
+import html
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from assistants.errors import MissingPart, ReportError, UsageError, nearest
+from assistants.results import Run
+from assistants.widgets.markdown import clean
+from assistants.widgets.static import style
+
+NOTEBOOK = "02-run-experiment.ipynb"
+
+
+def batch_notebook() -> Path:
+    """The notebook that runs and shows an experiment, of the package or of the repository."""
+    package = Path(__file__).parent
+    for place in (package / NOTEBOOK, package.parent / "notebooks" / NOTEBOOK):
+        if place.is_file():
+            return place
+    raise MissingPart(f"{NOTEBOOK} is not part of this installation.", fix="Install it anew.")
+
+
+def write_report(run: Run, experiment: str | Path) -> Path:
+    """Write ``report.ipynb`` and ``report.html`` into the run's folder; returns the page.
+
+    Nothing is asked: the notebook shows a run that is there.
+
+    Raises
+    ------
+    MissingPart
+        If papermill is not installed.
+    ReportError
+        If the notebook breaks off; ``report.ipynb`` then shows where.
+    """
+    notebook = run.folder / "report.ipynb"
+    parameters = {
+        "experiment": str(Path(experiment).resolve()),
+        "results": str(run.results.resolve()),
+        "run": run.id,
+    }
+    execute(batch_notebook(), notebook, parameters)
+    page = run.folder / "report.html"
+    page.write_text(to_page(notebook, run.experiment), encoding="utf-8")
+    return page
+
+
+def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
+    """Run a notebook through papermill, saving after every cell.
+
+    Raises
+    ------
+    UsageError
+        For a parameter that the notebook does not have.
+    ReportError
+        If a cell raises.
+    """
+    try:
+        import papermill
+        from papermill.exceptions import PapermillExecutionError
+    except ImportError:
+        raise MissingPart(
+            "papermill is not installed, so there is no report.",
+            fix="Install it: pip install 'assistants[notebooks]'",
+        ) from None
+    known = papermill.inspect_notebook(str(notebook))
+    for name in parameters:
+        if name not in known:
+            raise UsageError(
+                f"{notebook.name} has no parameter {name!r}.", fix=nearest(name, known)
+            )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(out),
+            parameters=dict(parameters),
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(notebook.parent),
+        )
+    except PapermillExecutionError as error:
+        raise ReportError(
+            f"The notebook broke off in cell {error.exec_count}: {error.ename}: {error.evalue}.",
+            fix=f"See {out}. Every answer is stored.",
+        ) from None
+
+
+def to_page(notebook: Path, title: str) -> str:
+    """A self-contained page of a notebook's text and outputs, sanitised, without its code."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    content = nbformat.read(str(notebook), as_version=4)
+    for cell in content.cells:
+        cell["outputs"] = [_shown(output) for output in cell.get("outputs", [])]
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
+    body, _ = exporter.from_notebook_node(content)
+    css = files("assistants.widgets").joinpath("page.css").read_text(encoding="utf-8") + style()
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        # Even if something slipped through, nothing may run and nothing may be fetched.
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{css}</style>\n</head>\n"
+        f"<body>\n{clean(body)}\n</body>\n</html>\n"
+    )
+
+
+def refuse_unknown_parameters(cells: Sequence[str]) -> None:
+    """For a notebook's first lines: ``refuse_unknown_parameters(In)``.
+
+    papermill only warns of a parameter that a notebook does not have. It puts what it was given
+    into a cell of its own, right after the notebook's parameters.
+
+    Raises
+    ------
+    UsageError
+        If that cell sets a name that the notebook's parameters do not.
+    """
+    own, given = cells[1], cells[2] if len(cells) > 2 else ""
+    if not given.startswith("# Parameters\n"):
+        return
+    known = _assigned(own)
+    for name in _assigned(given):
+        if name not in known:
+            raise UsageError(f"There is no parameter {name!r}.", fix=nearest(name, known))
+
+
+def _assigned(source: str) -> list[str]:
+    return [
+        target.id
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
+
+
+def _shown(output: Any) -> Any:
+    """An output with nothing in it but text, tables and layout."""
+    data = output.get("data")
+    if data is not None:
+        kept = {kind: data[kind] for kind in ("text/html", "text/plain") if kind in data}
+        if "text/html" in kept:
+            kept = {"text/html": clean("".join(kept["text/html"]))}
+        output["data"] = kept
+    return output

@@ -1,0 +1,130 @@
+"""Static HTML of what was found: it needs no kernel, no script and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from assistants.messages import AVERAGED
+from assistants.results import Run
+from assistants.widgets.markdown import escape, to_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Html:
+    """HTML that is safe to show: everything in it that is text went through ``markdown.py``."""
+
+    def __init__(self, body: str, plain: str) -> None:
+        self.body = body
+        self.plain = plain
+
+    def __repr__(self) -> str:
+        return self.plain
+
+    def _repr_html_(self) -> str:
+        return f'<style>{style()}</style><div class="assistants">{self.body}</div>'
+
+
+@lru_cache(maxsize=1)
+def style() -> str:
+    """The style sheet of everything this package shows in a notebook."""
+    return files("assistants.widgets").joinpath("style.css").read_text(encoding="utf-8")
+
+
+def overview(run: Run) -> Html:
+    """What was run, how it ended, and every status that occurred, counted aloud."""
+    manifest, counts = run.manifest, run.statuses
+    not_averaged = {s: n for s, n in counts.items() if s not in AVERAGED}
+    facts = {
+        "experiment": f"{run.experiment}: {manifest['description']}",
+        "run": f"{run.id}, {run.outcome}",
+        "models": ", ".join(model["name"] for model in manifest["models"]),
+        "trials": ", ".join(f"{n} {status}" for status, n in counts.items()),
+    }
+    if not_averaged:
+        said = ", ".join(f"{n} {status}" for status, n in not_averaged.items())
+        facts["left out of averages"] = said
+    plain = "\n".join(f"{name}: {value}" for name, value in facts.items())
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
+    return Html(f"<dl>{rows}</dl>", plain)
+
+
+def side_by_side(run: Run) -> Html:
+    """Every case with the personas' answers beside each other, further repeats folded away."""
+    frame = run.trials
+    several = frame["model"].nunique() > 1
+    parts: list[str] = []
+    for (_, question), of_case in frame.groupby(["case", "question"], sort=False):
+        cards = [
+            _card(answers.to_dict("records"), several)
+            for _, answers in of_case.groupby(["persona", "model"], sort=False)
+        ]
+        parts.append(
+            f'<div class="question">{to_html(str(question))}</div>'
+            f'<div class="cards">{"".join(cards)}</div>'
+        )
+    return Html("".join(parts), f"{len(frame)} answers, side by side")
+
+
+def prompts(run: Run) -> Html:
+    """The system prompts word for word, as they were sent."""
+    cards = [
+        f'<article class="card"><header><b>{escape(each["persona"])}</b>'
+        f'<span class="facts">{escape(each["digest"])}</span></header>'
+        f"{_prompt(each)}</article>"
+        for each in run.manifest.get("system_prompts", [])
+    ]
+    return Html(f'<div class="cards">{"".join(cards)}</div>', f"{len(cards)} system prompts")
+
+
+def failures(run: Run) -> pd.DataFrame:
+    """The trials without an answer, and why."""
+    frame = run.trials
+    wanted = frame["status"].isin(["error", "truncated", "open"])
+    columns = ["persona", "model", "case", "repeat", "status", "attempts", "error"]
+    return frame.loc[wanted, columns].reset_index(drop=True)
+
+
+def _card(rows: list[Mapping[str, Any]], with_model: bool) -> str:
+    first, *others = rows
+    name = f"{first['persona']} on {first['model']}" if with_model else first["persona"]
+    more = "".join(
+        f"<details><summary>repeat {row['repeat']} {_facts(row)}</summary>{_body(row)}</details>"
+        for row in others
+    )
+    failed = "" if first["status"] in AVERAGED else " failed"
+    return (
+        f'<article class="card{failed}" aria-label="{escape(name)}"><header><b>{escape(name)}</b>'
+        f"{_facts(first)}</header>{_body(first)}{more}</article>"
+    )
+
+
+def _facts(row: Mapping[str, Any]) -> str:
+    """Status where it is not ``ok``, tokens, seconds."""
+    facts = [] if row["status"] == "ok" else [str(row["status"])]
+    if _known(row["output_tokens"]):
+        facts.append(f"{row['output_tokens']} tokens")
+    if _known(row["total_s"]):
+        facts.append(f"{row['total_s']:.1f} s")
+    return f'<span class="facts">{escape(", ".join(facts))}</span>'
+
+
+def _body(row: Mapping[str, Any]) -> str:
+    answer = to_html(row["answer"]) if _known(row["answer"]) else ""
+    error = f'<p class="bad">{escape(row["error"])}</p>' if _known(row["error"]) else ""
+    return answer + error
+
+
+def _prompt(each: Mapping[str, Any]) -> str:
+    text = each["system_prompt"]
+    return "<p><i>No system message is sent.</i></p>" if text is None else to_html(text)
+
+
+def _known(value: Any) -> bool:
+    import pandas as pd
+
+    return not pd.isna(value)
