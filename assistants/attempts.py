@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import random
 from dataclasses import dataclass
-
-import stamina
 
 from assistants.errors import AssistantsError, CallError, ModelDown
 
@@ -26,15 +24,14 @@ class Attempts:
         if self.most < 1:
             raise ValueError(f"at least one attempt is needed, not {self.most!r}.")
 
-    def __aiter__(self) -> AsyncIterator[stamina.Attempt]:
-        return stamina.retry_context(
-            on=_wait_for,
-            attempts=self.most,
-            timeout=None,
-            wait_initial=self.first_wait_s,
-            wait_max=self.longest_wait_s,
-            wait_jitter=self.jitter_s,
-        ).__aiter__()
+    def wait_s(self, tried: int, error: CallError) -> float | None:
+        """Seconds to wait after the try number ``tried``, from 1; ``None`` to try no more."""
+        if not error.retryable or tried >= self.most:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after
+        wait = self.first_wait_s * 2 ** (tried - 1) + random.uniform(0, self.jitter_s)  # noqa: S311
+        return min(wait, self.longest_wait_s)
 
 
 class Breaker:
@@ -73,9 +70,3 @@ class Breaker:
         if isinstance(error, CallError) and error.at_fault:
             self._in_a_row += 1
             self._last = error.message
-
-
-def _wait_for(error: Exception) -> bool | float:
-    if not isinstance(error, CallError) or not error.retryable:
-        return False
-    return True if error.retry_after is None else error.retry_after

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -57,6 +59,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_name(self.name, "experiment")
+        if self.repeats < 1:
+            raise UsageError(f"at least one repeat is needed, not {self.repeats!r}.")
+        _refuse_twins("case id", (case.id for case in self.cases))
+        _refuse_twins("assistant", map(str, self.assistants))
 
     def __len__(self) -> int:
         return len(self.assistants) * len(self.cases) * self.repeats
@@ -111,7 +117,8 @@ class Experiment:
     ) -> Experiment:
         check_name(name, "experiment", where=document.source)
         if isinstance(document.data, Mapping):
-            document = replace(document, data={**document.data, **changes})
+            lines = {p: n for p, n in document.lines.items() if not p or p[0] not in changes}
+            document = replace(document, data={**document.data, **changes}, lines=lines)
         content = validate(ExperimentFile, document)
         catalogue = Catalogue.default()
         cases = read_cases(document, content.cases)
@@ -190,7 +197,7 @@ class Experiment:
             store.add_run(identifier, self.name, manifest)
             outcome = "interrupted"
             try:
-                reused = _add_trials(store, identifier, taped)
+                reused = await _add_trials(store, identifier, taped)
                 with progress_bar(reused) if report is None else nullcontext(report) as shown:
                     runner = Runner(
                         store,
@@ -205,6 +212,8 @@ class Experiment:
                 if tape is not None and outcome == "complete":
                     tape.finish()
             finally:
+                if tape is not None:
+                    tape.close()
                 store.end_run(identifier, outcome, finished(manifest, store, identifier))
         return Results(results).run(identifier)
 
@@ -247,10 +256,17 @@ class Experiment:
                 )
 
 
-def _add_trials(store: Store, run: str, experiment: Experiment) -> int:
+def _refuse_twins(kind: str, names: Iterable[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError(f"the {kind} {twice[0]!r} is there twice.")
+
+
+async def _add_trials(store: Store, run: str, experiment: Experiment) -> int:
     """Write down every trial of the run; returns how many are answered already."""
     reused = position = 0
     for batch in batches(experiment.trials(), BATCH):
         reused += store.add_trials(run, position, batch)
         position += len(batch)
+        await asyncio.sleep(0)  # millions of trials take a while, and an interrupt must not wait
     return reused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect
-from assistants.errors import FileError, UsageError
+from assistants.errors import FileError, UnknownName, UsageError, nearest
 from assistants.files import Document, Place, Strict, validate
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona
@@ -134,28 +135,34 @@ def read_assistants(
                 found += [Assistant(persona, client, sampling, v) for v in swept]
     if not found:
         raise FileError(document.source, "there are no personas, or no models, to ask.")
+    _check_vars(document, content.vars, found)
     _refuse_twins(document, found)
     return sorted(found, key=lambda assistant: list(clients).index(assistant.model)), models
 
 
 def check_variables(document: Document, assistant: Assistant, cases: Sequence[Case]) -> None:
-    """See before anything is asked that every variable of a persona has a value.
+    """See before anything is asked that a persona's text can be filled in for every case.
 
     Raises
     ------
     FileError
         Naming the variable, and the first case that does not give it.
     """
-    persona = assistant.persona
-    for name in sorted(persona.variables - set(persona.defaults) - set(assistant.variables)):
-        for case in cases:
-            if name not in case.variables:
-                raise FileError(
-                    document.where(("vars",)),
-                    f"persona {persona.name!r} needs a value for {name!r}, and case {case.id!r} "
-                    "gives none.",
-                    fix=f"Add `vars: {{{name}: ...}}` to the experiment or to each case.",
-                )
+    wanted = assistant.persona.variables
+    tried: set[str] = set()
+    for case in cases if wanted else ():
+        own = {name: value for name, value in case.variables.items() if name in wanted}
+        if repr(own) in tried:
+            continue
+        tried.add(repr(own))
+        try:
+            assistant.persona.system_prompt({**assistant.variables, **own})
+        except UsageError as error:
+            raise FileError(
+                document.where(("vars",)),
+                f"{error.message.rstrip('.')}, with case {case.id!r}.",
+                fix="Give values under `vars:`, in the experiment or in each case.",
+            ) from None
 
 
 def _inline(document: Document, place: Place, entry: Any, library: Library) -> Persona:
@@ -164,11 +171,18 @@ def _inline(document: Document, place: Place, entry: Any, library: Library) -> P
     if fields.match is not None:
         if fields.system_prompt is not None:
             raise FileError(where, "give `system_prompt` or `match`, not both.")
-        model = library.find(fields.match, where=where)
-        return library.find("neutral", where=where).matched_to(model, fields.name)
-    if fields.system_prompt is None:
+    elif fields.system_prompt is None:
         raise FileError(where, f"persona {fields.name!r} has no `system_prompt`.")
     try:
+        if fields.match is not None:
+            model = library.find(fields.match, where=where)
+            matched = library.find("neutral", where=where).matched_to(model, fields.name)
+            return replace(
+                matched,
+                label=fields.label or matched.label,
+                description=fields.description or matched.description,
+                sampling=sampling_from(fields.sampling, where).over(matched.sampling),
+            )
         return Persona(
             name=fields.name,
             text=fields.system_prompt,
@@ -177,6 +191,8 @@ def _inline(document: Document, place: Place, entry: Any, library: Library) -> P
             sampling=sampling_from(fields.sampling, where),
             source=where,
         )
+    except (FileError, UnknownName):
+        raise
     except UsageError as error:
         raise FileError(where, error.message, fix=error.fix) from None
 
@@ -184,12 +200,23 @@ def _inline(document: Document, place: Place, entry: Any, library: Library) -> P
 def _swept(persona: Persona, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Every combination of the values of the variables that ``persona`` has a place for."""
     wanted = {
-        name: value if isinstance(value, list) else [value]
+        name: value if isinstance(value, list) and value else [value]
         for name, value in given.items()
         if name in persona.variables
     }
     for values in itertools.product(*wanted.values()):
         yield dict(zip(wanted, values, strict=True))
+
+
+def _check_vars(document: Document, given: Mapping[str, Any], found: list[Assistant]) -> None:
+    known = {name for assistant in found for name in assistant.persona.variables}
+    for name in given:
+        if name not in known:
+            raise FileError(
+                document.where(("vars", name)),
+                f"no persona has a place for the variable {name!r}.",
+                fix=nearest(name, known),
+            )
 
 
 def _refuse_twins(document: Document, assistants: list[Assistant]) -> None:

@@ -102,6 +102,7 @@ def _add(total: _Sum, trial: Trial, usual_tokens: float | None) -> None:
     assistant = trial.answering
     cap = assistant.settings.max_tokens
     answer = round(usual_tokens) if usual_tokens is not None else cap or _GUESSED_ANSWER
+    answer = min(answer, cap or answer)
     history = len(assistant.system_prompt or "") // 4
     for question in trial.case.questions:
         history += len(question) // 4 + 4
@@ -123,12 +124,15 @@ def _usual(store: Store | None) -> dict[str, tuple[float | None, float | None]]:
 
 
 def _usd(sums: dict[str, _Sum], model_of: Callable[[str], Model]) -> float | None:
-    costs = [
-        prices.cost(model_of(name), Usage(s.input_tokens, s.output_tokens))
-        for name, s in sums.items()
-    ]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
+    total = 0.0
+    for name, s in sums.items():
+        # Of the mean call: long calls cost more a token at some providers, and a sum looks long.
+        mean = Usage(round(s.input_tokens / s.calls), round(s.output_tokens / s.calls))
+        cost = prices.cost(model_of(name), mean)
+        if cost is None:
+            return None
+        total += cost * s.calls
+    return total
 
 
 def _seconds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -33,13 +34,17 @@ class Spending:
     tokens: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def add(self, usage: Usage, usd: float | None, *, guess: int) -> None:
-        """Count one call; ``guess`` stands for tokens that the server did not report."""
+    def add(self, usage: Usage, usd: float | None) -> None:
+        """Count one call."""
         self.usd += usd or 0.0
-        if usage.input_tokens is None or usage.output_tokens is None:
-            self.tokens += guess
-        else:
-            self.tokens += usage.input_tokens + usage.output_tokens
+        self.tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the cap on minutes; infinite without one."""
+        if self.limits.minutes is None:
+            return math.inf
+        return max(0.0, self.limits.minutes * 60 - (time.monotonic() - self.started))
 
     def check(self) -> None:
         """Call before each call to a model.
@@ -50,10 +55,9 @@ class Spending:
             So that a run overshoots a cap by at most the calls that are in flight.
         """
         caps = self.limits
-        minutes = (time.monotonic() - self.started) / 60
         if caps.usd is not None and self.usd >= caps.usd:
             raise LimitReached(f"The cap of ${caps.usd:.2f} is reached (${self.usd:.4f} spent).")
         if caps.tokens is not None and self.tokens >= caps.tokens:
             raise LimitReached(f"The cap of {caps.tokens:,} tokens is reached.")
-        if caps.minutes is not None and minutes >= caps.minutes:
+        if caps.minutes is not None and not self.left_s:
             raise LimitReached(f"The cap of {caps.minutes:g} minutes is reached.")

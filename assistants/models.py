@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -67,7 +68,14 @@ class ModelEntry(Strict):
 
 class _File(Strict):
     providers: dict[str, Provider] = Field(default_factory=dict)
-    models: dict[str, str | ModelEntry] = Field(default_factory=dict)
+    models: dict[str, ModelEntry] = Field(default_factory=dict)
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _a_text_is_a_model(cls, models: Any) -> Any:
+        if not isinstance(models, Mapping):
+            return models
+        return {k: {"model": v} if isinstance(v, str) else v for k, v in models.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +122,25 @@ class Catalogue:
             user has bound to one host to another: a cloned project must not collect keys.
         """
         found = cls({}, {}, {})
-        user = user_file().resolve()
-        bound: dict[str, str] = {}
+        trusted = {PACKAGED, user_file()}
+        bound: dict[str, set[str]] = {}
+        files: list[tuple[Path, Document, _File]] = []
         for path in paths:
-            if not path.is_file():
-                continue
-            document = parse_toml(read_text(path), shown(path))
-            content = validate(_File, document)
-            trusted = path == PACKAGED or path.resolve() == user
+            if path.is_file():
+                document = parse_toml(read_text(path), shown(path))
+                files.append((path, document, validate(_File, document)))
+        for path, _, content in files:
+            for provider in content.providers.values():
+                if path in trusted and provider.key is not None:
+                    bound.setdefault(provider.key, set()).add(_origin(provider))
+        for path, document, content in files:
             for name, provider in content.providers.items():
-                _check_binding(name, provider, bound, trusted, document)
+                if path not in trusted:
+                    _check_binding(name, provider, bound, document)
                 found.providers[name] = provider
                 found.sources[f"{name}:"] = document.source
             for name, entry in content.models.items():
-                found.models[name] = ModelEntry(model=entry) if isinstance(entry, str) else entry
+                found.models[name] = entry
                 found.sources[name] = document.source
         return found
 
@@ -165,18 +178,19 @@ def address_of(server: Provider) -> str:
     return override or server.address
 
 
+def _origin(provider: Provider) -> str:
+    parts = urlsplit(provider.address)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
 def _check_binding(
-    name: str, provider: Provider, bound: dict[str, str], trusted: bool, document: Document
+    name: str, provider: Provider, bound: Mapping[str, set[str]], document: Document
 ) -> None:
-    if provider.key is None:
-        return
-    host = urlsplit(provider.address).netloc
-    if trusted:
-        bound[provider.key] = host
-    elif provider.key in bound and bound[provider.key] != host:
+    owners = bound.get(provider.key or "", set())
+    if owners and _origin(provider) not in owners:
         raise FileError(
             document.source,
-            f"provider {name!r} would send {provider.key} to {host}.",
-            fix=f"That key belongs to {bound[provider.key]}. Name another variable, or write the "
-            f"entry into your own {shown(user_file())}.",
+            f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
+            fix=f"That key belongs to {' and '.join(sorted(owners))}. Name another variable, or "
+            f"write the entry into your own {shown(user_file())}.",
         )

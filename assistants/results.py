@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from assistants import tables, transcripts
 from assistants.errors import UnknownName, UsageError
-from assistants.files import shown
-from assistants.messages import Message, Transcript
+from assistants.files import check_name, shown
+from assistants.messages import FINISHED, Message, Transcript
 from assistants.store import FILE, RunRecord, Store
 from assistants.text import from_utf8
 
@@ -107,7 +107,9 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where its manifest, table, transcripts and report are written."""
-        return self.results / self.experiment / self.id
+        # A store may come from somebody else, and its names are parts of a path here.
+        experiment = check_name(self.experiment, "experiment")
+        return self.results / experiment / check_name(self.id, "run")
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -133,15 +135,16 @@ class Run:
         """Name, transcript and facts of every answered trial."""
         with Store(self.results) as store:
             frame = tables.trials(store, self.id)
-            columns = ["persona", "model", "case", "repeat", "key", "system_prompt"]
+            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "status"]
             for position, row in enumerate(frame[columns].itertuples(index=False)):
+                if row.status not in FINISHED:
+                    continue
                 completions = store.completions(row.key)
-                if completions:
-                    questions = self._questions(store, row.case)
-                    system = None if _missing(row.system_prompt) else from_utf8(row.system_prompt)
-                    about = {name: getattr(row, name) for name in columns[:-1]}
-                    name = transcripts.file_name(position, row.persona, row.case, row.repeat)
-                    yield name, _transcript(system, questions, completions), about
+                questions = self._questions(store, row.case)
+                system = None if _missing(row.system_prompt) else from_utf8(row.system_prompt)
+                about = {name: getattr(row, name) for name in columns[:-2]}
+                name = transcripts.file_name(position, row.persona, row.case, row.repeat)
+                yield name, _transcript(system, questions, completions), about
 
     def write(self) -> Path:
         """Write manifest, table and transcripts into ``folder``, and return it."""

@@ -12,9 +12,9 @@ from typing import Literal, TypeVar
 from assistants.attempts import Attempts, Breaker
 from assistants.clients.base import Client
 from assistants.clients.tape import TapedClient
-from assistants.errors import AssistantsError, LimitReached
+from assistants.errors import AssistantsError, CallError, LimitReached
 from assistants.limits import Limits, Spending
-from assistants.messages import Completion, Message, Usage
+from assistants.messages import Completion, Message, Transcript, Usage
 from assistants.store import Store
 from assistants.trial import Trial
 
@@ -113,20 +113,23 @@ class Runner:
             for _ in range(client.max_concurrency):
                 group.create_task(self._work(queue, breaker))
             for batch in batches(trials, BATCH):
+                if self.stopped_by is not None:
+                    break
                 for trial in self._open(batch):
                     await queue.put(trial)
                 await asyncio.sleep(0)
             for _ in range(client.max_concurrency):
                 await queue.put(None)
 
-    def _open(self, batch: tuple[Trial, ...]) -> Iterator[Trial]:
-        done = self.store.finished([trial.key for trial in batch])
-        for trial in batch:
-            if trial.key not in done:
-                yield trial
-            else:
-                _copy_to_tape(trial, self.store)
-                self._count(reused=1)
+    def _open(self, batch: tuple[Trial, ...]) -> list[Trial]:
+        keys = [trial.key for trial in batch]
+        done = self.store.finished(keys)
+        answered = [t for t, key in zip(batch, keys, strict=True) if key in done]
+        for trial in answered:
+            _copy_to_tape(trial, self.store)
+        if answered:
+            self._count(reused=len(answered))
+        return [t for t, key in zip(batch, keys, strict=True) if key not in done]
 
     async def _work(self, queue: asyncio.Queue[Trial | None], breaker: Breaker) -> None:
         while (trial := await queue.get()) is not None:
@@ -143,9 +146,6 @@ class Runner:
         key = trial.key
         while key in self._asking:
             await asyncio.wait([self._asking[key]])
-        if self.store.finished([key]):
-            self._count(reused=1)
-            return
         self._asking[key] = asyncio.get_running_loop().create_future()
         try:
             await self._converse(trial, key, breaker)
@@ -155,8 +155,13 @@ class Runner:
     async def _converse(self, trial: Trial, key: str, breaker: Breaker) -> None:
         """Every turn with the history before it; turns that are stored are not asked again."""
         stored = self.store.completions(key)
-        history: list[Message] = []
+        if stored:
+            _copy_to_tape(trial, self.store)
         last = len(trial.case.questions) - 1
+        if stored and (len(stored) > last or not stored[-1].text):
+            self._count(reused=1)  # answered since, by a trial like it or another process
+            return
+        history: list[Message] = []
         for turn, question in enumerate(trial.case.questions):
             history.append(Message("user", question))
             if turn < len(stored):
@@ -171,7 +176,7 @@ class Runner:
                     self._count(failed=1)
                     return
             if not completion.text:
-                break
+                break  # there is nothing to go on from
             history.append(Message("assistant", completion.text))
         self._count(answered=1, status=completion.status)
 
@@ -185,14 +190,19 @@ class Runner:
         breaker: Breaker,
     ) -> Completion:
         tried = 0
+        reply: Transcript | None = None
         try:
-            breaker.check()
-            async for attempt in self._attempts:
-                with attempt:
-                    breaker.check()
-                    self._spending.check()
-                    tried += 1
+            while reply is None:
+                breaker.check()
+                self._spending.check()
+                tried += 1
+                try:
                     reply = await trial.answering.reply(history, repeat=trial.repeat)
+                except CallError as error:
+                    wait = self._attempts.wait_s(tried, error)
+                    if wait is None:
+                        raise
+                    await asyncio.sleep(min(wait, self._spending.left_s))
         except LimitReached:
             raise
         except AssistantsError as error:
@@ -211,9 +221,17 @@ class Runner:
             cost_usd=usd,
             attempts=tried,
         )
-        sent = sum(len(message.content) for message in reply.messages)
-        self._spending.add(completion.usage, usd, guess=(sent + len(completion.text)) // 4)
+        self._spend(trial, reply, usd)
         return completion
+
+    def _spend(self, trial: Trial, reply: Transcript, usd: float | None) -> None:
+        """Count a call; where the server reported no tokens, by four characters a token."""
+        usage = reply.completion.usage
+        if usage.input_tokens is None or usage.output_tokens is None:
+            sent = sum(len(message.content) for message in reply.messages)
+            usage = Usage(sent // 4 + 1, len(reply.completion.text) // 4 + 1)
+            usd = self._price(trial.assistant.client, usage) if usd is None else usd
+        self._spending.add(usage, usd)
 
     def _count(
         self, *, reused: int = 0, answered: int = 0, failed: int = 0, status: str | None = None

@@ -78,11 +78,15 @@ class Store:
             self._db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{shown(self.path)} cannot be opened: {error}.", fix=_WHERE) from None
-        with self._errors():
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # Survives a killed process whole; a power cut can cost the last moments, never more.
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._create()
+        try:
+            with self._errors():
+                self._db.execute("PRAGMA journal_mode = WAL")
+                # Survives a killed process whole; a power cut can cost the last moments only.
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._create()
+        except BaseException:
+            self._db.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -126,8 +130,8 @@ class Store:
         c, u = completion, completion.usage
         row = (
             key, turn, final, run, to_utf8(c.text), _kept(c.reasoning), c.status,
-            _kept(c.finish_reason), u.input_tokens, u.output_tokens, u.cached_tokens,
-            u.reasoning_tokens, cost_usd, _kept(c.served_model), c.started_at, c.first_token_s,
+            _kept(c.finish_reason), *map(_count, (
+                u.input_tokens, u.output_tokens, u.cached_tokens, u.reasoning_tokens)), cost_usd, _kept(c.served_model), c.started_at, c.first_token_s,
             c.total_s, attempts,
         )  # fmt: skip
         marks = ",".join("?" * len(row))
@@ -173,23 +177,23 @@ class Store:
             self._db.executemany(
                 "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
                 {
-                    (run, t.assistant.name, t.assistant.model,
-                     to_json(t.assistant.settings.as_dict()))
-                    for t in trials
+                    (run, to_utf8(a.name), to_utf8(a.model), to_json(a.settings.as_dict()))
+                    for a in {id(t.assistant): t.assistant for t in trials}.values()
                 },
             )  # fmt: skip
             self._db.executemany(
                 "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
                 {
-                    t.case.id: (run, t.case.id, to_json(t.case.questions), _kept(t.case.reference))
+                    t.case.id: (run, to_utf8(t.case.id), to_json(t.case.questions),
+                                _kept(t.case.reference))
                     for t in trials
                 }.values(),
             )
             self._db.executemany(
                 "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (run, first + i, t.assistant.name, t.assistant.model, t.case.id, t.repeat,
-                     key, a.prompt_digest)
+                    (run, first + i, to_utf8(t.assistant.name), to_utf8(t.assistant.model),
+                     to_utf8(t.case.id), t.repeat, key, a.prompt_digest)
                     for i, (t, key, a) in enumerate(zip(trials, keys, answering, strict=True))
                 ),
             )  # fmt: skip
@@ -238,10 +242,11 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk SQLite has ended it already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -263,10 +268,10 @@ def _completion(row: Iterable[Any]) -> Completion:
     return Completion(
         text=from_utf8(text),
         status=status,
-        finish_reason=finish,
-        reasoning=None if reasoning is None else from_utf8(reasoning),
+        finish_reason=_restored(finish),
+        reasoning=_restored(reasoning),
         usage=Usage(*usage),
-        served_model=served,
+        served_model=_restored(served),
         started_at=started,
         first_token_s=first,
         total_s=total,
@@ -275,6 +280,15 @@ def _completion(row: Iterable[Any]) -> Completion:
 
 def _kept(text: str | None) -> str | None:
     return None if text is None else to_utf8(text)
+
+
+def _restored(text: str | None) -> str | None:
+    return None if text is None else from_utf8(text)
+
+
+def _count(number: int | None) -> int | None:
+    """A count as SQLite can hold it. One of 20 digits is no count, and so is unknown."""
+    return number if number is None or number < 2**63 else None
 
 
 def _now() -> str:

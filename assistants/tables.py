@@ -5,12 +5,14 @@ Text is as UTF-8 can hold it (``text.to_utf8``), so that every format can carry 
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from assistants.errors import UsageError
-from assistants.messages import AVERAGED
+from assistants.messages import AVERAGED, FINISHED
 from assistants.store import Store
+from assistants.text import to_utf8
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +42,7 @@ WITH spent AS (
         CASE WHEN COUNT(cost_usd) = COUNT(*) THEN SUM(cost_usd) END AS cost_usd,
         CASE WHEN COUNT(total_s) = COUNT(*) THEN SUM(total_s) END AS total_s,
         SUM(attempts) AS attempts, MIN(started_at) AS started_at
-    FROM answers GROUP BY key),
+    FROM answers WHERE key IN (SELECT key FROM trials WHERE run = ?1) GROUP BY key),
 last_failure AS (
     SELECT key, MAX(id) AS id FROM failures WHERE run = ?1 GROUP BY key)
 SELECT r.experiment, t.run, t.case_id, c.turns, c.reference, t.persona, t.model, t.repeat,
@@ -77,7 +79,7 @@ def trials(store: Store, run: str) -> pd.DataFrame:
 
     columns = list(zip(*store.read(_TRIALS, [run]), strict=True)) or [()] * len(COLUMNS)
     data: dict[str, Any] = dict(zip(COLUMNS, columns, strict=True))
-    shown = {turns: "\n\n".join(json.loads(turns)) for turns in set(data["question"])}
+    shown = {turns: to_utf8("\n\n".join(json.loads(turns))) for turns in set(data["question"])}
     data["question"] = [shown[turns] for turns in data["question"]]
     return pd.DataFrame(
         {name: pd.Series(data[name], dtype=_TYPES.get(name, "str")) for name in COLUMNS}
@@ -137,7 +139,8 @@ def compare(frame: pd.DataFrame, values: str = "answer") -> pd.DataFrame:
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a persona and model: trials, how many count, mean words, tokens and seconds.
 
-    Means are over trials whose status is ``ok`` or ``length``.
+    Means are over trials whose status is ``ok`` or ``length``; the cost is of all answers, and
+    unknown if any one's is.
     """
     good = averaged(frame).assign(words=lambda f: f["answer"].str.split().str.len())
     groups = ["persona", "model"]
@@ -147,7 +150,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     table["counted"] = good.groupby(groups, sort=False).size()
     table["counted"] = table["counted"].fillna(0).astype("int64")
     table = table.join(means)
-    table["cost_usd"] = everything["cost_usd"].sum(min_count=1)
+    answered = frame[frame["status"].isin(FINISHED)].groupby(groups, sort=False)["cost_usd"]
+    table["cost_usd"] = answered.sum().where(answered.count() == answered.size())
     return table.reset_index()
 
 
@@ -162,15 +166,18 @@ def export(frame: pd.DataFrame, form: Format, out: Path | None = None) -> str | 
     if form == "parquet":
         if out is None:
             raise UsageError("Parquet is not text.", fix="Name a file with `--out FILE`.")
+        out.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(out, index=False)
         return None
     if form == "csv":
-        text = frame.to_csv(index=False)
+        # Every text in quotes: unquoted, a lone carriage return would end its row.
+        text = frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
     elif form == "json":
-        text = frame.to_json(orient="records", force_ascii=False, indent=2)
+        text = frame.to_json(orient="records", force_ascii=False, indent=2, double_precision=15)
     else:
         text = frame.to_string()
     if out is None:
         return str(text)
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(str(text), encoding="utf-8", newline="")
     return None

@@ -6,10 +6,10 @@ apply a few filters. It cannot loop, call, compute or include, and so cannot run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from assistants.errors import UsageError, nearest
@@ -35,14 +35,14 @@ def render(template: str, variables: Mapping[str, object], what: str) -> str:
     if not has_variables(template):
         return template
     try:
-        text = str(_compiled(template, what).render(dict(variables)))
+        text = str(_parsed(template, what)[0].render(dict(variables)))
     except UndefinedError as error:
         missing = sorted(names(template, what) - set(variables))
         raise UsageError(
             f"{what}: no value for {', '.join(missing) or error}.",
             fix="Give one under `vars:`. " + nearest((missing or [""])[0], variables),
         ) from None
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise UsageError(f"{what}: {error}") from None
     if len(text) > MAX_CHARACTERS:
         raise UsageError(f"{what}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are sent.")
@@ -66,18 +66,35 @@ def _environment() -> ImmutableSandboxedEnvironment:
     )
     environment.globals.clear()
     environment.filters = {name: environment.filters[name] for name in _FILTERS}
+    environment.filters["join"] = _join
     return environment
 
 
+def _join(values: Iterable[object], separator: str = "") -> str:
+    """As Jinja's, which would make gigabytes out of two long texts."""
+    texts = [str(value) for value in values]
+    length = sum(map(len, texts)) + len(str(separator)) * len(texts)
+    if length > MAX_CHARACTERS:
+        raise ValueError(f"`join` would make {length:,} characters.")
+    return str(separator).join(texts)
+
+
 @lru_cache(maxsize=1024)
-def _parsed(template: str, what: str) -> tuple[nodes.Template, frozenset[str]]:
+def _parsed(template: str, what: str) -> tuple[Template, frozenset[str]]:
     try:
         tree = _environment().parse(template)
-    except (TemplateError, RecursionError) as error:
-        line = getattr(error, "lineno", None)
+        _check(tree, what)
+        wanted = frozenset(meta.find_undeclared_variables(tree))
+        return _environment().from_string(tree), wanted
+    # Jinja writes Python, which has limits of its own on nesting.
+    except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) if isinstance(error, TemplateError) else None
         raise UsageError(
             f"{what}: {error}{f' (line {line} of the text)' if line else ''}"
         ) from None
+
+
+def _check(tree: nodes.Template, what: str) -> None:
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):
             kind = type(node).__name__.lower()
@@ -89,9 +106,3 @@ def _parsed(template: str, what: str) -> tuple[nodes.Template, frozenset[str]]:
             raise UsageError(
                 f"{what}: unknown filter {node.name!r}.", fix=nearest(node.name, _FILTERS)
             )
-    return tree, frozenset(meta.find_undeclared_variables(tree))
-
-
-@lru_cache(maxsize=1024)
-def _compiled(template: str, what: str):  # type: ignore[no-untyped-def]  # jinja2's own type
-    return _environment().from_string(_parsed(template, what)[0])

@@ -53,7 +53,7 @@ def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, di
         facts = about.pop("completion")
         *messages, (name, answer) = sections
         if lines[0] != "---" or name != "answer":
-            raise ValueError("it does not end in an answer")
+            raise ValueError("it does not begin with front matter and end in an answer")
         if messages and messages[-1][0] == "reasoning":
             facts["reasoning"] = messages.pop()[1]
         return (
@@ -63,7 +63,7 @@ def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, di
             ),
             about,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(source, f"is no transcript: {error}.") from None
 
 

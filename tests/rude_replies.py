@@ -138,7 +138,8 @@ BOTH: dict[str, Rude] = {
     ),
     "400 context vllm": Rude(
         status(
-            "400 Bad", {"message": "x", "type": "BadRequestError", "param": "input_tokens", "code": 400}
+            "400 Bad",
+            {"message": "x", "type": "BadRequestError", "param": "input_tokens", "code": 400},
         ),
         errors.ContextTooLong,
     ),
@@ -204,17 +205,13 @@ BOTH: dict[str, Rude] = {
     "html": Rude([http(_HTML, "200 OK", "text/html")], errors.MalformedReply),
     "plain text": Rude([http(b"hello", "200 OK", "text/plain")], errors.MalformedReply),
     "json list": Rude([http(b"[1]")], errors.MalformedReply),
-    "endless body": Rude(
-        [_HEAD + b'\r\n{"a": "', Forever(b"x" * 65_536)], errors.ReplyTooLarge
-    ),
+    "endless body": Rude([_HEAD + b'\r\n{"a": "', Forever(b"x" * 65_536)], errors.ReplyTooLarge),
     "stall before headers": Rude([Do.STALL], errors.DeadlineExceeded, "total"),
     "stall in headers": Rude([_HEAD, Do.STALL], errors.DeadlineExceeded, "total"),
     "stall after headers": Rude(
         [_HEAD + b"content-length: 99\r\n\r\n", Do.STALL], errors.DeadlineExceeded, "total"
     ),
-    "drip headers": Rude(
-        [_HEAD, Forever(b"x-a: b\r\n", 0.05)], errors.DeadlineExceeded, "total"
-    ),
+    "drip headers": Rude([_HEAD, Forever(b"x-a: b\r\n", 0.05)], errors.DeadlineExceeded, "total"),
     "stall in error": Rude(
         [b"HTTP/1.1 500 Internal\r\ncontent-length: 99\r\n\r\nx", Do.STALL],
         errors.CallError,
@@ -297,7 +294,9 @@ WHOLE: dict[str, Rude] = {
     "error text": whole({"error": "boom"}, errors.ServerFault),
     "error number": whole({"error": 1}, errors.ServerFault),
     "error with choices": whole(reply(error={"message": "boom"}), errors.ServerFault),
-    "error old vllm": whole({"object": "error", "message": "no", "code": 404}, errors.ModelNotServed),
+    "error old vllm": whole(
+        {"object": "error", "message": "no", "code": 404}, errors.ModelNotServed
+    ),
     "error context": whole({"error": {"code": "context_length_exceeded"}}, errors.ContextTooLong),
     "error rate": whole({"error": {"code": 429, "message": "slow"}}, errors.RateLimited),
     "usage null": whole(usage(None), "ok"),
@@ -306,7 +305,9 @@ WHOLE: dict[str, Rude] = {
     "usage bool": whole(usage({"prompt_tokens": True, "completion_tokens": False}), "ok"),
     "usage float": whole(usage({"prompt_tokens": 1.5, "completion_tokens": "5"}), "ok"),
     "usage details": whole(usage({"prompt_tokens_details": [], "x": 1}), "ok"),
-    "surrogate": whole(rb'{"choices":[{"message":{"content":"\ud800"},"finish_reason":"stop"}]}', "ok"),
+    "surrogate": whole(
+        rb'{"choices":[{"message":{"content":"\ud800"},"finish_reason":"stop"}]}', "ok"
+    ),
     "nul and bidi": whole(reply("a\x00b\u202ec"), "ok"),
     "key echo": Rude(_echo_whole, "ok"),
     "cut in body": Rude(
@@ -373,7 +374,9 @@ STREAMED: dict[str, Rude] = {
     "choices null": stream({"choices": None}, expect=_BAD),
     "choices object": stream({"choices": {}}, expect=_BAD),
     "choices of text": stream({"choices": ["a"]}, expect=_BAD),
-    "choices empty first": stream({"choices": [], "prompt_filter_results": []}, _A, _STOP, expect="ok"),
+    "choices empty first": stream(
+        {"choices": [], "prompt_filter_results": []}, _A, _STOP, expect="ok"
+    ),
     "other index": stream(
         {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]},
         _A,
@@ -400,17 +403,23 @@ STREAMED: dict[str, Rude] = {
     "more after done": stream(_A, _STOP, _DONE, b"{bad", expect="ok"),
     "error event": stream(_A, {"error": {"message": "boom"}}, expect=errors.ServerFault),
     "error first": stream({"error": {"code": 429}}, expect=errors.RateLimited),
-    "error context": stream({"error": {"code": "context_length_exceeded"}}, expect=errors.ContextTooLong),
+    "error context": stream(
+        {"error": {"code": "context_length_exceeded"}}, expect=errors.ContextTooLong
+    ),
     "usage garbage": stream(_A, _STOP, {"choices": [], "usage": "5"}, _DONE, expect="ok"),
     "usage without choices": stream(_A, _STOP, {"usage": {"prompt_tokens": 2}}, expect="ok"),
     "one json": Rude(json_reply("Hi."), "ok"),
     "one json, cut": Rude([http(json.dumps(reply(finish=None)).encode())], errors.ReplyCut),
     "json lines": raw_stream(b'{"a":1}\n{"a":2}\n', expect=_BAD),
-    "event: error": raw_stream(b'event: error\ndata: {"error": "boom"}\n\n', expect=errors.ServerFault),
+    "event: error": raw_stream(
+        b'event: error\ndata: {"error": "boom"}\n\n', expect=errors.ServerFault
+    ),
     "comments": raw_stream(b": hi\n\n", event(_A), b":\n\n", event(_STOP), expect="ok"),
     "crlf": raw_stream(*(event(e).replace(b"\n", b"\r\n") for e in (_A, _STOP)), expect="ok"),
     "cr": raw_stream(*(event(e).replace(b"\n", b"\r") for e in (_A, _STOP)), expect="ok"),
-    "no space": raw_stream(*(event(e).replace(b"data: ", b"data:") for e in (_A, _STOP)), expect="ok"),
+    "no space": raw_stream(
+        *(event(e).replace(b"data: ", b"data:") for e in (_A, _STOP)), expect="ok"
+    ),
     "bom": raw_stream(b"\xef\xbb\xbf" + event(_A), event(_STOP), expect="ok"),
     "multi-line": raw_stream(
         b"data: " + json.dumps(_A, indent=1).encode().replace(b"\n", b"\ndata: ") + b"\n\n",

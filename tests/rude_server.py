@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-from assistants.clients.address import Address, Endpoint
 from rude_replies import STREAMED, WHOLE, Do, Forever, Step, json_reply, sse_reply
+
+from assistants.address import Address, Endpoint
 
 Answer = Callable[[dict[str, Any]], str]
 

@@ -147,7 +147,8 @@ async def test_nothing_is_added_to_a_conversation(
 async def test_pieces_join_to_the_text(client: Client) -> None:
     """A stream's pieces are its text, and the last thing it yields is the completion."""
     *deltas, last = [part async for part in client.stream(said("Be.", "a b  c"), PLAIN)]
-    assert isinstance(last, Completion) and all(isinstance(d, Delta) for d in deltas)
+    assert isinstance(last, Completion)
+    assert all(isinstance(d, Delta) for d in deltas)
     assert "".join(d.text for d in deltas) == last.text
     assert len(deltas) > 1
 
@@ -156,8 +157,10 @@ async def test_a_completion_is_complete(client: Client, ask: Ask) -> None:
     """Status, reason, usage, model and times are there."""
     got = await ask(client, said("Be kind.", "Hi."))
     assert (got.status, got.finish_reason, got.usage.input_tokens) == ("ok", "stop", 3)
-    assert got.served_model and got.started_at.endswith("+00:00")
-    assert got.total_s is not None and 0 < got.total_s < 5
+    assert got.served_model
+    assert got.started_at.endswith("+00:00")
+    assert got.total_s is not None
+    assert 0 < got.total_s < 5
     assert (got.first_token_s is not None) == (ask is streamed)
 
 
@@ -193,9 +196,7 @@ async def test_a_client_opens_again(client: Client, ask: Ask) -> None:
 
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_second_event_loop(
-    builder: Builder, server: RudeServer, ask: Ask, closed: bool
-) -> None:
+def test_a_second_event_loop(builder: Builder, server: RudeServer, ask: Ask, closed: bool) -> None:
     """A client may be used from one event loop after another, closed in between or not."""
     if not builder.reopens:
         pytest.skip("an SDK object belongs to the event loop of its first call")
@@ -210,7 +211,7 @@ def test_a_second_event_loop(
     for _ in range(3):
         assert asyncio.run(once()).status == "ok"
     asyncio.run(close())  # type: ignore[arg-type]
-    del client, close
+    del client, close, once
     gc.collect()  # Python complains of connections whose event loop is gone: here, not later
 
 
@@ -235,7 +236,8 @@ async def test_an_error_is_a_call_error(builder: Builder, ask: Ask) -> None:
         client, close = builder.build(gone)
     with pytest.raises(errors.CallError) as caught:
         await ask(client, said("Be.", "Hi."))
-    assert caught.value.fix and caught.value.message.startswith(client.model)
+    assert caught.value.fix
+    assert caught.value.message.startswith(client.model)
     await close()
 
 

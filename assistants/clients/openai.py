@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from assistants import keys
+from assistants.address import Address, Endpoint
 from assistants.clients import wire
-from assistants.clients.address import Address, Endpoint
+from assistants.clients.streams import StreamReader
 from assistants.clients.transport import build_sdk, shown_url, translated
 from assistants.errors import CallError, DeadlineExceeded, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
@@ -121,22 +122,21 @@ class OpenAIClient:
     ) -> AsyncIterator[Delta | Completion]:
         """Yield the reply piece by piece; the last thing yielded is the ``Completion``."""
         call = await self._call(messages, sampling, streamed=True)
-        reader = wire.StreamReader(self.model, self._max_bytes)
+        reader = StreamReader(self.model, self._max_bytes)
         failure: CallError | None = None
         async with contextlib.aclosing(call.chunks(reader)) as chunks:
             while failure is None:
-                deltas: list[Delta] = []
                 completion: Completion | None = None
                 try:
                     chunk = await anext(chunks, None)
                     if chunk is not None:
-                        deltas = reader.feed(chunk)
+                        reader.feed(chunk)
                     else:
-                        deltas, completion = reader.finish()
-                    call.saw(reader.progress)
+                        completion = reader.finish()
                 except Exception as error:
                     failure = call.failure(error, reader)
-                for delta in deltas:
+                call.saw(reader.progress)
+                for delta in reader.take():
                     yield delta
                 if completion is not None:
                     yield call.stamped(completion)
@@ -172,9 +172,9 @@ class OpenAIClient:
 
     def _set_aside(self) -> None:
         """Keep what is open for ``aclose``; with its event loop gone there is nothing to close."""
-        if self._built is not None and self._built_for is not None:
-            if not self._built_for[0].is_closed():
-                self._replaced.append(self._built)
+        loop = self._built_for[0] if self._built_for is not None else None
+        if self._built is not None and loop is not None and not loop.is_closed():
+            self._replaced.append(self._built)
 
     def _body(
         self, messages: Sequence[Message], sampling: Sampling, *, streamed: bool
@@ -226,7 +226,7 @@ class _Call:
                 await _close(response)
         return bytes(received)
 
-    async def chunks(self, reader: wire.StreamReader) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
         """The bytes of a streamed reply, each within its deadline.
 
         Time that the consumer takes between two chunks counts towards the total only.
@@ -272,7 +272,7 @@ class _Call:
             total_s=time.perf_counter() - self._start,
         )
 
-    def failure(self, error: Exception, reader: wire.StreamReader | None = None) -> CallError:
+    def failure(self, error: Exception, reader: StreamReader | None = None) -> CallError:
         """The typed error for whatever ended this call, with what had arrived."""
         remember_key_of(self._sdk)
         if isinstance(error, TimeoutError):
@@ -281,8 +281,9 @@ class _Call:
             failure = error
         else:
             failure = translated(error, self._model, shown_url(self._sdk), self._deadlines.connect)
-        if failure.partial is None and reader is not None and reader.progress:
-            failure.partial = reader.partial()
+        if reader is not None and reader.progress:
+            self.saw(reader.progress)
+            failure.partial = failure.partial or reader.partial()
         if failure.partial is not None:
             failure.partial = self.stamped(failure.partial)
         return failure

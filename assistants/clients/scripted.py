@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,9 +53,8 @@ class ScriptedClient:
     ) -> AsyncIterator[Delta | Completion]:
         """The scripted answer, word by word."""
         completion = await self.complete(messages, sampling)
-        for piece in completion.text.splitlines(keepends=True):
-            for word in piece.split(" "):
-                yield Delta(word if piece.endswith(word) else f"{word} ")
+        for word in re.findall(r"\S+\s*|\s+", completion.text):
+            yield Delta(word)
         yield replace(completion, first_token_s=0.0)
 
     async def aclose(self) -> None:

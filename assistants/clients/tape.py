@@ -68,10 +68,15 @@ class Tape:
     def finish(self) -> None:
         """Close the file; a recording gets its name and from now on replays."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            self.close()
             self._part.replace(self.path)
             self.replays = True
+
+    def close(self) -> None:
+        """Close the file of a recording that is not whole; it keeps its ``.part``."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class TapedClient:
@@ -140,7 +145,10 @@ def _digest(request: dict[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Completion]:
     found: dict[str, Completion] = {}
-    for number, line in enumerate(read_text(path, limit=MAX_BYTES).splitlines(), start=1):
+    # Not splitlines: it also splits at characters that JSON leaves as they are, U+2028 for one.
+    for number, line in enumerate(read_text(path, limit=MAX_BYTES).split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             entry = json.loads(line)
             request = {k: entry[k] for k in ("model", "messages", "sampling", "repeat")}

@@ -15,8 +15,8 @@ import ssl
 from typing import TYPE_CHECKING
 
 from assistants import keys
+from assistants.address import Address
 from assistants.clients import faults
-from assistants.clients.address import Address
 from assistants.errors import (
     CallError,
     DeadlineExceeded,

@@ -1,0 +1,70 @@
+# The two commands: `make run` and `make test`. Everything goes into .venv; nothing else is touched.
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run lab install test lint unit behaviour notebooks soak bench lock clean
+
+run: install  ## the founding experiment on the embedded model, and its report
+	$(BIN)/assistants fetch smollm2
+	$(BIN)/assistants run experiments/inverse-square-law.yaml
+
+lab: install  ## JupyterLab on the notebooks
+	$(BIN)/assistants fetch smollm2
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/01-start-here.ipynb
+
+install: $(VENV)/installed
+
+$(VENV)/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make run PYTHON=/path/to/python"; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "Installing; on the first run this downloads about 300 MB."
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed requirements-test.lock
+	$(PIP) --require-hashes -r requirements-test.lock
+	@touch $@
+
+test: lint unit behaviour notebooks  ## everything, with its own set-up
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+behaviour: $(VENV)/installed-test
+	$(BIN)/assistants fetch smollm2
+	$(BIN)/behave --no-capture tests/features
+
+unit: $(VENV)/installed-test
+	sh tests/install-browser.sh
+	$(BIN)/assistants fetch smollm2
+	$(BIN)/pytest
+
+notebooks: $(VENV)/installed-test
+	$(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg --nbval-cell-timeout 120 notebooks
+
+soak: $(VENV)/installed-test  ## an hour of kill -9
+	ASSISTANTS_KILL_ROUNDS=1000 $(BIN)/pytest -m kill --timeout 7200
+
+bench: install  ## the figures of the README, as ratios from one run
+	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/scale.py
+
+lock:  ## after a change of dependencies in pyproject.toml; needs uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --extra local --extra notebooks --group build \
+		pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --extra local --extra notebooks --group build \
+		--group test -c requirements.lock pyproject.toml -o requirements-test.lock
+
+clean:
+	rm -rf $(VENV)
