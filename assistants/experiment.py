@@ -33,6 +33,7 @@ from assistants.progress import progress_bar
 from assistants.results import Results, Run
 from assistants.runner import BATCH, Report, Runner, batches
 from assistants.store import FILE, Store
+from assistants.text import many
 from assistants.trial import Case, Trial
 
 
@@ -68,12 +69,13 @@ class Experiment:
         return len(self.assistants) * len(self.cases) * self.repeats
 
     def __repr__(self) -> str:
-        personas = len({assistant.name for assistant in self.assistants})
-        models = len({assistant.model for assistant in self.assistants})
-        return (
-            f"Experiment({self.name!r}: {personas} personas x {models} models x "
-            f"{len(self.cases)} cases x {self.repeats} repeats = {len(self):,} trials)"
-        )
+        parts = [
+            many(len({assistant.name for assistant in self.assistants}), "persona"),
+            many(len({assistant.model for assistant in self.assistants}), "model"),
+            many(len(self.cases), "case"),
+            many(self.repeats, "repeat"),
+        ]
+        return f"Experiment({self.name!r}: {' x '.join(parts)} = {many(len(self), 'trial')})"
 
     @classmethod
     def load(
@@ -102,7 +104,7 @@ class Experiment:
         """An experiment written in Python: the same words as in a file.
 
         >>> Experiment.define("tea", personas=["none", "art"], models=["echo"], cases=["Tea?"])
-        Experiment('tea': 2 personas x 1 models x 1 cases x 1 repeats = 2 trials)
+        Experiment('tea': 2 personas x 1 model x 1 case x 1 repeat = 2 trials)
 
         Raises
         ------

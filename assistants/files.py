@@ -208,11 +208,13 @@ def _named(data: Any, place: Place) -> str:
     """``place`` as a person finds it in the file; pydantic adds the kinds that it tried."""
     parts: list[str] = []
     for part in place:
-        holds = isinstance(data, Mapping) and (part in data or not parts)
-        if not holds and not (isinstance(data, list) and isinstance(part, int)):
+        if isinstance(data, Mapping) and (part in data or not parts):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int):
+            data = data[part]
+        else:
             break
         parts.append(str(part))
-        data = data[part] if isinstance(data, list) else data.get(part)
     return ".".join(parts)
 
 

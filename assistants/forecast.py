@@ -10,6 +10,7 @@ from assistants.messages import Usage
 from assistants.models import Model
 from assistants.runner import BATCH, batches
 from assistants.store import Store
+from assistants.text import many
 from assistants.trial import Trial
 
 _GUESSED_ANSWER = 300
@@ -39,14 +40,14 @@ class Forecast:
 
     def __str__(self) -> str:
         if not self.to_ask:
-            return f"{_many(self.trials, 'trial')}, all answered already: nothing to ask."
+            return f"{many(self.trials, 'trial')}, all answered already: nothing to ask."
         tokens = self.input_tokens + self.output_tokens
         money = "cost unknown" if self.usd is None else f"about ${self.usd:.4f}"
         if self.usd == 0:
             money = "free"
         hours = "time unknown" if self.seconds is None else f"about {_span(self.seconds)}"
         return (
-            f"{_many(self.trials, 'trial')}, {self.answered:,} answered already, "
+            f"{many(self.trials, 'trial')}, {self.answered:,} answered already, "
             f"{self.to_ask:,} to ask: about {tokens:,} tokens, {money}, {hours}."
         )
 
@@ -154,7 +155,3 @@ def _span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

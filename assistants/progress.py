@@ -13,7 +13,7 @@ def progress_bar(reused: int) -> Iterator[Report]:
     """A tqdm bar with time left; ``reused`` answers were there before and are no progress."""
     from tqdm import tqdm
 
-    with tqdm(unit="trial", dynamic_ncols=True, disable=None, leave=False) as bar:
+    with tqdm(unit="trial", dynamic_ncols=True, leave=False) as bar:
 
         def report(progress: Progress) -> None:
             bar.total = progress.total - reused

@@ -132,7 +132,7 @@ def refuse_unknown_parameters(cells: Sequence[str]) -> None:
     UsageError
         If that cell sets a name that the notebook's parameters do not.
     """
-    own, given = cells[1], cells[2] if len(cells) > 2 else ""
+    _, own, given, *_ = [*cells, "", "", ""]
     if not given.startswith("# Parameters\n"):
         return
     known = _assigned(own)

@@ -130,9 +130,9 @@ class Store:
         c, u = completion, completion.usage
         row = (
             key, turn, final, run, to_utf8(c.text), _kept(c.reasoning), c.status,
-            _kept(c.finish_reason), *map(_count, (
-                u.input_tokens, u.output_tokens, u.cached_tokens, u.reasoning_tokens)), cost_usd, _kept(c.served_model), c.started_at, c.first_token_s,
-            c.total_s, attempts,
+            _kept(c.finish_reason), _count(u.input_tokens), _count(u.output_tokens),
+            _count(u.cached_tokens), _count(u.reasoning_tokens), cost_usd,
+            _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
         )  # fmt: skip
         marks = ",".join("?" * len(row))
         with self._errors():

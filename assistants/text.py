@@ -73,3 +73,8 @@ def one_line(text: str, width: int = 80) -> str:
     """The beginning of a text on one line of at most ``width`` characters."""
     flat = " ".join(visible(text).split())
     return flat if len(flat) <= width else flat[: width - 1].rstrip() + "…"
+
+
+def many(number: int, what: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -459,5 +459,8 @@ STREAMED: dict[str, Rude] = {
     "drip of content": Rude(
         [SSE_HEAD, Forever(piece(event(_A)), 0.05)], errors.DeadlineExceeded, "total"
     ),
+    "keep-alives after done": Rude(
+        [*_OPEN, piece(event(_STOP)), piece(event(_DONE)), Forever(piece(b": x\n\n"), 0.02)], "ok"
+    ),
     "open after done": Rude([*_OPEN, piece(event(_STOP)), piece(event(_DONE)), Do.STALL], "ok"),
 }

@@ -196,6 +196,7 @@ async def test_a_client_opens_again(client: Client, ask: Ask) -> None:
 
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("collected")
 def test_a_second_event_loop(builder: Builder, server: RudeServer, ask: Ask, closed: bool) -> None:
     """A client may be used from one event loop after another, closed in between or not."""
     if not builder.reopens:
@@ -211,8 +212,13 @@ def test_a_second_event_loop(builder: Builder, server: RudeServer, ask: Ask, clo
     for _ in range(3):
         assert asyncio.run(once()).status == "ok"
     asyncio.run(close())  # type: ignore[arg-type]
-    del client, close, once
-    gc.collect()  # Python complains of connections whose event loop is gone: here, not later
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Python complains of connections whose event loop is gone: here, not in a later test."""
+    yield
+    gc.collect()
 
 
 async def test_a_repr_has_no_key(client: Client, ask: Ask) -> None:

@@ -49,7 +49,7 @@ async def outcome(client: OpenAIClient, streamed: bool) -> Completion | errors.C
 
 def rude(server: RudeServer, name: str, **more: object) -> OpenAIClient:
     endpoint = at(server.url_of(name), KEY)
-    settings = {"deadlines": SHORT, "max_bytes": 1_000_000, **more}
+    settings = {"deadlines": SHORT, "max_bytes": 200_000, **more}
     return OpenAIClient("x:m", endpoint=endpoint, **settings)  # type: ignore[arg-type]
 
 
@@ -128,7 +128,7 @@ async def test_a_given_sdk_object_fails_alike(
     """An SDK object that somebody else built raises the same errors, and shows no key."""
     caplog.set_level(logging.DEBUG)
     async with openai.AsyncOpenAI(base_url=server.url_of(name), api_key=KEY) as sdk:
-        client = OpenAIClient("x:m", sdk=sdk, deadlines=SHORT, max_bytes=1_000_000)
+        client = OpenAIClient("x:m", sdk=sdk, deadlines=SHORT, max_bytes=200_000)
         asked = len(server.requests)
         got = await outcome(client, streamed)
         assert isinstance(got, expect), got
@@ -141,7 +141,8 @@ async def test_what_arrived_is_kept(server: RudeServer) -> None:
     for name in ("cut in body", "stall in content", "bad json", "error event"):
         client = rude(server, name)
         got = await outcome(client, streamed=True)
-        assert isinstance(got, errors.CallError) and got.partial is not None, name
+        assert isinstance(got, errors.CallError), name
+        assert got.partial is not None, name
         assert (got.partial.text, got.partial.status) == ("Hi.", "truncated")
         assert got.partial.first_token_s is not None
         assert got.partial.total_s is not None
@@ -293,6 +294,18 @@ async def test_settings_are_sent_under_their_names(server: RudeServer) -> None:
         "stop": ["a"],
     }
     await client.aclose()
+
+
+async def test_azure_finds_its_deployment(server: RudeServer) -> None:
+    """An Azure SDK object puts the model into the path, whatever characters the text has."""
+    sdk = openai.AsyncAzureOpenAI(
+        base_url=server.url, api_key=KEY, api_version="2026-01-01", max_retries=0
+    )
+    async with sdk:
+        client = OpenAIClient("azure:my-gpt", sdk=sdk)
+        await client.complete([Message("user", "Hi 😀 \\ud83d.")], PLAIN)
+        assert server.requests[-1].path.startswith("/v1/deployments/my-gpt/chat/completions")
+        assert server.requests[-1].headers["api-key"] == KEY
 
 
 async def test_no_persona_can_be_said_aloud(server: RudeServer) -> None:

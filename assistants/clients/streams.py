@@ -48,7 +48,7 @@ class StreamReader:
         overhead = wire.STREAM_OVERHEAD if self._json is None else 1
         wire.check_size(self._received, self._max_bytes * overhead, self._model)
         if not self._started:
-            chunk = self._start(chunk)
+            self._start(chunk)
         if self._json is not None:
             self._json += chunk
             return
@@ -102,16 +102,15 @@ class StreamReader:
             served_model=self._served_model,
         )
 
-    def _start(self, chunk: bytes) -> bytes:
+    def _start(self, chunk: bytes) -> None:
         """Tell an event stream from JSON and from a page, by the first byte that says something."""
         if not (words := chunk.removeprefix(b"\xef\xbb\xbf").lstrip()):
-            return chunk
+            return
         self._started = True
         if words.startswith(b"<"):
             wire.malformed(self._model, "an HTML page instead of an event stream")
         if words.startswith((b"{", b"[")):
             self._json = bytearray()
-        return chunk
 
     def _fold_last(self, event: bytes) -> None:
         """An event without its end may be half of one: then it is as if it never came."""

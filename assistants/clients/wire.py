@@ -99,6 +99,7 @@ def build_completion(
     usage: Usage,
     served_model: str | None,
 ) -> Completion:
+    """A finished reply with its status; ``ReplyCut`` or ``MalformedReply`` for any other."""
     if finish_reason is None or finish_reason in _CUT:
         status: Status | None = "truncated"
     else:
@@ -129,6 +130,7 @@ def build_completion(
 
 
 def refuse_error(data: Mapping[str, Any], model: str) -> None:
+    """Raise the error that stands where an answer belongs, if one does."""
     error = data.get("error")
     if error is None and data.get("object") == "error":  # older vLLM
         error = data
@@ -178,6 +180,7 @@ def reasoning_of(message: Mapping[str, Any], model: str) -> str:
 
 
 def refusal_of(message: Mapping[str, Any], model: str) -> str:
+    """The words with which a model said no."""
     value = message.get("refusal")
     if value is not None and not isinstance(value, str):
         malformed(model, "`refusal` is no text")
@@ -185,6 +188,7 @@ def refusal_of(message: Mapping[str, Any], model: str) -> str:
 
 
 def finish_reason_of(choice: Mapping[str, Any], model: str) -> str | None:
+    """Why the model stopped, in the server's words; ``None`` if it has not said so."""
     value = choice.get("finish_reason")
     if value is not None and not isinstance(value, str):
         malformed(model, "`finish_reason` is no text")
@@ -192,10 +196,12 @@ def finish_reason_of(choice: Mapping[str, Any], model: str) -> str | None:
 
 
 def shown(finish_reason: str | None) -> str | None:
+    """A finish reason without known keys."""
     return None if finish_reason is None else keys.redact(finish_reason)
 
 
 def name_of(value: object) -> str | None:
+    """What the server called the model, without known keys."""
     return keys.redact(value) if isinstance(value, str) else None
 
 
@@ -205,6 +211,7 @@ def _count(counts: object, name: str) -> int | None:
 
 
 def read_object(raw: bytes, model: str) -> dict[str, Any]:
+    """The JSON object that ``raw`` is, or ``MalformedReply``."""
     data, problem = loads(raw)
     if problem:
         malformed(model, problem)
@@ -241,4 +248,5 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def malformed(model: str, what: str) -> NoReturn:
+    """Raise ``MalformedReply`` for ``what``."""
     raise MalformedReply(f"{model}: the reply breaks the protocol: {what}.", fix=_AGAIN)

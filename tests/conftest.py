@@ -1,0 +1,36 @@
+"""What every test may rely on: an environment without keys, and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from rude_server import RudeServer
+
+# The machine may be busy: a slow example says nothing about the law that it tests.
+settings.register_profile(
+    "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("assistants")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, no settings in the environment, and no user's configuration."""
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[RudeServer]:
+    """A loopback server that behaves, and answers with what it received."""
+    with RudeServer() as running:
+        yield running

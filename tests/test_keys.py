@@ -1,0 +1,69 @@
+"""No eight characters of a key in a row leave the process in a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistants import keys
+from assistants.errors import MissingKey
+
+KEY = st.text("abcXYZ019-_", min_size=8, max_size=40)
+NOISE = st.text("abcXYZ019-_ .\n", max_size=30)
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(keys, "_seen", set())
+    yield
+
+
+def pieces(key: str) -> list[str]:
+    return [key[i : i + keys.PIECE] for i in range(len(key) - keys.PIECE + 1)]
+
+
+@given(st.data(), st.lists(KEY, min_size=1, max_size=3))
+def test_no_piece_of_a_key_survives(data: st.DataObject, secrets: list[str]) -> None:
+    """Whole, cut, doubled or several at once: no 8 characters of a key are left."""
+    keys._seen.clear()
+    for key in secrets:
+        keys.remember(key)
+    parts = st.one_of(NOISE, *(st.sampled_from([k, k[3:], k[:-2], k[1:10]]) for k in secrets))
+    clean = keys.redact("".join(data.draw(st.lists(parts, max_size=8))))
+    assert not [piece for key in secrets for piece in pieces(key) if piece in clean]
+
+
+@given(KEY, NOISE)
+def test_a_text_without_the_key_is_unchanged(key: str, text: str) -> None:
+    """Nothing but a key is taken out."""
+    keys._seen.clear()
+    keys.remember(key)
+    if not any(piece in text for piece in pieces(key)):
+        assert keys.redact(text) == text
+
+
+@given(KEY, NOISE, NOISE, st.integers(1, 7))
+def test_a_stream_shows_no_more_than_the_whole(
+    key: str, before: str, after: str, size: int
+) -> None:
+    """However a text is cut into pieces on its way, no piece of a key is shown."""
+    keys._seen.clear()
+    keys.remember(key)
+    text = before + key + after
+    redactor = keys.Redactor()
+    shown = "".join(redactor.feed(text[i : i + size]) for i in range(0, len(text), size))
+    shown += redactor.flush()
+    assert not [piece for piece in pieces(key) if piece in shown]
+
+
+def test_a_key_is_read_at_the_call_and_named_when_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blank is missing; what was read is known to the redactor from then on."""
+    monkeypatch.setenv("X_API_KEY", "  ")
+    with pytest.raises(MissingKey, match="X_API_KEY"):
+        keys.resolve("X_API_KEY", "x:m")
+    monkeypatch.setenv("X_API_KEY", " sk-canary-1234 \n")
+    assert keys.resolve("X_API_KEY", "x:m") == "sk-canary-1234"
+    assert "canary" not in keys.redact("it is sk-canary-1234!")
