@@ -203,7 +203,7 @@ class Runner:
                     if wait is None:
                         raise
                     await asyncio.sleep(min(wait, self._spending.left_s))
-        except LimitReached:
+        except (LimitReached, UsageError):
             raise
         except AssistantsError as error:
             breaker.failed(error)

@@ -18,8 +18,8 @@ from assistants.clients import weights
 from assistants.errors import MissingPart, ServerUnreachable
 
 SLOTS = 4
-"""Requests a child works on together. About as fast as one at a time with one thread, and 1.2
-to 3.5 times as fast with two; answers at temperature 0 were the same in every comparison."""
+"""Requests a child works on together. About as fast as one at a time with one thread, and
+between that and 3.5 times as fast with two; temperature-0 answers were the same each way."""
 
 CONTEXT = 4096
 """Tokens of question and answer in each slot. The model knows twice as many, but memory is set
