@@ -1,6 +1,7 @@
 # The two commands: `make run` and `make test`. Everything goes into .venv; nothing else is touched.
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p))))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -18,7 +19,7 @@ lab: install  ## JupyterLab on the notebooks
 install: $(VENV)/installed
 
 $(VENV)/bin/python:
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@test -n "$(PYTHON)" \
 		|| { echo "Python 3.11 or newer is needed: make run PYTHON=/path/to/python"; exit 2; }
 	"$(PYTHON)" -m venv $(VENV)
 
