@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -34,7 +34,9 @@ def _python() -> Iterator[Finding]:
     version = platform.python_version()
     fix = "Install Python 3.11 or newer."
     yield Finding("python", sys.version_info >= (3, 11), f"{version} on {platform.machine()}", fix)
-    for name in ("assistants", "openai", "pandas"):
+    package = importlib.import_module("assistants")
+    yield Finding("assistants", True, f"{package.__version__} in {package.__path__[0]}")
+    for name in ("openai", "pandas"):
         yield _package(name, "pip install assistants", needed=True)
 
 

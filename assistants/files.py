@@ -22,9 +22,10 @@ NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
 
 MAX_BYTES = 4_000_000
 
-Place = tuple[str | int, ...]
+MAX_DEPTH = 30
+"""So deep may lists and mappings lie in each other."""
 
-_CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in "str int float bool null map seq".split()}
+Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +136,20 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
     """
     from ruamel.yaml import YAML, AliasEvent
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
+    depth = 0
     try:
         for event in YAML(typ="rt", pure=True).parse(text):
             at = f"{source}:{event.start_mark.line + first_line}"
+            depth += isinstance(event, CollectionStartEvent)
+            depth -= isinstance(event, CollectionEndEvent)
+            if depth > MAX_DEPTH:  # the parser takes seconds for what is nested thousands deep
+                raise FileError(at, f"nested more than {MAX_DEPTH} deep.")
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
-            if _foreign_tag(event):
-                raise FileError(at, "tags are not read.", fix="Remove it.")
+            if said := _refused(event):
+                raise FileError(at, f"{said} are not read.", fix="Remove it.")
         reader = YAML(typ="rt", pure=True)
         reader.Constructor = _constructor()
         tree = reader.load(text)
@@ -218,9 +225,13 @@ def _named(data: Any, place: Place) -> str:
     return ".".join(parts)
 
 
-def _foreign_tag(event: Any) -> bool:
-    tag = str(getattr(event, "tag", None) or "")
-    return bool(tag) and tag != "!" and tag not in _CORE_TAGS
+def _refused(event: Any) -> str:
+    """What a parser's event brings that is not plain data: such a file is a trick or a mistake."""
+    if getattr(event, "tag", None) not in (None, "!"):
+        return "tags"
+    if getattr(event, "version", None) or getattr(event, "tags", None):
+        return "directives"  # `%YAML 1.1` would make `no` a boolean
+    return "merge keys" if getattr(event, "value", None) == "<<" else ""
 
 
 def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
@@ -237,13 +248,15 @@ def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
 def _plain(node: Any) -> Any:
     """Built-in types only: ruamel's own remember quotes and comments that nobody needs here."""
     if isinstance(node, Mapping):
+        if any(isinstance(key, (Mapping, tuple)) for key in node):
+            raise ValueError("a key is a list or a mapping")
         return {_plain(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_plain(value) for value in node]
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)
-    return node
+    return getattr(node, "value", node)  # `=` alone: a tag of YAML 1.1 that nobody wrote
 
 
 def _beside(path: Path) -> str:

@@ -61,6 +61,14 @@ def _without(key: str, text: str) -> str:
     return "".join([*out, text[kept_from:]])
 
 
+def _piece_across(text: str, cut: int) -> int | None:
+    """Where the first piece of a key begins that ``cut`` would divide."""
+    for start in range(max(0, cut - PIECE + 1), min(cut, len(text) - PIECE + 1)):
+        if any(text[start : start + PIECE] in key for key in _seen):
+            return start
+    return None
+
+
 class Redactor:
     """``redact`` for a text that arrives in pieces: no piece shows what the whole would not.
 
@@ -79,6 +87,8 @@ class Redactor:
         # Every tail of a key's piece is a key's piece, so the longest one is found from the end.
         while cut and any(text[cut - 1 :] in key for key in _seen):
             cut -= 1
+        while (start := _piece_across(text, cut)) is not None:
+            cut = start
         self._held = text[cut:]
         return redact(text[:cut])
 

@@ -462,5 +462,6 @@ STREAMED: dict[str, Rude] = {
     "keep-alives after done": Rude(
         [*_OPEN, piece(event(_STOP)), piece(event(_DONE)), Forever(piece(b": x\n\n"), 0.02)], "ok"
     ),
+    "late end": Rude([*_OPEN, piece(event(_STOP)), piece(event(_DONE)), 0.05, END], "ok"),
     "open after done": Rude([*_OPEN, piece(event(_STOP)), piece(event(_DONE)), Do.STALL], "ok"),
 }

@@ -349,6 +349,16 @@ async def test_connections_are_used_again() -> None:
         await client.aclose()
 
 
+async def test_a_connection_survives_a_late_end() -> None:
+    """The end of a stream that comes a moment after ``[DONE]`` is waited for."""
+    with RudeServer() as server:
+        client = rude(server, "late end")
+        for _ in range(3):
+            assert isinstance(await outcome(client, streamed=True), Completion)
+        assert server.connections == 1
+        await client.aclose()
+
+
 async def test_a_left_stream_is_closed() -> None:
     """A consumer that goes away in the middle takes the connection with it."""
     with RudeServer() as server:

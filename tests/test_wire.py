@@ -116,12 +116,8 @@ def test_where_the_network_cuts_makes_no_difference(
     texts: list[str], newline: bytes, cuts: list[int]
 ) -> None:
     """The same bytes give the same reply, however they are cut, and the pieces join to the text."""
-    chunks = [
-        b": ping\n\ndata: "
-        + json.dumps(chunk({"content": t}), ensure_ascii=False).encode()
-        + b"\n\n"
-        for t in texts
-    ]
+    lines = [json.dumps(chunk({"content": t}), ensure_ascii=False, indent=1) for t in texts]
+    chunks = [b": ping\n\n" + event(text.replace("\n", "\ndata:").encode()) for text in lines]
     raw = b"\xef\xbb\xbf" + (b"".join(chunks) + STOP + DONE).replace(b"\n", newline)
     deltas, completion = fold(raw, cuts)
     assert completion.text == "".join(texts) == "".join(d.text for d in deltas)

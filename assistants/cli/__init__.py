@@ -10,9 +10,8 @@ from typing import Any
 import typer
 
 from assistants.cli import look, run, talk
-from assistants.cli.screen import err
+from assistants.cli.screen import say
 from assistants.errors import AssistantsError, UsageError
-from assistants.text import visible
 
 app = typer.Typer(
     name="assistants",
@@ -30,11 +29,16 @@ def _command(name: str, function: Callable[..., int]) -> None:
     def command(*args: Any, **kwargs: Any) -> None:
         try:
             code = function(*args, **kwargs)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):
             code = 130
         except AssistantsError as error:
             _say(error)
             code = 2 if isinstance(error, UsageError) else 1
+        except OSError as error:  # a full disk, or a file that may not be written
+            if error.filename is None:
+                raise
+            _say(AssistantsError(f"{error.filename}: {error.strerror}."))
+            code = 1
         raise typer.Exit(code)
 
     app.command(name)(command)
@@ -42,9 +46,9 @@ def _command(name: str, function: Callable[..., int]) -> None:
 
 def _say(error: AssistantsError) -> None:
     """What went wrong, and what to do next, on stderr."""
-    err.print(f"error: {visible(error.message)}", style="red", soft_wrap=True)
+    say(f"error: {error.message}", style="red")
     if error.fix:
-        err.print(visible(error.fix), soft_wrap=True)
+        say(error.fix)
 
 
 _command("run", run.run)

@@ -3,63 +3,81 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from assistants.cli import options
-from assistants.cli.screen import err, out, table
+from assistants.cli.screen import out, say, show, table
 from assistants.errors import UnknownName
-from assistants.text import visible
+from assistants.text import one_line, visible
+
+if TYPE_CHECKING:
+    from assistants.models import Catalogue
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def personas(name: options.PersonaName = None, personas: options.Folders = None) -> int:
-    """List the personas and the file each comes from, or show the text of one."""
+    """List the personas, or show the text of one."""
     from assistants.personas import Library
 
     library = Library.default(personas or ())
     if name is None:
-        rows = [[p.name, p.label, p.description, p.source] for p in library.all()]
-        out.print(table(["persona", "label", "description", "file"], rows))
+        rows = [[p.name, p.description, _file(p.source)] for p in library.all()]
+        out.print(table(["persona", "description", "file"], rows))
+        say(f"\nBuilt-in ones are in {PACKAGE / 'personas'}.")
         return 0
     persona = library.find(name)
-    err.print(f"{persona} ({persona.source})")
-    out.print(
-        "(no system message)" if persona.text is None else visible(persona.text), soft_wrap=True
-    )
+    say(f"{persona} ({persona.source})")
+    show("(no system message)" if persona.text is None else persona.text)
     return 0
 
 
 def models(
     check: Annotated[
-        str, typer.Argument(help="`check` asks each server whether it is there.")
+        str,
+        typer.Argument(metavar="[check]", help="`check` asks each server whether it is there."),
     ] = "",
 ) -> int:
-    """List the models, where they are and which key they want."""
-    from assistants.models import IN_PROCESS, Catalogue, user_file
+    """List the models and where they are, or check the servers."""
+    from assistants.models import IN_PROCESS, Catalogue, address_of, user_file
 
     if check not in ("", "check"):
         raise UnknownName("action", check, ["check"])
     catalogue = Catalogue.default()
-    rows = []
-    for name in catalogue.models:
-        model = catalogue.find(name)
-        key = model.server.key if model.server else None
-        address = model.server.address if model.server else "(comes with the install)"
-        rows.append([name, model.name, address, key or "", catalogue.sources[name]])
-    out.print(table(["name", "model", "address", "key from", "file"], rows))
-    providers = ", ".join([*catalogue.providers, *IN_PROCESS])
-    err.print(f"Any provider:id works too: {providers}.")
-    err.print(f"Your own: models.toml here, or {user_file()}.")
-    return asyncio.run(_check(catalogue)) if check else 0
+    if check:
+        return asyncio.run(_check(catalogue))
+    rows = [
+        [name, catalogue.find(name).name, _file(catalogue.sources[name])]
+        for name in catalogue.models
+    ]
+    out.print(table(["model", "stands for", "file"], rows))
+    out.print()
+    servers = [
+        [f"{name}:", address_of(server), server.key, _file(catalogue.sources[f"{name}:"])]
+        for name, server in catalogue.providers.items()
+    ]
+    inside = [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
+    out.print(table(["provider", "address", "key from", "file"], servers + inside))
+    say(
+        "\nAny provider:id works, for example vllm:Qwen3-8B.\n"
+        f"Your own: in models.toml here, or in {user_file()}."
+    )
+    return 0
 
 
 def results(
     experiment: options.Experiment = None,
     results: options.ResultsFolder = Path("results"),
-    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
-    to: Annotated[Path | None, typer.Option("--out", help="Write to this file.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="table, csv, json or parquet.")
+    ] = "table",
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")
+    ] = None,
 ) -> int:
     """Show the newest run: one row a trial."""
     from assistants import tables
@@ -70,44 +88,72 @@ def results(
     run = Results(results).latest(experiment)
     frame = run.trials
     if form == "table" and to is None:
-        columns = ["case", "persona", "model", "repeat", "status", "output_tokens", "answer"]
-        shown = frame[columns].assign(
-            answer=frame["answer"].str.slice(0, 80).str.split().str.join(" ")
-        )
-        out.print(table(columns, shown.itertuples(index=False), title=repr(run)))
+        several = [name for name in ("model", "repeat") if frame[name].nunique() > 1]
+        columns = ["case", "persona", *several, "status", "output_tokens", "answer"]
+        rows = [
+            [
+                "" if value != value else one_line(value) if type(value) is str else value
+                for value in row
+            ]
+            for row in frame[columns].itertuples(index=False)
+        ]
+        names = [name.removeprefix("output_") for name in columns]
+        counts = ", ".join(f"{count} {status}" for status, count in run.statuses.items())
+        title = f"{run.experiment}, run {run.id}: {counts}"
+        out.print(table(names, rows, title=title))
         return 0
     text = tables.export(frame, form, to)  # type: ignore[arg-type]  # checked above
     if text is not None:
+        # To a file or a pipe go the answers as they are; to a screen, nothing that could drive it.
+        text = visible(text) if sys.stdout.isatty() else text
         typer.echo(text, nl=not text.endswith("\n"))
     return 0
 
 
-def fetch(name: Annotated[str, typer.Argument(help="An embedded model: smollm2.")]) -> int:
-    """Fetch the weights of an embedded model, check them, and measure how it runs best here."""
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model: smollm2.")],
+) -> int:
+    """Fetch, check and measure an embedded model."""
     from assistants.clients import pace, weights
 
-    path = weights.fetch(name, report=err.print)
-    err.print(f"{name}: {path}")
-    err.print(f"{name}: {pace.measure(name, report=err.print)}")
+    path = weights.fetch(name, report=say)
+    say(f"{name}: {path}")
+    say(f"{name}: {pace.measure(name, report=say)}")
     return 0
 
 
 def doctor() -> int:
-    """Check this installation, and say how to mend what is missing."""
+    """Say what is missing here, and how to mend it."""
     from assistants.doctor import examine
 
     findings = examine()
-    rows = [["ok" if each.ok else "no", each.what, each.found, each.fix] for each in findings]
+    rows = [
+        [
+            "ok" if each.ok else "no" if each.needed else "-",
+            each.what,
+            each.found,
+            "" if each.ok else each.fix,
+        ]
+        for each in findings
+    ]
     out.print(table(["", "part", "found", "to mend it"], rows))
-    return 1 if any(not each.ok and each.needed for each in findings) else 0
+    missing = sum(not each.ok and each.needed for each in findings)
+    if missing:
+        say(f"\n{missing} of the needed parts are missing.", style="red")
+    else:
+        say("\nAll that is needed is there. A `-` is something that only some uses need.")
+    return 1 if missing else 0
 
 
-async def _check(catalogue: object) -> int:
+async def _check(catalogue: Catalogue) -> int:
     from assistants.clients.check import check_all
-    from assistants.models import Catalogue
 
-    assert isinstance(catalogue, Catalogue)
     findings = await check_all(catalogue)
     rows = [["ok" if each.ok else "no", each.provider, each.found] for each in findings]
     out.print(table(["", "provider", "found"], rows))
     return 0
+
+
+def _file(source: str) -> str:
+    """Where something comes from, short enough for a column."""
+    return "built in" if Path(source).resolve().is_relative_to(PACKAGE) else source

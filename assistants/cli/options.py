@@ -29,34 +29,53 @@ def _experiments(incomplete: str) -> list[str]:
 
 Personas = Annotated[
     list[str] | None,
-    typer.Option("-p", "--persona", help="A persona; may be repeated.", autocompletion=_personas),
+    typer.Option(
+        "-p",
+        "--persona",
+        metavar="PERSONA",
+        help="A persona; may be repeated.",
+        autocompletion=_personas,
+    ),
 ]
 Persona = Annotated[
-    str, typer.Option("-p", "--persona", help="A persona.", autocompletion=_personas)
+    str,
+    typer.Option("-p", "--persona", metavar="PERSONA", help="A persona.", autocompletion=_personas),
 ]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "-m",
         "--model",
+        metavar="MODEL",
         help="A short name or provider:id; may be repeated.",
         autocompletion=_models,
     ),
 ]
 Model = Annotated[
     str,
-    typer.Option("-m", "--model", help="A short name or provider:id.", autocompletion=_models),
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="A short name or provider:id.",
+        autocompletion=_models,
+    ),
 ]
 Folders = Annotated[
     list[Path] | None,
-    typer.Option("--personas", help="A folder of personas; wins over all others."),
+    typer.Option("--personas", metavar="DIR", help="A folder of personas; wins over all others."),
 ]
-ResultsFolder = Annotated[Path, typer.Option("--results", help="The folder of the store.")]
+ResultsFolder = Annotated[
+    Path, typer.Option("--results", metavar="DIR", help="The folder of the store.")
+]
 Experiment = Annotated[
     str | None,
-    typer.Argument(help="An experiment's name.", autocompletion=_experiments),
+    typer.Argument(
+        metavar="[EXPERIMENT]", help="An experiment's name.", autocompletion=_experiments
+    ),
 ]
 PersonaName = Annotated[
-    str | None, typer.Argument(help="Show this one's text.", autocompletion=_personas)
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Show this one's text.", autocompletion=_personas),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

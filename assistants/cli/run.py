@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assistants.cli import options
-from assistants.cli.screen import err, out, table
+from assistants.cli.screen import err, out, say, show, table
 from assistants.errors import MissingPart, ReportError, UsageError
 from assistants.text import one_line
 
@@ -28,24 +28,35 @@ EXIT = {"complete": 0, "failures": 1, "limit": 3}
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="An experiment file (.yaml).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (.yaml).")],
     results: options.ResultsFolder = Path("results"),
     personas: options.Folders = None,
     model: options.Models = None,
-    repeats: Annotated[int | None, typer.Option(min=1, help="Draws of each cell.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N cases.")] = None,
-    max_usd: Annotated[float | None, typer.Option(min=0, help="Stop at so many dollars.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=0, help="Stop at so many tokens.")] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls in flight.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Draws of each cell.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the first N cases.")
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, metavar="X", help="Stop at so many dollars.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Stop at so many tokens.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Calls in flight.")
+    ] = None,
     tape: Annotated[
-        Path | None, typer.Option(help="Record every answer; replay if the file is there.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Record every answer; replay if the file is there."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     as_json: options.Json = False,
 ) -> int:
-    """Run an experiment: ask what is missing, compare the answers, write the report."""
+    """Run an experiment file: ask, compare, report."""
     from assistants.experiment import Experiment
 
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
@@ -63,7 +74,7 @@ def run(
         ),
     )
     forecast = experiment.forecast(results)
-    err.print(f"{experiment.name}: {forecast}")
+    say(f"{experiment.name}: {forecast}")
     if dry_run:
         if as_json:
             out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
@@ -80,15 +91,22 @@ def run(
 
 
 def _execute(experiment: Experiment, results: Path) -> Run:
+    left = len(experiment)
+
     async def go() -> Run:
-        with _bar() as report:
+        with _bar() as bar:
+
+            def report(progress: Progress) -> None:
+                nonlocal left
+                left = progress.total - progress.reused - progress.answered
+                bar(progress)
+
             return await experiment.run(results, report=report)
 
     try:
         return asyncio.run(go())
     except KeyboardInterrupt:
-        left = experiment.forecast(results).to_ask
-        err.print(
+        say(
             f"Interrupted. Every complete answer is kept; {left} of {len(experiment)} trials are "
             "left. Run the same command to go on."
         )
@@ -128,7 +146,7 @@ def _bar() -> Iterator[Report]:
             tenth = 10 * progress.done // max(1, progress.total)
             if not err.is_terminal and tenth > told and progress.done > progress.reused:
                 told = tenth
-                err.print(f"{progress.done}/{progress.total} {_left(progress)}")
+                say(f"{progress.done} of {progress.total}: {_left(progress)}")
 
         yield report
 
@@ -140,7 +158,7 @@ def _left(progress: Progress) -> str:
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.left_s is not None and progress.done < progress.total:
-        parts.append(f"{progress.left_s:.0f} s left")
+        parts.append(f"about {progress.left_s:.0f} s left")
     return ", ".join(parts)
 
 
@@ -152,7 +170,7 @@ def _report(done: Run, file: Path) -> Path | None:
         with err.status("writing the report"):
             return write_report(done, file)
     except (MissingPart, ReportError) as error:
-        err.print(f"warning: {error}")
+        say(f"warning: {error}")
         return None
 
 
@@ -173,28 +191,29 @@ def _show(done: Run, page: Path | None) -> None:
             for persona, answers in of_case.groupby("persona", sort=False)
         ]
         title = f"case {case}: {one_line(question, 90)}"
-        out.print(
-            table(["persona", "n", "words", "status", "first answer begins"], rows, title=title)
-        )
+        names = ["persona", "n", "words", "status", "first answer begins"]
+        out.print(table(names, rows, title=title))
+        out.print()
         if frame["case"].nunique() > 3:
-            out.print(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
+            show(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
             break
     _account(done)
     if page is not None:
-        out.print(f"report: {page}", soft_wrap=True)
+        show(f"report: {page}")
 
 
 def _account(done: Run) -> None:
     """Every status counted aloud, and what is left to do."""
     counts = done.statuses
-    err.print(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    say(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
     failed = done.trials.dropna(subset=["error"])
     for error, count in failed["error"].value_counts().head(3).items():
-        err.print(f"  {count} x {one_line(str(error), 300)}", style="red")
+        say(f"  {count} x {one_line(str(error), 300)}", style="red")
     if done.outcome == "limit":
-        err.print("A limit stopped the run: raise it and run again to go on with the rest.")
+        left = counts.get("open", 0) + counts.get("error", 0)
+        say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
     elif done.outcome == "failures":
-        err.print("Run the same command again to ask only for what failed.")
+        say("Run the same command again to ask only for what failed.")
 
 
 def _as_json(done: Run, page: Path | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The two streams a command writes to, and how text of others gets onto them.
 
 Results go to ``out`` (stdout), everything else to ``err`` (stderr). ``NO_COLOR`` is honoured.
+Text that came from a model, a file or a server goes through ``show``, ``say`` or ``table``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,32 @@ from rich.text import Text
 
 from assistants.text import visible
 
-out = Console(highlight=False, markup=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False, markup=False)
+# No markup and no emoji codes: "vllm:x: no server" would be shown with a red cross for ":x:".
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def show(text: str, *, end: str = "\n") -> None:
+    """A result, on stdout; the terminal wraps it, so that it can be copied as it is."""
+    out.print(visible(text), end=end, soft_wrap=True)
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """Something about the result, on stderr."""
+    err.print(visible(text), style=style, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> Table:
     """A table whose cells are shown as they are, never as markup."""
-    made = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    made = Table(
+        title=cell(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:

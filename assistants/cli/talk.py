@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assistants.cli import options
-from assistants.cli.screen import err, out
-from assistants.errors import CallError, UsageError
-from assistants.text import visible
+from assistants.cli.screen import cell, out, say, show
+from assistants.errors import AssistantsError, CallError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,7 +30,7 @@ class Column:
     assistant: Assistant
     text: str = ""
     note: str = "waiting"
-    failed: bool = False
+    error: AssistantsError | None = None
 
     async def fill(self, question: str) -> None:
         """Stream the answer in; a failure is this column's alone."""
@@ -42,12 +42,14 @@ class Column:
                     self.text, self.note = piece.text, _facts(piece)
                 else:
                     self.text, self.note = self.text + piece.text, "answering"
-        except CallError as error:
-            self.failed, self.note = True, str(error)
+        except AssistantsError as error:
+            self.error, self.note = error, "failed"
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="The question; - reads it from stdin.")],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="The question; `-` reads it from stdin.")
+    ],
     persona: options.Personas = None,
     model: options.Models = None,
     personas: options.Folders = None,
@@ -59,7 +61,8 @@ def ask(
         raise UsageError("The question is empty.")
     columns = [Column(a) for a in _assistants(persona or ["none"], model or ["smollm2"], personas)]
     asyncio.run(_ask(columns, question))
-    return 1 if any(column.failed for column in columns) else 0
+    errors = [column.error for column in columns if column.error is not None]
+    return 2 if any(isinstance(error, UsageError) for error in errors) else 1 if errors else 0
 
 
 def chat(
@@ -68,12 +71,19 @@ def chat(
     personas: options.Folders = None,
     results: options.ResultsFolder = Path("results"),
 ) -> int:
-    """Talk with one persona; the conversation is kept as Markdown under the results folder."""
+    """Talk with one persona; kept as Markdown."""
     (assistant,) = _assistants([persona], [model], personas)
-    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     log = results / "chats" / f"{stamp}-{persona}.md"
-    err.print(f"{assistant}. An empty line or Ctrl-D ends; kept in {log}.")
-    asyncio.run(_chat(assistant, log))
+    say(f"{assistant}. An empty line or Ctrl-D ends; kept in {log}.")
+    history: list[Message] = []
+    # Lines are read outside the event loop: a Ctrl-C while somebody types has nothing to wait for.
+    with asyncio.Runner() as loop:
+        try:
+            while question := _read_line():
+                loop.run(_answer(assistant, history, question, log))
+        finally:
+            loop.run(assistant.client.aclose())
     return 0
 
 
@@ -87,7 +97,20 @@ def _assistants(
 
     library, catalogue = Library.default(folders or ()), Catalogue.default()
     clients = [connect(name, catalogue=catalogue) for name in models]
-    return [Assistant(library.find(name), client) for client in clients for name in personas]
+    made = [Assistant(library.find(name), client) for client in clients for name in personas]
+    for assistant in made:
+        _check_text(assistant)
+    return made
+
+
+def _check_text(assistant: Assistant) -> None:
+    """See before anything is asked that a persona wants no variable: here is no way to give one."""
+    wanted = sorted(assistant.persona.variables - set(assistant.persona.defaults))
+    if wanted:
+        raise UsageError(
+            f"persona {assistant.name!r} wants a value for {' and '.join(wanted)}.",
+            fix="Give it in an experiment, under `vars:`, or as a default in the persona's file.",
+        )
 
 
 async def _ask(columns: list[Column], question: str) -> None:
@@ -99,28 +122,27 @@ async def _ask(columns: list[Column], question: str) -> None:
     finally:
         for client in {column.assistant.client for column in columns}:
             await client.aclose()
-    if not out.is_terminal:
-        for column in columns:
-            out.print(f"== {column.assistant} ({visible(column.note)})\n", soft_wrap=True)
-            out.print(visible(column.text) + "\n", soft_wrap=True)
+    for column in columns:
+        if not out.is_terminal:
+            show(f"== {column.assistant} ({column.note})\n\n{column.text}\n")
+        if column.error is not None:
+            say(f"error: {column.error}", style="red")
 
 
 async def _watch(columns: list[Column], tasks: list[asyncio.Task[None]]) -> None:
+    """The answers as they grow, as far as the screen has room; then all of them, whole."""
     from rich.live import Live
 
-    with Live(
-        _drawn(columns), console=out, auto_refresh=False, vertical_overflow="visible"
-    ) as live:
+    with Live(console=out, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
         while not all(task.done() for task in tasks):
             await asyncio.wait(tasks, timeout=1 / 15)
             live.update(_drawn(columns), refresh=True)
-        live.update(_drawn(columns), refresh=True)
+    out.print(_drawn(columns))
 
 
 def _drawn(columns: list[Column]) -> RenderableType:
     from rich.panel import Panel
     from rich.table import Table
-    from rich.text import Text
 
     at_once = max(1, min(len(columns), out.width // 40))
     grid = Table.grid(expand=True)
@@ -128,10 +150,10 @@ def _drawn(columns: list[Column]) -> RenderableType:
         grid.add_column(ratio=1)
     panels = [
         Panel(
-            Text(visible(column.text)),
-            title=Text(str(column.assistant)),
-            subtitle=Text(visible(column.note)[:200]),
-            border_style="red" if column.failed else "none",
+            cell(column.text),
+            title=cell(column.assistant),
+            subtitle=cell(column.note),
+            border_style="red" if column.error is not None else "none",
         )
         for column in columns
     ]
@@ -140,39 +162,32 @@ def _drawn(columns: list[Column]) -> RenderableType:
     return grid
 
 
-async def _chat(assistant: Assistant, log: Path) -> None:
+async def _answer(assistant: Assistant, history: list[Message], question: str, log: Path) -> None:
     from assistants import transcripts
     from assistants.messages import Completion, Message, Transcript
 
-    history: list[Message] = []
+    asked = [*history, Message("user", question)]
     try:
-        while question := await asyncio.to_thread(_read_line):
-            history.append(Message("user", question))
-            try:
-                async for piece in assistant.stream(history):
-                    if isinstance(piece, Completion):
-                        out.print(f"\n({_facts(piece)})")
-                        transcript = Transcript(assistant.messages(history), piece)
-                        transcripts.write(log, transcript, _about(assistant))
-                        history.append(Message("assistant", piece.text))
-                    else:
-                        out.print(visible(piece.text), end="", soft_wrap=True)
-            except CallError as error:
-                history.pop()
-                err.print(f"error: {visible(str(error))}", style="red")
-    finally:
-        await assistant.client.aclose()
+        async for piece in assistant.stream(asked):
+            if not isinstance(piece, Completion):
+                show(piece.text, end="")
+                continue
+            show("")
+            say(f"({_facts(piece)})")
+            about = {"persona": assistant.name, "model": assistant.model}
+            transcripts.write(log, Transcript(assistant.messages(asked), piece), about)
+            if piece.text:  # there is nothing to go on from otherwise
+                history[:] = [*asked, Message("assistant", piece.text)]
+    except CallError as error:
+        show("")
+        say(f"error: {error}", style="red")
 
 
 def _read_line() -> str:
     try:
-        return input("> ").strip()
+        return input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:
         return ""
-
-
-def _about(assistant: Assistant) -> dict[str, str]:
-    return {"persona": assistant.name, "model": assistant.model}
 
 
 def _facts(completion: Completion) -> str:

@@ -92,7 +92,8 @@ class Library:
             path.stem: path
             for folder in self.folders
             for path in folder.glob(pattern)
-            if NAME.fullmatch(path.stem) and _real(path).is_relative_to(_real(folder))
+            if NAME.fullmatch(path.stem) and path.is_file()
+            if _real(path).is_relative_to(_real(folder))
         }
 
     def _read(self, path: Path) -> Persona:

@@ -1,0 +1,150 @@
+"""Models: what they are called, where they are, and whose key goes where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assistants.clients import connect
+from assistants.errors import UsageError
+from assistants.models import PACKAGED, Catalogue, address_of, user_file
+
+
+def project(text: str) -> Catalogue:
+    Path("models.toml").write_text(text)
+    return Catalogue.default()
+
+
+def user(text: str) -> None:
+    user_file().parent.mkdir(parents=True, exist_ok=True)
+    user_file().write_text(text)
+
+
+def provider(address: str, **more: str) -> str:
+    lines = [f'address = "{address}"', *(f'{k} = "{v}"' for k, v in more.items())]
+    return "\n".join(["[providers.x]", *lines, ""])
+
+
+def test_short_names_stand_for_models(here: Path) -> None:
+    """chatgpt, smollm2 and echo work out of the box; a full name always does."""
+    catalogue = Catalogue.default()
+    assert catalogue.find("chatgpt").name == "openai:gpt-5-mini"
+    assert catalogue.find("smollm2").name == "local:smollm2"
+    assert catalogue.find("vllm:Qwen/Qwen3-8B:free").id == "Qwen/Qwen3-8B:free"
+    assert connect("echo").model == "scripted:echo"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("chatgtp", "'chatgpt'"), ("opnai:x", "'openai'"), ("openai:", "unknown model"), ("", "model")],
+)
+def test_unknown_names_show_the_nearest(here: Path, name: str, said: str) -> None:
+    """A mistyped model or provider is refused with the one that was meant."""
+    with pytest.raises(UsageError, match=said):
+        Catalogue.default().find(name)
+
+
+def test_the_later_file_wins(here: Path) -> None:
+    """Package, then the project's models.toml, then the user's."""
+    assert project('[models]\nchatgpt = "vllm:a"').find("chatgpt").name == "vllm:a"
+    user('[models]\nchatgpt = {model = "vllm:b", concurrency = 3}')
+    found = Catalogue.default()
+    assert found.find("chatgpt").name == "vllm:b"
+    assert found.find("chatgpt").concurrency == 3
+    assert found.sources["smollm2"].endswith("assistants/models.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[provider.x]", "'providers'"),
+        (provider("http://a/v1", kee="X"), "'key'"),
+        (provider("http://a/v1", key="sk-real-key-1234"), "name of an environment variable"),
+        (provider("http://a/v1", key="PATH"), "name of an environment variable"),
+        ('[models]\na = {modle = "b:c"}', "'model'"),
+        ("[models]\na = 3", "models.a"),
+        ('[models]\na = {model = "b:c", prices = {input = -1, output = 0}}', "prices.input"),
+        ("[models\n", "line 1"),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_word(here: Path, text: str, said: str) -> None:
+    """Nothing in a models.toml is passed over, and a key itself is never accepted there."""
+    with pytest.raises(UsageError, match=r"models\.toml") as caught:
+        project(text)
+    assert said in str(caught.value)
+
+
+HOSTILE = [
+    "", "x", "//host/v1", "http://", "http:///v1", "http:host", "http:/host/v1", "https://:443/v1",
+    "file:///etc/passwd", "ftp://host/v1", "javascript:alert(1)", "data:text/plain,x", "ws://host",
+    "unix:///run/x.sock", "gopher://host", "HTTPX://host", "http+unix://x", "jar:http://x!/",
+    "http://user@host/v1", "http://user:sk-12345678@host/v1", "http://@host", "http://a@b@c/v1",
+    "http://host/v1?key=1", "http://host/v1?", "http://host/v1#x", "http://host#@api.openai.com",
+    "http://[::1/v1", "http://[bad]/v1", "http://[]/v1", "http://host:99999/v1", "http://host:x/v1",
+    "http://host:-1/v1", "http://ho st/v1", "http://host/\n/v1", "http://host\r\nX: y/v1",
+    "http://host\t/v1", "http://host\\@evil/v1", "http://\0host/v1", "http://host\u2028/v1",
+    "http://host\u00a0/v1", "http://host\x7f/v1", "http://ex\uff0fample.com/v1", " http://host/v1",
+    "http://host/\u202ev1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", HOSTILE)
+def test_a_hostile_address_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """http or https, a host, and no room for a key, a query or a trick: in a file or a variable."""
+    monkeypatch.setenv("VLLM_BASE_URL", url.replace("\0", "\x01"))
+    from assistants.address import check_url
+
+    with pytest.raises(UsageError):
+        check_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/v1", "https://[::1]:8000", "http://gpu-3/v1/"])
+def test_an_honest_address_is_taken(here: Path, url: str) -> None:
+    """Loopback, IPv6 and names in a local network are all addresses."""
+    assert project(provider(url)).find("x:m").server
+
+
+def test_an_environment_variable_moves_a_server(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VLLM_BASE_URL goes before the file, at the moment of the call."""
+    server = Catalogue.default().find("vllm:m").server
+    assert server is not None
+    assert address_of(server) == "http://127.0.0.1:8000/v1"
+    monkeypatch.setenv("VLLM_BASE_URL", "http://gpu:9/v1")
+    assert address_of(server) == "http://gpu:9/v1"
+
+
+@pytest.mark.parametrize("address", ["https://evil.example/v1", "http://api.openai.com/v1"])
+def test_a_cloned_project_collects_no_keys(here: Path, address: str) -> None:
+    """A project's file cannot send a key of the package's or the user's to another host."""
+    with pytest.raises(UsageError, match="OPENAI_API_KEY"):
+        project(provider(address, key="OPENAI_API_KEY"))
+    user('[providers.y]\naddress = "https://y.example/v1"\nkey = "Y_API_KEY"\n')
+    with pytest.raises(UsageError, match=r"Y_API_KEY.*y\.example"):
+        project(provider(address, key="Y_API_KEY"))
+    same = project(provider("https://y.example/other", key="Y_API_KEY"))
+    assert same.find("x:m").server
+
+
+def test_a_user_may_send_a_key_through_a_proxy(here: Path) -> None:
+    """Only the user decides where a key goes, and may decide on several places."""
+    user(provider("https://proxy.example/v1", key="OPENAI_API_KEY"))
+    assert Catalogue.default().find("x:m").server
+    assert Catalogue.default().find("chatgpt").server
+    assert PACKAGED.is_file()
+
+
+def test_a_hosted_model_elsewhere_is_another_model(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of a hosted model's stand-in are not shared with it; a local server may move."""
+    plain = [connect(name).identity for name in ("openai:m", "vllm:m")]
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:1/v1")
+    moved = [connect(name).identity for name in ("openai:m", "vllm:m")]
+    assert plain[0] != moved[0]
+    assert plain[1] == moved[1]
