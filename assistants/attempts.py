@@ -30,7 +30,7 @@ class Attempts:
             return None
         if error.retry_after is not None:
             return error.retry_after
-        wait = self.first_wait_s * 2.0 ** (tried - 1) + random.uniform(0, self.jitter_s)  # noqa: S311
+        wait = self.first_wait_s * 2.0 ** min(tried - 1, 60) + random.uniform(0, self.jitter_s)  # noqa: S311
         return min(wait, self.longest_wait_s)
 
 

@@ -231,7 +231,8 @@ def _refused(event: Any) -> str:
         return "tags"
     if getattr(event, "version", None) or getattr(event, "tags", None):
         return "directives"  # `%YAML 1.1` would make `no` a boolean
-    return "merge keys" if getattr(event, "value", None) == "<<" else ""
+    plain = not getattr(event, "style", None)
+    return "merge keys" if plain and getattr(event, "value", None) == "<<" else ""
 
 
 def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:

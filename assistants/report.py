@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import html
 import logging
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -12,7 +11,7 @@ from typing import Any
 
 from assistants.errors import MissingPart, ReportError, UsageError, nearest
 from assistants.results import Run
-from assistants.widgets.markdown import clean
+from assistants.widgets.markdown import clean, escape
 from assistants.widgets.static import style
 
 NOTEBOOK = "02-run-experiment.ipynb"
@@ -56,17 +55,23 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
 
     Raises
     ------
+    MissingPart
+        If papermill, or something else that it takes, is not installed.
     UsageError
         For a parameter that the notebook does not have.
     ReportError
-        If a cell raises.
+        If a cell raises, or its kernel dies.
     """
     try:
+        import nbconvert  # noqa: F401 - sooner than after the notebook has run
         import papermill
+        from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
-    except ImportError:
+
+        from assistants.kernel import kernel_manager
+    except ImportError as error:
         raise MissingPart(
-            "papermill is not installed, so there is no report.",
+            f"{error.name} is not installed, so there is no report.",
             fix="Install it: pip install 'assistants[notebooks]'",
         ) from None
     known = papermill.inspect_notebook(str(notebook))
@@ -85,23 +90,32 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
             kernel_name="python3",
             progress_bar=False,
             cwd=str(notebook.parent),
+            kernel_manager_class=kernel_manager(),
         )
     except PapermillExecutionError as error:
         raise ReportError(
             f"The notebook broke off in cell {error.exec_count}: {error.ename}: {error.evalue}.",
             fix=f"See {out}. Every answer is stored.",
         ) from None
+    except (DeadKernelError, RuntimeError) as error:  # RuntimeError: it died before it was ready
+        raise ReportError(
+            f"The notebook's kernel died: {error}.", fix="Every answer is stored; run it again."
+        ) from None
 
 
 def to_page(notebook: Path, title: str) -> str:
-    """A self-contained page of a notebook's text and outputs, sanitised, without its code."""
+    """A self-contained page of a notebook's text and outputs, sanitised, without its code.
+
+    Cells tagged ``notebook-only`` are left out.
+    """
     import nbformat
     from nbconvert import HTMLExporter
 
-    content = nbformat.read(str(notebook), as_version=4)
+    content = nbformat.read(str(notebook), as_version=4)  # type: ignore[no-untyped-call]
+    content.cells = [cell for cell in content.cells if not _is_notebook_only(cell)]
     for cell in content.cells:
         cell["outputs"] = [_shown(output) for output in cell.get("outputs", [])]
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,
@@ -116,8 +130,8 @@ def to_page(notebook: Path, title: str) -> str:
         # Even if something slipped through, nothing may run and nothing may be fetched.
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        f"<title>{html.escape(title)}</title>\n<style>\n{css}</style>\n</head>\n"
-        f"<body>\n{clean(body)}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n"
+        f"<body>\n<h1>{escape(title)}</h1>\n{clean(body)}\n</body>\n</html>\n"
     )
 
 
@@ -149,6 +163,10 @@ def _assigned(source: str) -> list[str]:
         for target in statement.targets
         if isinstance(target, ast.Name)
     ]
+
+
+def _is_notebook_only(cell: Any) -> bool:
+    return "notebook-only" in cell["metadata"].get("tags", [])
 
 
 def _shown(output: Any) -> Any:

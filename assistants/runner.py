@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from assistants.attempts import Attempts, Breaker
 from assistants.clients.base import Client
 from assistants.clients.tape import TapedClient
-from assistants.errors import AssistantsError, CallError, LimitReached
+from assistants.errors import AssistantsError, CallError, LimitReached, UsageError
 from assistants.limits import Limits, Spending
 from assistants.messages import Completion, Message, Transcript, Usage
 from assistants.store import Store

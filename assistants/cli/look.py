@@ -1,4 +1,4 @@
-"""What there is, and whether it works: ``personas``, ``models``, ``results``, ``fetch``, ``doctor``."""
+"""What there is, and whether it works: personas, models, results, weights, the installation."""
 
 from __future__ import annotations
 
@@ -91,10 +91,7 @@ def results(
         several = [name for name in ("model", "repeat") if frame[name].nunique() > 1]
         columns = ["case", "persona", *several, "status", "output_tokens", "answer"]
         rows = [
-            [
-                "" if value != value else one_line(value) if type(value) is str else value
-                for value in row
-            ]
+            [one_line(value) if isinstance(value, str) else value for value in row]
             for row in frame[columns].itertuples(index=False)
         ]
         names = [name.removeprefix("output_") for name in columns]

@@ -51,7 +51,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
 
 def cell(value: Any) -> Text:
     """Anything as text; what is missing as nothing."""
-    if value is None or value != value:
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return Text("")
     if isinstance(value, float):
         return Text(f"{value:.4g}", justify="right")

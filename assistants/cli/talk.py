@@ -191,7 +191,7 @@ def _read_line() -> str:
 
 
 def _facts(completion: Completion) -> str:
-    parts = [] if completion.status == "ok" else [completion.status]
+    parts: list[str] = [] if completion.status == "ok" else [completion.status]
     if completion.usage.output_tokens is not None:
         parts.append(f"{completion.usage.output_tokens} tokens")
     if completion.first_token_s is not None:
