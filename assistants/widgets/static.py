@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,9 @@ from assistants.widgets.markdown import escape, to_html
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_CELL = "text-align: left; vertical-align: top"
 
 
 class Html:
@@ -63,22 +66,18 @@ def side_by_side(run: Run) -> Html:
             _card(answers.to_dict("records"), several)
             for _, answers in of_case.groupby(["persona", "model"], sort=False)
         ]
-        parts.append(
-            f'<div class="question">{to_html(str(question))}</div>'
-            f'<div class="cards">{"".join(cards)}</div>'
-        )
+        parts.append(f'<div class="question">{to_html(str(question))}</div>{_cards(cards)}')
     return Html("".join(parts), f"{len(frame)} answers, side by side")
 
 
 def prompts(run: Run) -> Html:
     """The system prompts word for word, as they were sent."""
     cards = [
-        f'<article class="card"><header><b>{escape(each["persona"])}</b>'
-        f'<span class="facts">{escape(each["digest"])}</span></header>'
-        f"{_prompt(each)}</article>"
+        f"<header><b>{escape(each['persona'])}</b> "
+        f'<span class="facts">{escape(each["digest"])}</span></header>{_prompt(each)}'
         for each in run.manifest.get("system_prompts", [])
     ]
-    return Html(f'<div class="cards">{"".join(cards)}</div>', f"{len(cards)} system prompts")
+    return Html(_cards(cards), f"{len(cards)} system prompts")
 
 
 def failures(run: Run) -> pd.DataFrame:
@@ -96,11 +95,21 @@ def _card(rows: list[Mapping[str, Any]], with_model: bool) -> str:
         f"<details><summary>repeat {row['repeat']} {_facts(row)}</summary>{_body(row)}</details>"
         for row in others
     )
-    failed = "" if first["status"] in AVERAGED else " failed"
+    failed = "" if first["status"] in AVERAGED else ' class="bad"'
     return (
-        f'<article class="card{failed}" aria-label="{escape(name)}"><header><b>{escape(name)}</b>'
+        f'<article aria-label="{escape(name)}"><header{failed}><b>{escape(name)}</b> '
         f"{_facts(first)}</header>{_body(first)}{more}</article>"
     )
+
+
+def _cards(bodies: Sequence[str]) -> str:
+    """Cards side by side, in a table: GitHub and an untrusted notebook take away every style."""
+    rows = [bodies[start : start + 3] for start in range(0, len(bodies), 3)]
+    cells = (
+        "".join(f'<td class="card" align="left" valign="top" style="{_CELL}">{b}</td>' for b in row)
+        for row in rows
+    )
+    return f'<table class="cards" role="presentation">{"".join(f"<tr>{row}</tr>" for row in cells)}</table>'
 
 
 def _facts(row: Mapping[str, Any]) -> str:
