@@ -69,10 +69,9 @@ def jupyter_lab(root: Path, **environment: str) -> Iterator[Lab]:
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
         f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={root}", "--LabApp.news_url=", "--LabApp.check_for_updates_class="
-        "jupyterlab.NeverCheckForUpdate",
+        f"--ServerApp.root_dir={root}",
     ]  # fmt: skip
-    _show_every_cell(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
+    _settle(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
     with (root / "lab.log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env={**os.environ, **own, **environment}
@@ -86,11 +85,18 @@ def jupyter_lab(root: Path, **environment: str) -> Iterator[Lab]:
             process.wait(timeout=20)
 
 
-def _show_every_cell(settings: Path) -> None:
-    """JupyterLab leaves cells that are out of sight out of the page, where no test can see them."""
-    file = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    file.parent.mkdir(parents=True)
-    file.write_text('{"windowingMode": "none"}')
+def _settle(settings: Path) -> None:
+    """Settings that let a test see everything, and nothing pop up.
+
+    JupyterLab leaves cells that are out of sight out of the page, and asks to fetch news.
+    """
+    for name, content in {
+        "notebook-extension/tracker": '{"windowingMode": "none"}',
+        "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    }.items():
+        file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

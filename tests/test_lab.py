@@ -42,10 +42,10 @@ def page() -> Iterator[Page]:
 
 
 def open_notebook(page: Page, lab: Lab, path: str) -> None:
-    """Open a notebook and wait until its cells are on the page."""
+    """Open a notebook and wait until its cells are on the page and its kernel is there."""
     page.goto(lab.notebook(path), timeout=60_000)
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-    page.wait_for_selector("text=Python 3", timeout=60_000)
+    page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=60_000)
 
 
 def side_by_side(page: Page) -> bool:
@@ -73,7 +73,6 @@ def test_the_first_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: La
         cell.update(outputs=[], execution_count=None)
     nbformat.write(notebook, folder / "notebooks" / "cleared.ipynb")
     open_notebook(page, lab, "notebooks/cleared.ipynb")
-    page.wait_for_selector("text=| Idle", timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(
