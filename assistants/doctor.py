@@ -73,7 +73,11 @@ def _files() -> Iterator[Finding]:
 def _keys() -> Iterator[Finding]:
     from assistants.models import Catalogue
 
-    for name, provider in Catalogue.default().providers.items():
+    try:
+        providers = Catalogue.default().providers
+    except AssistantsError:
+        return  # said under "models"
+    for name, provider in providers.items():
         if provider.key:
             there = bool(os.environ.get(provider.key))
             found = f"{provider.key} is {'set' if there else 'not set'}"

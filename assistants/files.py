@@ -22,6 +22,9 @@ NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
 
 MAX_BYTES = 4_000_000
 
+MAX_YAML = 500_000
+"""Characters. The parser takes seconds for so many; a case file is read a thousand times faster."""
+
 MAX_DEPTH = 30
 """So deep may lists and mappings lie in each other."""
 
@@ -138,9 +141,15 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
+    if len(text) > MAX_YAML:
+        raise FileError(
+            source,
+            f"{len(text):,} characters of YAML; at most {MAX_YAML:,} are read.",
+            fix="Put many cases into a .csv, .jsonl or .parquet file.",
+        )
     depth = 0
     try:
-        for event in YAML(typ="rt", pure=True).parse(text):
+        for event in YAML(typ="safe", pure=True).parse(text):
             at = f"{source}:{event.start_mark.line + first_line}"
             depth += isinstance(event, CollectionStartEvent)
             depth -= isinstance(event, CollectionEndEvent)
@@ -186,13 +195,17 @@ def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> Sc
     try:
         return schema.model_validate(document.data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at: Place = (*place, *first["loc"])
+        found = error.errors(include_url=False)
+        alike = [each for each in found if each["loc"][:1] == found[0]["loc"][:1]]
+        # Where a value may be of several kinds, the deepest complaint is nearest to the mistake.
+        first = max(alike, key=lambda each: len(_place(document.data, each)))
+        inner = _place(document.data, first)
+        at: Place = (*place, *inner)
         if first["type"] == "unknown_key":
             key, known = first["ctx"]["key"], first["ctx"]["known"]
             where = document.where((*at, key))
             raise FileError(where, f"unknown key {key!r}.", fix=nearest(str(key), known)) from None
-        name = _named(document.data, first["loc"])
+        name = ".".join(map(str, inner))
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise FileError(document.where(at), f"{name}: {said}." if name else f"{said}.") from None
 
@@ -211,18 +224,18 @@ def _constructor() -> Any:
     return Constructor
 
 
-def _named(data: Any, place: Place) -> str:
-    """``place`` as a person finds it in the file; pydantic adds the kinds that it tried."""
-    parts: list[str] = []
-    for part in place:
-        if isinstance(data, Mapping) and (part in data or not parts):
+def _place(data: Any, complaint: Any) -> Place:
+    """Where in ``data`` pydantic found something; its own path also has the kinds it tried."""
+    parts: list[str | int] = []
+    for part in complaint["loc"]:
+        if isinstance(data, Mapping) and (part in data or complaint["type"] == "missing"):
             data = data.get(part)
-        elif isinstance(data, list) and isinstance(part, int):
+        elif isinstance(data, (list, tuple)) and isinstance(part, int):
             data = data[part]
         else:
-            break
-        parts.append(str(part))
-    return ".".join(parts)
+            continue
+        parts.append(part)
+    return tuple(parts)
 
 
 def _refused(event: Any) -> str:

@@ -65,13 +65,6 @@ def finished(manifest: Mapping[str, Any], store: Store, run: str) -> dict[str, A
         "WHERE t.run = ? AND a.served_model IS NOT NULL",
         [run],
     )
-    counts = store.read(
-        "SELECT COALESCE(a.status, CASE WHEN f.key IS NULL THEN 'open' ELSE 'error' END), COUNT(*) "
-        "FROM trials t LEFT JOIN answers a ON a.key = t.key AND a.final "
-        "LEFT JOIN (SELECT DISTINCT key FROM failures WHERE run = ?1) f ON f.key = t.key "
-        "WHERE t.run = ?1 GROUP BY 1",
-        [run],
-    )
     return {
         **manifest,
         "system_prompts": [
@@ -79,7 +72,7 @@ def finished(manifest: Mapping[str, Any], store: Store, run: str) -> dict[str, A
             for persona, digest, text in prompts
         ],
         "served": [{"model": model, "served_model": name} for model, name in served],
-        "counts": dict(counts),
+        "counts": store.statuses(run),
     }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import logging
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -63,12 +65,13 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
         If a cell raises, or its kernel dies.
     """
     try:
-        import nbconvert  # noqa: F401 - sooner than after the notebook has run
-        import papermill
-        from nbclient.exceptions import DeadKernelError
-        from papermill.exceptions import PapermillExecutionError
+        with _quick_import():
+            import nbconvert  # noqa: F401 - sooner than after the notebook has run
+            import papermill
+            from nbclient.exceptions import DeadKernelError
+            from papermill.exceptions import PapermillExecutionError
 
-        from assistants.kernel import kernel_manager
+            from assistants.kernel import kernel_manager
     except ImportError as error:
         raise MissingPart(
             f"{error.name} is not installed, so there is no report.",
@@ -155,14 +158,30 @@ def refuse_unknown_parameters(cells: Sequence[str]) -> None:
             raise UsageError(f"There is no parameter {name!r}.", fix=nearest(name, known))
 
 
+@contextmanager
+def _quick_import() -> Iterator[None]:
+    """Notebooks without a check of URLs in them that takes seconds to import, and that none uses.
+
+    nbformat imports jsonschema, which imports this package if it is there.
+    """
+    if "rfc3987_syntax" in sys.modules:
+        yield
+        return
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # so an import of it fails
+    try:
+        yield
+    finally:
+        del sys.modules["rfc3987_syntax"]
+
+
 def _assigned(source: str) -> list[str]:
-    return [
-        target.id
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    ]
+    found: list[str] = []
+    for statement in ast.parse(source).body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return found
 
 
 def _is_notebook_only(cell: Any) -> bool:

@@ -120,8 +120,8 @@ class Run:
     @property
     def statuses(self) -> dict[str, int]:
         """How many trials ended how, most frequent first; ``open`` ones were never asked."""
-        counts = self.trials["status"].value_counts()
-        return {str(status): int(count) for status, count in counts.items()}
+        with Store(self.results) as store:
+            return store.statuses(self.id)
 
     def compare(self, values: str = "answer") -> pd.DataFrame:
         """Cases as rows, personas as columns."""

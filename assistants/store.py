@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class Store:
             raise StoreError(f"{shown(self.path)} cannot be opened: {error}.", fix=_WHERE) from None
         try:
             with self._errors():
-                self._db.execute("PRAGMA journal_mode = WAL")
+                self._write_ahead()
                 # Survives a killed process whole; a power cut can cost the last moments only.
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._create()
@@ -216,12 +217,28 @@ class Store:
             for run, name, started, finished, outcome, manifest in self.read(query, [experiment])
         ]
 
+    def statuses(self, run: str) -> dict[str, int]:
+        """How many trials of a run ended how, most frequent first; ``open``: never asked."""
+        return dict(self.read(_STATUSES, [run]))
+
     def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows of a SELECT."""
         with self._errors():
             yield from self._db.execute(query, values)
 
     # -- the file --------------------------------------------------------------------------------
+
+    def _write_ahead(self) -> None:
+        """Switch to WAL. SQLite does not wait for others at this one point, so this does."""
+        end = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def _create(self) -> None:
         with self._transaction():
@@ -260,6 +277,13 @@ _COMPLETION = (
     "answer", "status", "finish_reason", "reasoning", "input_tokens", "output_tokens",
     "cached_tokens", "reasoning_tokens", "served_model", "started_at", "first_token_s", "total_s",
 )  # fmt: skip
+_STATUSES = """
+SELECT COALESCE(a.status, (
+    SELECT f.status FROM failures f WHERE f.run = t.run AND f.key = t.key ORDER BY f.id DESC LIMIT 1
+), 'open'), COUNT(*)
+FROM trials t LEFT JOIN answers a ON a.key = t.key AND a.final
+WHERE t.run = ? GROUP BY 1 ORDER BY 2 DESC, 1
+"""
 _WHERE = "Choose another folder with `--results DIR`."
 
 

@@ -6,6 +6,7 @@ Text is as UTF-8 can hold it (``text.to_utf8``), so that every format can carry 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,8 +32,9 @@ _TYPES = {
 }
 
 # One row a trial of the run. Tokens, dollars and seconds are of all turns together, and unknown
-# (NULL) if any turn's are. A trial without an answer shows its last failure in this run; one that
-# was never asked, because a limit or an interrupt came first, is `open`.
+# (NULL) if any turn's are; summed only where there are several turns, which is slow. A trial
+# without an answer shows its last failure in this run; one that was never asked, because a limit
+# or an interrupt came first, is `open`.
 _TRIALS = """
 WITH spent AS (
     SELECT key,
@@ -42,26 +44,28 @@ WITH spent AS (
         CASE WHEN COUNT(cost_usd) = COUNT(*) THEN SUM(cost_usd) END AS cost_usd,
         CASE WHEN COUNT(total_s) = COUNT(*) THEN SUM(total_s) END AS total_s,
         SUM(attempts) AS attempts, MIN(started_at) AS started_at
-    FROM answers WHERE key IN (SELECT key FROM trials WHERE run = ?1) GROUP BY key),
+    FROM answers WHERE key IN (SELECT key FROM answers WHERE final AND turn > 0) GROUP BY key),
 last_failure AS (
     SELECT key, MAX(id) AS id FROM failures WHERE run = ?1 GROUP BY key)
-SELECT r.experiment, t.run, t.case_id, c.turns, c.reference, t.persona, t.model, t.repeat,
-    COALESCE(a.answer, f.partial), a.reasoning,
+SELECT t.case_id, t.persona, t.model, t.repeat, COALESCE(a.answer, f.partial), a.reasoning,
     COALESCE(a.status, f.status, 'open'), a.finish_reason,
-    s.input_tokens, s.output_tokens, s.cached_tokens, s.cost_usd, a.first_token_s, s.total_s,
-    COALESCE(s.attempts, f.attempts), CASE WHEN a.key IS NULL THEN f.error END,
-    p.system_prompt, t.prompt, g.sampling, t.key, COALESCE(s.started_at, f.started_at)
+    IIF(a.turn, s.input_tokens, a.input_tokens), IIF(a.turn, s.output_tokens, a.output_tokens),
+    IIF(a.turn, s.cached_tokens, a.cached_tokens), IIF(a.turn, s.cost_usd, a.cost_usd),
+    a.first_token_s, IIF(a.turn, s.total_s, a.total_s),
+    COALESCE(IIF(a.turn, s.attempts, a.attempts), f.attempts),
+    CASE WHEN a.key IS NULL THEN f.error END, t.prompt, t.key,
+    COALESCE(IIF(a.turn, s.started_at, a.started_at), f.started_at)
 FROM trials t
-JOIN runs r ON r.run = t.run
-JOIN cases c ON c.run = t.run AND c.case_id = t.case_id
-JOIN assistants g ON g.run = t.run AND g.persona = t.persona AND g.model = t.model
-JOIN prompts p ON p.digest = t.prompt
 LEFT JOIN answers a ON a.key = t.key AND a.final
-LEFT JOIN spent s ON s.key = t.key AND a.key IS NOT NULL
+LEFT JOIN spent s ON s.key = t.key AND a.turn > 0
 LEFT JOIN last_failure l ON l.key = t.key AND a.key IS NULL
 LEFT JOIN failures f ON f.id = l.id
 WHERE t.run = ?1 ORDER BY t.position
 """
+_SELECTED = (
+    "case persona model repeat answer reasoning status finish_reason input_tokens output_tokens "
+    "cached_tokens cost_usd first_token_s total_s attempts error persona_digest key started_at"
+).split()
 
 COLUMNS = tuple(
     "experiment run case question reference persona model repeat answer reasoning status "
@@ -76,14 +80,39 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     import json
 
     import pandas as pd
+    import pyarrow as pa
 
-    columns = list(zip(*store.read(_TRIALS, [run]), strict=True)) or [()] * len(COLUMNS)
-    data: dict[str, Any] = dict(zip(COLUMNS, columns, strict=True))
-    shown = {turns: to_utf8("\n\n".join(json.loads(turns))) for turns in set(data["question"])}
-    data["question"] = [shown[turns] for turns in data["question"]]
-    return pd.DataFrame(
-        {name: pd.Series(data[name], dtype=_TYPES.get(name, "str")) for name in COLUMNS}
-    )
+    columns = list(zip(*store.read(_TRIALS, [run]), strict=True)) or [()] * len(_SELECTED)
+    data: dict[str, Sequence[Any]] = dict(zip(_SELECTED, columns, strict=True))
+    # What many rows share is read once, and not once a row.
+    ((experiment,),) = store.read("SELECT experiment FROM runs WHERE run = ?", [run])
+    cases = {
+        case: (to_utf8("\n\n".join(json.loads(turns))), reference)
+        for case, turns, reference in store.read(
+            "SELECT case_id, turns, reference FROM cases WHERE run = ?", [run]
+        )
+    }
+    prompts = dict(store.read("SELECT digest, system_prompt FROM prompts"))
+    sampling = {
+        (persona, model): settings
+        for persona, model, settings in store.read(
+            "SELECT persona, model, sampling FROM assistants WHERE run = ?", [run]
+        )
+    }
+    data["experiment"] = [experiment] * len(data["key"])
+    data["run"] = [run] * len(data["key"])
+    data["question"] = [cases[case][0] for case in data["case"]]
+    data["reference"] = [cases[case][1] for case in data["case"]]
+    data["system_prompt"] = [prompts[digest] for digest in data["persona_digest"]]
+    data["sampling"] = [sampling[a] for a in zip(data["persona"], data["model"], strict=True)]
+
+    def column(name: str) -> pd.Series[Any]:
+        values: Any = data[name]
+        if name not in _TYPES:  # by way of Arrow, which is where pandas would take longer to get
+            values = pd.array(pa.array(values, pa.large_string()), dtype="str")
+        return pd.Series(values, dtype=_TYPES.get(name, "str"))
+
+    return pd.DataFrame({name: column(name) for name in COLUMNS})
 
 
 def averaged(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
 from rude_server import RudeServer
 
 # The machine may be busy: a slow example says nothing about the law that it tests.

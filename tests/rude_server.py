@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
-from rude_replies import STREAMED, WHOLE, Do, Forever, Step, json_reply, sse_reply
+from rude_replies import STREAMED, WHOLE, Do, Forever, Step, http, json_reply, sse_reply
 
 from assistants.address import Address, Endpoint
 
@@ -182,11 +182,13 @@ class RudeServer:
         return True
 
     def _steps(self, request: Request) -> Sequence[Step]:
-        streamed = bool(request.json.get("stream"))
+        streamed = bool(request.body) and bool(request.json.get("stream"))
         fault = self._fault(request)
         if fault is not None:
             bad = (STREAMED if streamed else WHOLE)[fault]
             return bad.steps(request.headers) if callable(bad.steps) else bad.steps
+        if not request.body:  # GET /models
+            return [http(json.dumps({"object": "list", "data": [{"id": "m"}]}).encode())]
         text = self.answer(request.json)
         usage = {
             "prompt_tokens": sum(len(m["content"].split()) for m in request.json["messages"]),

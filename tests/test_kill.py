@@ -27,18 +27,17 @@ def answers(results: Path) -> dict[tuple[str, int], str]:
         return {(k, t): a for k, t, a in store.read("SELECT key, turn, answer FROM answers")}
 
 
-def killed_run(url: str, results: Path, delay: float) -> int:
-    """Run in a child, kill it, and return how many trials it had acknowledged."""
+def killed_run(url: str, results: Path, after: int, delay: float) -> int:
+    """Run in a child, kill it so long after so many answers; how many it had acknowledged."""
     ours, theirs = PRELOADED.Pipe(duplex=False)
     child = PRELOADED.Process(target=run_in_child, args=(url, str(results), CASES, TURNS, theirs))
     child.start()
     theirs.close()
     acknowledged = 0
     try:
-        acknowledged = int(ours.recv_bytes())  # it has begun: some time from now, no more
-        end = time.monotonic() + delay
-        while ours.poll(max(0.0, end - time.monotonic())) and time.monotonic() < end:
+        while acknowledged < after:
             acknowledged = int(ours.recv_bytes())
+        time.sleep(delay)
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         while True:  # what it said before it died
@@ -58,10 +57,12 @@ async def test_a_killed_run_loses_and_doubles_nothing(here: Path) -> None:
     draw = random.Random(os.environ.get("ASSISTANTS_KILL_SEED", "7"))
     number = itertools.count()
     cut = 0
-    with RudeServer(lambda request: f"answer {next(number)}", latency=0.004) as server:
+    with RudeServer(lambda request: f"answer {next(number)}", latency=0.01) as server:
         for round_ in range(ROUNDS):
             results = here / str(round_)
-            acknowledged = killed_run(server.url, results, draw.uniform(0, 0.2))
+            acknowledged = killed_run(
+                server.url, results, draw.randint(0, CALLS // TURNS - 2), draw.uniform(0, 0.02)
+            )
             kept = answers(results)
             finished = sum(turn == TURNS - 1 for _, turn in kept)
             assert acknowledged <= finished

@@ -37,7 +37,7 @@ def test_short_names_stand_for_models(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("chatgtp", "'chatgpt'"), ("opnai:x", "'openai'"), ("openai:", "unknown model"), ("", "model")],
+    [("chatgtp", "'chatgpt'"), ("opnai:x", "'openai'"), ("openai:", "unknown"), ("", "model")],
 )
 def test_unknown_names_show_the_nearest(here: Path, name: str, said: str) -> None:
     """A mistyped model or provider is refused with the one that was meant."""
@@ -93,7 +93,7 @@ HOSTILE = [
 def test_a_hostile_address_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """http or https, a host, and no room for a key, a query or a trick: in a file or a variable."""
+    """Only http and https, a host, and no room for a key, a query or a trick."""
     monkeypatch.setenv("VLLM_BASE_URL", url.replace("\0", "\x01"))
     from assistants.address import check_url
 

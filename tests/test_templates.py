@@ -81,14 +81,16 @@ def test_what_is_allowed() -> None:
 
 def test_a_missing_variable_is_named() -> None:
     """A variable without a value says which, and the nearest that has one."""
-    with pytest.raises(UsageError, match="no value for audience.*'audiense'"):
+    with pytest.raises(UsageError, match=r"no value for audience.*'audiense'"):
         render("{{ audience }}", {"audiense": 1}, "p")
 
 
 @given(st.text("{}%#|()[]'x1 ~.ifend", max_size=30))
 def test_any_text_renders_or_is_refused(text: str) -> None:
     """Whatever a person writes, the worst that happens is a UsageError."""
+    said = "p:"
     try:
         render(text, {"x": "y"}, "p")
     except UsageError as error:
-        assert "p:" in str(error)
+        said = str(error)
+    assert said.startswith("p:")

@@ -33,7 +33,12 @@ def test_ordinary_text_is_stored_as_it_is(text: str) -> None:
         assert to_utf8(text) == text
 
 
-@given(st.recursive(ANY | st.integers() | st.none(), lambda v: st.lists(v) | st.dictionaries(ANY, v)))
+VALUE = st.recursive(
+    ANY | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(ANY, inner)
+)
+
+
+@given(VALUE)
 def test_json_is_one_line_of_utf8_and_means_the_same(value: object) -> None:
     """Any value becomes one line that UTF-8 can hold and that every JSON reader understands."""
     line = to_json(value)

@@ -134,9 +134,9 @@ def doctor() -> int:
         for each in findings
     ]
     out.print(table(["", "part", "found", "to mend it"], rows))
-    missing = sum(not each.ok and each.needed for each in findings)
+    missing = ", ".join(each.what for each in findings if each.needed and not each.ok)
     if missing:
-        say(f"\n{missing} of the needed parts are missing.", style="red")
+        say(f"\nMissing or broken: {missing}.", style="red")
     else:
         say("\nAll that is needed is there. A `-` is something that only some uses need.")
     return 1 if missing else 0

@@ -82,6 +82,7 @@ def run(
     if not yes:
         _confirm(experiment, forecast)
     done = _execute(experiment, results)
+    done.write()
     page = None if no_report else _report(done, file)
     if as_json:
         out.print_json(json.dumps(_as_json(done, page)))
@@ -165,7 +166,6 @@ def _left(progress: Progress) -> str:
 def _report(done: Run, file: Path) -> Path | None:
     from assistants.report import write_report
 
-    done.write()
     try:
         with err.status("writing the report"):
             return write_report(done, file)
@@ -184,7 +184,7 @@ def _show(done: Run, page: Path | None) -> None:
             [
                 persona,
                 f"{len(answers)}",
-                _mean(answers["answer"].str.split().str.len()),
+                _mean(answers["answer"].str.count(r"\S+")),
                 " / ".join(f"{n} {s}" for s, n in answers["status"].value_counts().items()),
                 one_line(_first(answers), 160),
             ]

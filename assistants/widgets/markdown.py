@@ -26,7 +26,9 @@ _TAGS = {
 }  # fmt: skip
 _LAYOUT = {"div", "section", "article", "header", "footer", "details", "summary", "span", "small",
            "caption", "dl", "dt", "dd", "i", "b", "figure", "figcaption"}  # fmt: skip
-_ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "code": {"class"}}
+_ATTRIBUTES: dict[str, set[str]] = {
+    "a": {"href"}, "ol": {"start"}, "code": {"class"}, "*": set(),
+}  # fmt: skip
 
 
 def to_html(text: str) -> str:
@@ -39,6 +41,7 @@ def to_html(text: str) -> str:
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
+        url_relative="deny",  # relative to what? on a notebook server, to the server
         link_rel="noopener noreferrer nofollow",
         attribute_filter=_only_languages,
     )
@@ -59,6 +62,7 @@ def clean(page: str) -> str:
         },
         clean_content_tags={"script", "style"},
         url_schemes={"http", "https", "mailto"},
+        url_relative="deny",  # relative to what? on a notebook server, to the server
         link_rel="noopener noreferrer nofollow",
     )
 
