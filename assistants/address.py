@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -52,6 +53,16 @@ def check_url(url: str) -> str:
     if "?" in url or "#" in url:
         raise UsageError(f"{url!r} has a query or fragment.", fix=_EXAMPLE)
     return url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its name."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 _EXAMPLE = "Give one like http://127.0.0.1:8000/v1."

@@ -160,10 +160,13 @@ class Experiment:
 
     def forecast(self, results: str | Path = "results") -> Forecast:
         """What a run would ask and about what it would cost. Nothing is asked or written."""
-        if not (Path(results) / FILE).exists():
-            return forecast(self.trials(), None, self.model)
-        with Store(results) as store:
-            return forecast(self.trials(), store, self.model)
+        if (Path(results) / FILE).exists():
+            with Store(results) as store:
+                told = forecast(self.trials(), store, self.model)
+        else:
+            told = forecast(self.trials(), None, self.model)
+        replays = self.tape is not None and self.tape.exists()
+        return replace(told, usd=0.0, seconds=0.0) if replays else told
 
     async def run(
         self,
@@ -232,12 +235,12 @@ class Experiment:
 
     def _by_client(self) -> dict[Client, Iterator[Trial]]:
         clients = dict.fromkeys(assistant.client for assistant in self.assistants)
-        return {
-            client: itertools.chain.from_iterable(
-                self._trials_of(a) for a in self.assistants if a.client is client
-            )
-            for client in clients
-        }
+        return {client: self._trials_on(client) for client in clients}
+
+    def _trials_on(self, client: Client) -> Iterator[Trial]:
+        for assistant in self.assistants:
+            if assistant.client is client:
+                yield from self._trials_of(assistant)
 
     def _on(self, tape: Tape) -> Experiment:
         """This experiment with every client recorded, or replayed."""

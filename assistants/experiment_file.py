@@ -52,7 +52,7 @@ class ExperimentFile(Strict):
 
     description: str = ""
     personas: list[str | dict[str, Any]] = Field(default_factory=list)
-    models: list[str] = Field(default_factory=list)
+    models: list[Any] = Field(default_factory=list)
     assistants: list[dict[str, Any]] = Field(default_factory=list)
     baseline: str | None = None
     cases: str | list[str | dict[str, Any]]
@@ -105,11 +105,17 @@ def read_assistants(
     models: dict[str, Model] = {}
     clients: dict[str, Client] = {}
 
-    def on(name: str, place: Place) -> Client:
-        model = catalogue.find(name, where=document.where(place))
+    def on(entry: object, place: Place) -> Client:
+        if isinstance(entry, Client):
+            return clients.setdefault(entry.model, entry)
+        where = document.where(place)
+        if not isinstance(entry, str):
+            raise FileError(where, f"{entry!r} names no model.")
+        model = catalogue.find(entry, where=where)
         models[model.name] = model
-        return clients.setdefault(model.name, connect(model))
+        return clients.setdefault(model.name, connect(model, folder=folder))
 
+    folder = Path(document.source).parent
     found: list[Assistant] = []
     if content.assistants:
         if content.personas or content.models:
@@ -122,14 +128,13 @@ def read_assistants(
             place: Place = ("assistants", index)
             pair = validate(PairEntry, document.below(place))
             own = sampling_from(pair.sampling, document.where(place)).over(sampling)
-            folder = Path(document.source).parent
             for persona in library.select(pair.persona, folder=folder, where=document.where(place)):
                 client = on(pair.model, place)
                 found += [Assistant(persona, client, own, v) for v in _swept(persona, content.vars)]
     else:
         personas = read_personas(document, content.personas, library)
-        for index, name in enumerate(content.models):
-            client = on(name, ("models", index))
+        for index, entry in enumerate(content.models):
+            client = on(entry, ("models", index))
             for persona in personas:
                 swept = _swept(persona, content.vars)
                 found += [Assistant(persona, client, sampling, v) for v in swept]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from assistants.address import check_url
+from assistants.address import check_url, is_loopback
 from assistants.errors import FileError, UnknownName, UsageError
 from assistants.files import Document, Strict, parse_toml, read_text, shown, validate
 
@@ -118,8 +118,8 @@ class Catalogue:
         Raises
         ------
         FileError
-            For a mistake in a file, and for a project file that sends a key the package or the
-            user has bound to one host to another: a cloned project must not collect keys.
+            For a mistake in a file, and for a project file that sends a key to a host which
+            neither the package nor the user has bound it to: a clone must not collect keys.
         """
         found = cls({}, {}, {})
         trusted = {PACKAGED, user_file()}
@@ -186,11 +186,16 @@ def _origin(provider: Provider) -> str:
 def _check_binding(
     name: str, provider: Provider, bound: Mapping[str, set[str]], document: Document
 ) -> None:
-    owners = bound.get(provider.key or "", set())
-    if owners and _origin(provider) not in owners:
-        raise FileError(
-            document.source,
-            f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
-            fix=f"That key belongs to {' and '.join(sorted(owners))}. Name another variable, or "
-            f"write the entry into your own {shown(user_file())}.",
-        )
+    if provider.key is None:
+        return
+    owners = bound.get(provider.key, set())
+    if _origin(provider) in owners:
+        return
+    if not owners and is_loopback(urlsplit(provider.address).hostname or ""):
+        return
+    whose = f"That key belongs to {' and '.join(sorted(owners))}. " if owners else ""
+    raise FileError(
+        document.source,
+        f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
+        fix=f"{whose}If you mean it, write the entry into your own {shown(user_file())}.",
+    )

@@ -104,6 +104,8 @@ class Runner:
                 await client.aclose()
         if self.stopped_by is not None:
             return "limit"
+        # Never silently fewer rows: whoever hands in trials has to hand in all that it announced.
+        assert self.progress.done == total, f"{self.progress.done} of {total} trials were run"
         return "failures" if self.progress.failed else "complete"
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:

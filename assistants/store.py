@@ -185,8 +185,12 @@ class Store:
             self._db.executemany(
                 "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
                 {
-                    t.case.id: (run, to_utf8(t.case.id), to_json(t.case.questions),
-                                _kept(t.case.reference))
+                    t.case.id: (
+                        run,
+                        to_utf8(t.case.id),
+                        to_json(t.case.questions),
+                        _kept(t.case.reference),
+                    )
                     for t in trials
                 }.values(),
             )

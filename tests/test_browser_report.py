@@ -98,7 +98,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
         description=attack,
         assistants=(
             Assistant(Persona("plain", "Be kind."), client),
-            Assistant(Persona("x<script>hacked=1</script>", attack, label=attack), client),
+            # A persona's own name is letters; what is given to its variables is added to it.
+            Assistant(Persona("b", "{{ x }}", label=attack), client, variables={"x": attack}),
         ),
         cases=tuple(Case(f"{n} {attack}", (f"{n} {p}",)) for n, p in enumerate(answers)),
     )

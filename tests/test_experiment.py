@@ -216,3 +216,33 @@ def test_millions_of_trials_expand_in_bounded_memory() -> None:
     assert late < early + 100_000
     assert late < 5_000_000
     assert isinstance(next(trials), Trial)
+
+
+async def test_a_client_that_the_user_built_may_stand_among_the_models(here: Path) -> None:
+    """``models`` takes names and clients: an SDK object for Azure needs no entry anywhere."""
+    client = ScriptedClient(lambda messages, sampling: "From Azure.", "azure")
+    experiment = Experiment.define(
+        "mixed", personas=["none", "art"], models=["echo", client], cases=["?"]
+    )
+    run = await experiment.run(report=lambda progress: None)
+    answers = run.trials.pivot(index="model", columns="persona", values="answer")
+    assert set(answers.loc["scripted:azure"]) == {"From Azure."}
+    assert answers.loc["scripted:echo"].str.contains("user: ?", regex=False).all()
+
+
+def test_a_script_lies_beside_its_experiment(here: Path) -> None:
+    """Paths in an experiment are relative to it, that of a script too."""
+    (here / "deep").mkdir()
+    (here / "deep" / "answers.yaml").write_text('"*": Yes.\n')
+    (here / "deep" / "e.yaml").write_text(
+        "personas: [none]\nmodels: ['scripted:answers.yaml']\ncases: ['?']\n"
+    )
+    assert len(Experiment.load("deep/e.yaml")) == 1
+
+
+def test_a_replay_is_forecast_to_cost_nothing(here: Path) -> None:
+    """Nobody is asked to confirm money that no call can spend."""
+    (here / "t.jsonl").write_text("")
+    content = {"personas": ["none"], "models": ["chatgpt"], "cases": ["?"]}
+    assert Experiment.define("e", **content).forecast().usd
+    assert Experiment.define("e", **content, tape="t.jsonl").forecast().usd == 0

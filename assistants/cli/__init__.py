@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -67,5 +66,4 @@ def main() -> None:
     0 all answered; 1 some trials failed, or a call did; 2 wrong usage or file; 3 a limit stopped
     the run; 130 interrupted.
     """
-    logging.getLogger("stamina").addHandler(logging.NullHandler())  # the run reports attempts
     app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from assistants import keys
 from assistants.address import Address, Endpoint
@@ -12,10 +13,13 @@ from assistants.models import Catalogue, Model, Provider, address_of
 __all__ = ["Client", "connect"]
 
 
-def connect(model: str | Model, *, catalogue: Catalogue | None = None) -> Client:
+def connect(
+    model: str | Model, *, catalogue: Catalogue | None = None, folder: str | Path = ""
+) -> Client:
     """A client for ``provider:id`` or a short name of ``models.toml``.
 
-    Nothing is opened and no key is read before the first call.
+    Nothing is opened and no key is read before the first call. The path of a script
+    (``scripted:answers.yaml``) is relative to ``folder``.
 
     Raises
     ------
@@ -27,7 +31,7 @@ def connect(model: str | Model, *, catalogue: Catalogue | None = None) -> Client
     if model.provider == "scripted":
         from assistants.clients.scripted import scripted_client
 
-        return scripted_client(model.id)
+        return scripted_client(model.id, Path(folder))
     if model.provider == "local":
         from assistants.clients.local import local_client
 

@@ -68,8 +68,10 @@ def echo(messages: Sequence[Message], sampling: Sampling) -> str:
     return "\n\n".join([*lines, f"({settings or 'no settings'})"])
 
 
-def scripted_client(name: str) -> ScriptedClient:
-    """``echo``, or the path of a YAML file that maps a question to its answer (``"*"``: any other).
+def scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
+    """``echo``, or a YAML file below ``folder`` that maps questions to answers.
+
+    The question ``"*"`` stands for any other.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def scripted_client(name: str) -> ScriptedClient:
     """
     if name == "echo":
         return ScriptedClient(echo, "echo")
-    path = Path(name)
+    path = folder / name
     text = read_text(path)
     table = parse_yaml(text, shown(path)).data
     if not isinstance(table, Mapping) or not all(isinstance(v, str) for v in table.values()):

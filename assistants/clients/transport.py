@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import os
 import ssl
 from typing import TYPE_CHECKING
 
 from assistants import keys
-from assistants.address import Address
+from assistants.address import Address, is_loopback
 from assistants.clients import faults
 from assistants.errors import (
     CallError,
@@ -123,16 +122,6 @@ def check_key(model: str, key: str | None) -> None:
             f"{model}: the API key is empty, or has characters that no HTTP header can carry.",
             fix="Copy it again, without quotes, spaces or line ends.",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def shown_url(sdk: openai.AsyncOpenAI) -> str:

@@ -18,6 +18,8 @@ from assistants.clients import faults
 from assistants.errors import MalformedReply, ReplyCut, ReplyTooLarge
 from assistants.messages import Completion, Status, Usage
 
+_MOST_TOKENS = 1_000_000_000
+
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A reply larger than this is refused."""
 
@@ -207,7 +209,8 @@ def name_of(value: object) -> str | None:
 
 def _count(counts: object, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
-    return value if type(value) is int and value >= 0 else None  # bool is an int to isinstance
+    # bool is an int to isinstance, and a count that no model can reach is no count
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 def read_object(raw: bytes, model: str) -> dict[str, Any]:

@@ -109,7 +109,8 @@ def _cards(bodies: Sequence[str]) -> str:
         "".join(f'<td class="card" align="left" valign="top" style="{_CELL}">{b}</td>' for b in row)
         for row in rows
     )
-    return f'<table class="cards" role="presentation">{"".join(f"<tr>{row}</tr>" for row in cells)}</table>'
+    table = "".join(f"<tr>{row}</tr>" for row in cells)
+    return f'<table class="cards" role="presentation">{table}</table>'
 
 
 def _facts(row: Mapping[str, Any]) -> str:
