@@ -21,16 +21,16 @@ install: $(VENV)/installed
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" \
 		|| { echo "Python 3.11 or newer is needed: make run PYTHON=/path/to/python"; exit 2; }
-	"$(PYTHON)" -m venv $(VENV)
+	@"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python requirements.lock pyproject.toml
 	@echo "Installing; on the first run this downloads about 300 MB."
-	$(PIP) --require-hashes -r requirements.lock
-	$(PIP) --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed requirements-test.lock
-	$(PIP) --require-hashes -r requirements-test.lock
+	@$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
 
 test: lint unit behaviour notebooks  ## everything, with its own set-up

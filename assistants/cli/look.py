@@ -12,7 +12,7 @@ import typer
 from assistants.cli import options
 from assistants.cli.screen import out, say, show, table
 from assistants.errors import UnknownName
-from assistants.text import one_line, visible
+from assistants.text import many, one_line, visible
 
 if TYPE_CHECKING:
     from assistants.models import Catalogue
@@ -109,13 +109,16 @@ def results(
 
 def fetch(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model: smollm2.")],
+    again: Annotated[bool, typer.Option("--again", help="Measure the speed again.")] = False,
 ) -> int:
-    """Fetch, check and measure an embedded model."""
+    """Fetch and check the weights of an embedded model, and measure how it runs best here."""
     from assistants.clients import pace, weights
 
     path = weights.fetch(name, report=say)
+    known = None if again else pace.stored(name)
+    found = known or pace.measure(name, report=say)
     say(f"{name}: {path}")
-    say(f"{name}: {pace.measure(name, report=say)}")
+    say(f"{found.tokens_per_second:.0f} tokens/s with {many(found.threads, 'thread')}, measured.")
     return 0
 
 

@@ -1,0 +1,28 @@
+"""Every scenario has an empty folder, no keys, and a server only if it asks for one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from behave.model import Scenario
+from behave.runner import Context
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from teller import Teller
+
+
+def before_scenario(context: Context, scenario: Scenario) -> None:
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_")):
+            del os.environ[name]
+    folder = context.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    context.teller = Teller(Path(folder.name).resolve())
+
+
+def after_scenario(context: Context, scenario: Scenario) -> None:
+    context.teller.close()
+    context.folder.cleanup()
