@@ -8,24 +8,20 @@ is a record of its own and leaves the trial open. Text is kept so that UTF-8 can
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from assistants.errors import AssistantsError, CallError, StoreError
-from assistants.files import shown
+from assistants.database import Database
+from assistants.errors import AssistantsError, CallError
 from assistants.messages import Completion, Usage
 from assistants.text import from_utf8, to_json, to_utf8
 from assistants.trial import Trial
 
 FILE = "answers.sqlite"
 VERSION = 1
-_BUSY_S = 60.0
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -74,20 +70,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / FILE
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{shown(self.path)} cannot be opened: {error}.", fix=_WHERE) from None
-        try:
-            with self._errors():
-                self._write_ahead()
-                # Survives a killed process whole; a power cut can cost the last moments only.
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._create()
-        except BaseException:
-            self._db.close()
-            raise
+        self._db = Database(self.path, _SCHEMA, VERSION)
 
     def __enter__(self) -> Self:
         return self
@@ -136,8 +119,7 @@ class Store:
             _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
         )  # fmt: skip
         marks = ",".join("?" * len(row))
-        with self._errors():
-            self._db.execute(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row)  # noqa: S608
+        self._db.write(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row)  # noqa: S608
 
     def add_failure(
         self, key: str, turn: int, error: AssistantsError, *, run: str, attempts: int
@@ -149,18 +131,16 @@ class Store:
             type(error).__name__, _kept(partial.text) if partial else None, attempts, _now(),
         )  # fmt: skip
         marks = ",".join("?" * len(row))
-        with self._errors():
-            self._db.execute(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
+        self._db.write(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
 
     # -- runs ------------------------------------------------------------------------------------
 
     def add_run(self, run: str, experiment: str, manifest: Mapping[str, Any]) -> None:
         """Begin a run."""
-        with self._errors():
-            self._db.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, NULL, NULL, ?)",
-                (run, experiment, _now(), to_json(manifest)),
-            )
+        self._db.write(
+            "INSERT INTO runs VALUES (?, ?, ?, NULL, NULL, ?)",
+            (run, experiment, _now(), to_json(manifest)),
+        )
 
     def add_trials(self, run: str, first: int, trials: Sequence[Trial]) -> int:
         """Write down which trials belong to a run; returns how many are already answered.
@@ -170,19 +150,19 @@ class Store:
         keys = [trial.key for trial in trials]
         answering = [trial.answering for trial in trials]
         prompts = {a.prompt_digest: a.system_prompt for a in answering}
-        with self._transaction():
-            self._db.executemany(
+        with self._db.transaction():
+            self._db.write_many(
                 "INSERT OR IGNORE INTO prompts VALUES (?, ?)",
                 ((digest, _kept(text)) for digest, text in prompts.items()),
             )
-            self._db.executemany(
+            self._db.write_many(
                 "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
                 {
                     (run, to_utf8(a.name), to_utf8(a.model), to_json(a.settings.as_dict()))
                     for a in {id(t.assistant): t.assistant for t in trials}.values()
                 },
             )  # fmt: skip
-            self._db.executemany(
+            self._db.write_many(
                 "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
                 {
                     t.case.id: (
@@ -194,7 +174,7 @@ class Store:
                     for t in trials
                 }.values(),
             )
-            self._db.executemany(
+            self._db.write_many(
                 "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     (run, first + i, to_utf8(t.assistant.name), to_utf8(t.assistant.model),
@@ -207,11 +187,10 @@ class Store:
 
     def end_run(self, run: str, outcome: str, manifest: Mapping[str, Any]) -> None:
         """Say how a run ended."""
-        with self._errors():
-            self._db.execute(
-                "UPDATE runs SET finished_at = ?, outcome = ?, manifest = ? WHERE run = ?",
-                (_now(), outcome, to_json(manifest), run),
-            )
+        self._db.write(
+            "UPDATE runs SET finished_at = ?, outcome = ?, manifest = ? WHERE run = ?",
+            (_now(), outcome, to_json(manifest), run),
+        )
 
     def runs(self, experiment: str | None = None) -> list[RunRecord]:
         """The runs there are, oldest first."""
@@ -227,54 +206,7 @@ class Store:
 
     def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows of a SELECT."""
-        with self._errors():
-            yield from self._db.execute(query, values)
-
-    # -- the file --------------------------------------------------------------------------------
-
-    def _write_ahead(self) -> None:
-        """Switch to WAL. SQLite does not wait for others at this one point, so this does."""
-        end = time.monotonic() + _BUSY_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                    raise
-                time.sleep(0.01)
-
-    def _create(self) -> None:
-        with self._transaction():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.strip().split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
-                raise StoreError(
-                    f"{shown(self.path)} has format {version}; this version reads {VERSION}.",
-                    fix="Use another --results folder, or the version that wrote it.",
-                )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # on a full disk SQLite has ended it already
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"{shown(self.path)}: {error}.", fix=_fix(error)) from None
+        return self._db.read(query, values)
 
 
 _COMPLETION = (
@@ -288,7 +220,6 @@ SELECT COALESCE(a.status, (
 FROM trials t LEFT JOIN answers a ON a.key = t.key AND a.final
 WHERE t.run = ? GROUP BY 1 ORDER BY 2 DESC, 1
 """
-_WHERE = "Choose another folder with `--results DIR`."
 
 
 def _completion(row: Iterable[Any]) -> Completion:
@@ -321,14 +252,3 @@ def _count(number: int | None) -> int | None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _fix(error: sqlite3.Error) -> str:
-    said = str(error)
-    if "full" in said or "disk I/O" in said:
-        return "Free some space and run again: every answer that was stored is kept."
-    if "not a database" in said or "malformed" in said:
-        return f"The file is damaged or no store. Move it away, or: {_WHERE}"
-    if "readonly" in said:
-        return f"The folder cannot be written to. {_WHERE}"
-    return ""

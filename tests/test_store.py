@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rude_server import RudeServer
 
+from assistants.database import Database
 from assistants.errors import ReplyCut, StoreError
 from assistants.messages import FINISHED, Completion, Usage
 from assistants.results import Results
@@ -49,7 +50,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @given(completion=COMPLETION)
 def test_any_completion_comes_back(shared: Store, completion: Completion) -> None:
     """Surrogates, NUL and all: what is read is what the model returned."""
-    shared._db.execute("DELETE FROM answers")
+    shared._db.write("DELETE FROM answers", [])
     add(shared, "k", completion)
     assert shared.completions("k") == [completion]
     assert shared.finished(["k", "other"]) == {"k"}
@@ -147,14 +148,14 @@ async def test_a_full_file_stops_the_run_and_loses_nothing(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same without a disk of one's own: SQLite is told that its file may not grow."""
-    original = Store._create
+    original = Database.__init__
 
-    def capped(store: Store) -> None:
-        original(store)
-        store._db.execute("PRAGMA max_page_count = 60")
+    def capped(database: Database, path: Path, schema: str, version: int) -> None:
+        original(database, path, schema, version)
+        list(database.read("PRAGMA max_page_count = 60"))
 
-    monkeypatch.setattr(Store, "_create", capped)
-    await _stops_and_goes_on(here, free=lambda: monkeypatch.setattr(Store, "_create", original))
+    monkeypatch.setattr(Database, "__init__", capped)
+    await _stops_and_goes_on(here, free=lambda: monkeypatch.setattr(Database, "__init__", original))
 
 
 async def _stops_and_goes_on(folder: Path, free: object) -> None:
@@ -210,7 +211,7 @@ def test_a_damaged_page_is_told_when_it_is_read(here: Path) -> None:
 def test_a_newer_format_is_refused(here: Path) -> None:
     """A store of a later version is not touched."""
     with Store(".") as store:
-        store._db.execute("PRAGMA user_version = 99")
+        store._db.write("PRAGMA user_version = 99", [])
     with pytest.raises(StoreError, match="format 99"):
         Store(".")
 
