@@ -26,9 +26,10 @@ class Database:
     path
         Of the file, which is made when missing.
     schema
-        The statements that make its tables, each ended by ``;`` and a line end.
+        The statements that make its tables where they are not there yet, each ended by ``;`` and
+        a line end. A later version may only add to them.
     version
-        Of the schema, kept in the file.
+        Of the schema, kept in the file; a file of an earlier one is brought up to it.
 
     Raises
     ------
@@ -99,15 +100,15 @@ class Database:
     def _create(self, schema: str, latest: int) -> None:
         with self.transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in schema.strip().split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {latest}")
-            elif version != latest:
+            if version > latest:
                 raise StoreError(
                     f"{shown(self.path)} has format {version}; this version reads {latest}.",
                     fix="Use another --results folder, or the version that wrote it.",
                 )
+            if version < latest:
+                for statement in schema.strip().split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {latest}")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -72,6 +72,8 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
             from papermill.exceptions import PapermillExecutionError
 
             from assistants.kernel import kernel_manager
+
+            manager = kernel_manager()
     except ImportError as error:
         raise MissingPart(
             f"{error.name} is not installed, so there is no report.",
@@ -93,7 +95,7 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
             kernel_name="python3",
             progress_bar=False,
             cwd=str(notebook.parent),
-            kernel_manager_class=kernel_manager(),
+            kernel_manager_class=manager,
         )
     except PapermillExecutionError as error:
         raise ReportError(

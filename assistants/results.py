@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistants import tables, transcripts
+from assistants import scores, tables, transcripts
 from assistants.errors import UnknownName, UsageError
 from assistants.files import check_name, shown
-from assistants.messages import FINISHED, Message, Transcript
+from assistants.messages import AVERAGED, FINISHED, Message, Transcript
+from assistants.scoring.base import Scorer
+from assistants.scoring.catalogue import make
 from assistants.store import FILE, RunRecord, Store
 from assistants.text import from_utf8
 
@@ -131,6 +133,67 @@ class Run:
         """One row a persona and model: how many trials count, mean words, tokens and seconds."""
         return tables.summary(self.trials)
 
+    def scores(self, *scorers: str | Mapping[str, Any] | Scorer) -> pd.DataFrame:
+        """One row a trial and scorer; no model is asked again.
+
+        Parameters
+        ----------
+        scorers
+            Names (``words``), names with settings (``{"contains": "light"}``), or scorers.
+
+        Raises
+        ------
+        UsageError
+            For an unknown name or a wrong setting.
+        """
+        with Store(self.results) as store:
+            return scores.scores(store, self.id, [_scorer(each) for each in scorers])
+
+    def effects(
+        self,
+        scorer: str | Mapping[str, Any] | Scorer = "words",
+        *,
+        baseline: str | None = None,
+        counted: Collection[str] = AVERAGED,
+        worthwhile: float | None = None,
+    ) -> pd.DataFrame:
+        """What each persona changed against the baseline, and whether the change is real.
+
+        Parameters
+        ----------
+        scorer
+            What to measure.
+        baseline
+            A persona; the experiment's own if none is named.
+        counted
+            The statuses of trials that count.
+        worthwhile
+            The smallest effect that would matter, in the scorer's unit; lets "no difference" be
+            said of smaller ones.
+
+        Raises
+        ------
+        UsageError
+            If there is no baseline, or as ``scores`` does.
+        """
+        from assistants.analysis.effects import effects
+
+        made = _scorer(scorer)
+        against = baseline or self.manifest["baseline"]
+        if against is None:
+            raise UsageError(
+                f"{self.experiment} has no baseline.", fix="Name one: `baseline=` or --baseline."
+            )
+        frame = self.scores(made)
+        return effects(
+            frame.assign(value=frame["value"].where(frame["status"].isin(counted))),
+            made.name,
+            baseline=against,
+            unit=made.unit,
+            binary=made.kind == "binary",
+            worthwhile=worthwhile,
+        )
+
     def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
         """Name, transcript and facts of every answered trial."""
         with Store(self.results) as store:
@@ -167,6 +230,10 @@ def _transcript(system: str | None, questions: list[str], completions: list[Any]
     for question, completion in zip(questions, completions, strict=False):
         messages += [Message("user", question), Message("assistant", completion.text)]
     return Transcript(tuple(messages[:-1]), completions[-1])
+
+
+def _scorer(entry: str | Mapping[str, Any] | Scorer) -> Scorer:
+    return make(entry) if isinstance(entry, (str, Mapping)) else entry
 
 
 def _missing(value: Any) -> bool:

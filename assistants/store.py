@@ -17,38 +17,42 @@ from typing import Any, Self
 from assistants.database import Database
 from assistants.errors import AssistantsError, CallError
 from assistants.messages import Completion, Usage
+from assistants.scoring.base import Score
 from assistants.text import from_utf8, to_json, to_utf8
 from assistants.trial import Trial
 
 FILE = "answers.sqlite"
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
-CREATE TABLE runs (
+CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, experiment TEXT NOT NULL, started_at TEXT NOT NULL,
     finished_at TEXT, outcome TEXT, manifest TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE prompts (digest TEXT PRIMARY KEY, system_prompt TEXT) WITHOUT ROWID;
-CREATE TABLE assistants (
+CREATE TABLE IF NOT EXISTS prompts (digest TEXT PRIMARY KEY, system_prompt TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS assistants (
     run TEXT, persona TEXT, model TEXT, sampling TEXT NOT NULL,
     PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
-CREATE TABLE cases (
+CREATE TABLE IF NOT EXISTS cases (
     run TEXT, case_id TEXT, turns TEXT NOT NULL, reference TEXT,
     PRIMARY KEY (run, case_id)) WITHOUT ROWID;
-CREATE TABLE trials (
+CREATE TABLE IF NOT EXISTS trials (
     run TEXT, position INTEGER, persona TEXT NOT NULL, model TEXT NOT NULL,
     case_id TEXT NOT NULL, repeat INTEGER NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
     PRIMARY KEY (run, position)) WITHOUT ROWID;
-CREATE TABLE answers (
+CREATE TABLE IF NOT EXISTS answers (
     key TEXT, turn INTEGER, final INTEGER NOT NULL, run TEXT NOT NULL,
     answer TEXT NOT NULL, reasoning TEXT, status TEXT NOT NULL, finish_reason TEXT,
     input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER,
     cost_usd REAL, served_model TEXT, started_at TEXT, first_token_s REAL, total_s REAL,
     attempts INTEGER NOT NULL, UNIQUE (key, turn));
-CREATE TABLE failures (
+CREATE TABLE IF NOT EXISTS failures (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, turn INTEGER NOT NULL,
     status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
     attempts INTEGER NOT NULL, started_at TEXT NOT NULL);
-CREATE INDEX failures_by_trial ON failures (run, key);
+CREATE INDEX IF NOT EXISTS failures_by_trial ON failures (run, key);
+CREATE TABLE IF NOT EXISTS scores (
+    key TEXT, scorer TEXT, seen TEXT, value REAL, reason TEXT, detail TEXT,
+    PRIMARY KEY (key, scorer, seen)) WITHOUT ROWID;
 """
 
 
@@ -132,6 +136,29 @@ class Store:
         )  # fmt: skip
         marks = ",".join("?" * len(row))
         self._db.write(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
+
+    # -- scores ----------------------------------------------------------------------------------
+
+    def scores(self, scorer: str, run: str) -> dict[tuple[str, str], Score]:
+        """What a version of a scorer gave the trials of a run, by key and by what it saw."""
+        query = (
+            "SELECT key, seen, value, reason, detail FROM scores "
+            "WHERE scorer = ? AND key IN (SELECT key FROM trials WHERE run = ?)"
+        )
+        rows = self.read(query, [to_utf8(scorer), run])
+        return {(key, seen): Score(*rest) for key, seen, *rest in rows}
+
+    def add_scores(self, scorer: str, scores: Mapping[tuple[str, str], Score]) -> None:
+        """Store scores, failed ones too; the last of a scorer's version stays."""
+        version = to_utf8(scorer)
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (key, version, seen, s.value, _kept(s.reason), _kept(s.detail))
+                    for (key, seen), s in scores.items()
+                ),
+            )
 
     # -- runs ------------------------------------------------------------------------------------
 

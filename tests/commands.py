@@ -50,7 +50,7 @@ def run(*args: str, stdin: str = "", cwd: Path | None = None, **env: str) -> Don
         capture_output=True,
         encoding="utf-8",
         cwd=cwd,
-        env={**os.environ, **env},
+        env=_environment(env),
         timeout=120,
     )
     return Done(done.returncode, done.stdout, done.stderr)
@@ -65,7 +65,7 @@ def start(*args: str, cwd: Path | None = None, env: Mapping[str, str] = {}) -> s
         stderr=subprocess.PIPE,
         encoding="utf-8",
         cwd=cwd,
-        env={**os.environ, **env},
+        env=_environment(env),
     )
 
 
@@ -78,7 +78,7 @@ def on_terminal(*args: str, columns: int = 80, **env: str) -> tuple[int, str]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", **env},
+        env=_environment({"TERM": "xterm-256color", **env}),
     )
     os.close(theirs)
     written = b""
@@ -89,6 +89,11 @@ def on_terminal(*args: str, columns: int = 80, **env: str) -> tuple[int, str]:
         pass
     os.close(ours)
     return process.wait(60), written.decode("utf-8", "replace")
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """As a person has it: without bytecode, every command would take seconds to start."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | dict(more)
 
 
 def write_experiment(path: Path | str = "exp.yaml", **content: object) -> str:

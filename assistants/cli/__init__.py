@@ -56,6 +56,7 @@ _command("chat", talk.chat)
 _command("personas", look.personas)
 _command("models", look.models)
 _command("results", look.results)
+_command("effects", look.effects)
 _command("fetch", look.fetch)
 _command("doctor", look.doctor)
 

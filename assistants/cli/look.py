@@ -107,6 +107,34 @@ def results(
     return 0
 
 
+def effects(
+    experiment: options.Experiment = None,
+    results: options.ResultsFolder = Path("results"),
+    score: Annotated[str, typer.Option("--score", help="What to measure.")] = "words",
+    baseline: Annotated[str | None, typer.Option(help="A persona; the experiment's own.")] = None,
+    as_json: options.Json = False,
+) -> int:
+    """Say what each persona changed in the newest run, and whether the change is real."""
+    from assistants.results import Results
+
+    run = Results(results).latest(experiment)
+    frame = run.effects(score, baseline=baseline)
+    if as_json:
+        typer.echo(frame.to_json(orient="records", force_ascii=False, indent=2))
+        return 0
+    columns = ["persona", "model", "n_cases", "effect", "low", "high", "p_adjusted", "verdict"]
+    if frame["model"].nunique() == 1:
+        columns.remove("model")
+    against = baseline or run.manifest["baseline"]
+    title = f"{run.experiment}: {score}, against {against}, 95% intervals, p adjusted by Holm"
+    shown = frame[columns].rename(columns={"n_cases": "cases", "p_adjusted": "p"})
+    out.print(table(list(shown), shown.itertuples(index=False), title=title))
+    for text in dict.fromkeys(frame["note"]):
+        if text:
+            say(text)
+    return 0
+
+
 def fetch(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model: smollm2.")],
     again: Annotated[bool, typer.Option("--again", help="Measure the speed again.")] = False,

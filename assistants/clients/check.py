@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from assistants import keys
 from assistants.clients import endpoint
-from assistants.clients.transport import build_sdk
+from assistants.clients.transport import build_sdk, translated
 from assistants.errors import AssistantsError
 from assistants.models import Catalogue, Provider, address_of
+from assistants.text import many
 
 _SECONDS = 5.0
 
@@ -48,8 +48,8 @@ async def _check(name: str, server: Provider) -> Reached:
         async with build_sdk(name, address) as sdk:
             served = await asyncio.wait_for(sdk.models.list(), _SECONDS)
         ids = sorted(model.id for model in served.data)
-        return Reached(name, True, f"{url}: {len(ids)} models, {', '.join(ids[:5])}")
+        return Reached(name, True, f"{url}: {many(len(ids), 'model')}, {', '.join(ids[:5])}")
     except AssistantsError as error:
         return Reached(name, False, str(error))
     except (openai.OpenAIError, TimeoutError, ValueError, AttributeError, TypeError) as error:
-        return Reached(name, False, f"{url}: {keys.redact(str(error)) or type(error).__name__}")
+        return Reached(name, False, str(translated(error, name, url, _SECONDS)))

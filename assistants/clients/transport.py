@@ -155,7 +155,7 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
     if names & _BEFORE_REPLY:
         return ServerUnreachable(
             f"{model}: no server answered at {url}.",
-            fix="Start one with `assistants serve`, or correct the base URL.",
+            fix="Start one there, or correct the base URL: `assistants models check` asks all.",
         )
     if names & _IN_REPLY:
         return ReplyCut(

@@ -51,7 +51,7 @@ def clean(page: str) -> str:
     """HTML that a notebook left behind, with only what text, tables and our own layout need."""
     shared = {"class", "aria-label", "role"}
     return nh3.clean(
-        page,
+        page.encode("utf-8", "backslashreplace").decode(),  # a notebook may hold lone surrogates
         tags=_TAGS | _LAYOUT,
         attributes={
             **_ATTRIBUTES,

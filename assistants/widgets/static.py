@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assistants.messages import AVERAGED
 from assistants.results import Run
+from assistants.text import many, visible
 from assistants.widgets.markdown import escape, to_html
 
 if TYPE_CHECKING:
@@ -56,18 +58,24 @@ def overview(run: Run) -> Html:
     return Html(f"<dl>{rows}</dl>", plain)
 
 
-def side_by_side(run: Run) -> Html:
-    """Every case with the personas' answers beside each other, further repeats folded away."""
+def side_by_side(run: Run, most: int = 30) -> Html:
+    """The personas' answers to each case beside each other, further repeats folded away.
+
+    At most ``most`` cases: a page of thousands helps nobody, and how many are left out is said.
+    """
     frame = run.trials
     several = frame["model"].nunique() > 1
     parts: list[str] = []
-    for (_, question), of_case in frame.groupby(["case", "question"], sort=False):
+    for (_, question), of_case in islice(frame.groupby(["case", "question"], sort=False), most):
         cards = [
             _card(answers.to_dict("records"), several)
             for _, answers in of_case.groupby(["persona", "model"], sort=False)
         ]
         parts.append(f'<div class="question">{to_html(str(question))}</div>{_cards(cards)}')
-    return Html("".join(parts), f"{len(frame)} answers, side by side")
+    left = frame["case"].nunique() - most
+    if left > 0:
+        parts.append(f"<p>{many(left, 'more case')}: see the trials table.</p>")
+    return Html("".join(parts), f"{many(len(frame), 'answer')}, side by side")
 
 
 def prompts(run: Run) -> Html:
@@ -80,12 +88,34 @@ def prompts(run: Run) -> Html:
     return Html(_cards(cards), f"{len(cards)} system prompts")
 
 
-def failures(run: Run) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> Html:
+    """A DataFrame with every cell whole, and nothing where nothing is known."""
+    import pandas as pd
+
+    safe = frame.map(lambda value: visible(value) if isinstance(value, str) else value)
+    with pd.option_context("display.max_colwidth", None):
+        body = safe.to_html(index=False, escape=True, na_rep="", float_format="{:.4g}".format)
+    return Html(body, frame.to_string(index=False))
+
+
+def effects(run: Run, scorer: str = "words") -> Html:
+    """The effect table of a run; where it has no baseline, a sentence that says so."""
+    if run.manifest["baseline"] is None:
+        said = "No baseline is named, so there is nothing to compare with."
+        return Html(f"<p>{escape(said)}</p>", said)
+    columns = ["persona", "model", "n_cases", "n_trials", "mean", "baseline_mean", "effect", "low",
+               "high", "p_adjusted", "noise_floor", "cases_needed", "verdict", "note"]  # fmt: skip
+    return table(run.effects(scorer)[columns])
+
+
+def failures(run: Run) -> Html:
     """The trials without an answer, and why."""
     frame = run.trials
     wanted = frame["status"].isin(["error", "truncated", "open"])
     columns = ["persona", "model", "case", "repeat", "status", "attempts", "error"]
-    return frame.loc[wanted, columns].reset_index(drop=True)
+    if not wanted.any():
+        return Html("<p>Every trial was answered.</p>", "Every trial was answered.")
+    return table(frame.loc[wanted, columns])
 
 
 def _card(rows: list[Mapping[str, Any]], with_model: bool) -> str:

@@ -3,7 +3,7 @@ Feature: A real experiment with no key, no GPU and no network
 
   Scenario: Different personas give different answers, and nothing is asked twice
     Given an experiment with the personas "none, art" on the embedded model
-    When I run it
+    When I run it, with its report
     Then the exit code is 0
     And every trial is answered
     And the personas gave different answers

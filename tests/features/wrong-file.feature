@@ -20,4 +20,4 @@ Feature: A mistake in an experiment file is found before anything is asked
       | duplicate id        | exp.yaml   | there twice      |
       | missing case file   | exp.yaml:3 | questions.csv    |
       | wrong kind of value | exp.yaml:4 | repeats          |
-      | no YAML             | exp.yaml   | not valid YAML   |
+      | no YAML             | exp.yaml:1 | found            |

@@ -53,7 +53,7 @@ def failures(context: Context, number: int) -> None:
 @then('the table in "{folder}" is the same')
 def same_table(context: Context, folder: str) -> None:
     columns = ["persona", "case", "repeat", "answer", "status", "output_tokens"]
-    here, there = (context.teller.rows("--results", f)[columns] for f in ("results", folder))
+    here, there = (context.teller.rows(f)[columns] for f in ("results", folder))
     assert here.equals(there)
 
 

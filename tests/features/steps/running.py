@@ -11,6 +11,11 @@ from behave.runner import Context
 @when("I run it")
 @when("I run it again")
 def run_it(context: Context) -> None:
+    context.teller.run(["run", "exp.yaml", "--no-report"])
+
+
+@when("I run it, with its report")
+def run_with_report(context: Context) -> None:
     context.teller.run(["run", "exp.yaml"])
 
 
@@ -49,6 +54,6 @@ def says(context: Context, words: str) -> None:
 
 @then("it says how many trials are left")
 def says_what_is_left(context: Context) -> None:
-    left = (context.teller.rows()["status"] == "open").sum()
+    left = context.left = (context.teller.rows()["status"] == "open").sum()
     assert left
     assert f"{left} left" in context.teller.said(), context.teller.said()
