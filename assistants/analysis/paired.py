@@ -18,6 +18,9 @@ FEW_DIFFER = 8
 """Cases that differ, below which a binary score's interval is Bonett and Price's. Of 5, 8, 10, 12
 and 15 it is the one that kept simulated coverage above 93% everywhere, and below 97% most often."""
 
+_STEP = 1e-13
+"""Share of the largest score to which differences are rounded: a hundred times their own error."""
+
 _ROUNDING = 1e-12
 """What is smaller than this share of the scores is the order of addition, and no difference."""
 
@@ -68,7 +71,7 @@ def differences(persona: CaseMeans, baseline: CaseMeans) -> Floats:
     size = np.maximum(np.abs(persona.mean), np.abs(baseline.mean))
     largest = np.where(np.isnan(d), 0.0, size).max(axis=-1, initial=0.0)
     # A power of two, so that rounding to its multiples adds no error of its own.
-    step = np.exp2(np.floor(np.log2(np.maximum(largest, 1e-290) * _ROUNDING)))[..., None]
+    step = np.exp2(np.floor(np.log2(np.maximum(largest, 1e-290) * _STEP)))[..., None]
     return np.asarray(np.round(d / step) * step)
 
 
@@ -127,7 +130,9 @@ def t_interval(d: Floats) -> tuple[Floats, Floats]:
 
     Notes
     -----
-    Student's t with ``n_cases - 1`` degrees of freedom. Simulated coverage: ``bench/simulate.py``.
+    Student's t with ``n_cases - 1`` degrees of freedom. Simulated (``bench/simulate.py``): 95% from
+    five cases on where differences are symmetric; of lopsided ones it covers too seldom (lognormal:
+    84% with 10 cases, 90% with 50), which the effect table says of such scores.
     """
     n, effect, sd = moments(d)
     known = (n > 1) & (sd > 0)

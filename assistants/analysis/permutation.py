@@ -124,6 +124,6 @@ def _as_far(bits: NDArray[np.integer], rows: Floats) -> NDArray[np.int64]:
     """How many of the flips ``bits`` take each row's sum at least as far from 0 as it is."""
     signs = 1.0 - 2.0 * (bits & 1)
     sums = np.abs(signs @ rows.T)
-    # Sums of equal size differ in their last digits by the order of addition; they are ties.
-    limits = np.abs(rows.sum(axis=1)) - 1e-12 * np.abs(rows).sum(axis=1)
+    # Sums of equal size differ in their last digits by how their scores were rounded: ties.
+    limits = np.abs(rows.sum(axis=1)) - 1e-9 * np.abs(rows).sum(axis=1)
     return np.asarray((sums >= limits).sum(axis=0), dtype=np.int64)
