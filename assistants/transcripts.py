@@ -70,7 +70,7 @@ def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, di
 def file_name(position: int, persona: str, case: str, repeat: int) -> str:
     """A name that is safe on every system and sorts in the order of the run."""
     words = re.sub(r"[^a-z0-9]+", "-", f"{persona} {case}".lower()).strip("-")[:60]
-    return f"{position:06d}-{words}-{repeat}.md"
+    return f"{position:07d}-{words}-{repeat}.md"
 
 
 def write(path: Path, transcript: Transcript, about: Mapping[str, Any] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from assistants.analysis.effects import COLUMNS, effects
 from assistants.errors import MissingPart, UnknownName, UsageError
 
-stats = pytest.importorskip("scipy.stats")
+stats = import_module("scipy.stats")
 NUMBERS = [
     "n_cases", "n_trials", "n_missing", "mean", "baseline_mean", "effect", "low", "high", "p",
     "p_adjusted", "size", "noise_floor", "mcnemar_p",

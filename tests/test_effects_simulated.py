@@ -9,8 +9,6 @@ from assistants.analysis.paired import binary_interval, by_case, differences, mo
 from assistants.analysis.permutation import holm, sign_flip
 from assistants.analysis.power import cases_needed, sd_of_difference
 
-pytest.importorskip("scipy")
-
 EXPERIMENTS = 1_000
 PERSONAS = 10
 

@@ -62,4 +62,5 @@ def _is_an_action(event: str, what: Any) -> bool:
     if event != "open":
         return True
     code = what.endswith((".py", ".pyc", ".so")) or "__pycache__" in what
-    return "assistants" in what and not code
+    listed = ".dist-info" in what  # read by pydantic, which looks for plug-ins of its own
+    return "assistants" in what and not code and not listed

@@ -58,7 +58,7 @@ def overview(run: Run) -> Html:
     return Html(f"<dl>{rows}</dl>", plain)
 
 
-def side_by_side(run: Run, most: int = 30) -> Html:
+def side_by_side(run: Run, most: int = 200) -> Html:
     """The personas' answers to each case beside each other, further repeats folded away.
 
     At most ``most`` cases: a page of thousands helps nobody, and how many are left out is said.
