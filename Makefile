@@ -58,6 +58,7 @@ soak: $(VENV)/installed-test  ## an hour of kill -9
 bench: install  ## the figures of the README, as ratios from one run
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/effects.py
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
