@@ -204,7 +204,8 @@ class Run:
                     continue
                 completions = store.completions(row.key)
                 questions = self._questions(store, row.case)
-                system = None if _missing(row.system_prompt) else from_utf8(row.system_prompt)
+                prompt = row.system_prompt
+                system = from_utf8(prompt) if tables.is_known(prompt) else None
                 about = {name: getattr(row, name) for name in columns[:-2]}
                 name = transcripts.file_name(position, row.persona, row.case, row.repeat)
                 yield name, _transcript(system, questions, completions), about
@@ -234,7 +235,3 @@ def _transcript(system: str | None, questions: list[str], completions: list[Any]
 
 def _scorer(entry: str | Mapping[str, Any] | Scorer) -> Scorer:
     return make(entry) if isinstance(entry, (str, Mapping)) else entry
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value != value

@@ -115,6 +115,13 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     return pd.DataFrame({name: column(name) for name in COLUMNS})
 
 
+def is_known(value: Any) -> bool:
+    """Whether a cell holds anything: pandas has three ways of saying that it does not."""
+    import pandas as pd
+
+    return not pd.isna(value)
+
+
 def averaged(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that count in averages: whole answers, and those cut at the token limit."""
     return frame[frame["status"].isin(AVERAGED)]

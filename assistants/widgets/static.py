@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistants.messages import AVERAGED
 from assistants.results import Run
+from assistants.tables import is_known
 from assistants.text import many, visible
 from assistants.widgets.markdown import escape, to_html
 
@@ -146,25 +147,19 @@ def _cards(bodies: Sequence[str]) -> str:
 def _facts(row: Mapping[str, Any]) -> str:
     """Status where it is not ``ok``, tokens, seconds."""
     facts = [] if row["status"] == "ok" else [str(row["status"])]
-    if _known(row["output_tokens"]):
+    if is_known(row["output_tokens"]):
         facts.append(f"{row['output_tokens']} tokens")
-    if _known(row["total_s"]):
+    if is_known(row["total_s"]):
         facts.append(f"{row['total_s']:.1f} s")
     return f'<span class="facts">{escape(", ".join(facts))}</span>'
 
 
 def _body(row: Mapping[str, Any]) -> str:
-    answer = to_html(row["answer"]) if _known(row["answer"]) else ""
-    error = f'<p class="bad">{escape(row["error"])}</p>' if _known(row["error"]) else ""
+    answer = to_html(row["answer"]) if is_known(row["answer"]) else ""
+    error = f'<p class="bad">{escape(row["error"])}</p>' if is_known(row["error"]) else ""
     return answer + error
 
 
 def _prompt(each: Mapping[str, Any]) -> str:
     text = each["system_prompt"]
     return "<p><i>No system message is sent.</i></p>" if text is None else to_html(text)
-
-
-def _known(value: Any) -> bool:
-    import pandas as pd
-
-    return not pd.isna(value)
