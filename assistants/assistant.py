@@ -19,12 +19,15 @@ class Assistant:
     """A persona on a model: what answers.
 
     ``sampling`` goes over the persona's own defaults, ``variables`` over its default values.
+    ``first_draw`` is which draw its first repeat is: equal requests share their answers, so an
+    assistant that is to be compared with itself has to be asked for later draws.
     """
 
     persona: Persona
     client: Client
     sampling: Sampling = field(default_factory=Sampling)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    first_draw: int = 0
 
     def __str__(self) -> str:
         return f"{self.name} on {self.model}"

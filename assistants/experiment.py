@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import random
-import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from assistants import prices
+from assistants import judging, prices
+from assistants.asking import Asking
 from assistants.assistant import Assistant
 from assistants.attempts import Attempts
 from assistants.case_files import read_cases
 from assistants.clients import Client
-from assistants.clients.tape import Tape, TapedClient
+from assistants.clients.tape import Tape
 from assistants.errors import FileError, UsageError, nearest
-from assistants.experiment_file import ExperimentFile, check_variables, read_assistants
+from assistants.experiment_file import (
+    Control,
+    ExperimentFile,
+    check_variables,
+    read_assistants,
+    read_controls,
+    read_scorers,
+)
 from assistants.files import Document, check_name, parse_yaml, read_text, validate
 from assistants.files import shown as shown_path
 from assistants.forecast import Forecast, forecast
-from assistants.limits import Limits
-from assistants.manifest import begun, finished
+from assistants.limits import Limits, Spending
 from assistants.models import Catalogue, Model
 from assistants.personas import Library
-from assistants.progress import progress_bar
 from assistants.results import Results, Run
-from assistants.runner import BATCH, Report, Runner, batches
-from assistants.store import FILE, Store
+from assistants.runner import Report
+from assistants.schema import FILE
+from assistants.scoring import Scorer
+from assistants.scoring.judge import Judge
+from assistants.store import Store
 from assistants.text import many
 from assistants.trial import Case, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
 class Experiment:
     """The design: which assistants answer which cases, how often.
 
-    ``baseline`` names the persona that the others are compared with. ``shuffle`` seeds the order
-    of the cases; ``concurrency`` caps the calls in flight over all models.
+    ``baseline`` names the persona that the others are compared with; ``controls`` says which of
+    the assistants are there as controls. ``scorers`` grade the answers once they are there;
+    ``judges`` are scorers that ask a model. ``shuffle`` seeds the order of the cases;
+    ``concurrency`` caps the calls in flight over all models.
     """
 
     name: str
@@ -51,6 +62,9 @@ class Experiment:
     repeats: int = 1
     baseline: str | None = None
     description: str = ""
+    scorers: tuple[Scorer, ...] = ()
+    judges: tuple[Judge, ...] = ()
+    controls: tuple[Control, ...] = ()
     limits: Limits = field(default_factory=Limits)
     concurrency: int | None = None
     shuffle: int | None = None
@@ -134,14 +148,24 @@ class Experiment:
                 f"the baseline {content.baseline!r} is not among the personas.",
                 fix=nearest(content.baseline, names),
             )
+        baseline = content.baseline or ("none" if "none" in names else None)
+        beside, controls = read_controls(
+            document, content.controls, name, assistants, baseline, content.repeats, library
+        )
+        scorers, judges = read_scorers(document, content, catalogue, models)
+        for judge in judges:
+            check_name(f"{name}.{judge.name}", "experiment", where=document.source)
         folder = Path(document.source).parent
         return cls(
             name=name,
-            assistants=tuple(assistants),
+            assistants=tuple(sorted([*assistants, *beside], key=_place_of(assistants))),
             cases=tuple(cases),
             repeats=content.repeats,
-            baseline=content.baseline or ("none" if "none" in names else None),
+            baseline=baseline,
             description=content.description,
+            scorers=tuple(scorers),
+            judges=tuple(judges),
+            controls=tuple(controls),
             limits=Limits(**content.limits.model_dump()),
             concurrency=content.concurrency,
             shuffle=content.shuffle,
@@ -150,23 +174,62 @@ class Experiment:
             source=document.source,
         )
 
-    def trials(self) -> Iterator[Trial]:
-        """Every trial, lazily: model by model, and within a model persona by persona.
+    def trials(self, client: Client | None = None) -> Iterator[Trial]:
+        """Every trial, or those of one client, lazily: model by model, then persona by persona.
 
         So a server that caches prefixes finds each system prompt where it left it.
         """
+        cases: Sequence[Case] = self.cases
+        if self.shuffle is not None:
+            cases = random.Random(self.shuffle).sample(cases, len(cases))  # noqa: S311 - an order
         for assistant in self.assistants:
-            yield from self._trials_of(assistant)
+            if client is None or assistant.client is client:
+                for case, repeat in itertools.product(cases, range(self.repeats)):
+                    yield Trial(case, assistant, repeat)
 
     def forecast(self, results: str | Path = "results") -> Forecast:
         """What a run would ask and about what it would cost. Nothing is asked or written."""
-        if (Path(results) / FILE).exists():
-            with Store(results) as store:
-                told = forecast(self.trials(), store, self.model)
-        else:
-            told = forecast(self.trials(), None, self.model)
+        with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
+            judged = judging.expected(self, store) if self.judges else []
+            told = forecast(self.trials(), judged, store, self.model)
         replays = self.tape is not None and self.tape.exists()
         return replace(told, usd=0.0, seconds=0.0) if replays else told
+
+    def power(
+        self, effect: float, *, sd: float, within: float = 0.0, power: float = 0.8
+    ) -> pd.DataFrame:
+        """How many cases, at how many repeats, an effect needs, and what they would cost.
+
+        Nothing is asked. Cases, not repeats, are what a difference is proved with: repeats only
+        wear down the noise within a case.
+
+        Parameters
+        ----------
+        effect
+            The difference from the baseline that is to be found, in the score's unit (for a
+            binary score a share: 0.1 is ten percentage points).
+        sd
+            Standard deviation over cases of the true difference, same unit.
+        within
+            Standard deviation of one draw around its case's mean, same unit.
+        power
+            Wanted chance of finding it, at a family-wise 5% over the personas that are compared.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a number of repeats: ``repeats``, ``cases``, ``trials``, ``tokens`` and ``usd``
+            (missing if a price is unknown), and ``power_now``: the chance with the cases that
+            this experiment has.
+
+        Raises
+        ------
+        UsageError
+            If a number is out of range, or there is nothing to compare with the baseline.
+        """
+        from assistants.planning import power_table
+
+        return power_table(self, effect, sd=sd, within=within, power=power)
 
     async def run(
         self,
@@ -195,64 +258,39 @@ class Experiment:
         """
         self._check_limits()
         tape = Tape(self.tape) if self.tape is not None else None
-        taped = self._on(tape) if tape is not None else self
-        identifier = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         with Store(results) as store:
-            manifest = begun(self)
-            store.add_run(identifier, self.name, manifest)
-            outcome = "interrupted"
+            asking = Asking(store, tape, Spending(self.limits), attempts, report)
             try:
-                reused = await _add_trials(store, identifier, taped)
-                with progress_bar(reused) if report is None else nullcontext(report) as shown:
-                    runner = Runner(
-                        store,
-                        identifier,
-                        price=lambda client, usage: prices.cost(self.model(client.model), usage),
-                        limits=self.limits,
-                        attempts=attempts,
-                        concurrency=self.concurrency,
-                        report=shown,
-                    )
-                    outcome = await runner.ask(taped._by_client(), len(self))
-                if tape is not None and outcome == "complete":
+                run = Results(results).run(await asking.run(self))
+                if tape is not None and run.outcome == "complete":
                     tape.finish()
             finally:
                 if tape is not None:
                     tape.close()
-                store.end_run(identifier, outcome, finished(manifest, store, identifier))
-        return Results(results).run(identifier)
+        return run
+
+    def of_judge(self, judge: Judge, cases: Sequence[Case]) -> Experiment:
+        """What a judge is asked about this experiment's answers, as an experiment of its own."""
+        return Experiment(
+            name=f"{self.name}.{judge.name}",
+            assistants=(judge.assistant,),
+            cases=tuple(cases),
+            description=f"What the judge {judge.name} says of {self.name}.",
+            limits=self.limits,
+            concurrency=self.concurrency,
+            models=self.models,
+            source=self.source,
+        )
 
     def model(self, name: str) -> Model:
         """The entry of one of its models."""
         return self.models.get(name, Model(name))
 
-    def _trials_of(self, assistant: Assistant) -> Iterator[Trial]:
-        cases: Sequence[Case] = self.cases
-        if self.shuffle is not None:
-            cases = random.Random(self.shuffle).sample(cases, len(cases))  # noqa: S311 - an order
-        for case, repeat in itertools.product(cases, range(self.repeats)):
-            yield Trial(case, assistant, repeat)
-
-    def _by_client(self) -> dict[Client, Iterator[Trial]]:
-        clients = dict.fromkeys(assistant.client for assistant in self.assistants)
-        return {client: self._trials_on(client) for client in clients}
-
-    def _trials_on(self, client: Client) -> Iterator[Trial]:
-        for assistant in self.assistants:
-            if assistant.client is client:
-                yield from self._trials_of(assistant)
-
-    def _on(self, tape: Tape) -> Experiment:
-        """This experiment with every client recorded, or replayed."""
-        taped = {a.client: TapedClient(a.client, tape) for a in self.assistants}
-        return replace(
-            self, assistants=tuple(replace(a, client=taped[a.client]) for a in self.assistants)
-        )
-
     def _check_limits(self) -> None:
         if self.limits.usd is None:
             return
-        for name in {assistant.model for assistant in self.assistants}:
+        asked = [*self.assistants, *(judge.assistant for judge in self.judges)]
+        for name in {assistant.model for assistant in asked}:
             if not prices.is_known(self.model(name)):
                 raise UsageError(
                     f"The price of {name} is unknown, so the cap of ${self.limits.usd:g} could "
@@ -267,11 +305,7 @@ def _refuse_twins(kind: str, names: Iterable[str]) -> None:
         raise UsageError(f"the {kind} {twice[0]!r} is there twice.")
 
 
-async def _add_trials(store: Store, run: str, experiment: Experiment) -> int:
-    """Write down every trial of the run; returns how many are answered already."""
-    reused = position = 0
-    for batch in batches(experiment.trials(), BATCH):
-        reused += store.add_trials(run, position, batch)
-        position += len(batch)
-        await asyncio.sleep(0)  # millions of trials take a while, and an interrupt must not wait
-    return reused
+def _place_of(assistants: Sequence[Assistant]) -> Callable[[Assistant], int]:
+    """Where the assistants of a model begin, so that its controls come after them."""
+    models = list(dict.fromkeys(assistant.model for assistant in assistants))
+    return lambda assistant: models.index(assistant.model)

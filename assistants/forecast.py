@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from assistants import prices
 from assistants.messages import Usage
@@ -23,7 +24,7 @@ class Forecast:
 
     ``input_tokens`` counts four characters a token; ``output_tokens`` goes by this model's earlier
     answers, or else by ``max_tokens``; ``seconds`` by earlier answers, as many in flight as the
-    model takes.
+    model takes. ``judging`` of the trials are what judges are asked.
     """
 
     trials: int
@@ -32,6 +33,7 @@ class Forecast:
     output_tokens: int
     usd: float | None
     seconds: float | None
+    judging: int = 0
 
     @property
     def to_ask(self) -> int:
@@ -46,8 +48,9 @@ class Forecast:
         if self.usd == 0:
             money = "free"
         hours = "time unknown" if self.seconds is None else f"about {_span(self.seconds)}"
+        judges = f" ({self.judging:,} of them for judges)" if self.judging else ""
         return (
-            f"{many(self.trials, 'trial')}, {self.answered:,} answered already, "
+            f"{many(self.trials, 'trial')}{judges}, {self.answered:,} answered already, "
             f"{self.to_ask:,} to ask: about {tokens:,} tokens, {money}, {hours}."
         )
 
@@ -60,14 +63,19 @@ class _Sum:
 
 
 def forecast(
-    trials: Iterable[Trial], store: Store | None, model_of: Callable[[str], Model]
+    trials: Iterable[Trial],
+    judged: Iterable[Trial],
+    store: Store | None,
+    model_of: Callable[[str], Model],
 ) -> Forecast:
-    """Go through ``trials`` once, in bounded memory, asking nothing.
+    """Go through the trials once, in bounded memory, asking nothing.
 
     Parameters
     ----------
     trials
         Of an experiment.
+    judged
+        What its judges are asked about them, as far as that is known.
     store
         Where answers may already be; ``None`` if there is no results folder yet.
     model_of
@@ -77,7 +85,8 @@ def forecast(
     sums: dict[str, _Sum] = {}
     workers: dict[str, int] = {}
     usual = _usual(store)
-    for batch in batches(trials, BATCH):
+    asked_of_judges = list(judged)
+    for batch in batches(chain(trials, asked_of_judges), BATCH):
         keys = [trial.key for trial in batch]
         done = store.finished(keys) if store else set()
         for trial, key in zip(batch, keys, strict=True):
@@ -95,6 +104,7 @@ def forecast(
         output_tokens=sum(s.output_tokens for s in sums.values()),
         usd=_usd(sums, model_of),
         seconds=_seconds(sums, usual, workers),
+        judging=len(asked_of_judges),
     )
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from assistants.store import Store
@@ -41,6 +42,17 @@ def begun(experiment: Experiment) -> dict[str, Any]:
         "models": [
             {"name": name, "identity": client.identity, "max_concurrency": client.max_concurrency}
             for name, client in clients.items()
+        ],
+        "controls": [asdict(control) for control in experiment.controls],
+        "scorers": [],
+        "judges": [
+            {
+                "name": judge.name,
+                "model": judge.assistant.model,
+                "system_prompt": judge.assistant.system_prompt,
+                "rater": judge.rater,
+            }
+            for judge in experiment.judges
         ],
         "cases": len(experiment.cases),
         "repeats": experiment.repeats,

@@ -93,6 +93,11 @@ class Model:
         return self.name.partition(":")[0]
 
     @property
+    def is_free(self) -> bool:
+        """Whether it is known to cost nothing."""
+        return self.prices is not None and not self.prices.input and not self.prices.output
+
+    @property
     def id(self) -> str:
         """The part after the colon: what the provider calls the model."""
         return self.name.partition(":")[2]

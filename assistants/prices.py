@@ -11,7 +11,7 @@ from assistants.models import Model
 def cost(model: Model, usage: Usage) -> float | None:
     """US dollars for one completion, from the model's own prices or the offline price table."""
     if usage.input_tokens is None or usage.output_tokens is None:
-        return 0.0 if _is_free(model) else None
+        return 0.0 if model.is_free else None
     if model.prices is not None:
         cached = min(usage.cached_tokens or 0, usage.input_tokens)
         price = model.prices
@@ -28,10 +28,6 @@ def cost(model: Model, usage: Usage) -> float | None:
 def is_known(model: Model) -> bool:
     """Whether a call's cost can be told at all."""
     return cost(model, Usage(input_tokens=1, output_tokens=1)) is not None
-
-
-def _is_free(model: Model) -> bool:
-    return model.prices is not None and model.prices.input == model.prices.output == 0
 
 
 def _listed(provider: str, model_id: str, usage: Usage) -> float | None:

@@ -9,11 +9,11 @@ from assistants.runner import Progress, Report
 
 
 @contextmanager
-def progress_bar(reused: int) -> Iterator[Report]:
+def progress_bar(reused: int, what: str) -> Iterator[Report]:
     """A tqdm bar with time left; ``reused`` answers were there before and are no progress."""
     from tqdm import tqdm
 
-    with tqdm(unit="trial", dynamic_ncols=True, leave=False) as bar:
+    with tqdm(desc=what, unit="trial", dynamic_ncols=True, leave=False) as bar:
 
         def report(progress: Progress) -> None:
             bar.total = progress.total - reused

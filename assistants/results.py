@@ -1,24 +1,16 @@
-"""Results: the runs of a folder, and what one of them found."""
+"""Results: the runs of a folder."""
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from assistants import scores, tables, transcripts
 from assistants.errors import UnknownName, UsageError
-from assistants.files import check_name, shown
-from assistants.messages import AVERAGED, FINISHED, Message, Transcript
-from assistants.scoring.base import Scorer
-from assistants.scoring.catalogue import make
-from assistants.store import FILE, RunRecord, Store
-from assistants.text import from_utf8
+from assistants.files import shown
+from assistants.run import Run
+from assistants.schema import FILE
+from assistants.store import Store
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["Results", "Run"]
 
 
 class Results:
@@ -51,7 +43,7 @@ class Results:
         return runs[run]
 
     def latest(self, experiment: str | None = None) -> Run:
-        """The newest run, of one experiment or of all.
+        """The newest run, of one experiment or of all; not what a judge was asked, unless named.
 
         Raises
         ------
@@ -59,6 +51,8 @@ class Results:
             If there is none.
         """
         runs = self.runs(experiment)
+        if experiment is None:
+            runs = [run for run in runs if "judge_of" not in run.manifest]
         if runs:
             return runs[-1]
         known = {each.experiment for each in self.runs()}
@@ -67,171 +61,3 @@ class Results:
         raise UsageError(
             f"{shown(self.folder)} holds no run.", fix="Make one: `assistants run FILE`."
         )
-
-
-class Run:
-    """One execution of an experiment, read from the store each time it is asked."""
-
-    def __init__(self, results: Path, record: RunRecord) -> None:
-        self.results = results
-        self.record = record
-
-    def __repr__(self) -> str:
-        said = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
-        return f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})"
-
-    def _repr_html_(self) -> str:
-        return f"<p><code>{html.escape(repr(self))}</code></p>{self.summary()._repr_html_()}"
-
-    @property
-    def id(self) -> str:
-        """Names the run and its folder."""
-        return self.record.run
-
-    @property
-    def experiment(self) -> str:
-        """The experiment's name."""
-        return self.record.experiment
-
-    @property
-    def outcome(self) -> str:
-        """How it ended: ``complete``, ``failures``, ``limit`` or ``interrupted``.
-
-        ``unfinished`` while it goes on, and for good if it was killed.
-        """
-        return self.record.outcome or "unfinished"
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What ran: persona texts and digests, models, sampling, versions, order, counts."""
-        return self.record.manifest
-
-    @property
-    def folder(self) -> Path:
-        """Where its manifest, table, transcripts and report are written."""
-        # A store may come from somebody else, and its names are parts of a path here.
-        experiment = check_name(self.experiment, "experiment")
-        return self.results / experiment / check_name(self.id, "run")
-
-    @property
-    def trials(self) -> pd.DataFrame:
-        """One row a trial; columns as in ``tables.COLUMNS``."""
-        with Store(self.results) as store:
-            return tables.trials(store, self.id)
-
-    @property
-    def statuses(self) -> dict[str, int]:
-        """How many trials ended how, most frequent first; ``open`` ones were never asked."""
-        with Store(self.results) as store:
-            return store.statuses(self.id)
-
-    def compare(self, values: str = "answer") -> pd.DataFrame:
-        """Cases as rows, personas as columns."""
-        return tables.compare(self.trials, values)
-
-    def summary(self) -> pd.DataFrame:
-        """One row a persona and model: how many trials count, mean words, tokens and seconds."""
-        return tables.summary(self.trials)
-
-    def scores(self, *scorers: str | Mapping[str, Any] | Scorer) -> pd.DataFrame:
-        """One row a trial and scorer; no model is asked again.
-
-        Parameters
-        ----------
-        scorers
-            Names (``words``), names with settings (``{"contains": "light"}``), or scorers.
-
-        Raises
-        ------
-        UsageError
-            For an unknown name or a wrong setting.
-        """
-        with Store(self.results) as store:
-            return scores.scores(store, self.id, [_scorer(each) for each in scorers])
-
-    def effects(
-        self,
-        scorer: str | Mapping[str, Any] | Scorer = "words",
-        *,
-        baseline: str | None = None,
-        counted: Collection[str] = AVERAGED,
-        worthwhile: float | None = None,
-    ) -> pd.DataFrame:
-        """What each persona changed against the baseline, and whether the change is real.
-
-        Parameters
-        ----------
-        scorer
-            What to measure.
-        baseline
-            A persona; the experiment's own if none is named.
-        counted
-            The statuses of trials that count.
-        worthwhile
-            The smallest effect that would matter, in the scorer's unit; lets "no difference" be
-            said of smaller ones.
-
-        Raises
-        ------
-        UsageError
-            If there is no baseline, or as ``scores`` does.
-        """
-        from assistants.analysis.effects import effects
-
-        made = _scorer(scorer)
-        against = baseline or self.manifest["baseline"]
-        if against is None:
-            raise UsageError(
-                f"{self.experiment} has no baseline.", fix="Name one: `baseline=` or --baseline."
-            )
-        frame = self.scores(made)
-        return effects(
-            frame.assign(value=frame["value"].where(frame["status"].isin(counted))),
-            made.name,
-            baseline=against,
-            unit=made.unit,
-            binary=made.kind == "binary",
-            worthwhile=worthwhile,
-        )
-
-    def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
-        """Name, transcript and facts of every answered trial."""
-        with Store(self.results) as store:
-            frame = tables.trials(store, self.id)
-            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "status"]
-            for position, row in enumerate(frame[columns].itertuples(index=False)):
-                if row.status not in FINISHED:
-                    continue
-                completions = store.completions(row.key)
-                questions = self._questions(store, row.case)
-                prompt = row.system_prompt
-                system = from_utf8(prompt) if tables.is_known(prompt) else None
-                about = {name: getattr(row, name) for name in columns[:-2]}
-                name = transcripts.file_name(position, row.persona, row.case, row.repeat)
-                yield name, _transcript(system, questions, completions), about
-
-    def write(self) -> Path:
-        """Write manifest, table and transcripts into ``folder``, and return it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        manifest = json.dumps(self.manifest, indent=2, sort_keys=True)
-        (self.folder / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
-        tables.export(self.trials, "parquet", self.folder / "trials.parquet")
-        for name, transcript, about in self.transcripts():
-            transcripts.write(self.folder / "transcripts" / name, transcript, about)
-        return self.folder
-
-    def _questions(self, store: Store, case: str) -> list[str]:
-        query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
-        ((turns,),) = store.read(query, [self.id, case])
-        return list(json.loads(turns))
-
-
-def _transcript(system: str | None, questions: list[str], completions: list[Any]) -> Transcript:
-    messages = [Message("system", system)] if system is not None else []
-    for question, completion in zip(questions, completions, strict=False):
-        messages += [Message("user", question), Message("assistant", completion.text)]
-    return Transcript(tuple(messages[:-1]), completions[-1])
-
-
-def _scorer(entry: str | Mapping[str, Any] | Scorer) -> Scorer:
-    return make(entry) if isinstance(entry, (str, Mapping)) else entry

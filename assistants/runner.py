@@ -13,7 +13,7 @@ from assistants.attempts import Attempts, Breaker
 from assistants.clients.base import Client
 from assistants.clients.tape import TapedClient
 from assistants.errors import AssistantsError, CallError, LimitReached, UsageError
-from assistants.limits import Limits, Spending
+from assistants.limits import Spending
 from assistants.messages import Completion, Message, Transcript, Usage
 from assistants.store import Store
 from assistants.trial import Trial
@@ -65,7 +65,7 @@ class Runner:
         run: str,
         *,
         price: Price,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        spending: Spending,
         attempts: Attempts = Attempts(),  # noqa: B008 - frozen
         concurrency: int | None = None,
         report: Report = lambda progress: None,
@@ -75,7 +75,7 @@ class Runner:
         self.stopped_by: LimitReached | None = None
         self._price = price
         self._attempts = attempts
-        self._spending = Spending(limits)
+        self._spending = spending
         self._cap = asyncio.Semaphore(concurrency) if concurrency else None
         self._report = report
         self._asking: dict[str, asyncio.Future[None]] = {}
@@ -199,7 +199,7 @@ class Runner:
                 self._spending.check()
                 tried += 1
                 try:
-                    reply = await trial.answering.reply(history, repeat=trial.repeat)
+                    reply = await trial.answering.reply(history, repeat=trial.draw)
                 except CallError as error:
                     wait = self._attempts.wait_s(tried, error)
                     if wait is None:
@@ -279,7 +279,7 @@ def _copy_to_tape(trial: Trial, store: Store) -> None:
         trial.case.questions, store.completions(trial.key), strict=False
     ):
         history.append(Message("user", question))
-        sampling = assistant.settings.drawn(trial.repeat)
+        sampling = assistant.settings.drawn(trial.draw)
         client.tape.record(client, assistant.messages(history), sampling, completion)
         history.append(Message("assistant", completion.text))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assistants import tables
 from assistants.messages import FINISHED
-from assistants.scoring.base import Answered, Score, Scorer, apply
+from assistants.scoring.base import Answered, Measure, Pending, Score, Scorer, apply
 from assistants.store import Store
 from assistants.text import from_utf8
 
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 COLUMNS = ("persona", "model", "case", "repeat", "status", "scorer", "value", "reason", "detail")
 """Of the scores table, in order."""
 
+KEPT_AT_ONCE = 200
+"""New scores between two writes: so many an interrupt may cost."""
 
-def scores(store: Store, run: str, scorers: Sequence[Scorer]) -> pd.DataFrame:
+
+def scores(
+    store: Store, run: str, scorers: Sequence[Scorer], stop: Callable[[], bool] = lambda: False
+) -> pd.DataFrame:
     """Score every trial of a run with every scorer; what is stored is not scored again.
 
     Parameters
@@ -29,6 +34,8 @@ def scores(store: Store, run: str, scorers: Sequence[Scorer]) -> pd.DataFrame:
         Its id.
     scorers
         In the order of the table.
+    stop
+        Asked before each new score; when it says yes, the rest is left for another time.
 
     Returns
     -------
@@ -39,40 +46,20 @@ def scores(store: Store, run: str, scorers: Sequence[Scorer]) -> pd.DataFrame:
     import pandas as pd
 
     frame = tables.trials(store, run)
-    answered = [_answered(row) for row in frame.to_dict("records")]
-    parts = [_scored(store, run, frame, answered, scorer) for scorer in scorers]
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+    seen = [answered(row) for row in frame.to_dict("records")]
+    parts = [_scored(store, run, frame, seen, scorer, stop) for scorer in scorers]
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)] if parts else empty()
 
 
-def _scored(
-    store: Store,
-    run: str,
-    frame: pd.DataFrame,
-    answered: Sequence[Answered | None],
-    scorer: Scorer,
-) -> pd.DataFrame:
-    known = store.scores(scorer.version, run)
-    new: dict[tuple[str, str], Score] = {}
-    found: list[Score] = []
-    for key, seen in zip(frame["key"], answered, strict=True):
-        if seen is None:
-            found.append(Score(None, "there is no answer"))
-            continue
-        place = (key, seen.digest)
-        if place not in known:
-            known[place] = new[place] = apply(scorer, seen)
-        found.append(known[place])
-    store.add_scores(scorer.version, new)
-    return frame[["persona", "model", "case", "repeat", "status"]].assign(
-        scorer=scorer.name,
-        value=[float("nan") if s.value is None else s.value for s in found],
-        reason=[s.reason for s in found],
-        detail=[s.detail for s in found],
-    )
+def empty() -> pd.DataFrame:
+    """The scores of a run that nothing has scored."""
+    import pandas as pd
+
+    return pd.DataFrame({name: [] for name in COLUMNS})
 
 
-def _answered(row: dict[str, Any]) -> Answered | None:
-    """What a scorer sees of a row: never which persona or model answered."""
+def answered(row: Mapping[str, Any]) -> Answered | None:
+    """What a scorer sees of a row of the trials table; ``None`` if there is no answer."""
     if row["status"] not in FINISHED:
         return None
     reference = row["reference"]
@@ -80,4 +67,62 @@ def _answered(row: dict[str, Any]) -> Answered | None:
         question=from_utf8(row["question"]),
         answer=from_utf8(row["answer"]),
         reference=from_utf8(reference) if isinstance(reference, str) else None,
+    )
+
+
+def described(scorers: Iterable[Scorer]) -> list[dict[str, str]]:
+    """Scorers as a manifest keeps them."""
+    return [
+        {"name": s.name, "unit": s.unit, "direction": s.direction, "kind": s.kind,
+         "version": s.version}
+        for s in scorers
+    ]  # fmt: skip
+
+
+def recorded(described: Iterable[Mapping[str, Any]]) -> list[Measure]:
+    """The scorers that a run was scored with, to read what they said.
+
+    They score nothing themselves: a store may come from a stranger, and reading it runs no code.
+    """
+    known = ("name", "unit", "direction", "kind", "version")
+    return [Measure(**{name: each[name] for name in known}, grade=_unread) for each in described]
+
+
+def _unread(answered: Answered) -> float:
+    raise Pending("no score yet: run the experiment again")
+
+
+def _scored(
+    store: Store,
+    run: str,
+    frame: pd.DataFrame,
+    seen: Sequence[Answered | None],
+    scorer: Scorer,
+    stop: Callable[[], bool],
+) -> pd.DataFrame:
+    known = store.scores(scorer.version, run)
+    new: dict[tuple[str, str], Score] = {}
+    found: list[Score] = []
+    for key, each in zip(frame["key"], seen, strict=True):
+        if each is None:
+            found.append(Score(None, "there is no answer"))
+            continue
+        place = (key, each.digest)
+        if place not in known:
+            if stop():
+                break
+            known[place] = apply(scorer, each)
+            if not known[place].pending:
+                new[place] = known[place]
+        if len(new) >= KEPT_AT_ONCE:
+            store.add_scores(scorer.version, new)
+            new = {}
+        found.append(known[place])
+    store.add_scores(scorer.version, new)
+    found += [Score(None, "not scored yet")] * (len(frame) - len(found))
+    return frame[["persona", "model", "case", "repeat", "status"]].assign(
+        scorer=scorer.name,
+        value=[float("nan") if s.value is None else s.value for s in found],
+        reason=[s.reason for s in found],
+        detail=[s.detail for s in found],
     )

@@ -17,43 +17,11 @@ from typing import Any, Self
 from assistants.database import Database
 from assistants.errors import AssistantsError, CallError
 from assistants.messages import Completion, Usage
+from assistants.schema import FILE, SCHEMA, VERSION
 from assistants.scoring.base import Score
+from assistants.scoring.vote import Vote
 from assistants.text import from_utf8, to_json, to_utf8
 from assistants.trial import Trial
-
-FILE = "answers.sqlite"
-VERSION = 2
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run TEXT PRIMARY KEY, experiment TEXT NOT NULL, started_at TEXT NOT NULL,
-    finished_at TEXT, outcome TEXT, manifest TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS prompts (digest TEXT PRIMARY KEY, system_prompt TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS assistants (
-    run TEXT, persona TEXT, model TEXT, sampling TEXT NOT NULL,
-    PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cases (
-    run TEXT, case_id TEXT, turns TEXT NOT NULL, reference TEXT,
-    PRIMARY KEY (run, case_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS trials (
-    run TEXT, position INTEGER, persona TEXT NOT NULL, model TEXT NOT NULL,
-    case_id TEXT NOT NULL, repeat INTEGER NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
-    PRIMARY KEY (run, position)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT, turn INTEGER, final INTEGER NOT NULL, run TEXT NOT NULL,
-    answer TEXT NOT NULL, reasoning TEXT, status TEXT NOT NULL, finish_reason TEXT,
-    input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER,
-    cost_usd REAL, served_model TEXT, started_at TEXT, first_token_s REAL, total_s REAL,
-    attempts INTEGER NOT NULL, UNIQUE (key, turn));
-CREATE TABLE IF NOT EXISTS failures (
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, turn INTEGER NOT NULL,
-    status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
-    attempts INTEGER NOT NULL, started_at TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS failures_by_trial ON failures (run, key);
-CREATE TABLE IF NOT EXISTS scores (
-    key TEXT, scorer TEXT, seen TEXT, value REAL, reason TEXT, detail TEXT,
-    PRIMARY KEY (key, scorer, seen)) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +42,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / FILE
-        self._db = Database(self.path, _SCHEMA, VERSION)
+        self._db = Database(self.path, SCHEMA, VERSION)
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +126,52 @@ class Store:
                     (key, version, seen, s.value, _kept(s.reason), _kept(s.detail))
                     for (key, seen), s in scores.items()
                 ),
+            )
+
+    # -- votes -----------------------------------------------------------------------------------
+
+    def votes(self, run: str) -> list[Vote]:
+        """Every vote between two trials of a run, oldest first."""
+        query = (
+            "SELECT rater, kind, first, second, winner, reason, voted_at FROM votes "
+            "WHERE first IN (SELECT key FROM trials WHERE run = ?1) "
+            "AND second IN (SELECT key FROM trials WHERE run = ?1) ORDER BY id"
+        )
+        return [Vote(from_utf8(rater), *rest) for rater, *rest in self.read(query, [run])]
+
+    def add_votes(self, votes: Iterable[Vote]) -> None:
+        """Store votes; a rater's last vote on the same two answers in the same places stays."""
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR REPLACE INTO votes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (to_utf8(v.rater), v.kind, v.left, v.right, v.winner, _kept(v.reason),
+                     v.voted_at or _now())
+                    for v in votes
+                ),
+            )  # fmt: skip
+
+    def remove_vote(self, vote: Vote) -> None:
+        """Take a vote back."""
+        self._db.write(
+            "DELETE FROM votes WHERE rater = ? AND first = ? AND second = ?",
+            (to_utf8(vote.rater), vote.left, vote.right),
+        )
+
+    # -- vectors ---------------------------------------------------------------------------------
+
+    def vectors(self, model: str, texts: Sequence[str]) -> dict[str, bytes]:
+        """The stored vectors of a model, 32-bit floats, for digests of texts (at most 1,000)."""
+        marks = ",".join("?" * len(texts))
+        query = f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({marks})"  # noqa: S608 - marks only
+        return dict(self.read(query, [to_utf8(model), *texts]))
+
+    def add_vectors(self, model: str, vectors: Mapping[str, bytes]) -> None:
+        """Store vectors by the digest of their text."""
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)",
+                ((to_utf8(model), text, vector) for text, vector in vectors.items()),
             )
 
     # -- runs ------------------------------------------------------------------------------------

@@ -74,7 +74,12 @@ class Trial:
         )
 
     @property
+    def draw(self) -> int:
+        """Which draw of its request this is, from 0."""
+        return self.assistant.first_draw + self.repeat
+
+    @property
     def key(self) -> str:
         """Equal for equal requests, so a finished trial is never paid for twice."""
-        parts = f"1 {self.answering.digest} {self.case.digest} {self.repeat}"
+        parts = f"1 {self.answering.digest} {self.case.digest} {self.draw}"
         return hashlib.sha256(parts.encode()).hexdigest()[:32]

@@ -49,6 +49,8 @@ class RudeServer:
     ----------
     answer
         The text to answer a request with; by default what was received, as JSON.
+    other
+        The JSON to answer requests of other routes with, ``/embeddings`` and the like.
     latency
         Seconds before each reply.
     fault_rate, faults, seed
@@ -60,12 +62,14 @@ class RudeServer:
         self,
         answer: Answer | None = None,
         *,
+        other: Callable[[Request], Any] | None = None,
         latency: float = 0.0,
         fault_rate: float = 0.0,
         faults: Sequence[str] = ("500", "429", "close before headers", "cut in body"),
         seed: int = 0,
     ) -> None:
         self.answer = answer or echo
+        self.other = other
         self.latency = latency
         self.fault_rate = fault_rate
         self.faults = faults
@@ -187,6 +191,8 @@ class RudeServer:
         if fault is not None:
             bad = (STREAMED if streamed else WHOLE)[fault]
             return bad.steps(request.headers) if callable(bad.steps) else bad.steps
+        if self.other is not None and not request.path.endswith("/chat/completions"):
+            return [http(json.dumps(self.other(request)).encode())]
         if not request.body:  # GET /models
             return [http(json.dumps({"object": "list", "data": [{"id": "m"}]}).encode())]
         text = self.answer(request.json)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assistants import Experiment
 from assistants.analysis.power import cases_needed, power_of, sd_of_difference
-from assistants.errors import MissingPart
+from assistants.errors import MissingPart, UsageError
 
 
 @pytest.mark.parametrize("size", [0.05, 0.2, 0.5, 1.0, 3.0])
@@ -111,3 +112,44 @@ def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(MissingPart, match=r"pip install 'assistants\[analysis\]'"):
         power_of(1, 1, 10)
+
+
+def planned(**changes: object) -> Experiment:
+    content: dict[str, object] = {
+        "personas": ["none", "art", "math"], "models": ["echo"], "cases": ["a", "b", "c"],
+    }  # fmt: skip
+    return Experiment.define("planned", **(content | changes))
+
+
+def test_an_experiment_says_what_an_effect_would_need() -> None:
+    """Fewest cases for 80% power at each number of repeats, and the trials that they make."""
+    table = planned().power(5.0, sd=4.0, within=10.0).set_index("repeats")
+    assert list(table.index) == [1, 2, 3, 5, 10]
+    for repeats, row in table.iterrows():
+        sd = sd_of_difference(4.0, 10.0, int(str(repeats)))
+        assert row["cases"] == cases_needed(5.0, sd, personas=2)
+        assert row["trials"] == row["cases"] * int(str(repeats)) * 3
+        assert row["usd"] == 0
+    assert table["cases"].is_monotonic_decreasing
+    assert table["power_now"].between(0, 1).all()
+
+
+def test_controls_are_asked_but_are_no_comparison() -> None:
+    """They cost trials, and do not make the others' effects harder to find."""
+    bare, controlled = planned(), planned(controls={"neutral": True, "same": True})
+    few, many = (e.power(5.0, sd=4.0).set_index("repeats").loc[1] for e in (bare, controlled))
+    assert few["cases"] == many["cases"]
+    assert many["trials"] == 2 * few["trials"]
+
+
+@pytest.mark.parametrize("numbers", [{"effect": 0.0, "sd": 1.0}, {"effect": 1.0, "sd": -1.0}])
+def test_impossible_plans_are_refused(numbers: dict[str, float]) -> None:
+    """With the number that is wrong."""
+    with pytest.raises(UsageError):
+        planned().power(**numbers)
+
+
+def test_without_a_baseline_there_is_nothing_to_plan() -> None:
+    """Power is that of a comparison."""
+    with pytest.raises(UsageError, match="baseline"):
+        planned(personas=["art", "math"]).power(1.0, sd=1.0)

@@ -18,7 +18,8 @@ from assistants.database import Database
 from assistants.errors import ReplyCut, StoreError
 from assistants.messages import FINISHED, Completion, Usage
 from assistants.results import Results
-from assistants.store import FILE, Store
+from assistants.schema import FILE
+from assistants.store import Store
 
 TEXT = st.text(st.characters(), max_size=20)
 COUNT = st.none() | st.integers(0, 2**62)

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from assistants.cli import look, run, talk
+from assistants.cli import controls, look, run, talk
 from assistants.cli.screen import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -57,6 +57,7 @@ _command("personas", look.personas)
 _command("models", look.models)
 _command("results", look.results)
 _command("effects", look.effects)
+_command("controls", controls.controls)
 _command("fetch", look.fetch)
 _command("doctor", look.doctor)
 

@@ -15,7 +15,10 @@ from assistants.errors import UnknownName
 from assistants.text import many, one_line, visible
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from assistants.models import Catalogue
+    from assistants.results import Run
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -110,7 +113,9 @@ def results(
 def effects(
     experiment: options.Experiment = None,
     results: options.ResultsFolder = Path("results"),
-    score: Annotated[str, typer.Option("--score", help="What to measure.")] = "words",
+    score: Annotated[
+        str | None, typer.Option("--score", help="What to measure; the experiment's first scorer.")
+    ] = None,
     baseline: Annotated[str | None, typer.Option(help="A persona; the experiment's own.")] = None,
     as_json: options.Json = False,
 ) -> int:
@@ -118,6 +123,7 @@ def effects(
     from assistants.results import Results
 
     run = Results(results).latest(experiment)
+    score = score or run.main_score
     frame = run.effects(score, baseline=baseline)
     if as_json:
         typer.echo(frame.to_json(orient="records", force_ascii=False, indent=2))
@@ -129,10 +135,28 @@ def effects(
     title = f"{run.experiment}: {score}, against {against}, 95% intervals, p adjusted by Holm"
     shown = frame[columns].rename(columns={"n_cases": "cases", "p_adjusted": "p"})
     out.print(table(list(shown), shown.itertuples(index=False), title=title))
+    _notes(frame)
+    if run.controls and baseline is None:
+        _contrasts(run, score)
+    return 0
+
+
+def _contrasts(run: Run, score: str) -> None:
+    frame = run.contrasts(score)
+    columns = ["persona", "model", "part", "n_cases", "effect", "low", "high", "verdict"]
+    if frame["model"].nunique() == 1:
+        columns.remove("model")
+    shown = frame[columns].rename(columns={"n_cases": "cases"})
+    out.print()
+    title = "having a prompt, its meaning, its wording: what of each effect is which"
+    out.print(table(list(shown), shown.itertuples(index=False), title=title))
+    _notes(frame)
+
+
+def _notes(frame: pd.DataFrame) -> None:
     for text in dict.fromkeys(frame["note"]):
         if text:
             say(text)
-    return 0
 
 
 def fetch(

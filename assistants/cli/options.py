@@ -78,4 +78,5 @@ PersonaName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Show this one's text.", autocompletion=_personas),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +16,8 @@ import typer
 from assistants.cli import options
 from assistants.cli.screen import err, out, say, show, table
 from assistants.errors import MissingPart, ReportError, UsageError
-from assistants.text import one_line
+from assistants.messages import AVERAGED
+from assistants.text import many, one_line
 
 if TYPE_CHECKING:
     from assistants.experiment import Experiment
@@ -52,17 +53,20 @@ def run(
         typer.Option(metavar="FILE", help="Record every answer; replay if the file is there."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    yes: options.Yes = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     as_json: options.Json = False,
 ) -> int:
     """Run an experiment file: ask, compare, report."""
+    from assistants.controls import missing_controls
     from assistants.experiment import Experiment
 
+    _make_controls(file, personas or (), results, dry_run=dry_run, yes=yes)
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
-    experiment = Experiment.load(
-        file, personas=personas or (), **{k: v for k, v in changes.items() if v is not None}
-    )
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if dry_run and missing_controls(file, personas or ()):
+        changes["controls"] = {}
+    experiment = Experiment.load(file, personas=personas or (), **changes)
     experiment = replace(
         experiment,
         cases=experiment.cases[:limit],
@@ -89,6 +93,23 @@ def run(
     else:
         _show(done, page)
     return EXIT[done.outcome]
+
+
+def _make_controls(
+    file: Path, personas: Sequence[Path], results: Path, *, dry_run: bool, yes: bool
+) -> None:
+    """The texts of control personas that are not there yet; a dry run only says how many."""
+    from assistants.cli.controls import make
+    from assistants.controls import missing_controls
+
+    missing = missing_controls(file, personas)
+    if not missing:
+        return
+    if dry_run:
+        say(f"{many(len(missing), 'control text')} would be made first: `assistants controls`.")
+        return
+    say(f"making {many(len(missing), 'control text')}")
+    say(f"They stand in {make(file, personas, results, yes=yes)}; read and edit them there.")
 
 
 def _execute(experiment: Experiment, results: Path) -> Run:
@@ -207,6 +228,8 @@ def _account(done: Run) -> None:
     counts = done.statuses
     say(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
     failed = done.trials.dropna(subset=["error"])
+    for scorer, reasons in _not_scored(done):
+        say(f"  {scorer}: {reasons}", style="red")
     for error, count in failed["error"].value_counts().head(3).items():
         say(f"  {count} x {one_line(str(error), 300)}", style="red")
     if done.outcome == "limit":
@@ -214,6 +237,15 @@ def _account(done: Run) -> None:
         say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
     elif done.outcome == "failures":
         say("Run the same command again to ask only for what failed.")
+
+
+def _not_scored(done: Run) -> Iterator[tuple[str, str]]:
+    """Scorers that failed on answers, with the reason that is most frequent."""
+    frame = done.scores()
+    failed = frame[frame["value"].isna() & frame["status"].isin(AVERAGED)]
+    for scorer, rows in failed.groupby("scorer", sort=False):
+        reason = rows["reason"].value_counts().index[0]
+        yield str(scorer), f"no score of {many(len(rows), 'answer')}: {one_line(reason, 200)}"
 
 
 def _as_json(done: Run, page: Path | None) -> dict[str, Any]:

@@ -54,7 +54,9 @@ class Call:
         deadlines: Deadlines,
         *,
         ours: bool,
+        path: str = "/chat/completions",
     ) -> None:
+        self._path = path
         self._model = model
         self._sdk = sdk
         self._body = body
@@ -152,7 +154,7 @@ class Call:
         # UTF-8 has to go out as bytes all the same.
         as_bytes = self._ours or not _has_utf8(self._body)
         response = await self._sdk.post(
-            "/chat/completions",
+            self._path,
             cast_to=cast("type[Any]", httpx2.Response),
             body=None if as_bytes else self._body,
             content=_encoded(self._body) if as_bytes else None,

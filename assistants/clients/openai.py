@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assistants.address import Address, Endpoint
@@ -120,6 +120,30 @@ class OpenAIClient:
                     return
         raise failure
 
+    async def post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the server's ``path`` answers to ``body``, for all that is not a conversation.
+
+        Parameters
+        ----------
+        path
+            Below the base URL (``/embeddings``); with ``../``, beside it (``../tokenize``).
+        body
+            Gains ``model``, unless it has one.
+
+        Raises
+        ------
+        CallError
+            If there is no whole reply, or it is no JSON object.
+        """
+        call = await self._calling({"model": self._served, **body}, path)
+        try:
+            reply = wire.read_object(await call.whole(self._max_bytes), self.model)
+            wire.refuse_error(reply, self.model)
+            return reply
+        except Exception as error:
+            failure = call.failure(error)
+        raise failure
+
     async def aclose(self) -> None:
         """Close connections. The next call opens them again."""
         closing = [*self._replaced, *([self._built] if self._built is not None else [])]
@@ -132,10 +156,13 @@ class OpenAIClient:
     async def _call(
         self, messages: Sequence[Message], sampling: Sampling, *, streamed: bool
     ) -> Call:
-        body = self._body(messages, sampling, streamed=streamed)
-        if self._given is not None:
-            return Call(self.model, self._given, body, self.deadlines, ours=False)
-        return Call(self.model, await self._sdk(), body, self.deadlines, ours=True)
+        return await self._calling(self._body(messages, sampling, streamed=streamed))
+
+    async def _calling(self, body: dict[str, Any], path: str = "/chat/completions") -> Call:
+        sdk, ours = (self._given, False) if self._given is not None else (await self._sdk(), True)
+        if path.startswith("../"):
+            path = str(sdk.base_url.join(path))
+        return Call(self.model, sdk, body, self.deadlines, ours=ours, path=path)
 
     async def _sdk(self) -> openai.AsyncOpenAI:
         assert self._endpoint is not None

@@ -1,4 +1,4 @@
-"""What an experiment file may say, and the assistants that it means."""
+"""The assistants that an experiment file means."""
 
 from __future__ import annotations
 
@@ -8,61 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect
 from assistants.errors import FileError, UnknownName, UsageError, nearest
-from assistants.files import Document, Place, Strict, validate
+from assistants.experiment_file.schema import ExperimentFile, PairEntry, PersonaEntry
+from assistants.files import Document, Place, validate
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona
 from assistants.personas.persona import sampling_from
 from assistants.trial import Case
-
-
-class LimitsEntry(Strict):
-    """``limits:``."""
-
-    usd: float | None = Field(default=None, ge=0)
-    tokens: int | None = Field(default=None, ge=0)
-    minutes: float | None = Field(default=None, ge=0)
-
-
-class PersonaEntry(Strict):
-    """An inline persona: a text of its own, or a neutral one matched to another's length."""
-
-    name: str
-    system_prompt: str | None = None
-    match: str | None = None
-    label: str = ""
-    description: str = ""
-    sampling: dict[str, Any] = Field(default_factory=dict)
-
-
-class PairEntry(Strict):
-    """One exact assistant."""
-
-    persona: str
-    model: str
-    sampling: dict[str, Any] = Field(default_factory=dict)
-
-
-class ExperimentFile(Strict):
-    """An experiment as a file writes it."""
-
-    description: str = ""
-    personas: list[str | dict[str, Any]] = Field(default_factory=list)
-    models: list[Any] = Field(default_factory=list)
-    assistants: list[dict[str, Any]] = Field(default_factory=list)
-    baseline: str | None = None
-    cases: str | list[str | dict[str, Any]]
-    repeats: int = Field(default=1, ge=1)
-    sampling: dict[str, Any] = Field(default_factory=dict)
-    vars: dict[str, Any] = Field(default_factory=dict)
-    limits: LimitsEntry = LimitsEntry()
-    concurrency: int | None = Field(default=None, ge=1)
-    shuffle: int | None = None
-    tape: str | None = None
 
 
 def read_personas(document: Document, entries: list[Any], library: Library) -> list[Persona]:

@@ -39,15 +39,23 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One grade in the scorer's unit, or ``None`` with the reason why there is none."""
+    """One grade in the scorer's unit, or ``None`` with the reason why there is none.
+
+    ``pending`` scores may come later, and are not stored.
+    """
 
     value: float | None
     reason: str | None = None
     detail: str | None = None
+    pending: bool = False
 
 
 class Unscorable(Exception):
     """This answer has no such score, and that is not a 0: no reference, too short, ambiguous."""
+
+
+class Pending(Unscorable):
+    """There is no such score yet, and there may be one later; so nothing is stored."""
 
 
 class Graded(float):
@@ -155,6 +163,8 @@ def apply(scorer: Scorer, answered: Answered) -> Score:
             return _failed(f"returned the text {graded!r}, not a number")
         value = float(graded)
         detail = getattr(graded, "detail", "")
+    except Pending as pending:
+        return Score(None, str(pending), pending=True)
     except Unscorable as unscorable:
         return _failed(str(unscorable) or "cannot be scored")
     except (Exception, SystemExit) as error:

@@ -1,0 +1,159 @@
+"""One execution of an experiment: its trials are asked, then its judges, then it is scored."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from assistants import judging, prices, scores, tables
+from assistants.attempts import Attempts
+from assistants.clients import Client
+from assistants.clients.tape import Tape, TapedClient
+from assistants.limits import Spending
+from assistants.manifest import begun, finished
+from assistants.progress import progress_bar
+from assistants.runner import BATCH, Outcome, Report, Runner, batches
+from assistants.scoring.base import Scorer
+from assistants.scoring.judge import Judge, Pairwise
+from assistants.store import Store
+from assistants.trial import Trial
+
+if TYPE_CHECKING:
+    from assistants.experiment import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What an execution and those of its judges share: the store, the tape, what may be spent."""
+
+    store: Store
+    tape: Tape | None
+    spending: Spending
+    attempts: Attempts
+    report: Report | None
+
+    async def run(self, experiment: Experiment) -> str:
+        """Ask for what is missing, store each answer as it arrives, score; returns the run's id."""
+        run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        with self._recorded(run, experiment) as end:
+            asked = await self._ask(run, experiment)
+            if asked in ("complete", "failures"):
+                outcomes: list[Outcome] = [asked]
+                scorers = [*experiment.scorers]
+                for judge in experiment.judges:
+                    outcome, added = await self._judge(judge, run, experiment)
+                    outcomes.append(outcome)
+                    scorers += added
+                await _score(self.store, run, scorers)
+                end.facts["scorers"] = scores.described(scorers)
+                asked = max(outcomes, key=_WORST.index)
+            end.outcome = asked
+        return run
+
+    @contextmanager
+    def _recorded(self, run: str, experiment: Experiment, **more: str) -> Iterator[_End]:
+        """A run is written down when it begins and, however it ends, when it ends."""
+        manifest = begun(experiment) | more
+        self.store.add_run(run, experiment.name, manifest)
+        end = _End()
+        try:
+            yield end
+        finally:
+            told = finished(manifest | end.facts, self.store, run)
+            self.store.end_run(run, end.outcome, told)
+
+    async def _ask(self, run: str, experiment: Experiment) -> Outcome:
+        taped = _on(experiment, self.tape)
+        reused = await _add_trials(self.store, run, taped)
+        bar = progress_bar(reused, experiment.name)
+        with bar if self.report is None else nullcontext(self.report) as report:
+            runner = Runner(
+                self.store,
+                run,
+                price=lambda client, usage: prices.cost(experiment.model(client.model), usage),
+                spending=self.spending,
+                attempts=self.attempts,
+                concurrency=experiment.concurrency,
+                report=report,
+            )
+            return await runner.ask(_by_client(taped), len(experiment))
+
+    async def _judge(
+        self, judge: Judge, run: str, experiment: Experiment
+    ) -> tuple[Outcome, Sequence[Scorer]]:
+        """Ask a judge about every answer; what became of that, and the scorers it comes to."""
+        frame = tables.trials(self.store, run)
+        cases = judging.questions(judge, frame, experiment.baseline)
+        outcome: Outcome = "complete"
+        if cases:
+            outcome = await self._ask_judge(run, experiment.of_judge(judge, cases))
+        said = judging.replies(judge, cases, self.store)
+        if isinstance(judge, Pairwise):
+            self.store.add_votes(judging.votes(judge, frame, experiment.baseline, said))
+        return outcome, judge.scorers(said)
+
+    async def _ask_judge(self, judged: str, experiment: Experiment) -> Outcome:
+        """In a run of its own, so that what a judge said can be read like every other answer."""
+        run = f"{judged}-{secrets.token_hex(2)}"
+        with self._recorded(run, experiment, judge_of=judged) as end:
+            end.outcome = outcome = await self._ask(run, experiment)
+        return outcome
+
+
+_WORST: list[Outcome] = ["complete", "failures", "limit", "interrupted"]
+
+
+@dataclass(slots=True)
+class _End:
+    """How a run ended, and what its manifest gains."""
+
+    outcome: Outcome = "interrupted"
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+async def _score(store: Store, run: str, scorers: list[Scorer]) -> None:
+    """In a thread, since code from answers may take seconds; an interrupt ends it after one."""
+    if not scorers:
+        return
+    stopped = threading.Event()
+
+    def work() -> None:
+        with Store(store.folder) as own:  # a connection belongs to one thread
+            scores.scores(own, run, scorers, stopped.is_set)
+
+    try:
+        await asyncio.to_thread(work)
+    finally:
+        stopped.set()
+
+
+def _on(experiment: Experiment, tape: Tape | None) -> Experiment:
+    """The experiment with every client recorded, or replayed."""
+    if tape is None:
+        return experiment
+    taped = {a.client: TapedClient(a.client, tape) for a in experiment.assistants}
+    return replace(
+        experiment,
+        assistants=tuple(replace(a, client=taped[a.client]) for a in experiment.assistants),
+    )
+
+
+def _by_client(experiment: Experiment) -> Mapping[Client, Iterator[Trial]]:
+    clients = dict.fromkeys(assistant.client for assistant in experiment.assistants)
+    return {client: experiment.trials(client) for client in clients}
+
+
+async def _add_trials(store: Store, run: str, experiment: Experiment) -> int:
+    """Write down every trial of the run; returns how many are answered already."""
+    reused = position = 0
+    for batch in batches(experiment.trials(), BATCH):
+        reused += store.add_trials(run, position, batch)
+        position += len(batch)
+        await asyncio.sleep(0)  # millions of trials take a while, and an interrupt must not wait
+    return reused

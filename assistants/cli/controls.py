@@ -1,0 +1,60 @@
+"""``assistants controls``: the texts of control personas, made, shown and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assistants.cli import options
+from assistants.cli.screen import say, show
+from assistants.errors import UsageError
+from assistants.text import many
+
+
+def controls(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (.yaml).")],
+    results: options.ResultsFolder = Path("results"),
+    personas: options.Folders = None,
+    again: Annotated[bool, typer.Option("--again", help="Make all of them anew.")] = False,
+    yes: options.Yes = False,
+) -> int:
+    """Make the texts of an experiment's control personas, and show them."""
+    from assistants.experiment_file.controls import read_controls_file
+
+    written = make(file, personas or (), results, again=again, yes=yes)
+    if written is None:
+        say("The experiment asks for no control texts: add `controls: {neutral: true}`.")
+        return 0
+    for name, text in read_controls_file(written).items():
+        say(f"\n{name}: {text.about}", style="bold")
+        show(text.system_prompt.strip())
+    say(f"\nThey stand in {written}. Edit them there: what it says is what is asked.")
+    return 0
+
+
+def make(
+    file: Path, personas: Sequence[Path], results: Path, *, again: bool = False, yes: bool = False
+) -> Path | None:
+    """Make what is missing, after asking whether a model that may cost money may be asked."""
+    from assistants.controls import missing_controls, write_controls, writer
+
+    missing = [each for each in missing_controls(file, personas) if each.kind == "paraphrase"]
+    model = writer(file, personas)
+    if (missing or again) and not yes and not model.is_free:
+        wanted = f"{many(len(missing), 'paraphrase')} of {model.name}, which may cost money"
+        if not sys.stdin.isatty():
+            raise UsageError(f"The controls need {wanted}.", fix="Add --yes, or name a free model.")
+        say(f"The controls need {wanted}.")
+        typer.confirm("Go on?", abort=True, err=True)
+    return asyncio.run(
+        write_controls(file, personas=personas, results=results, again=again, report=_quiet)
+    )
+
+
+def _quiet(progress: object) -> None:
+    """The texts themselves are what is shown."""

@@ -1,0 +1,348 @@
+"""What the answers of a run say: scores, effects, controls, change, votes and rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistants import scores, tables, votes
+from assistants.errors import UnknownName, UsageError
+from assistants.experiment_file import Control
+from assistants.messages import AVERAGED
+from assistants.scoring.base import Measure, Pending, Scorer
+from assistants.scoring.catalogue import NAMES, make
+from assistants.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+VOTES = "votes"
+"""The score that people's votes come to: which share of its comparisons an answer won."""
+
+Named = str | Mapping[str, Any] | Scorer
+"""A scorer, or what an experiment file writes for one."""
+
+_PEOPLE = "person"
+
+
+class Findings:
+    """The questions that a run answers. None of them asks a model.
+
+    A run is scored with the ``scorers`` of its experiment when it ends. Others can be applied at
+    any time, by name (``words``), with settings (``{"contains": "light"}``) or as an object; what
+    they find is stored beside the answers.
+    """
+
+    results: Path
+
+    @property
+    def id(self) -> str:
+        """Of the run."""
+        raise NotImplementedError
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        raise NotImplementedError
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What ran."""
+        raise NotImplementedError
+
+    @property
+    def scorers(self) -> list[Measure]:
+        """What it was scored with, judges included; reading runs none of it."""
+        return scores.recorded(self.manifest.get("scorers", []))
+
+    @property
+    def main_score(self) -> str:
+        """The first scorer of the experiment; ``words`` if it has none."""
+        return self.scorers[0].name if self.scorers else "words"
+
+    @property
+    def controls(self) -> list[Control]:
+        """Which of the personas are there as controls."""
+        return [Control(**each) for each in self.manifest.get("controls", [])]
+
+    def scores(self, *scorers: Named) -> pd.DataFrame:
+        """One row a trial and scorer; no model is asked again.
+
+        Parameters
+        ----------
+        scorers
+            Those of the experiment if none is named. ``votes`` is what people's votes come to,
+            and the name of a judge that compares what its verdicts do: which share of its
+            comparisons an answer won.
+
+        Raises
+        ------
+        UsageError
+            For an unknown name or a wrong setting.
+        """
+        import pandas as pd
+
+        named: Sequence[Named] = scorers or self.scorers
+        with Store(self.results) as store:
+            parts = [
+                self._voted(store, each)
+                if isinstance(each, str) and self._rater(each) is not None
+                else scores.scores(store, self.id, [self._scorer(each)])
+                for each in named
+            ]
+        return pd.concat(parts, ignore_index=True) if parts else scores.empty()
+
+    def effects(
+        self,
+        scorer: Named | None = None,
+        *,
+        baseline: str | None = None,
+        counted: Collection[str] = AVERAGED,
+        worthwhile: float | None = None,
+    ) -> pd.DataFrame:
+        """What each persona changed against the baseline, and whether the change is real.
+
+        Control personas have no row here, so that they make nobody else's effect harder to see:
+        ``contrasts`` is about them.
+
+        Parameters
+        ----------
+        scorer
+            What to measure; as a default the first scorer of the experiment, or ``words``.
+        baseline
+            A persona; the experiment's own if none is named.
+        counted
+            The statuses of trials that count.
+        worthwhile
+            The smallest effect that would matter, in the scorer's unit; lets "no difference" be
+            said of smaller ones.
+
+        Raises
+        ------
+        UsageError
+            If there is no baseline, or as ``scores`` does.
+        """
+        from assistants.analysis.effects import effects
+
+        made, frame = self._counted(scorer, counted)
+        beside = [control.persona for control in self.controls]
+        return effects(
+            frame[~frame["persona"].isin(beside)],
+            made.name,
+            baseline=self._baseline(baseline),
+            unit=made.unit,
+            binary=made.kind == "binary",
+            worthwhile=worthwhile,
+        )
+
+    def contrasts(
+        self, scorer: Named | None = None, *, counted: Collection[str] = AVERAGED
+    ) -> pd.DataFrame:
+        """What of each persona's effect is having a prompt, its meaning, and its wording.
+
+        Needs ``controls:`` in the experiment; parameters and errors are those of ``effects``.
+
+        Raises
+        ------
+        UsageError
+            If the experiment had no controls.
+        """
+        from assistants.analysis.contrasts import contrasts
+
+        if not self.controls:
+            raise UsageError(
+                f"{self.experiment} has no control personas.",
+                fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
+            )
+        made, frame = self._counted(scorer, counted)
+        return contrasts(
+            frame,
+            made.name,
+            baseline=self._baseline(None),
+            controls=self.controls,
+            unit=made.unit,
+            binary=made.kind == "binary",
+        )
+
+    def mixed(
+        self,
+        scorer: Named | None = None,
+        *,
+        baseline: str | None = None,
+        counted: Collection[str] = AVERAGED,
+    ) -> pd.DataFrame:
+        """A second opinion on ``effects``: a mixed model, with case and model as random effects.
+
+        Raises
+        ------
+        UsageError
+            As ``effects`` does.
+        """
+        from assistants.analysis.mixed import mixed
+
+        made, frame = self._counted(scorer, counted)
+        beside = [control.persona for control in self.controls]
+        return mixed(
+            frame[~frame["persona"].isin(beside)],
+            baseline=self._baseline(baseline),
+            binary=made.kind == "binary",
+        )
+
+    def change(
+        self,
+        *,
+        baseline: str | None = None,
+        vectors: NDArray[Any] | None = None,
+        counted: Collection[str] = AVERAGED,
+    ) -> pd.DataFrame:
+        """How far each persona moved the wording itself, beside how far repeats differ anyway.
+
+        Parameters
+        ----------
+        baseline
+            A persona; the experiment's own if none is named.
+        vectors
+            One row a trial, as ``await run.embed("openai:text-embedding-3-small")`` gives them;
+            answers are compared by their words (TF-IDF) without.
+        counted
+            The statuses of trials that count.
+
+        Raises
+        ------
+        UsageError
+            If there is no baseline.
+        """
+        from assistants.analysis.change import change
+
+        frame, vectors = self._answers(counted, vectors)
+        return change(frame, baseline=self._baseline(baseline), vectors=vectors)
+
+    def shares(
+        self, *, vectors: NDArray[Any] | None = None, counted: Collection[str] = AVERAGED
+    ) -> pd.DataFrame:
+        """What share of the variance of the wording goes with case, model, persona and noise."""
+        from assistants.analysis.shares import shares
+
+        frame, vectors = self._answers(counted, vectors)
+        return shares(frame, vectors=vectors)
+
+    async def embed(self, model: str) -> NDArray[Any]:
+        """Embeddings of the answers, one row a trial, asked for once and then stored.
+
+        Parameters
+        ----------
+        model
+            ``provider:id`` or a short name, of a server with an embeddings endpoint.
+
+        Raises
+        ------
+        CallError
+            If there is no whole reply.
+        """
+        from assistants.embeddings import embed
+
+        with Store(self.results) as store:
+            return await embed(store, list(tables.trials(store, self.id)["answer"]), model)
+
+    def votes(self) -> pd.DataFrame:
+        """One row a vote, of people and of judges that compare; columns as ``votes.COLUMNS``."""
+        with Store(self.results) as store:
+            return votes.votes(store, self.id)
+
+    def ranking(self, *raters: str) -> pd.DataFrame:
+        """Which persona wins its comparisons (Bradley-Terry), by all raters or those named."""
+        from assistants.analysis.ranking import ranking
+
+        return ranking(self._votes_of(raters))
+
+    def agreement(self) -> pd.DataFrame:
+        """How far raters agree: people, judges, and people with judges (Krippendorff's alpha)."""
+        from assistants.analysis.agreement import agreement
+
+        return agreement(self.votes())
+
+    def position_bias(self) -> pd.DataFrame:
+        """How often each rater preferred the answer on the left."""
+        from assistants.analysis.orders import position_bias
+
+        return position_bias(self.votes())
+
+    def _counted(
+        self, scorer: Named | None, counted: Collection[str]
+    ) -> tuple[Scorer, pd.DataFrame]:
+        """Scores with a value only where the trial counts."""
+        scorer = self.main_score if scorer is None else scorer
+        made = self._scorer(scorer)
+        frame = self.scores(scorer)
+        return made, frame.assign(value=frame["value"].where(frame["status"].isin(counted)))
+
+    def _answers(
+        self, counted: Collection[str], vectors: NDArray[Any] | None
+    ) -> tuple[pd.DataFrame, NDArray[Any] | None]:
+        """Trials, with an answer only where it counts, and their vectors; without controls."""
+        with Store(self.results) as store:
+            frame = tables.trials(store, self.id)
+        kept = ~frame["persona"].isin([control.persona for control in self.controls])
+        frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(counted)))
+        return frame[kept], None if vectors is None else vectors[kept.to_numpy()]
+
+    def _baseline(self, named: str | None) -> str:
+        against = named or self.manifest["baseline"]
+        if against is None:
+            raise UsageError(
+                f"{self.experiment} has no baseline.", fix="Name one: `baseline=` or --baseline."
+            )
+        return str(against)
+
+    def _scorer(self, entry: Named) -> Scorer:
+        if not isinstance(entry, (str, Mapping)):
+            return entry
+        if isinstance(entry, str):
+            known = {scorer.name: scorer for scorer in self.scorers}
+            if entry in known:
+                return known[entry]
+            if self._rater(entry) is not None:
+                return Measure(entry, "share of wins", "higher", "number", "", _not_scored)
+            if entry not in NAMES:
+                names = [*known, VOTES, *self._comparing, *NAMES]
+                raise UnknownName("scorer", entry, names, where=f"run {self.id}")
+        return make(entry)
+
+    @property
+    def _comparing(self) -> dict[str, str]:
+        """The judges of this run that compare answers, and what their votes are signed with."""
+        return {j["name"]: j["rater"] for j in self.manifest.get("judges", []) if j["rater"]}
+
+    def _rater(self, name: str) -> str | None:
+        """Whose votes a score of this name is made of; ``None`` if it is made of no votes."""
+        return _PEOPLE if name == VOTES else self._comparing.get(name)
+
+    def _votes_of(self, raters: Sequence[str]) -> pd.DataFrame:
+        frame = self.votes()
+        if not raters:
+            return frame
+        known = [*dict.fromkeys(frame["rater"])]
+        wanted = [self._rater(name) or name for name in raters]
+        for name in wanted:
+            if name != _PEOPLE and name not in known:
+                names = [VOTES, *self._comparing, *known]
+                raise UnknownName("rater", name, names, where=f"run {self.id}")
+        people = (frame["kind"] == _PEOPLE) & (_PEOPLE in wanted)
+        return frame[people | frame["rater"].isin(wanted)]
+
+    def _voted(self, store: Store, name: str) -> pd.DataFrame:
+        """Votes as scores, one row a trial, without a value where nobody compared it."""
+        rater = self._rater(name)
+        frame = votes.votes(store, self.id)
+        frame = frame[frame["kind" if rater == _PEOPLE else "rater"] == rater]
+        place = ["case", "model", "repeat", "persona"]
+        trials = tables.trials(store, self.id)[[*place, "status"]]
+        table = trials.merge(votes.shares(frame), how="left", on=place)
+        reason = table["value"].isna().map({True: "nobody compared it", False: None})
+        return table.assign(scorer=name, reason=reason)[list(scores.COLUMNS)]
+
+
+def _not_scored(answered: Any) -> float:
+    raise Pending("made of votes")

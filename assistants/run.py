@@ -1,0 +1,122 @@
+"""A run: what was asked and answered."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistants import tables, transcripts
+from assistants.files import check_name
+from assistants.findings import Findings
+from assistants.messages import FINISHED, Message, Transcript
+from assistants.store import RunRecord, Store
+from assistants.text import from_utf8
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Run(Findings):
+    """One execution of an experiment, read from the store each time it is asked."""
+
+    def __init__(self, results: Path, record: RunRecord) -> None:
+        self.results = results
+        self.record = record
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        return f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})"
+
+    def _repr_html_(self) -> str:
+        return f"<p><code>{html.escape(repr(self))}</code></p>{self.summary()._repr_html_()}"
+
+    @property
+    def id(self) -> str:
+        """Names the run and its folder."""
+        return self.record.run
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return self.record.experiment
+
+    @property
+    def outcome(self) -> str:
+        """How it ended: ``complete``, ``failures``, ``limit`` or ``interrupted``.
+
+        ``unfinished`` while it goes on, and for good if it was killed.
+        """
+        return self.record.outcome or "unfinished"
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What ran: persona texts and digests, models, sampling, versions, order, counts."""
+        return self.record.manifest
+
+    @property
+    def folder(self) -> Path:
+        """Where its manifest, table, transcripts and report are written."""
+        # A store may come from somebody else, and its names are parts of a path here.
+        experiment = check_name(self.experiment, "experiment")
+        return self.results / experiment / check_name(self.id, "run")
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial; columns as in ``tables.COLUMNS``."""
+        with Store(self.results) as store:
+            return tables.trials(store, self.id)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many trials ended how, most frequent first; ``open`` ones were never asked."""
+        with Store(self.results) as store:
+            return store.statuses(self.id)
+
+    def compare(self, values: str = "answer") -> pd.DataFrame:
+        """Cases as rows, personas as columns."""
+        return tables.compare(self.trials, values)
+
+    def summary(self) -> pd.DataFrame:
+        """One row a persona and model: how many trials count, mean words, tokens and seconds."""
+        return tables.summary(self.trials)
+
+    def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
+        """Name, transcript and facts of every answered trial."""
+        with Store(self.results) as store:
+            frame = tables.trials(store, self.id)
+            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "status"]
+            for position, row in enumerate(frame[columns].itertuples(index=False)):
+                if row.status not in FINISHED:
+                    continue
+                completions = store.completions(row.key)
+                questions = self._questions(store, row.case)
+                prompt = row.system_prompt
+                system = from_utf8(prompt) if tables.is_known(prompt) else None
+                about = {name: getattr(row, name) for name in columns[:-2]}
+                name = transcripts.file_name(position, row.persona, row.case, row.repeat)
+                yield name, _transcript(system, questions, completions), about
+
+    def write(self) -> Path:
+        """Write manifest, table and transcripts into ``folder``, and return it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        manifest = json.dumps(self.manifest, indent=2, sort_keys=True)
+        (self.folder / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
+        tables.export(self.trials, "parquet", self.folder / "trials.parquet")
+        for name, transcript, about in self.transcripts():
+            transcripts.write(self.folder / "transcripts" / name, transcript, about)
+        return self.folder
+
+    def _questions(self, store: Store, case: str) -> list[str]:
+        query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
+        ((turns,),) = store.read(query, [self.id, case])
+        return list(json.loads(turns))
+
+
+def _transcript(system: str | None, questions: list[str], completions: list[Any]) -> Transcript:
+    messages = [Message("system", system)] if system is not None else []
+    for question, completion in zip(questions, completions, strict=False):
+        messages += [Message("user", question), Message("assistant", completion.text)]
+    return Transcript(tuple(messages[:-1]), completions[-1])

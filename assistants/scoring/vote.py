@@ -1,0 +1,34 @@
+"""A vote: somebody, or a judge, saw two answers to one question and preferred one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Winner = Literal["left", "right", "tie", "both bad"]
+
+Kind = Literal["person", "judge"]
+
+POINTS: dict[str, tuple[float, float]] = {
+    "left": (1.0, 0.0),
+    "right": (0.0, 1.0),
+    "tie": (0.5, 0.5),
+    "both bad": (0.5, 0.5),
+}
+"""What a vote gives the left and the right answer: a win, a loss, or half a win each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """``left`` and ``right`` are keys of trials, in the places where the rater saw them.
+
+    ``voted_at`` is UTC, ISO 8601; empty until it is stored.
+    """
+
+    rater: str
+    kind: Kind
+    left: str
+    right: str
+    winner: Winner
+    reason: str | None = None
+    voted_at: str = ""

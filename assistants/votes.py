@@ -1,0 +1,69 @@
+"""Votes between answers of a stored run: a row a vote, and what they come to for each trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assistants.scoring.vote import POINTS
+from assistants.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = tuple("rater kind case model repeat left right winner reason voted_at".split())
+"""Of the votes table, in order."""
+
+
+def votes(store: Store, run: str) -> pd.DataFrame:
+    """One row a vote, oldest first, with ``COLUMNS``; ``left`` and ``right`` are personas.
+
+    A judge that was asked in both orders has two rows. Votes are on answers, not on runs: a run
+    that shares answers with an earlier one has that one's votes too.
+    """
+    import pandas as pd
+
+    places = _places(store, run)
+    rows = []
+    for vote in store.votes(run):
+        # A store may come from somebody else.
+        if vote.winner not in POINTS or vote.kind not in ("person", "judge"):
+            continue
+        (left, *where), (right, *_) = places[vote.left], places[vote.right]
+        rows.append([vote.rater, vote.kind, *where, left, right, vote.winner, vote.reason,
+                     vote.voted_at])  # fmt: skip
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"repeat": "int64"})
+    texts = [name for name in COLUMNS if name != "repeat"]
+    return frame.astype(dict.fromkeys(texts, "str"))
+
+
+def shares(frame: pd.DataFrame) -> pd.DataFrame:
+    """What share of its comparisons each trial won; a tie is half a win for both.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a case, model, repeat and persona that was voted on, with ``value``, 0 to 1, and
+        ``detail``: how many votes.
+    """
+    import pandas as pd
+
+    at = ["case", "model", "repeat"]
+    sides = [
+        frame[at].assign(persona=frame[side], value=[POINTS[w][i] for w in frame["winner"]])
+        for i, side in enumerate(("left", "right"))
+    ]
+    points = pd.concat(sides).groupby([*at, "persona"], sort=False)["value"]
+    table = points.agg(["mean", "size"]).reset_index()
+    table["detail"] = [f"{n} vote{'' if n == 1 else 's'}" for n in table["size"]]
+    return table.rename(columns={"mean": "value"})[[*at, "persona", "value", "detail"]]
+
+
+def _places(store: Store, run: str) -> dict[str, tuple[str, str, str, int]]:
+    """Persona, case, model and repeat of each key; of the first trial where several share one."""
+    query = (
+        "SELECT key, persona, case_id, model, repeat FROM trials WHERE run = ? ORDER BY position"
+    )
+    found: dict[str, tuple[str, str, str, int]] = {}
+    for key, *place in store.read(query, [run]):
+        found.setdefault(key, (place[0], place[1], place[2], place[3]))
+    return found
