@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
+import base64
 import logging
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import secrets
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from assistants.analysis.imports import quick_imports
 from assistants.errors import MissingPart, ReportError, UsageError, nearest
 from assistants.results import Run
 from assistants.widgets.markdown import clean, escape
@@ -65,7 +66,7 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
         If a cell raises, or its kernel dies.
     """
     try:
-        with _quick_import():
+        with quick_imports():
             import nbconvert  # noqa: F401 - sooner than after the notebook has run
             import papermill
             from nbclient.exceptions import DeadKernelError
@@ -118,8 +119,9 @@ def to_page(notebook: Path, title: str) -> str:
 
     content = nbformat.read(str(notebook), as_version=4)  # type: ignore[no-untyped-call]
     content.cells = [cell for cell in content.cells if not _is_notebook_only(cell)]
+    pictures: dict[str, str] = {}
     for cell in content.cells:
-        cell["outputs"] = [_shown(output) for output in cell.get("outputs", [])]
+        cell["outputs"] = [_shown(output, pictures) for output in cell.get("outputs", [])]
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
@@ -128,6 +130,9 @@ def to_page(notebook: Path, title: str) -> str:
         exclude_anchor_links=True,
     )
     body, _ = exporter.from_notebook_node(content)
+    body = clean(body)
+    for place, picture in pictures.items():
+        body = body.replace(place, picture)
     css = files("assistants.widgets").joinpath("page.css").read_text(encoding="utf-8") + style()
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -136,7 +141,7 @@ def to_page(notebook: Path, title: str) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
         f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n"
-        f"<body>\n<h1>{escape(title)}</h1>\n{clean(body)}\n</body>\n</html>\n"
+        f"<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
 
 
@@ -160,22 +165,6 @@ def refuse_unknown_parameters(cells: Sequence[str]) -> None:
             raise UsageError(f"There is no parameter {name!r}.", fix=nearest(name, known))
 
 
-@contextmanager
-def _quick_import() -> Iterator[None]:
-    """Notebooks without a check of URLs in them that takes seconds to import, and that none uses.
-
-    nbformat imports jsonschema, which imports this package if it is there.
-    """
-    if "rfc3987_syntax" in sys.modules:
-        yield
-        return
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # so an import of it fails
-    try:
-        yield
-    finally:
-        del sys.modules["rfc3987_syntax"]
-
-
 def _assigned(source: str) -> list[str]:
     found: list[str] = []
     for statement in ast.parse(source).body:
@@ -190,12 +179,27 @@ def _is_notebook_only(cell: Any) -> bool:
     return "notebook-only" in cell["metadata"].get("tags", [])
 
 
-def _shown(output: Any) -> Any:
-    """An output with nothing in it but text, tables and layout."""
+def _shown(output: Any, pictures: dict[str, str]) -> Any:
+    """An output with nothing in it but text, tables, layout, and where its picture goes."""
     data = output.get("data")
     if data is not None:
         kept = {kind: data[kind] for kind in ("text/html", "text/plain") if kind in data}
         if "text/html" in kept:
             kept = {"text/html": clean("".join(kept["text/html"]))}
+        elif "image/svg+xml" in data:
+            # Nobody who wrote the notebook knows the name, so nobody can put a picture elsewhere.
+            place = f"picture-{secrets.token_hex(16)}"
+            plain = "".join(data.get("text/plain", "")) or "A figure."
+            pictures[place] = _picture("".join(data["image/svg+xml"]), plain)
+            kept = {"text/html": f"<figure>{place}</figure>"}
         output["data"] = kept
     return output
+
+
+def _picture(svg: str, alt: str) -> str:
+    """An image element: SVG in one runs nothing, and fetches nothing, whatever it holds."""
+    if "<!DOCTYPE" in svg.upper() or "<!ENTITY" in svg.upper():
+        # Entities that name entities grow without end. No figure needs one.
+        return f"<p>A figure that declares entities is left out. {escape(alt)}</p>"
+    data = base64.b64encode(svg.encode("utf-8", "backslashreplace")).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">'

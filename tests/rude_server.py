@@ -195,6 +195,8 @@ class RudeServer:
             return [http(json.dumps(self.other(request)).encode())]
         if not request.body:  # GET /models
             return [http(json.dumps({"object": "list", "data": [{"id": "m"}]}).encode())]
+        if "messages" not in request.json:
+            return [http(b"{}", "404 Not Found")]
         text = self.answer(request.json)
         usage = {
             "prompt_tokens": sum(len(m["content"].split()) for m in request.json["messages"]),

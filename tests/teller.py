@@ -105,6 +105,11 @@ class Teller:
 
 
 def _who(request: dict[str, Any]) -> str:
+    """What a persona, a judge and a paraphraser would say."""
     first, last = request["messages"][0], request["messages"][-1]
+    if first["content"].startswith("You grade"):
+        return "kind: 4 - it answers"
+    if first["content"].startswith("You rewrite"):
+        return f"In other words: {last['content']}"
     who = first["content"] if first["role"] == "system" else "nobody"
     return f"As {who[:40]}: {last['content'][:40]}"

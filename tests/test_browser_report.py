@@ -145,6 +145,37 @@ def test_what_cells_print_runs_nothing(browser: Browser, tmp_path: Path) -> None
     visit(browser, tmp_path / "a.html").assert_quiet()
 
 
+def test_pictures_run_nothing(browser: Browser, tmp_path: Path) -> None:
+    """SVG of others, with no policy to help: no script, no page inside, no fetch, no bomb."""
+    within = (
+        "<script>window.hacked=1;top.hacked=1;fetch('http://beacon.invalid/f')</script>",
+        '<image href="http://beacon.invalid/i.png" width="9" height="9"/>',
+        '<use href="http://beacon.invalid/u.svg#a"/>',
+        '<style>@import "http://beacon.invalid/s.css";</style>',
+        '<a href="javascript:top.hacked=1"><rect width="99" height="99"/></a>',
+        '<foreignObject width="99" height="99"><iframe xmlns="http://www.w3.org/1999/xhtml" '
+        'src="http://beacon.invalid/p"/></foreignObject>',
+        '<animate attributeName="x" dur="1s" onbegin="top.hacked=1"/>',
+        '</svg>"><img src="http://beacon.invalid/q" onerror="window.hacked=1">',
+    )
+    root = '<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99" onload="top.hacked=1">'
+    names = "".join(f'<!ENTITY a{i + 1} "{f"&a{i};" * 10}">' for i in range(12))
+    bomb = f'<!DOCTYPE svg [<!ENTITY a0 "ha">{names}]>{root}<text>&a12;</text></svg>'
+    cell = nbformat.v4.new_code_cell("x")
+    for text in (*(f"{root}{each}</svg>" for each in within), bomb):
+        data = {"image/svg+xml": text, "text/plain": '" onerror="window.hacked=1'}
+        cell.outputs.append(nbformat.v4.new_output("display_data", data))
+    made = nbformat.v4.new_notebook(cells=[cell])
+    (tmp_path / "a.ipynb").write_text(json.dumps(made), encoding="utf-8")
+    page = CSP.sub("", to_page(tmp_path / "a.ipynb", "x"))
+    (tmp_path / "a.html").write_text(page, encoding="utf-8")
+    seen = visit(browser, tmp_path / "a.html")
+    assert seen.page.locator("img").count() == len(within)
+    seen.page.locator("img").nth(4).click()
+    seen.requests[:] = [url for url in seen.requests if not url.startswith("data:")]
+    seen.assert_quiet()
+
+
 def test_the_policy_holds_alone(browser: Browser, tmp_path: Path) -> None:
     """And without the sanitiser, the page's own policy stops what gets in."""
     made = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import subprocess
@@ -87,8 +88,9 @@ def assert_self_contained(page: str) -> None:
         r"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';", page
     )
     links = Links(page)
-    assert not links.tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
-    assert all(tag == "a" and value.startswith("#") for tag, _, value in links.found), links.found
+    assert not links.tags & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    for tag, _, value in links.found:
+        assert value.startswith({"a": "#", "img": "data:image/svg+xml;base64,"}[tag]), links.found
     assert "@import" not in page
     assert "url(" not in page
 
@@ -224,6 +226,26 @@ def test_an_output_with_half_a_character_breaks_no_page() -> None:
     made.cells[0].outputs = [nbformat.v4.new_output("display_data", data)]
     path.write_text(json.dumps(made), encoding="utf-8")
     assert "<b>half \\ud800</b>" in to_page(path, "x")
+
+
+def test_a_picture_is_an_image_with_its_words() -> None:
+    """SVG is shown as an image that can run nothing; entities are not even passed on."""
+    path = notebook("a = 1")
+    made = nbformat.read(path, as_version=4)
+    svg = '<svg xmlns="http://www.w3.org/2000/svg"><script>window.hacked=1</script></svg>'
+    bomb = '<!DOCTYPE svg [<!ENTITY a "aaaa">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>'
+    for number, text in enumerate((svg, bomb)):
+        data = {"image/svg+xml": text, "image/png": "x", "text/plain": f'{number} "<b>'}
+        made.cells[0].outputs.append(nbformat.v4.new_output("display_data", data))
+    nbformat.write(made, path)
+    page = to_page(path, "x")
+    images = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]*)">', page)
+    assert [(base64.b64decode(data).decode(), alt) for data, alt in images] == [
+        (svg, "0 &quot;&lt;b&gt;")
+    ]
+    assert "window.hacked" not in page
+    assert "declares entities" in page
+    assert "picture-" not in page
 
 
 def without(package: str) -> list[str]:

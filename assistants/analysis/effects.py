@@ -18,7 +18,7 @@ from assistants.analysis.paired import (
     mcnemar,
     moments,
     noise_floor,
-    skewness,
+    skewed,
     t_interval,
 )
 from assistants.analysis.permutation import EXACT, FLIPS, Floats, holm, sign_flip
@@ -165,7 +165,7 @@ def _compare(grid: Grid, baseline: str, binary: bool) -> _Compared:
         "noise_floor": noise_floor(persona, base),
         "mcnemar_p": mcnemar(persona, base) if binary else unknown,
         "uneven": _uneven(lost, lost_there),
-        "skewed": np.zeros(len(others), bool) if binary else _skewed(d),
+        "skewed": np.zeros(len(others), bool) if binary else skewed(d),
     }
     return _Compared(
         grid.model,
@@ -246,15 +246,6 @@ def _uneven(lost: NDArray[np.bool_], lost_there: NDArray[np.bool_]) -> NDArray[n
     p = 2 * special().bdtr(np.minimum(only_here, only_there), either, 0.5)
     far = np.abs(only_here - only_there) > 0.05 * lost_there.size
     return np.asarray((p < 0.05) | far)
-
-
-def _skewed(d: Floats) -> NDArray[np.bool_]:
-    """Whether cases are too few for t, given how lopsided the differences are.
-
-    Cochran (1977), "Sampling Techniques", section 2.15: 25 times the squared skewness.
-    """
-    g = np.abs(skewness(d))
-    return np.asarray((g > 1) & ((~np.isnan(d)).sum(axis=-1) < 25 * g**2))
 
 
 def _not_binary(grid: Grid) -> bool:

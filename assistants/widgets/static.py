@@ -99,16 +99,6 @@ def table(frame: pd.DataFrame) -> Html:
     return Html(body, frame.to_string(index=False))
 
 
-def effects(run: Run, scorer: str = "words") -> Html:
-    """The effect table of a run; where it has no baseline, a sentence that says so."""
-    if run.manifest["baseline"] is None:
-        said = "No baseline is named, so there is nothing to compare with."
-        return Html(f"<p>{escape(said)}</p>", said)
-    columns = ["persona", "model", "n_cases", "n_trials", "mean", "baseline_mean", "effect", "low",
-               "high", "p_adjusted", "noise_floor", "cases_needed", "verdict", "note"]  # fmt: skip
-    return table(run.effects(scorer)[columns])
-
-
 def failures(run: Run) -> Html:
     """The trials without an answer, and why."""
     frame = run.trials
