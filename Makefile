@@ -62,10 +62,10 @@ bench: install  ## the figures of the README, as ratios from one run
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra notebooks --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra notebooks --extra serve --group build \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra notebooks --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra notebooks --extra serve --group build \
 		--group test -c requirements.lock pyproject.toml -o requirements-test.lock
 
 clean:

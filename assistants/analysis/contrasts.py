@@ -41,6 +41,9 @@ UNSPLIT_PROMPT = "having a prompt and its meaning"
 WHOLE = "in all"
 ITSELF = "the baseline against itself"
 
+SUM = "the sum of these: see the effects"
+"""Stands for the verdict of ``WHOLE``, which the effect table gives."""
+
 _UNTESTED = (WHOLE, ITSELF)
 """Not among the questions that Holm's correction counts: a sum of others, and a check."""
 
@@ -210,10 +213,8 @@ def _row(
         skewed=not binary and bool(skewed(part.d)),
     )
     said = [note(found, unit=unit)]
-    judged = "" if part.part == WHOLE else verdict(found, unit=unit)
-    if part.part == WHOLE:
-        said.append("The sum of its parts; the verdict is in the effect table.")
-    elif part.part == ITSELF and p <= ALPHA:
+    judged = SUM if part.part == WHOLE else verdict(found, unit=unit)
+    if part.part == ITSELF and p <= ALPHA:
         said.append(
             "Warning: the baseline differs from itself, so something other than personas changes "
             "the answers, or chance did (1 in 20)."

@@ -80,7 +80,7 @@ def _effects(run: Run) -> Iterator[Any]:
         frame, rows = run.scores(scorer.name), run.effects(scorer.name)
         yield _heading(scorer.name)
         yield forest(rows, score=scorer.name, unit=unit, baseline=run.manifest["baseline"])
-        yield table(rows[_EFFECTS])
+        yield _noted(rows[_EFFECTS])
         yield from _failed(frame)
         if frame["value"].notna().any():
             yield heat_map(frame, score=scorer.name, unit=scorer.unit)
@@ -102,14 +102,14 @@ def _contrasts(run: Run) -> Iterator[Any]:
         frame = run.contrasts(scorer.name)
         if len(frame):
             yield _heading(scorer.name)
-            yield table(frame.drop(columns=["p"]))
+            yield _noted(frame.drop(columns=["p"]))
 
 
 def _wording(run: Run) -> Iterator[Any]:
     if run.manifest["baseline"] is not None:
         frame = run.change()
         if len(frame):
-            yield table(frame.drop(columns=["p"]))
+            yield _noted(frame.drop(columns=["p"]))
     yield table(run.shares())
 
 
@@ -136,6 +136,18 @@ def _failed(frame: pd.DataFrame) -> Iterator[Html]:
     counts = failed.groupby(["persona", "reason"], sort=False).size().rename("trials")
     if len(counts):
         yield table(counts.reset_index())
+
+
+def _noted(frame: pd.DataFrame) -> Html:
+    """A table without what says nothing in it, and its notes in words below."""
+    same = ["model"] if frame["model"].nunique() == 1 else []
+    empty = [name for name in frame.columns if frame[name].isna().all()]
+    shown = table(frame.drop(columns=[*same, *empty, "note"]))
+    who = frame["persona"] if same else frame["persona"] + " on " + frame["model"]
+    notes = [f"{name}: {note}" for name, note in zip(who, frame["note"], strict=True) if note]
+    listed = "".join(f"<li>{escape(each)}</li>" for each in notes)
+    body = f"{shown.body}<ul>{listed}</ul>" if notes else shown.body
+    return Html(body, "\n".join([shown.plain, *notes]))
 
 
 def _heading(text: str) -> Html:

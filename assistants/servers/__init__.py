@@ -1,0 +1,1 @@
+"""Servers of our own: what GPUs there are, what a model needs, and which model goes where."""

@@ -1,0 +1,133 @@
+"""What GPUs there are: asked of the driver, or written by a person who plans without one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from assistants.errors import UsageError, nearest
+from assistants.text import visible
+
+GIB = 1 << 30
+
+MOST_GPUS = 1024
+"""A plan for more is a mistyped number."""
+
+CARDS: dict[str, float] = {
+    "t4": 15, "l4": 22.5, "a10": 22.5, "rtx3090": 24, "rtx4090": 24, "rtx5090": 32, "a40": 45,
+    "l40s": 45, "a6000": 48, "a100-40": 40, "a100": 80, "h100": 80, "h200": 140.4, "b200": 179,
+}  # fmt: skip
+"""GiB that a driver reports of common cards, rounded; a size written out always wins."""
+
+Report = Callable[[str], None]
+"""Told, in a sentence, what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU; ``total`` and ``free`` are bytes, ``index`` is what CUDA_VISIBLE_DEVICES counts."""
+
+    index: int
+    name: str
+    total: int
+    free: int
+
+    @property
+    def taken(self) -> int:
+        """Bytes that other processes and the driver hold."""
+        return self.total - self.free
+
+    def __str__(self) -> str:
+        held = f", {gib(self.taken)} of it taken by others" if self.taken else ""
+        return f"GPU {self.index} ({visible(self.name)}): {gib(self.total)}{held}"
+
+
+def gib(size: float) -> str:
+    """Bytes as a person reads them: ``22.4 GiB``."""
+    return f"{size / GIB:,.1f} GiB"
+
+
+def gpus(report: Report = lambda _: None) -> list[Gpu]:
+    """The GPUs of this machine, as its NVIDIA driver counts them.
+
+    Parameters
+    ----------
+    report
+        Told why the list is empty, or shorter than it should be; the list itself never fails.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        report("nvidia-ml-py is not installed, so no GPU was looked for.")
+        return []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        report(f"No NVIDIA driver answers here ({_said(error)}), so there is no GPU to plan for.")
+        return []
+    try:
+        found = [_one(pynvml, index, report) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError as error:
+        report(f"The NVIDIA driver could not list its GPUs ({_said(error)}).")
+        return []
+    finally:
+        pynvml.nvmlShutdown()
+    if not found:
+        report("The NVIDIA driver answers, and has no GPU.")
+    return [gpu for gpu in found if gpu]
+
+
+def parse_gpus(text: str) -> list[Gpu]:
+    """GPUs as a person writes them: ``24GiB,24GiB``, ``2x80GiB``, ``2xh100,l4``.
+
+    A bare number is GiB; ``GB`` is a thousand million bytes, as on the box.
+
+    Raises
+    ------
+    UsageError
+        For anything else, no GPU at all, or more than 1,024.
+    """
+    made: list[Gpu] = []
+    for part in (piece.strip() for piece in text.split(",")):
+        times, what = _counted(part)
+        name, size = _sized(what, part)
+        if len(made) + times > MOST_GPUS:
+            raise UsageError(f"{text!r} is more than {MOST_GPUS:,} GPUs.", fix="Check the number.")
+        made += [Gpu(len(made) + each, name, size, size) for each in range(times)]
+    return made
+
+
+def _counted(part: str) -> tuple[int, str]:
+    found = re.fullmatch(r"([0-9]{1,6})\s*[x*]\s*(.+)", part, re.IGNORECASE)
+    return (int(found[1]), found[2].strip()) if found else (1, part)
+
+
+def _sized(what: str, part: str) -> tuple[str, int]:
+    card = what.lower().replace(" ", "")
+    if card in CARDS:
+        return card, round(CARDS[card] * GIB)
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(gib|gb|g|)", what, re.IGNORECASE)
+    size = float(found[1]) * (10**9 if found[2].lower() == "gb" else GIB) if found else 0
+    if size < GIB or part.startswith("0x"):
+        fix = f"Write sizes such as 24GiB, 2x80GiB, or a card. {nearest(card, CARDS)}"
+        raise UsageError(f"{part!r} is no GPU.", fix=fix)
+    return gib(size), round(size)
+
+
+def _one(nvml: Any, index: int, report: Report) -> Gpu | None:
+    """One GPU, or nothing if it does not answer: a broken card must not hide the others."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        name = nvml.nvmlDeviceGetName(handle)
+    except nvml.NVMLError as error:
+        report(f"GPU {index} does not answer ({_said(error)}) and is left out.")
+        return None
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return Gpu(index, text, int(memory.total), int(memory.free))
+
+
+def _said(error: Exception) -> str:
+    return visible(str(error)).strip() or type(error).__name__

@@ -1,0 +1,239 @@
+"""Which model goes onto which GPUs, with how much memory, and what that holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from assistants.servers.configs import Facts, quantized
+from assistants.servers.gpus import GIB, Gpu
+from assistants.servers.memory import BATCHED, SEQUENCES, Cache, Need
+
+if TYPE_CHECKING:
+    from assistants.servers.measured import Measured
+
+Aim = Literal["fit all", "longest context", "most conversations"]
+"""``fit all``: as many models as possible, on as few GPUs as possible. ``longest context``: the
+conversations of the model with the shortest are as long as possible. ``most conversations``: the
+model that holds the fewest at once holds as many as possible."""
+
+AIMS: tuple[Aim, ...] = ("fit all", "longest context", "most conversations")
+
+LOADING = ("fp8", "bitsandbytes")
+"""Quantizations that vLLM makes while it loads; for the others the files have to be so already."""
+
+FREE = 4 * GIB
+"""Of each GPU, what weights have to leave for inference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model that is to be served: at least so many conversations of ``context`` tokens at once.
+
+    ``tensor_parallel`` are the numbers of GPUs it may be split over, ``cache`` is ``auto`` or
+    ``fp8``, and ``quantization`` plans its weights as if they were kept so.
+    """
+
+    name: str
+    facts: Facts
+    context: int = 4096
+    conversations: int = 1
+    tensor_parallel: tuple[int, ...] = (1, 2, 4, 8)
+    quantization: str | None = None
+    cache: str = "auto"
+
+    @property
+    def planned(self) -> Facts:
+        """Its facts with the quantization that was asked for."""
+        return quantized(self.facts, self.quantization) if self.quantization else self.facts
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of a plan; bytes are on each of its GPUs, tokens of the whole server."""
+
+    wanted: Wanted
+    gpus: tuple[int, ...]
+    context: int
+    need: Need
+    kept: Cache
+    utilization: float
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.wanted.name
+
+    @property
+    def cache_tokens(self) -> int:
+        """Predicted: the tokens of cache that it will report."""
+        return self.kept.capacity(self.need.cache, self.context)
+
+    @property
+    def conversations(self) -> int:
+        """Predicted: conversations of its full context that it holds at once."""
+        return self.holds(self.context)
+
+    def holds(self, length: int) -> int:
+        """Predicted: conversations of ``length`` tokens at once, of at most 256 that it answers."""
+        return min(SEQUENCES, self.kept.conversations(self.need.cache, length))
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What vLLM is started with, so that it does what was planned."""
+        asked = {
+            "--gpu-memory-utilization": f"{self.utilization:.4f}",
+            "--max-model-len": str(self.context),
+            "--max-num-batched-tokens": str(BATCHED),
+            "--max-num-seqs": str(SEQUENCES),
+        }
+        if len(self.gpus) > 1:
+            asked["--tensor-parallel-size"] = str(len(self.gpus))
+        if self.wanted.quantization in LOADING:
+            asked["--quantization"] = self.wanted.quantization
+        if self.wanted.cache != "auto":
+            asked["--kv-cache-dtype"] = self.wanted.cache
+        return tuple(part for pair in asked.items() for part in pair)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Which GPUs it sees, counted as ``nvidia-smi`` counts them."""
+        shown = ",".join(str(index) for index in self.gpus)
+        return {"CUDA_VISIBLE_DEVICES": shown, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A model without a place: why, and what would give it one."""
+
+    name: str
+    why: str
+    fixes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} does not fit: {self.why}. " + " ".join(self.fixes)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """Servers in the order in which they are to be started, one after the other.
+
+    ``proven`` says whether nothing better exists under the aim; ``verdict`` says it in words.
+    """
+
+    aim: Aim
+    gpus: tuple[Gpu, ...]
+    servers: tuple[Server, ...]
+    left_out: tuple[LeftOut, ...]
+    proven: bool
+    verdict: str
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        from assistants.servers.draw import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        return self.svg()
+
+    def svg(self) -> str:
+        """A figure that can stand in any page: one column a GPU, one block a model."""
+        from assistants.servers.draw import svg
+
+        return svg(self)
+
+    def on(self, gpu: Gpu) -> list[Server]:
+        """The servers that use a GPU."""
+        return [server for server in self.servers if gpu.index in server.gpus]
+
+    def spare(self, gpu: Gpu) -> int:
+        """Bytes of a GPU that nobody was given."""
+        return gpu.free - sum(server.need.total for server in self.on(gpu))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a server, in start order: ``pandas.DataFrame(plan.rows())``."""
+        return [_row(order, server) for order, server in enumerate(self.servers, 1)]
+
+    def beside(self, measured: Iterable[Measured]) -> list[dict[str, Any]]:
+        """The rows with what was measured of the same model beside what was predicted."""
+        found = {each.model: each for each in measured}
+        rows = self.rows()
+        for row in rows:
+            seen = found.get(row["model"])
+            row["measured_cache_tokens"] = seen.cache_tokens if seen else None
+            row["measured_memory_gib"] = round(seen.memory / GIB, 2) if seen else None
+            row["cache_off_percent"] = None
+            if seen and row["cache_tokens"]:
+                off = seen.cache_tokens / row["cache_tokens"] - 1
+                row["cache_off_percent"] = round(100 * off, 1)
+        return rows
+
+
+def plan(
+    models: Sequence[Wanted],
+    gpus: Sequence[Gpu],
+    aim: Aim = "fit all",
+    *,
+    free: int = FREE,
+    measured: Iterable[Measured] = (),
+    seconds: float = 3.0,
+) -> Plan:
+    """Pack models onto GPUs, as well as possible under an aim.
+
+    Parameters
+    ----------
+    models
+        What is to be served; each name once.
+    gpus
+        Where: ``gpus()`` asks the driver, ``parse_gpus("24GiB,24GiB")`` plans without one.
+    aim
+        See ``Aim``.
+    free
+        Bytes of each GPU that weights have to leave for inference.
+    measured
+        What earlier starts showed (``measured.load()``): it corrects the estimate of what a model
+        takes besides weights and cache, on GPUs of the same name.
+    seconds
+        How long to look; what was not proven best by then is called so.
+
+    Raises
+    ------
+    UsageError
+        If a model, a GPU or the aim cannot be meant: a context longer than the model allows, a
+        name twice, no GPU at all.
+    """
+    from assistants.servers.planning import make_plan
+
+    return make_plan(tuple(models), tuple(gpus), aim, free, tuple(measured), seconds)
+
+
+def utilization(budget: int, total: int) -> float:
+    """The flag that lets a server use ``budget`` bytes of a GPU.
+
+    vLLM asks for this part of all the memory a GPU has, for itself alone, and refuses to start
+    unless so much is free at that moment (``vllm/v1/worker/utils.py``, ``request_memory``). Rounded
+    up, so that the cache is no smaller than planned.
+    """
+    return math.ceil(10_000 * budget / total) / 10_000
+
+
+def _row(order: int, server: Server) -> dict[str, Any]:
+    need, wanted = server.need, server.wanted
+    return {
+        "start": order,
+        "model": server.name,
+        "gpus": ",".join(str(index) for index in server.gpus),
+        "weights": wanted.planned.weights.kind,
+        "weights_gib": round(need.weights / GIB, 2),
+        "overhead_gib": round((need.overhead + need.process) / GIB, 2),
+        "cache_gib": round(need.cache / GIB, 2),
+        "total_gib": round(need.total / GIB, 2),
+        "utilization": server.utilization,
+        "context": server.context,
+        "cache_tokens": server.cache_tokens,
+        "conversations": server.conversations,
+        "asked_conversations": wanted.conversations,
+    }
