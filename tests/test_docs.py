@@ -10,11 +10,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from assistants import Experiment, Results
+from assistants.files import parse_yaml
 from assistants.models import Catalogue
 
 ROOT = Path(__file__).parent.parent
@@ -116,3 +118,14 @@ def test_links_and_pictures_exist() -> None:
     for page in (README, CONTRIBUTING):
         for target in re.findall(r"\]\(([^)#]+)\)", page):
             assert (ROOT / target).exists(), target
+
+
+def test_the_judges_of_the_readme_are_judges() -> None:
+    """The lines load as the scorers of an experiment, and cost nothing before it is run."""
+    (listed,) = re.findall(r"^  ```yaml\n(.*?)^  ```", README, flags=re.M | re.S)
+    content = parse_yaml(textwrap.dedent(listed), "README.md").data
+    experiment = Experiment.define(
+        "judged", personas=["none", "art"], models=["echo"], cases=["?"], **content
+    )
+    assert [judge.name for judge in experiment.judges] == ["quality", "better"]
+    assert experiment.forecast().judging == 4
