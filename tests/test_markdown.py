@@ -11,7 +11,7 @@ from hostile import MONSTERS, PAYLOADS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistants.widgets.markdown import clean, escape, to_html
+from assistants.widgets.markdown import LANGUAGES, MAX_CODE, clean, escape, to_html
 
 TEXT_TAGS = set(
     "p br hr em strong s del code pre blockquote ul ol li h1 h2 h3 h4 h5 h6 table thead tbody tr "
@@ -157,3 +157,31 @@ def test_long_text_is_all_there() -> None:
     page = to_html(text)
     assert page.startswith("<pre>")
     assert Parts(page).words == text
+
+
+@given(SOUP)
+def test_colours_add_nothing_but_spans(text: str) -> None:
+    """With the words of code marked, the same tags as before, and spans of known classes."""
+    code = f"```python\n{text}\n```"
+    for source in (text, code):
+        page = to_html(source, colours=True)
+        assert_harmless(page, TEXT_TAGS | {"span"}, {"href", "rel", "start", "class"})
+        assert re.sub(r"</?span[^>]*>", "", page) == to_html(source)
+        for tag, name, value in Parts(page).attributes:
+            assert tag != "span" or name != "class" or re.fullmatch(r"[a-z0-9]{1,3}", value)
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_no_code_takes_long(language: str) -> None:
+    """Whatever is said to be code, in any language that is coloured."""
+    began = time.process_time()
+    for text in MONSTERS:
+        to_html(f"~~~{language}\n{text[:MAX_CODE]}\n~~~", colours=True)
+    assert time.process_time() - began < 5
+
+
+def test_code_has_colours() -> None:
+    """A keyword is marked as one, and a language that nobody knows is left as it is."""
+    assert '<span class="k">return</span>' in to_html("```py\nreturn 1\n```", colours=True)
+    for language in ("nonsense", "", "python\x00", "brainfuck"):
+        assert "<span" not in to_html(f"```{language}\nreturn 1\n```", colours=True)

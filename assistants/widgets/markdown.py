@@ -17,6 +17,21 @@ from assistants.text import visible
 MAX_CHARACTERS = 64_000
 """Longer text is shown as it was written: rendering it could take seconds."""
 
+MAX_CODE = 6_000
+"""Longer code stays without colours, ..."""
+
+MAX_LINE = 300
+"""... and so does code with a longer line, ..."""
+
+MAX_BLANK = 10
+"""... or with so many line ends in a row: hostile code takes some lexers minutes."""
+
+LANGUAGES = frozenset(
+    "bash css diff go html javascript js json julia kotlin latex lua php python py r "
+    "ruby rust sh sql swift toml ts typescript xml yaml".split()
+)
+"""What code is coloured in. A lexer is a parser that hostile text could slow down: so not all."""
+
 MAX_NESTING = 500
 """More brackets or quotes than this make a parser slow, and no answer better."""
 
@@ -31,19 +46,23 @@ _ATTRIBUTES: dict[str, set[str]] = {
 }  # fmt: skip
 
 
-def to_html(text: str) -> str:
-    """Safe HTML for a Markdown text, whatever is in it."""
+def to_html(text: str, *, colours: bool = False) -> str:
+    """Safe HTML for a Markdown text, whatever is in it.
+
+    With ``colours`` the words of code stand in ``span`` elements with the short class names of
+    pygments, for a page that has a style sheet for them.
+    """
     text = visible(text)
     if len(text) > MAX_CHARACTERS or _is_tangled(text):
         return f"<pre>{html.escape(text)}</pre>"
     return nh3.clean(
-        _markdown().render(text),
-        tags=_TAGS,
-        attributes=_ATTRIBUTES,
+        _markdown(colours).render(text),
+        tags=_TAGS | {"span"} if colours else _TAGS,
+        attributes={**_ATTRIBUTES, "span": {"class"}} if colours else _ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         url_relative="deny",  # relative to what? on a notebook server, to the server
         link_rel="noopener noreferrer nofollow",
-        attribute_filter=_only_languages,
+        attribute_filter=_only_code,
     )
 
 
@@ -72,14 +91,41 @@ def escape(text: str) -> str:
     return html.escape(visible(text))
 
 
+@lru_cache(maxsize=2)
+def _markdown(colours: bool) -> MarkdownIt:
+    parser = MarkdownIt("js-default", {"html": False, "linkify": False})
+    if colours:
+        parser.options["highlight"] = _coloured
+    return parser
+
+
+def _coloured(code: str, language: str, _: str) -> str:
+    """The inside of a code block, its words marked; nothing where they cannot be."""
+    if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
+        return ""
+    lines = [line.rstrip() for line in code.split("\n")]
+    if any(len(line) > MAX_LINE for line in lines) or "\n" * MAX_BLANK in "\n".join(lines):
+        return ""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import get_lexer_by_name
+
+    lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
+    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+
+
 @lru_cache(maxsize=1)
-def _markdown() -> MarkdownIt:
-    return MarkdownIt("js-default", {"html": False, "linkify": False})
+def _words_of_code() -> frozenset[str]:
+    from pygments.token import STANDARD_TYPES
+
+    return frozenset(name for name in STANDARD_TYPES.values() if name)
 
 
-def _only_languages(tag: str, attribute: str, value: str) -> str | None:
-    """The only class a text may have is the language of its code."""
+def _only_code(tag: str, attribute: str, value: str) -> str | None:
+    """The only classes a text may have: the language of its code, and what a word of it is."""
     if attribute == "class":
+        if tag == "span":
+            return value if value in _words_of_code() else None
         return value if value.startswith("language-") and value.isprintable() else None
     return value
 

@@ -1,0 +1,170 @@
+// One question and the answers to it.
+
+async function copy(text, button) {
+  const said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed";
+  }
+  setTimeout(() => (button.textContent = said), 1500);
+}
+
+function copyButton(text, what) {
+  return h("button", { type: "button", class: "quiet", "aria-label": `Copy the ${what}`,
+    click: (event) => copy(text(), event.currentTarget) }, "Copy");
+}
+
+/** An answer as it grows: finished blocks as HTML from Python, the rest as plain text. */
+class AnswerView {
+  constructor(actions) {
+    this.actions = actions;
+    this.item = {};
+    this.blocks = h("div", { class: "markdown" });
+    this.tail = h("div", { class: "tail" });
+    this.problem = h("p", { class: "problem", role: "note", hidden: true });
+    this.facts = h("span", { class: "facts" });
+    this.buttons = h("span", { class: "buttons" });
+    this.element = h("article", { class: "answer" }, this.blocks, this.tail, this.problem,
+      h("footer", {}, this.facts, this.buttons));
+  }
+
+  get open() {
+    return this.item.state === "waiting" || this.item.state === "streaming";
+  }
+
+  update(item) {
+    this.item = item;
+    this.element.dataset.state = item.state;
+    this.element.setAttribute("aria-label", `Answer ${item.number}`);
+    this.element.setAttribute("aria-busy", String(this.open));
+    this.drawText();
+    setText(this.tail, this.open ? item.tail ?? "" : "");
+    const said = [item.state === "stopped" ? "Stopped here: this is not the whole answer." : "",
+      item.error, item.note].filter(Boolean).join(" ");
+    setText(this.problem, said);
+    this.problem.hidden = !said;
+    const facts = { waiting: "Waiting …", streaming: "Answering …" }[item.state];
+    setText(this.facts, facts ?? item.facts.join(" · "));
+    const repeatable = this.actions.regenerate && !this.open;
+    this.buttons.replaceChildren(...(this.open ? [] : [
+      item.text ? copyButton(() => this.item.text, "answer") : "",
+      repeatable ? h("button", { type: "button", class: "quiet regenerate",
+        title: "Draw one more answer to this question",
+        click: this.actions.regenerate }, "Regenerate") : "",
+    ]));
+  }
+
+  more(item) {
+    if (item.html !== undefined) {
+      const block = h("div");
+      fromPython(block, item.html);
+      this.blocks.append(...block.childNodes);
+      setText(this.tail, item.tail);
+    } else {
+      this.tail.append(item.text);
+      if (this.tail.childNodes.length > 200) this.tail.normalize();
+    }
+  }
+
+  /** The answer, or what differs in it from another one's. */
+  drawText(difference) {
+    if (difference !== undefined) this.difference = difference;
+    fromPython(this.blocks, this.difference?.html ?? this.item.html ?? "");
+    for (const block of this.blocks.querySelectorAll("pre")) {
+      const text = block.textContent;
+      const frame = h("div", { class: "code" });
+      block.replaceWith(frame);
+      block.tabIndex = 0; // what scrolls must be reachable without a mouse
+      frame.append(block, copyButton(() => text, "code"));
+    }
+    for (const table of this.blocks.querySelectorAll("table")) {
+      const frame = h("div", { class: "wide", tabIndex: 0 });
+      table.replaceWith(frame);
+      frame.append(table);
+    }
+    if (this.difference) {
+      this.blocks.prepend(h("p", { class: "facts" }, this.difference.said));
+    }
+  }
+}
+
+/** An entry of a conversation: a question with its answers, or that somebody else answers now. */
+class EntryView {
+  constructor(item, actions) {
+    this.actions = actions;
+    this.id = item.id;
+    this.answers = new Map();
+    if (item.change !== undefined) {
+      this.element = h("p", { class: "entry change" }, item.change);
+      return;
+    }
+    this.question = h("div", { class: "question" });
+    this.editor = null;
+    this.shown = h("div", { class: "shown" });
+    this.others = h("div");
+    this.fold = h("details", { class: "others", hidden: true }, h("summary"), this.others);
+    this.element = h("section", { class: "entry", "aria-label": "Question and answer" },
+      h("div", { class: "asked" }, this.question, actions.edit
+        ? h("button", { type: "button", class: "quiet edit", title: "Ask something else here",
+            "aria-label": "Edit this question", click: () => this.edit() }, "Edit")
+        : null),
+      this.shown, this.fold);
+  }
+
+  update(item) {
+    if (item.change !== undefined) return;
+    setText(this.question, item.question);
+    this.text = item.question;
+    for (const each of item.answers) {
+      let view = this.answers.get(each.id);
+      if (!view) this.answers.set(each.id, (view = new AnswerView(this.actions)));
+      view.update(each);
+    }
+    for (const [id, view] of this.answers) {
+      const place = id === item.chosen ? this.shown : this.others;
+      if (view.element.parentNode !== place) place.append(view.element);
+    }
+    const more = this.answers.size - 1;
+    this.fold.hidden = more < 1;
+    setText(this.fold.firstChild, more === 1 ? "1 more answer" : `${more} more answers`);
+  }
+
+  get open() {
+    return [...this.answers.values()].some((view) => view.open);
+  }
+
+  edit() {
+    if (this.editor) return;
+    const text = h("textarea", { "aria-label": "Edited question", value: this.text, rows: 3 });
+    const done = () => {
+      this.editor.remove();
+      this.editor = null;
+      this.element.querySelector(".edit").focus();
+    };
+    const send = () => {
+      this.actions.edit(this.id, text.value);
+      done();
+    };
+    text.addEventListener("keydown", (event) => {
+      if (isSend(event)) send();
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        done();
+      }
+    });
+    this.editor = h("div", { class: "editor" }, text,
+      h("div", { class: "row" },
+        h("button", { type: "button", class: "main", click: send }, "Ask again"),
+        h("button", { type: "button", click: done }, "Cancel")));
+    this.question.parentNode.after(this.editor);
+    text.focus();
+  }
+}
+
+function isSend(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return false;
+  event.preventDefault();
+  return true;
+}

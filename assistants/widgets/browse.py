@@ -1,0 +1,312 @@
+"""``Browse``: the answers of a stored run, to look through and to take up again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import traitlets
+
+from assistants.results import Results
+from assistants.run import Run
+from assistants.text import visible
+from assistants.widgets import background
+from assistants.widgets.filters import Filter
+from assistants.widgets.grid import Found, Grid
+from assistants.widgets.live import Item, source
+from assistants.widgets.markdown import escape
+from assistants.widgets.opened import difference, screen, whole
+from assistants.widgets.opened import still as still_whole
+from assistants.widgets.stored import label_of, run_of
+from assistants.widgets.taking_up import TakingUp
+
+ROWS = 10
+"""Cases on a screen."""
+COLUMNS = 12
+"""Columns on a screen."""
+
+
+class Browse(TakingUp):
+    """Cases as rows, personas (on models) as columns; a screen of them at a time.
+
+    Parameters
+    ----------
+    run
+        The run, or results: then their newest one, with the others to choose from.
+
+    Raises
+    ------
+    UsageError
+        If there is no run.
+    """
+
+    _esm = source("page.js", "dress.js", "panel.js", "browse.js")
+    _css = source("live.css", "browse.css")
+
+    runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    """The runs to choose from, newest first."""
+    run_id = traitlets.Unicode("").tag(sync=True)
+    state = traitlets.Unicode("idle").tag(sync=True)
+    """``idle``, or ``reading`` while something is looked up."""
+    choices = traitlets.Dict().tag(sync=True)
+    """What can be chosen: a ``run``; to filter by a ``status``, ``persona`` or ``model``."""
+    filters = traitlets.Dict().tag(sync=True)
+    """The filter that is applied."""
+    said = traitlets.Unicode("").tag(sync=True)
+    """How much of the run the filter leaves."""
+    columns = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """Persona and model of each column on this screen."""
+    rows = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """The cases on this screen, each with its cells."""
+    page = traitlets.Int(0).tag(sync=True)
+    pages = traitlets.Int(1).tag(sync=True)
+    across = traitlets.Int(0).tag(sync=True)
+    """Which screen of columns, from 0, of ``wide``."""
+    wide = traitlets.Int(1).tag(sync=True)
+    opened = traitlets.Dict().tag(sync=True)
+    """The trial that is open, whole; empty if none is."""
+    selected = traitlets.List(traitlets.Int()).tag(sync=True)
+    """At most two trials."""
+    difference = traitlets.Dict().tag(sync=True)
+    """The words in which two trials differ; empty if none are compared."""
+
+    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+        **TakingUp.commands,
+        "run": "_read_run",
+        "filter": "_filter_to",
+        "page": "turn_to",
+        "another": "another",
+        "open": "open",
+        "select": "select",
+        "shut": "shut",
+    }
+
+    def __init__(self, run: Run | Results) -> None:
+        self.run = run_of(run)
+        self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
+        self._chosen: dict[tuple[int, int], int] = {}
+        self._asked = 0
+        super().__init__(runs=[each.id for each in self._runs])
+        self._show(self.run, Grid(self.run.trials))
+
+    def __repr__(self) -> str:
+        return f"Browse({self.run.id!r}: {self.said})"
+
+    @property
+    def cells(self) -> list[Item]:
+        """Every cell on this screen, row by row, with its ``case``."""
+        return [
+            {"case": row["case"], **cell}
+            for row in self.rows
+            for cell in row["cells"]
+            if cell is not None
+        ]
+
+    # -- what a person does ----------------------------------------------------------------------
+
+    def choose(self, run: str) -> None:
+        """Look at another run of the same results.
+
+        Raises
+        ------
+        UnknownName
+            If there is none of that id.
+        """
+        chosen = Results(self.run.results).run(run)
+        grid = Grid(chosen.trials)
+        background.call(lambda: self._show(chosen, grid))
+
+    def filter(
+        self,
+        text: str = "",
+        *,
+        status: str | Iterable[str] = (),
+        persona: str | Iterable[str] = (),
+        model: str | Iterable[str] = (),
+        case: str = "",
+        failures_first: bool = True,
+    ) -> None:
+        """Show what has these words, statuses, personas, models and names; ``filter()`` all of it.
+
+        Parameters
+        ----------
+        text
+            Looked for in answers and questions; small and large letters are the same.
+        status, persona, model
+            One or several.
+        case
+            A part of the name of a case.
+        failures_first
+            Whether cases with trials that do not count in averages come first.
+
+        Raises
+        ------
+        UnknownName
+            For a status, persona or model that the run does not have.
+        """
+        lists = {"status": status, "persona": persona, "model": model}
+        wanted = Filter.of(text=text, **lists, case=case, failures_first=failures_first)
+        found = self._grid.find(wanted)
+        background.call(lambda: self._apply(found))
+
+    def turn_to(self, page: int = 0, across: int = 0) -> None:
+        """Show another screen of cases, or of columns; both count from 0."""
+
+        def work() -> None:
+            self.page = min(max(0, page), self.pages - 1)
+            self.across = min(max(0, across), self.wide - 1)
+            self._draw()
+
+        background.call(work)
+
+    def another(self, trial: str | int, by: int = 1) -> None:
+        """Show the next draw in the cell of a trial; after the last one the first."""
+
+        def work() -> None:
+            at = self._grid.place(trial)
+            places = self._grid.repeats(at)
+            there = places[(places.index(at) + by) % len(places)]
+            self._chosen[self._grid.chosen(at)] = there
+            self.selected = [there if each == at else each for each in self.selected]
+            self._draw()
+            if self.opened.get("at") == at:
+                self._open(there)
+
+        background.call(work)
+
+    def open(self, trial: str | int | None = None) -> None:
+        """Show a trial whole, by its key or its place in the run.
+
+        Raises
+        ------
+        UsageError
+            If the run has no such trial.
+        """
+        if trial is None:  # the open() of a widget, which ipywidgets calls
+            super().open()
+        else:
+            background.call(lambda: self._open(self._grid.place(trial)))
+
+    def shut(self) -> None:
+        """Put away what ``open`` or ``compare`` shows."""
+
+        def work() -> None:
+            self.opened = {}
+            if self.difference:
+                self.difference = {}
+                self.selected = []
+            self.leave()
+
+        background.call(work)
+
+    def select(self, trial: str | int) -> None:
+        """Select a trial, or no longer; two that are selected are compared."""
+
+        def work() -> None:
+            at = self._grid.place(trial)
+            others = [each for each in self.selected if each != at]
+            self.selected = others if at in self.selected else [*others[-1:], at]
+            self._compare()
+
+        background.call(work)
+
+    def compare(self, trial: str | int, other: str | int) -> None:
+        """Show which words ``other`` adds to a trial, and which it leaves out."""
+
+        def work() -> None:
+            self.selected = [self._grid.place(trial), self._grid.place(other)]
+            self._compare()
+
+        background.call(work)
+
+    # -- what is left ----------------------------------------------------------------------------
+
+    def still(self) -> str:
+        """The screen as it was filtered, and what was opened from it."""
+        where = f"screen {self.page + 1:,} of {self.pages:,}" if self.pages > 1 else ""
+        said = ", ".join(each for each in (self.said, str(self._found.wanted), where) if each)
+        head = f"<b>{escape(self.run.experiment)}</b>, run {escape(self.run.id)}: {escape(said)}."
+        parts = [f"<p>{head}</p>", screen(self.columns, self.rows)]
+        if self.opened:
+            parts.append(still_whole(self.opened))
+        if self.difference:
+            names = f"{self.difference['new']} against {self.difference['old']}"
+            parts.append(f"<p><b>{escape(names)}</b></p>{self.difference['html']}")
+        return "".join(parts)
+
+    # -- the work, in the thread of `background` -------------------------------------------------
+
+    async def _read_run(self, run: str) -> None:
+        """Elsewhere, since a large run takes seconds, and answers arrive in this thread."""
+        self.state = "reading"
+        try:
+            chosen = Results(self.run.results).run(run)
+            grid = await asyncio.to_thread(lambda: Grid(chosen.trials))
+            self._show(chosen, grid)
+        finally:
+            self.state = "idle"
+
+    async def _filter_to(self, **wanted: Any) -> None:
+        self._asked += 1
+        number = self._asked
+        self.say("")
+        self.state = "reading"
+        try:
+            found = await asyncio.to_thread(self._grid.find, Filter.of(**wanted))
+        finally:
+            if number == self._asked:
+                self.state = "idle"
+        if number == self._asked:  # else somebody typed on
+            self._apply(found)
+
+    def _show(self, run: Run, grid: Grid) -> None:
+        self.run, self._grid = run, grid
+        self.run_id = run.id
+        self.choices = {
+            "run": [{"value": each.id, "label": label_of(each)} for each in self._runs],
+            "status": [{"value": s, "label": f"{s} ({n:,})"} for s, n in grid.statuses.items()],
+            "persona": [{"value": each, "label": visible(each)} for each in grid.personas],
+            "model": [{"value": each, "label": visible(each)} for each in grid.models],
+        }
+        written = visible(str(run.manifest.get("source", "")))
+        self.source_file = written if written.endswith((".yaml", ".yml")) else ""
+        self._chosen = {}
+        self.kept = ""
+        self.opened, self.difference, self.selected = {}, {}, []
+        self._apply(grid.find(Filter()))
+
+    def _apply(self, found: Found) -> None:
+        self._found = found
+        self.filters = found.wanted.as_dict()
+        self.said = self._grid.said(found)
+        self.pages = max(1, -(-len(found.cases) // ROWS))
+        self.wide = max(1, -(-len(found.columns) // COLUMNS))
+        self.page = self.across = 0
+        self._chosen = {}
+        self._draw()
+
+    def _draw(self) -> None:
+        rows = slice(self.page * ROWS, (self.page + 1) * ROWS)
+        columns = slice(self.across * COLUMNS, (self.across + 1) * COLUMNS)
+        names = [self._grid.columns[int(each)] for each in self._found.columns[columns]]
+        with self.hold_sync():
+            self.columns = [{"persona": visible(p), "model": visible(m)} for p, m in names]
+            self.rows = self._grid.cells(self._found, rows, columns, self._chosen)
+        self.leave()
+
+    def _open(self, at: int) -> None:
+        item = whole(self.run, self._grid.row(at))
+        places = self._grid.repeats(at)
+        self.difference = {}
+        self.kept = ""
+        self.opened = {**item, "at": at, "number": places.index(at) + 1, "repeats": len(places)}
+        self.leave()
+
+    def _compare(self) -> None:
+        if len(self.selected) < 2:
+            self.difference = {}
+            return
+        self.opened = {}
+        self.difference = difference(*(self._grid.row(at) for at in self.selected))
+        self.leave()

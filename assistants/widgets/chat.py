@@ -1,0 +1,299 @@
+"""``Chat``: one persona at a time on one model, with everybody else a click away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import traitlets
+
+from assistants.assistant import Assistant
+from assistants.clients import Client
+from assistants.errors import UnknownName, UsageError
+from assistants.messages import Sampling
+from assistants.models import Catalogue
+from assistants.personas import Library, Persona, digest_of
+from assistants.personas.persona import sampling_from
+from assistants.results import Run
+from assistants.store import Store
+from assistants.tables import is_known
+from assistants.text import from_utf8, visible
+from assistants.trial import Case, Trial
+from assistants.widgets import background
+from assistants.widgets.columns import Columns
+from assistants.widgets.compare import Compare
+from assistants.widgets.going_on import GoingOn
+from assistants.widgets.turns import Answer, Turn, history
+from assistants.widgets.who import literal, resolve
+
+
+class Chat(Columns):
+    """A conversation, with the personas at its side.
+
+    Parameters
+    ----------
+    persona
+        A name, a ``Persona``, or an ``Assistant`` (then ``model`` is its own).
+    model
+        A name or a client.
+    results
+        The results folder that every answer is stored in; ``None`` stores nothing.
+    sampling
+        Goes over each persona's own.
+    library
+        The personas to choose from.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> chat = Chat("art", "echo", results=None)
+    >>> chat
+    Chat(art on scripted:echo: 0 turns)
+    """
+
+    personas = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """Who can answer: name, label and description."""
+    models_known = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    """The models to choose from."""
+    persona = traitlets.Unicode("").tag(sync=True)
+    """Who answers now; setting it switches."""
+    model = traitlets.Unicode("").tag(sync=True)
+    """Which model answers now; setting it switches."""
+    forked = traitlets.Unicode("").tag(sync=True)
+    """The ``Compare`` that is shown below, by its model id; empty for none."""
+
+    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+        **Columns.commands,
+        "switch": "switch",
+        "fork": "fork",
+        "close_fork": "close_fork",
+    }
+
+    def __init__(
+        self,
+        persona: str | Persona | Assistant = "none",
+        model: str | Client = "smollm2",
+        *,
+        results: str | Path | None = "results",
+        sampling: Sampling | None = None,
+        library: Library | None = None,
+    ) -> None:
+        library = library or Library.default()
+        self.sampling = sampling or Sampling()
+        models = [] if isinstance(persona, Assistant) else [model]
+        (first,), entries = resolve([persona], models, library, self.sampling)
+        self._clients: dict[str, Client] = {first.model: first.client}
+        self._fork: Compare | None = None
+        self._results = results
+        self._switching = False
+        super().__init__("chat", [first], results=results, models=entries, library=library)
+        self._note_choice()
+        names = [first.model, *Catalogue.default().models]
+        self.models_known = list(dict.fromkeys(names))
+        self.personas = [
+            {"name": each.name, "label": visible(each.label or each.name),
+             "description": visible(each.description)}
+            for each in [*([] if first.persona.name in library.names() else [first.persona]),
+                         *library.all()]
+        ]  # fmt: skip
+
+    @classmethod
+    def from_trial(
+        cls, run: Run, trial: str | Mapping[str, Any], *, library: Library | None = None
+    ) -> Self:
+        """Open a stored trial, with its history, as a chat that goes on from it.
+
+        Parameters
+        ----------
+        run
+            The run that the trial belongs to.
+        trial
+            Its key, or a row of ``run.trials``.
+        library
+            Where its persona is looked up.
+
+        Raises
+        ------
+        UsageError
+            If the run has no such trial, or it has no answer.
+        """
+        key = trial if isinstance(trial, str) else str(trial["key"])
+        frame = run.trials
+        rows = frame[frame["key"] == key].to_dict("records")
+        if not rows:
+            raise UsageError(f"run {run.id} has no trial {key!r}.", fix="See `run.trials`.")
+        row = rows[0]
+        library = library or Library.default()
+        prompt = from_utf8(row["system_prompt"]) if is_known(row["system_prompt"]) else None
+        settings = sampling_from(json.loads(row["sampling"]), f"trial {key}")
+        persona = _persona_of(str(row["persona"]), prompt, library)
+        chat = cls(persona, str(row["model"]), results=run.results, sampling=settings,
+                   library=library)  # fmt: skip
+        with Store(run.results) as store:
+            completions = store.completions(key)
+            query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
+            ((questions,),) = store.read(query, [run.id, row["case"]])
+        if not completions:
+            raise UsageError(f"trial {key!r} has no answer.", fix="Run it again first.")
+        # Where the key is another one than a batch would give it, somebody else gave the earlier
+        # answers: then no batch may take what comes next for its own.
+        (column,) = chat._columns
+        turns = tuple(json.loads(questions))
+        by = column.assistant
+        if Trial(Case(str(row["case"]), turns), by, int(row["repeat"])).key != key:
+            by = replace(by, client=GoingOn(by.client, "somebody else"))
+        background.call(lambda: chat._open(by, turns, completions, int(row["repeat"])))
+        return chat
+
+    # -- what a person does ----------------------------------------------------------------------
+
+    def switch(
+        self, persona: str | Persona | None = None, model: str | Client | None = None
+    ) -> None:
+        """Let another persona, or another model, answer from here on; the transcript says so.
+
+        Raises
+        ------
+        UsageError
+            For an unknown name, or while an answer is on its way.
+        """
+        background.call(lambda: self._switch(persona, model))
+
+    async def fork(
+        self, personas: Sequence[str | Persona], models: Iterable[str | Client] = ()
+    ) -> Compare:
+        """Ask everybody: the last question, with the turns before it, to each of ``personas``.
+
+        The chat's own answer stands in the first column.
+
+        Raises
+        ------
+        UsageError
+            For an unknown name, or if nothing was asked yet.
+        """
+        return await background.run(self._fork_to(list(personas), list(models)))
+
+    def close_fork(self) -> None:
+        """Take the columns below away; what they said stays stored."""
+        background.call(self._close_fork)
+
+    # -- what is left ----------------------------------------------------------------------------
+
+    def still(self) -> str:
+        """The conversation, and what everybody else said below it."""
+        own = super().still()
+        return f"{own}<p><b>Everybody else:</b></p>{self._fork.still()}" if self._fork else own
+
+    def close(self) -> None:
+        """Take the widget off the page; what is on its way is stopped."""
+        if (fork := getattr(self, "_fork", None)) is not None:
+            fork.close()
+        super().close()
+
+    # -- the work, in the thread of `background` -------------------------------------------------
+
+    def _switch(self, persona: str | Persona | None, model: str | Client | None) -> None:
+        (column,) = self._columns
+        now = column.assistant
+        client: str | Client = now.client if model is None else model
+        if isinstance(client, str) and client in self._clients:
+            client = self._clients[client]
+        wanted = column.original.persona if persona is None else persona
+        (new,), entries = resolve([wanted], [client], self.library, self.sampling)
+        if persona is None and column.edited:
+            new = replace(now, client=new.client)  # another model leaves the edit as it is
+        if str(new) == str(now) and new.digest == now.digest:
+            return
+        column.conversation.use(new, f"{new} answers from here on")
+        column.original = (
+            replace(column.original, client=new.client) if new.persona == now.persona else new
+        )
+        self.models.update({k: v for k, v in entries.items() if k not in self.models})
+        self._clients[new.model] = new.client
+        self._turn_to(column)
+        self._note_choice()
+        self._draw_heads()
+
+    @traitlets.observe("persona", "model")
+    def _chosen(self, change: Mapping[str, Any]) -> None:
+        """Somebody set a trait: do it, or take it back and say why."""
+        if self._switching or not self._columns:
+            return
+        try:
+            self.switch(**{str(change["name"]): str(change["new"])})
+        except UsageError:
+            background.call(self._note_choice)
+            raise
+
+    def _note_choice(self) -> None:
+        (column,) = self._columns
+        self._switching = True
+        try:
+            self.persona = column.original.persona.name
+            self.model = column.assistant.model
+        finally:
+            self._switching = False
+
+    async def _fork_to(self, personas: list[Any], models: list[Any]) -> Compare:
+        (column,) = self._columns
+        turns = column.conversation.turns
+        if not turns or column.conversation.busy:
+            raise UsageError("There is no whole turn to ask everybody.", fix="Ask something first.")
+        others, _ = resolve(personas, models or [column.assistant.client], self.library,
+                            self.sampling)  # fmt: skip
+        own = column.assistant
+        others = [each for each in others if each.digest != own.digest]
+        if not others:
+            raise UsageError("There is nobody else to ask.", fix="Choose more personas.")
+        self._close_fork()
+        compare = Compare(assistants=[own, *others], results=self._results, library=self.library)
+        compare.models.update(self.models)
+        *earlier, last = turns
+        for number, each in enumerate(compare._columns):
+            each.conversation.go_on_from(turns if number == 0 else earlier)
+        compare._note_state()
+        self._fork = compare
+        self.forked = compare.model_id
+        await compare._doing(
+            *(each.conversation.ask(last.question) for each in compare._columns[1:])
+        )
+        self.leave()
+        return compare
+
+    def _close_fork(self) -> None:
+        if self._fork is not None:
+            self._fork.close()
+            self._fork, self.forked = None, ""
+            self.leave()
+
+    def _open(
+        self, by: Assistant, questions: Sequence[str], completions: Sequence[Any], repeat: int
+    ) -> None:
+        (column,) = self._columns
+        turns: list[Turn] = []
+        for question, completion in zip(questions, completions, strict=False):
+            answer = Answer(by, history(turns, question), repeat)
+            answer.text, answer.completion, answer.state = completion.text, completion, "done"
+            before = tuple(turn.answer for turn in turns)
+            turns.append(Turn(question, [answer], before))
+        column.conversation.go_on_from(turns)
+        self._note_state()
+
+
+def _persona_of(name: str, prompt: str | None, library: Library) -> Persona:
+    """The persona of that name if it still says the same; otherwise one that says it."""
+    base = name.partition("[")[0]
+    with suppress(UnknownName):
+        persona = library.find(base)
+        if not persona.variables and digest_of(persona.system_prompt()) == digest_of(prompt):
+            return persona
+    text = None if prompt is None else literal(prompt)
+    return Persona(base, text, label=f"{base} (as it was)", source="a stored trial")

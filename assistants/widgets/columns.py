@@ -1,0 +1,316 @@
+"""Columns of live conversations: what ``Compare`` and ``Chat`` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from assistants.assistant import Assistant
+from assistants.errors import UsageError
+from assistants.messages import Transcript
+from assistants.models import Model
+from assistants.personas import Library, Persona
+from assistants.text import visible
+from assistants.widgets import background
+from assistants.widgets.conversation import Conversation
+from assistants.widgets.facts import row
+from assistants.widgets.feed import Feed
+from assistants.widgets.live import Item, Live, source
+from assistants.widgets.printed import printed
+from assistants.widgets.record import Record
+from assistants.widgets.who import literal
+
+_ids = itertools.count(1)
+
+
+@dataclass(eq=False)
+class Column:
+    """One conversation and how it is shown. ``original`` is the assistant before any edit."""
+
+    id: str
+    conversation: Conversation
+    feed: Feed
+    original: Assistant
+    collapsed: bool = False
+    pinned: bool = False
+
+    @property
+    def assistant(self) -> Assistant:
+        """Who answers now."""
+        return self.conversation.assistant
+
+    @property
+    def edited(self) -> bool:
+        """Whether its system prompt is another one than its persona's."""
+        return self.assistant.prompt_digest != self.original.prompt_digest
+
+    def described(self) -> Item:
+        """As the page draws its head."""
+        persona = self.assistant.persona
+        return {
+            "id": self.id,
+            "label": visible(persona.label or persona.name),
+            "persona": visible(self.assistant.name),
+            "model": visible(self.assistant.model),
+            "prompt": self.assistant.system_prompt or "",
+            "edited": self.edited,
+            "collapsed": self.collapsed,
+            "pinned": self.pinned,
+        }
+
+
+class Columns(Live):
+    """Conversations side by side, streamed to the page and kept in the store."""
+
+    _esm = source("page.js", "answers.js", "columns.js", "sidebar.js", "live.js")
+    _css = source("live.css")
+
+    kind = traitlets.Unicode("").tag(sync=True)
+    columns = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """The heads of the columns, in the order in which they are shown."""
+    state = traitlets.Unicode("idle").tag(sync=True)
+    """``idle`` or ``answering``."""
+    replies = traitlets.List(traitlets.Dict())
+    """One row an answer, finished or not: ``pandas.DataFrame(widget.replies)``."""
+
+    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+        "ask": "ask",
+        "stop": "stop",
+        "regenerate": "regenerate",
+        "edit": "edit",
+        "clear": "clear",
+        "prompt": "set_prompt",
+    }
+
+    def __init__(
+        self,
+        kind: str,
+        assistants: Sequence[Assistant],
+        *,
+        results: str | Path | None,
+        models: dict[str, Model],
+        library: Library,
+    ) -> None:
+        self.library = library
+        self.models = models
+        self.record = Record(results, kind, models)
+        self._columns: list[Column] = []
+        self._turnstiles: dict[int, asyncio.Semaphore] = {}
+        super().__init__(kind=kind)
+        for assistant in assistants:
+            self._columns.append(self._column(assistant))
+        self._draw_heads()
+
+    def __repr__(self) -> str:
+        names = ", ".join(str(column.assistant) for column in self._columns)
+        turns = max((len(c.conversation.turns) for c in self._columns), default=0)
+        return f"{type(self).__name__}({names}: {turns} turns)"
+
+    # -- what a person does ----------------------------------------------------------------------
+
+    async def ask(self, question: str, *, repeats: int = 1) -> None:
+        """Ask every column, and wait until each has answered, failed or was stopped.
+
+        Parameters
+        ----------
+        question
+            The next question; every column goes on from its own history.
+        repeats
+            How many answers each column draws.
+
+        Raises
+        ------
+        UsageError
+            If the question is empty, or an answer is still on its way.
+        """
+        await background.run(self._ask(question, int(repeats)))
+
+    async def stop(self, column: int | str | None = None) -> None:
+        """Stop one column, or all of them; what they said so far is kept."""
+        await background.run(self._stop(column))
+
+    async def regenerate(self, column: int | str = 0) -> None:
+        """Draw one more answer to a column's last question."""
+        one = self._find(column)
+        await background.run(self._doing(one.conversation.regenerate()))
+
+    async def edit(self, turn: int | str, question: str, column: int | str = 0) -> None:
+        """Ask a column something else in the place of a turn; what came after it goes."""
+        conversation = self._find(column).conversation
+        numbers = {each.id: n for n, each in enumerate(conversation.turns)}
+        number = numbers.get(turn) if isinstance(turn, str) else turn
+        if number is None or not -len(numbers) <= number < len(numbers):
+            raise UsageError(f"There is no turn {turn!r}.")
+        await background.run(self._doing(conversation.edit(number, question)))
+
+    def clear(self) -> None:
+        """Begin anew, in every column; what was stored stays stored."""
+        background.call(self._clear)
+
+    def set_prompt(self, column: int | str, text: str | None = None) -> None:
+        """Let a column answer with this system prompt from here on; ``None`` undoes every edit.
+
+        Raises
+        ------
+        UsageError
+            If an answer is on its way.
+        """
+        background.call(lambda: self._set_prompt(self._find(column), text))
+
+    def transcripts(self) -> list[Transcript | None]:
+        """What each column's last whole answer was given to; ``None`` where there is none."""
+        found: list[Transcript | None] = []
+        for column in self._columns:
+            whole = [turn.answer for turn in column.conversation.turns if turn.answer.whole]
+            last = whole[-1] if whole else None
+            if last is None or last.completion is None:
+                found.append(None)
+            else:
+                found.append(Transcript(last.assistant.messages(last.history), last.completion))
+        return found
+
+    def close(self) -> None:
+        """Take the widget off the page; what is on its way is stopped."""
+        columns = getattr(self, "_columns", [])
+        if any(column.conversation.busy for column in columns):
+            self.schedule(self._stop)
+        super().close()
+
+    # -- what the page is told -------------------------------------------------------------------
+
+    def whole(self) -> Item:
+        """Every entry of every column."""
+        return {
+            "columns": [
+                {
+                    "id": column.id,
+                    "entries": [column.feed.entry(entry) for entry in column.conversation.entries],
+                }
+                for column in self._columns
+            ]
+        }
+
+    def flush(self) -> None:
+        """Send what is waiting, now; and let Python see it too."""
+        super().flush()
+        self._note_state()
+
+    def still(self) -> str:
+        """The conversations as a table."""
+        conversations = [column.conversation for column in self._columns]
+        costs = {
+            answer.id: self.record.cost(answer)
+            for conversation in conversations
+            for turn in conversation.turns
+            for answer in turn.answers
+        }
+        return printed(conversations, costs)
+
+    # -- the work, in the thread of `background` -------------------------------------------------
+
+    async def _ask(self, question: str, repeats: int) -> None:
+        if any(column.conversation.busy for column in self._columns):
+            raise UsageError("An answer is still on its way.", fix="Wait for it, or stop it.")
+        if not question.strip():
+            raise UsageError("The question is empty.")
+        self.say("")
+        await self._doing(
+            *(column.conversation.ask(question, repeats=repeats) for column in self._columns)
+        )
+
+    async def _doing(self, *work: Any) -> None:
+        """Wait for all of it; a mistake of ours in one column does not take the others along."""
+        try:
+            results = await asyncio.gather(*work, return_exceptions=True)
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
+        finally:
+            self._note_state()
+            self.flush()
+            self.leave()
+            await self._hang_up()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _stop(self, column: int | str | None = None) -> None:
+        chosen = self._columns if column is None else [self._find(column)]
+        await asyncio.gather(*(each.conversation.stop() for each in chosen))
+
+    async def _hang_up(self) -> None:
+        """Leave no connection open while nobody asks anything."""
+        if not any(column.conversation.busy for column in self._columns):
+            clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
+            for client in clients.values():
+                await client.aclose()
+
+    def _clear(self) -> None:
+        for column in self._columns:
+            column.conversation.clear()
+        self.leave()
+
+    def _set_prompt(self, column: Column, text: str | None) -> None:
+        original = column.original
+        if text is None or text == (original.system_prompt or ""):
+            if column.edited:
+                said = f"{original.name}: its own system prompt again"
+                column.conversation.use(original, said)
+        else:
+            persona = self._edited(original.persona, text)
+            assistant = replace(original, persona=persona, variables={})
+            column.conversation.use(assistant, f"system prompt edited: {persona.name}")
+        self._draw_heads()
+
+    def _edited(self, persona: Persona, text: str) -> Persona:
+        """A persona of its own: an edit is no longer what its file says."""
+        text = literal(text)
+        texts = {c.assistant.persona.name: c.assistant.persona.text for c in self._columns}
+        texts |= {a.persona.name: a.persona.text for a in self.record.assistants}
+        base = persona.name[:52]
+        for number in itertools.count(1):
+            name = f"{base}-edited" + (f"-{number}" if number > 1 else "")
+            if texts.get(name, text) == text:
+                break
+        label = f"{persona.label or persona.name} (edited)"
+        return replace(persona, name=name, text=text, label=label, source="edited live")
+
+    def _column(self, assistant: Assistant) -> Column:
+        name = f"column-{next(_ids)}"
+        feed = Feed(name, self.tell, self.record.cost, self._note_state)
+        made = Conversation(assistant, listener=feed, keeper=self.record)
+        column = Column(name, made, feed, assistant)
+        self._turn_to(column)
+        return column
+
+    def _turn_to(self, column: Column) -> None:
+        """As many calls at a time as a column's model can use, all columns together."""
+        client = column.assistant.client
+        column.conversation.turnstile = self._turnstiles.setdefault(
+            id(client), asyncio.Semaphore(client.max_concurrency)
+        )
+
+    def _find(self, column: int | str) -> Column:
+        for number, each in enumerate(self._columns):
+            if column in (number, each.id):
+                return each
+        raise UsageError(f"There is no column {column!r}.")
+
+    def _draw_heads(self) -> None:
+        self.columns = [column.described() for column in self._columns]
+
+    def _note_state(self) -> None:
+        busy = any(column.conversation.busy for column in self._columns)
+        self.state = "answering" if busy else "idle"
+        self.replies = [
+            {"column": number, **row(turn_number, turn, answer, self.record.cost(answer))}
+            for number, column in enumerate(self._columns)
+            for turn_number, turn in enumerate(column.conversation.turns)
+            for answer in turn.answers
+        ]

@@ -1,0 +1,192 @@
+"""``Compare``: one question to several assistants, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from assistants.assistant import Assistant
+from assistants.clients import Client
+from assistants.errors import UsageError
+from assistants.messages import Sampling
+from assistants.personas import Library, Persona
+from assistants.widgets import background
+from assistants.widgets.columns import Column, Columns
+from assistants.widgets.differences import counts, differences
+from assistants.widgets.live import Item
+from assistants.widgets.who import resolve
+
+
+class Compare(Columns):
+    """Every persona on every model, in columns that answer at the same time.
+
+    Parameters
+    ----------
+    personas
+        Names, or ``Persona`` or ``Assistant`` objects.
+    models
+        Names (``smollm2``, ``openai:gpt-5-mini``) or clients.
+    assistants
+        Instead of both: exactly these.
+    results
+        The results folder that every answer is stored in; ``None`` stores nothing.
+    sampling
+        Goes over each persona's own.
+    library
+        Where names of personas are looked up.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or if there is nobody to ask.
+
+    Examples
+    --------
+    >>> compare = Compare(["none", "art"], ["echo"], results=None)
+    >>> compare
+    Compare(none on scripted:echo, art on scripted:echo: 0 turns)
+    """
+
+    against = traitlets.Unicode("").tag(sync=True)
+    """The id of the column that the others are compared with, word by word; empty for none."""
+
+    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+        **Columns.commands,
+        "collapse": "collapse",
+        "pin": "pin",
+        "move": "move",
+        "against": "compare_with",
+    }
+
+    def __init__(
+        self,
+        personas: Iterable[str | Persona | Assistant] = (),
+        models: Iterable[str | Client] = (),
+        *,
+        assistants: Iterable[Assistant] = (),
+        results: str | Path | None = "results",
+        sampling: Sampling | None = None,
+        library: Library | None = None,
+    ) -> None:
+        library = library or Library.default()
+        personas = [personas] if isinstance(personas, (str, Persona, Assistant)) else personas
+        models = [models] if isinstance(models, str) else models
+        found, entries = resolve([*personas, *assistants], models, library, sampling or Sampling())
+        if not found:
+            raise UsageError(
+                "There is nobody to ask.",
+                fix='Name personas and models: Compare(["none", "art"], ["smollm2"]).',
+            )
+        super().__init__("compare", found, results=results, models=entries, library=library)
+
+    # -- what a person does ----------------------------------------------------------------------
+
+    def collapse(self, column: int | str, collapsed: bool | None = None) -> None:
+        """Fold a column away, or unfold it; the other of the two if nothing is said."""
+
+        def work() -> None:
+            one = self._find(column)
+            one.collapsed = not one.collapsed if collapsed is None else collapsed
+            self._draw_heads()
+
+        background.call(work)
+
+    def pin(self, column: int | str, pinned: bool | None = None) -> None:
+        """Keep a column in sight at the left, or let it go."""
+
+        def work() -> None:
+            one = self._find(column)
+            one.pinned = not one.pinned if pinned is None else pinned
+            self._columns.sort(key=lambda each: not each.pinned)
+            self._draw_heads()
+
+        background.call(work)
+
+    def move(self, column: int | str, by: int) -> None:
+        """Move a column ``by`` places to the right, or to the left if negative."""
+
+        def work() -> None:
+            one = self._find(column)
+            at = self._columns.index(one)
+            self._columns.remove(one)
+            self._columns.insert(max(0, at + by), one)
+            self._columns.sort(key=lambda each: not each.pinned)
+            self._draw_heads()
+
+        background.call(work)
+
+    def compare_with(self, column: int | str | None = None) -> None:
+        """Show which words the others add to a column's answers; ``None`` shows the answers."""
+
+        def work() -> None:
+            self.against = "" if column in (None, "") else self._find(column).id
+            self.tell(self._differences)
+
+        background.call(work)
+
+    def to_experiment(self, path: str | Path, *, name: str | None = None, repeats: int = 1) -> Path:
+        """Write an experiment file of these columns and the questions asked.
+
+        Parameters
+        ----------
+        path
+            Of the ``.yaml`` file, or a folder if ``name`` is given. An edited system prompt is
+            written into it.
+        name
+            The experiment's name; by default the stem of ``path``.
+        repeats
+            How many draws of each answer it asks for.
+
+        Returns
+        -------
+        Path
+            Of the file, for ``Experiment.load``.
+
+        Raises
+        ------
+        UsageError
+            If there is such a file, nothing was asked, or a model has no name.
+        """
+        from assistants.widgets.design import write_experiment
+
+        file = Path(path) / f"{name}.yaml" if name is not None else Path(path)
+        conversations = [column.conversation for column in self._columns]
+        return write_experiment(file, conversations, repeats)
+
+    # -- what the page is told -------------------------------------------------------------------
+
+    def whole(self) -> Item:
+        """Every entry of every column, and the differences if they are shown."""
+        return {**super().whole(), "differences": self._differences()["answers"]}
+
+    async def _doing(self, *work: Any) -> None:
+        await super()._doing(*work)
+        if self.against:
+            self.tell(self._differences)
+
+    def _differences(self) -> Item:
+        """Of each column's answers to the same turn of the chosen column."""
+        found: Item = {}
+        for one in self._columns if self.against else ():
+            if one.id != self.against:
+                found |= self._differences_of(one, self._find(self.against))
+        return {"op": "differences", "answers": found}
+
+    @staticmethod
+    def _differences_of(one: Column, other: Column) -> Item:
+        found: Item = {}
+        turns = zip(one.conversation.turns, other.conversation.turns, strict=False)
+        for mine, theirs in turns:
+            if theirs.answer.open or not theirs.answer.text:
+                continue
+            for answer in mine.answers:
+                if answer.text and not answer.open:
+                    added, gone = counts(theirs.answer.text, answer.text)
+                    found[answer.id] = {
+                        "html": differences(theirs.answer.text, answer.text),
+                        "said": f"{added:,} words added, {gone:,} left out",
+                    }
+        return found

@@ -1,0 +1,73 @@
+"""What there is to know about an answer besides its text: in words, and nothing made up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assistants.text import many
+from assistants.widgets.turns import Answer, Turn
+
+_ENDED = {
+    "length": "cut at the token limit",
+    "refusal": "refused",
+    "content_filter": "stopped by a content filter",
+    "empty": "empty answer",
+    "truncated": "broke off",
+}
+
+
+def facts(answer: Answer, cost: float | None) -> list[str]:
+    """How it ended if not well, tokens, dollars, seconds to the first token, tokens a second."""
+    completion = answer.completion
+    if completion is None:
+        return []
+    said = [_ENDED[completion.status]] if completion.status in _ENDED else []
+    usage = completion.usage
+    if usage.output_tokens is not None:
+        said.append(many(usage.output_tokens, "token"))
+    said.append("cost unknown" if cost is None else dollars(cost))
+    if completion.first_token_s is not None:
+        said.append(f"first token {completion.first_token_s:.2f} s")
+    if (speed := tokens_per_second(answer)) is not None:
+        said.append(f"{speed:,.0f} tokens/s")
+    return said
+
+
+def dollars(cost: float) -> str:
+    """``$0``, ``$0.0012``, ``$1.20``; ``<$0.0001`` for what is not nothing."""
+    if cost == 0:
+        return "$0"
+    if cost < 0.0001:
+        return "<$0.0001"
+    return f"${cost:.4f}" if cost < 1 else f"${cost:,.2f}"
+
+
+def tokens_per_second(answer: Answer) -> float | None:
+    """Output tokens a second after the first one; ``None`` if unknown."""
+    completion = answer.completion
+    if completion is None or not completion.usage.output_tokens or completion.total_s is None:
+        return None
+    seconds = completion.total_s - (completion.first_token_s or 0.0)
+    return completion.usage.output_tokens / seconds if seconds > 0 else None
+
+
+def row(number: int, turn: Turn, answer: Answer, cost: float | None) -> dict[str, Any]:
+    """An answer as a row of ``replies``: what the trials table would say of it."""
+    completion = answer.completion
+    return {
+        "persona": answer.assistant.name,
+        "model": answer.assistant.model,
+        "turn": number,
+        "question": turn.question,
+        "repeat": turn.answers.index(answer),
+        "chosen": turn.answer is answer,
+        "state": answer.state,
+        "answer": answer.text,
+        "status": completion.status if completion else None,
+        "error": answer.error or None,
+        "input_tokens": completion.usage.input_tokens if completion else None,
+        "output_tokens": completion.usage.output_tokens if completion else None,
+        "cost_usd": cost,
+        "first_token_s": completion.first_token_s if completion else None,
+        "total_s": completion.total_s if completion else None,
+    }

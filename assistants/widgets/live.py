@@ -1,0 +1,172 @@
+"""What every live widget is: traits, a page drawn from them, and static HTML left behind.
+
+The page asks for things with custom messages (``{"do": "ask", ...}``), and hears what is new in
+batches, at most 15 a second, each with a number: a page that misses one asks for everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from assistants.errors import AssistantsError
+from assistants.text import visible
+from assistants.widgets import background
+
+EVERY_S = 1 / 15
+"""Seconds between two messages to the page."""
+
+Item = dict[str, Any]
+
+
+def source(*names: str) -> str:
+    """The page's own code: files of this folder, one after the other. Nothing is built."""
+    folder = files("assistants.widgets")
+    return "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+class Live(anywidget.AnyWidget):
+    """A widget whose page is drawn from what Python says.
+
+    A subclass names what a page may ask for in ``commands``, and says what it looks like in
+    ``whole`` (for a page that knows nothing) and ``still`` (for one without a kernel).
+    """
+
+    _esm = "export default { render() {} };"
+    _css = ""
+
+    notice = traitlets.Unicode("").tag(sync=True)
+    """What went wrong and what to do next; plain text."""
+
+    commands: ClassVar[Mapping[str, str]] = {}
+    """What a page may ask for, and the method that does it; called with the message's values."""
+
+    def __init__(self, **traits: Any) -> None:
+        self._outbox: list[Callable[[], Item | None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0
+        self._place = f"assistants-{secrets.token_hex(8)}"
+        self._shown = False
+        self._left = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__(**traits)
+        self.on_msg(self._heard)
+        if self.comm is not None:
+            # ipykernel would hand a click to the thread that spoke last, which may be a cell that
+            # runs for minutes; JupyterLab has named a free one.
+            self.comm._reply_subshell_for = _as_the_page_asks
+
+    # -- what a subclass says --------------------------------------------------------------------
+
+    def whole(self) -> Item:
+        """Everything a page has to know, beside the traits."""
+        return {}
+
+    def still(self) -> str:
+        """Safe HTML that says the same without a kernel and without a script."""
+        return ""
+
+    # -- to the page -----------------------------------------------------------------------------
+
+    def tell(self, item: Callable[[], Item | None]) -> None:
+        """Send ``item()`` with the next batch; ``None`` if there is nothing to say by then.
+
+        In the thread of ``background`` only.
+        """
+        self._outbox.append(item)
+        if self._timer is None:
+            self._timer = background.loop().call_later(EVERY_S, self.flush)
+
+    def flush(self) -> None:
+        """Send what is waiting, now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._outbox = self._outbox, []
+        items = [item for make in waiting if (item := make()) is not None]
+        if items and self.comm is not None:
+            self._sent += 1
+            self.send({"kind": "batch", "seq": self._sent, "items": items})
+
+    def resync(self, page: str) -> None:
+        """Tell one page everything: it was just opened, or has missed something."""
+        self.flush()
+        self.send({"kind": "whole", "seq": self._sent, "page": page, **self.whole()})
+
+    # -- from the page ---------------------------------------------------------------------------
+
+    def _heard(self, _: Any, content: Any, buffers: Any) -> None:
+        background.loop().call_soon_threadsafe(self._obey, content)
+
+    def _obey(self, content: Mapping[str, Any]) -> None:
+        values = dict(content)
+        name = values.pop("do", None)
+        if name == "resync":
+            self.schedule(self.resync, page=str(values.get("page", "")))
+        elif name in self.commands:
+            self.schedule(getattr(self, self.commands[name]), **values)
+
+    def schedule(self, work: Callable[..., Any], **values: Any) -> None:
+        """Do something without waiting for it; if it fails, the page says why."""
+
+        async def done() -> None:
+            try:
+                result = work(**values)
+                if isinstance(result, Coroutine):
+                    await result
+            except AssistantsError as error:
+                self.say(str(error))
+            except Exception as error:
+                self.say(f"{type(error).__name__}: {error}")
+                traceback.print_exc()
+
+        task = background.loop().create_task(done())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def say(self, notice: str) -> None:
+        """Show a notice; an empty one takes it away."""
+        self.notice = ""  # the same notice twice is news
+        self.notice = visible(notice)
+
+    # -- what stays ------------------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        """Two outputs: the live view, and beside it what is left when there is no kernel."""
+        from IPython.display import display
+
+        view = self._repr_mimebundle_()
+        data, metadata = view if isinstance(view, tuple) else (view, {})
+        show: Any = display  # it has no types
+        show(data, metadata=metadata, raw=True)
+        self._left = self.still()
+        show(self._bundle(), raw=True, display_id=self._place)
+        self._shown = True
+
+    def leave(self) -> None:
+        """Bring what is left up to date, where it is shown; at the end of a turn is soon enough."""
+        if not self._shown or (page := self.still()) == self._left:
+            return
+        from IPython.display import update_display
+
+        self._left = page
+        show: Any = update_display
+        show(self._bundle(), raw=True, display_id=self._place)
+
+    def _bundle(self) -> dict[str, str]:
+        page = f'<style>{_STILL}</style><div class="assistants-still">{self._left}</div>'
+        return {"text/html": page, "text/plain": repr(self)}
+
+
+def _as_the_page_asks(_: Any, subshell: str | None) -> str | None:
+    return subshell
+
+
+_STILL = source("still.css")

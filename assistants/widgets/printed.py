@@ -1,0 +1,84 @@
+"""Conversations as static HTML: to read without a kernel, on GitHub, and in a saved notebook.
+
+It is a table, because GitHub and an untrusted notebook take away every style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from assistants.widgets.conversation import Conversation
+from assistants.widgets.facts import facts
+from assistants.widgets.markdown import escape, to_html
+from assistants.widgets.turns import Answer, Change, Entry, Turn
+
+_CELL = 'align="left" valign="top" style="text-align: left; vertical-align: top"'
+
+
+def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | None]) -> str:
+    """Safe HTML: a column a conversation, a row a question.
+
+    Parameters
+    ----------
+    conversations
+        In the order in which they are shown.
+    costs
+        US dollars of each answer, by its id.
+    """
+    if not any(conversation.turns for conversation in conversations):
+        names = ", ".join(escape(str(c.assistant)) for c in conversations)
+        return f"<p><i>Nothing has been asked yet. Here to answer: {names}.</i></p>"
+    heads = "".join(f"<th {_CELL}>{_head(c)}</th>" for c in conversations)
+    rows: list[str] = []
+    asked: list[str] = []
+    for number in range(max(len(c.entries) for c in conversations)):
+        entries = [c.entries[number] if number < len(c.entries) else None for c in conversations]
+        questions = [entry.question for entry in entries if isinstance(entry, Turn)]
+        if len(set(questions)) == 1:
+            rows.append(
+                f'<tr><td colspan="{len(entries)}" {_CELL}>{_question(questions[0])}</td></tr>'
+            )
+        asked = questions
+        cells = [_entry(entry, costs, with_question=len(set(asked)) > 1) for entry in entries]
+        rows.append("<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>")
+    return (
+        f'<table class="conversation"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _head(conversation: Conversation) -> str:
+    persona = conversation.assistant.persona
+    label = escape(persona.label or persona.name)
+    return f"<b>{label}</b><br><small>{escape(str(conversation.assistant))}</small>"
+
+
+def _question(question: str) -> str:
+    return f"<blockquote>{to_html(question)}</blockquote>"
+
+
+def _entry(entry: Entry | None, costs: Mapping[str, float | None], *, with_question: bool) -> str:
+    if entry is None:
+        return ""
+    if isinstance(entry, Change):
+        return f"<p><i>{escape(entry.said)}</i></p>"
+    question = _question(entry.question) if with_question else ""
+    others = "".join(
+        f"<details><summary>another answer</summary>{_answer(answer, costs)}</details>"
+        for answer in entry.answers
+        if answer is not entry.answer
+    )
+    return question + _answer(entry.answer, costs) + others
+
+
+def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:
+    parts = [to_html(answer.text) if answer.text else ""]
+    if answer.state != "done":
+        said = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
+        parts.append(f"<p><b>{escape(said.get(answer.state, 'The answer is on its way.'))}</b></p>")
+    if answer.note:
+        parts.append(f"<p><b>{escape(answer.note)}</b></p>")
+    known = facts(answer, costs.get(answer.id))
+    if known:
+        parts.append(f"<p><small>{escape(' · '.join(known))}</small></p>")
+    return "".join(parts)

@@ -1,0 +1,210 @@
+"""Live turns in the store: a session is a run, and each answer a trial that was drawn once.
+
+The trial of a turn is the case of all questions so far. Its key may be shared with a batch only
+if a batch could have come to the same history: the same assistant gave every answer before it, in
+the same repeat. Otherwise the history is made part of the model's identity, so that no run ever
+takes the answer for one of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assistants import prices, transcripts
+from assistants.assistant import Assistant
+from assistants.errors import AssistantsError, ReplyCut
+from assistants.experiment import Experiment
+from assistants.manifest import begun, finished
+from assistants.messages import Completion, Transcript
+from assistants.models import Model
+from assistants.store import Store
+from assistants.text import to_json
+from assistants.trial import Case, Trial
+from assistants.widgets.going_on import GoingOn
+from assistants.widgets.turns import Answer, Turn
+
+_AHEAD = 50
+"""Draws of a request that are looked up in the store at a time."""
+
+
+class Record:
+    """The run of one live session; nothing is written before the first question.
+
+    Parameters
+    ----------
+    results
+        The results folder; ``None`` keeps nothing.
+    experiment
+        ``chat`` or ``compare``: what the run is a run of.
+    models
+        The entries of the models by name, for what an answer costs.
+    """
+
+    def __init__(
+        self, results: str | Path | None, experiment: str, models: Mapping[str, Model]
+    ) -> None:
+        self.results = Path(results) if results is not None else None
+        self.experiment = experiment
+        self.models = models
+        self.run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self._assistants: dict[str, Assistant] = {}
+        self._cases: dict[tuple[str, ...], str] = {}
+        self._trials: dict[str, tuple[int, Trial]] = {}
+        self._manifest: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"Record({self.experiment!r}, run {self.run!r}: {len(self._trials)} trials)"
+
+    @property
+    def assistants(self) -> list[Assistant]:
+        """Everybody who was asked in this session."""
+        return list(self._assistants.values())
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the Markdown transcripts go."""
+        return self.results / self.experiment / self.run if self.results is not None else None
+
+    def cost(self, answer: Answer) -> float | None:
+        """US dollars for an answer; ``None`` if unknown."""
+        if answer.completion is None:
+            return None
+        return prices.cost(self._model(answer.assistant.model), answer.completion.usage)
+
+    def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
+        """Write down which draws are about to be asked for.
+
+        Raises
+        ------
+        StoreError
+            If the record cannot be written.
+        """
+        if self.results is None:
+            return
+        with Store(self.results) as store:
+            self._begin_run(store, [answer.assistant for answer in answers])
+            for answer in answers:
+                trial = self._free(store, turn, answer)
+                answer.repeat = trial.repeat
+                position = len(self._trials)
+                self._trials[answer.id] = (position, trial)
+                store.add_trials(self.run, position, [trial])
+
+    def keep(self, turn: Turn, answer: Answer) -> None:
+        """Store an answer that has ended, in the store and as Markdown.
+
+        Raises
+        ------
+        StoreError
+            If the record cannot be written.
+        """
+        if self.results is None:
+            return
+        position, trial = self._trials[answer.id]
+        with Store(self.results) as store:
+            if answer.state == "done":
+                for number, each in enumerate((*turn.before, answer)):
+                    if each.completion is not None:
+                        store.add_answer(
+                            trial.key,
+                            number,
+                            each.completion,
+                            final=each is answer,
+                            run=self.run,
+                            cost_usd=self.cost(each),
+                            attempts=1,
+                        )
+                self._write(position, trial, answer)
+            else:
+                failure = _failure(answer)
+                store.add_failure(trial.key, len(turn.before), failure, run=self.run, attempts=1)
+            self._end_run(store)
+
+    def _free(self, store: Store, turn: Turn, answer: Answer) -> Trial:
+        """The trial of this draw: the first repeat that nobody has an answer to."""
+        questions = tuple(m.content for m in answer.history if m.role == "user")
+        case = Case(self._case(questions), questions)
+        taken = {trial.key for _, trial in self._trials.values()}
+        used = {(t.case.id, t.assistant.name, t.assistant.model, t.repeat)
+                for _, t in self._trials.values()}  # fmt: skip
+
+        def is_free(trial: Trial) -> bool:
+            place = (trial.case.id, trial.assistant.name, trial.assistant.model, trial.repeat)
+            return trial.key not in taken and place not in used
+
+        assistant = _plain(answer.assistant)
+        if turn.before:
+            digests = {before.assistant.digest for before in turn.before}
+            repeats = {before.repeat for before in turn.before}
+            if digests == {assistant.digest} and len(repeats) == 1:
+                shared = Trial(case, assistant, min(repeats))
+                if is_free(shared) and not store.finished([shared.key]):
+                    return shared
+            said = to_json([message.content for message in answer.history])
+            history = hashlib.sha256(said.encode()).hexdigest()[:16]
+            assistant = replace(assistant, client=GoingOn(assistant.client, history))
+        first = 0
+        while True:
+            ahead = [Trial(case, assistant, first + i) for i in range(_AHEAD)]
+            done = store.finished([trial.key for trial in ahead])
+            for trial in ahead:
+                if trial.key not in done and is_free(trial):
+                    return trial
+            first += _AHEAD
+
+    def _case(self, questions: tuple[str, ...]) -> str:
+        return self._cases.setdefault(questions, f"question-{len(self._cases) + 1}")
+
+    def _begin_run(self, store: Store, assistants: Sequence[Assistant]) -> None:
+        new = {str(a): a for a in assistants if str(a) not in self._assistants}
+        self._assistants |= new
+        if new or self._manifest is None:
+            design = Experiment(self.experiment, tuple(self._assistants.values()), ())
+            manifest = {**begun(design), "description": "a live session", "source": "live"}
+            if self._manifest is None:
+                store.add_run(self.run, self.experiment, manifest)
+            self._manifest = manifest
+
+    def _end_run(self, store: Store) -> None:
+        """A live session may end at any moment, so it is ended after every answer."""
+        assert self._manifest is not None
+        manifest = {**self._manifest, "cases": len(self._cases)}
+        counts = store.statuses(self.run)
+        whole = not any(counts.get(status) for status in ("error", "truncated"))
+        outcome = "complete" if whole else "failures"
+        store.end_run(self.run, outcome, finished(manifest, store, self.run))
+
+    def _write(self, position: int, trial: Trial, answer: Answer) -> None:
+        assert self.folder is not None
+        assert answer.completion is not None
+        assistant, case = answer.assistant, trial.case.id
+        about = {"persona": assistant.name, "model": assistant.model, "case": case,
+                 "repeat": trial.repeat, "key": trial.key}  # fmt: skip
+        name = transcripts.file_name(position, assistant.name, case, trial.repeat)
+        said = Transcript(assistant.messages(answer.history), answer.completion)
+        transcripts.write(self.folder / "transcripts" / name, said, about)
+
+    def _model(self, name: str) -> Model:
+        return self.models.get(name, Model(name))
+
+
+def _plain(assistant: Assistant) -> Assistant:
+    """The assistant itself, if a stored trial was opened and its client is one of ours."""
+    client = assistant.client
+    return replace(assistant, client=client.client) if isinstance(client, GoingOn) else assistant
+
+
+def _failure(answer: Answer) -> AssistantsError:
+    if answer.state == "stopped":
+        text = answer.text
+        partial = answer.completion or Completion(text=text, status="truncated") if text else None
+        return ReplyCut("Stopped by the reader.", partial=partial)
+    failure = ReplyCut(answer.error)
+    failure.partial = answer.completion
+    return failure

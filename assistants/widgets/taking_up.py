@@ -1,0 +1,104 @@
+"""What a stored trial can become: a chat that goes on from it, or a case of an experiment."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from assistants.case_keeping import keep_case
+from assistants.run import Run
+from assistants.tables import is_known
+from assistants.text import from_utf8, visible
+from assistants.widgets import background
+from assistants.widgets.grid import Grid
+from assistants.widgets.live import Live
+from assistants.widgets.stored import conversation
+
+
+class TakingUp(Live):
+    """A widget that shows the trials of ``run``."""
+
+    run: Run
+    _grid: Grid
+    _chat: Any = None
+
+    kept = traitlets.Unicode("").tag(sync=True)
+    """What was kept last, and where."""
+    source_file = traitlets.Unicode("").tag(sync=True)
+    """The experiment file that a case is kept in unless another is named."""
+    chat = traitlets.Unicode("").tag(sync=True)
+    """The ``Chat`` that is shown below, by its model id; empty for none."""
+
+    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+        "chat": "_chat_with",
+        "close_chat": "close_chat",
+        "keep": "_keep_in",
+    }
+
+    def open_chat(self, trial: str | int) -> Any:
+        """Open a trial as a ``Chat`` that goes on from it; it is shown below, and returned.
+
+        Raises
+        ------
+        UsageError
+            If the trial has no answer.
+        """
+        from assistants.widgets.chat import Chat
+
+        chat = Chat.from_trial(self.run, self._grid.row(self._grid.place(trial)))
+        background.call(lambda: self._show_chat(chat))
+        return chat
+
+    def close_chat(self) -> None:
+        """Take the chat below away; what was said stays stored."""
+        background.call(lambda: self._show_chat(None))
+
+    def keep(
+        self,
+        trial: str | int,
+        path: str | Path,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> str:
+        """Append the case of a trial to an experiment file; returns the id it has there.
+
+        Raises
+        ------
+        FileError
+            If the file is no experiment, or has the case already.
+        """
+        row = self._grid.row(self._grid.place(trial))
+        questions, _ = conversation(self.run, row["case"], row["key"])
+        reference = from_utf8(row["reference"]) if is_known(row["reference"]) else None
+        name = keep_case(path, questions, id=id, reference=reference)
+
+        def work() -> None:
+            self.kept = visible(f"Kept as case {name} in {path}.")
+
+        background.call(work)
+        return name
+
+    def close(self) -> None:
+        """Take the widget off the page."""
+        if (chat := getattr(self, "_chat", None)) is not None:
+            chat.close()
+        super().close()
+
+    # -- the work, in the thread of `background` -------------------------------------------------
+
+    async def _chat_with(self, trial: int) -> None:
+        await asyncio.to_thread(self.open_chat, trial)
+
+    def _keep_in(self, trial: int, path: str) -> None:
+        self.say("")
+        self.kept = ""
+        self.keep(trial, path.strip())
+
+    def _show_chat(self, chat: Any) -> None:
+        former, self._chat = self._chat, chat
+        self.chat = f"IPY_MODEL_{chat.model_id}" if chat is not None else ""
+        if former is not None:
+            former.close()

@@ -1,0 +1,73 @@
+"""Who answers: from the names that a person gives to assistants, and from a text to a persona."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from assistants.assistant import Assistant
+from assistants.clients import Client, connect
+from assistants.errors import UnknownName, UsageError
+from assistants.messages import Sampling
+from assistants.models import Catalogue, Model
+from assistants.personas import Library, Persona
+
+
+def resolve(
+    personas: Iterable[str | Persona | Assistant],
+    models: Iterable[str | Client],
+    library: Library,
+    sampling: Sampling,
+) -> tuple[list[Assistant], dict[str, Model]]:
+    """Every persona on every model, model by model, and the entries of the models.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or a persona that wants a value for a variable.
+    """
+    catalogue = Catalogue.default()
+    entries: dict[str, Model] = {}
+    clients: list[Client] = []
+    for model in models:
+        if isinstance(model, str):
+            entry = catalogue.find(model)
+            entries[entry.name] = entry
+            clients.append(connect(entry))
+        else:
+            entries[model.model] = entry_of(model, catalogue)
+            clients.append(model)
+    given = list(personas)
+    found = [
+        Assistant(library.find(each) if isinstance(each, str) else each, client, sampling)
+        for client in clients
+        for each in given
+        if not isinstance(each, Assistant)
+    ]
+    for each in given:
+        if isinstance(each, Assistant):
+            entries.setdefault(each.model, entry_of(each.client, catalogue))
+            found.append(each)
+    for assistant in found:
+        wanted = assistant.persona.variables - {*assistant.persona.defaults, *assistant.variables}
+        if wanted:
+            raise UsageError(
+                f"persona {assistant.name!r} wants a value for {' and '.join(sorted(wanted))}.",
+                fix="Pass an `Assistant` with `variables`, or give a default in its file.",
+            )
+    return found, entries
+
+
+def literal(text: str) -> str:
+    """A persona's text that says exactly ``text``, braces and all."""
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return text
+    return "{{ " + json.dumps(text, ensure_ascii=False) + " }}"
+
+
+def entry_of(client: Client, catalogue: Catalogue) -> Model:
+    """The entry of a client's model, for its price; an empty one if nobody knows it."""
+    try:
+        return catalogue.find(client.model)
+    except UnknownName:
+        return Model(client.model)

@@ -1,0 +1,179 @@
+"""``Chat`` from Python: switching, forking, opening what was stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rude_server import RudeServer, at
+
+from assistants.assistant import Assistant
+from assistants.clients.openai import OpenAIClient
+from assistants.clients.scripted import ScriptedClient, echo
+from assistants.errors import UsageError
+from assistants.experiment import Experiment
+from assistants.messages import Sampling
+from assistants.personas import Persona
+from assistants.results import Results
+from assistants.store import Store
+from assistants.widgets.chat import Chat
+
+
+async def test_the_traits_are_the_interface(here: Path) -> None:
+    """Setting ``persona`` or ``model`` switches; the page reads the same traits."""
+    chat = Chat("none", "echo")
+    assert (chat.persona, chat.model) == ("none", "scripted:echo")
+    assert {"name", "label", "description"} == chat.personas[0].keys()
+    assert {"scripted:echo", "smollm2"} <= set(chat.models_known)
+    await chat.ask("One?")
+    chat.persona = "art"
+    await chat.ask("Two?")
+    assert [row["persona"] for row in chat.replies] == ["none", "art"]
+    assert "art on scripted:echo answers from here on" in chat.still()
+    assert chat.replies[1]["answer"].startswith("system: You are a painter")
+
+
+async def test_an_unknown_name_changes_nothing(here: Path) -> None:
+    """The error says the nearest one, and the trait is what it was."""
+    chat = Chat("art", "echo", results=None)
+    with pytest.raises(UsageError, match="unknown persona 'arts'"):
+        chat.persona = "arts"
+    with pytest.raises(UsageError, match="unknown model"):
+        chat.model = "echoo"
+    assert (chat.persona, chat.model) == ("art", "scripted:echo")
+
+
+async def test_another_model_keeps_the_persona_and_its_edits(
+    here: Path, server: RudeServer
+) -> None:
+    """The model is switched and nothing else is."""
+    chat = Chat("art", "echo", results=None)
+    chat.set_prompt(0, "Be curt.")
+    await chat.ask("One?")
+    other = OpenAIClient("x:m", endpoint=at(server.url))
+    chat.switch(model=other)
+    await chat.ask("Two?")
+    assert chat.columns[0]["edited"]
+    assert [row["model"] for row in chat.replies] == ["scripted:echo", "x:m"]
+    assert server.requests[-1].json["messages"][0] == {"role": "system", "content": "Be curt."}
+    chat.model = "scripted:echo"
+    chat.persona = "none"
+    assert not chat.columns[0]["edited"]
+
+
+async def test_regenerate_edit_and_clear(here: Path) -> None:
+    """As in ``Compare``, on the one column that there is."""
+    chat = Chat("none", "echo")
+    await chat.ask("One?")
+    await chat.regenerate()
+    assert [row["chosen"] for row in chat.replies] == [False, True]
+    await chat.ask("Two?")
+    await chat.edit(0, "Eins?")
+    assert [row["question"] for row in chat.replies] == ["Eins?"]
+    chat.clear()
+    assert chat.replies == []
+    (run,) = Results("results").runs("chat")
+    assert len(run.trials) == 4  # nothing that was answered is lost
+    assert list(run.trials["status"]) == ["ok"] * 4
+
+
+async def test_a_fork_asks_everybody_the_last_question(here: Path) -> None:
+    """With the turns before it; the chat's own answer stands first, and is not asked again."""
+    chat = Chat("none", "echo")
+    await chat.ask("One?")
+    await chat.ask("Two?")
+    compare = await chat.fork(["none", "art", "history"])
+    rows = [row for row in compare.replies if row["turn"] == 1]
+    assert [row["persona"] for row in rows] == ["none", "art", "history"]
+    assert rows[0]["answer"] == chat.replies[1]["answer"]
+    assert "user: One?" in rows[1]["answer"]
+    assert rows[1]["answer"].startswith("system: You are a painter")
+    assert chat.forked == compare.model_id
+    assert "Everybody else" in chat.still()
+    # An answer after somebody else's is no draw that a batch could make.
+    made = Experiment.define(
+        "x", personas=["art"], models=["echo"], cases=[{"turns": ["One?", "Two?"]}]
+    )
+    assert made.forecast("results").answered == 0
+    chat.close_fork()
+    assert "Everybody else" not in chat.still()
+
+
+async def test_a_fork_of_nothing_is_refused(here: Path) -> None:
+    """Before anything was asked, or with nobody else to ask."""
+    chat = Chat("art", "echo", results=None)
+    with pytest.raises(UsageError, match="no whole turn"):
+        await chat.fork(["none"])
+    await chat.ask("One?")
+    with pytest.raises(UsageError, match="nobody else"):
+        await chat.fork(["art"])
+
+
+@pytest.mark.parametrize("persona", ["none", "art"])
+async def test_a_stored_trial_opens_as_a_chat(here: Path, persona: str) -> None:
+    """With its history, on its model, with its sampling; and goes on from there."""
+    experiment = Experiment.define(
+        "tea", personas=["none", "art"], models=["echo"], sampling={"temperature": 0.5},
+        cases=[{"id": "milk", "turns": ["Tea?", "With {{ milk }}?"], "vars": {"milk": "oats"}}],
+        repeats=2,
+    )  # fmt: skip
+    run = await experiment.run("results", report=lambda progress: None)
+    row = run.trials.query("persona == @persona and repeat == 1").iloc[0]
+    chat = Chat.from_trial(run, row)
+    assert [(r["question"], r["state"]) for r in chat.replies] == [
+        ("Tea?", "done"), ("With oats?", "done"),
+    ]  # fmt: skip
+    assert chat.replies[1]["answer"] == row["answer"]
+    assert (chat.persona, chat.model) == (persona, "scripted:echo")
+    await chat.ask("And sugar?")
+    assert "temperature=0.5" in chat.replies[2]["answer"]
+    assert "user: With oats?" in chat.replies[2]["answer"]
+    again = Chat.from_trial(run, row["key"])
+    assert len(again.replies) == 2
+    # What was asked next is what a batch of three turns would have asked in this repeat.
+    longer = Experiment.define(
+        "tea", personas=[persona], models=["echo"], sampling={"temperature": 0.5},
+        cases=[{"turns": ["Tea?", "With oats?", "And sugar?"]}], repeats=2,
+    )  # fmt: skip
+    assert longer.forecast("results").answered == 1
+
+
+async def test_a_trial_of_a_persona_that_is_gone(here: Path) -> None:
+    """It is opened with the system prompt that was sent, braces and all."""
+    persona = Persona("gone", "{{ '{{ x }}' }} for {{ y }}", defaults={"y": "you"})
+    assistant = Assistant(persona, ScriptedClient(echo, "echo"), Sampling(seed=3))
+    experiment = Experiment("gone", (assistant,), (Experiment.define(
+        "x", personas=["none"], models=["echo"], cases=["Tea?"]).cases[0],))  # fmt: skip
+    run = await experiment.run("results", report=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials.iloc[0])
+    await chat.ask("More?")
+    assert chat.replies[1]["answer"].startswith("system: {{ x }} for you\n")
+
+
+async def test_a_live_turn_after_a_switch_opens_and_stays_unshared(here: Path) -> None:
+    """The earlier answers were somebody else's, and so is what goes on from them."""
+    chat = Chat("art", "echo")
+    await chat.ask("One?")
+    chat.persona = "none"
+    await chat.ask("Two?")
+    (run,) = Results("results").runs("chat")
+    opened = Chat.from_trial(run, run.trials.iloc[1])
+    await opened.ask("Three?")
+    batch = Experiment.define(
+        "x", personas=["none"], models=["echo"], cases=[{"turns": ["One?", "Two?", "Three?"]}]
+    )
+    assert batch.forecast("results").answered == 0
+
+
+async def test_what_was_never_answered_cannot_be_opened(here: Path) -> None:
+    """The error says so."""
+    chat = Chat("none", "echo")
+    await chat.ask("One?")
+    (run,) = Results("results").runs("chat")
+    with pytest.raises(UsageError, match="no trial 'x'"):
+        Chat.from_trial(run, "x")
+    key = run.trials["key"][0]
+    with Store("results") as store:
+        store._db.write("DELETE FROM answers", [])
+    with pytest.raises(UsageError, match="no answer"):
+        Chat.from_trial(run, key)
