@@ -101,10 +101,11 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     }
     data["experiment"] = [experiment] * len(data["key"])
     data["run"] = [run] * len(data["key"])
-    data["question"] = [cases[case][0] for case in data["case"]]
-    data["reference"] = [cases[case][1] for case in data["case"]]
-    data["system_prompt"] = [prompts[digest] for digest in data["persona_digest"]]
-    data["sampling"] = [sampling[a] for a in zip(data["persona"], data["model"], strict=True)]
+    data["question"] = [cases.get(case, ("", None))[0] for case in data["case"]]
+    data["reference"] = [cases.get(case, ("", None))[1] for case in data["case"]]
+    data["system_prompt"] = [prompts.get(digest) for digest in data["persona_digest"]]
+    pairs = zip(data["persona"], data["model"], strict=True)
+    data["sampling"] = [sampling.get(pair, "{}") for pair in pairs]  # a stranger's may lack some
 
     def column(name: str) -> pd.Series[Any]:
         values: Any = data[name]

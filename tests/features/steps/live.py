@@ -1,0 +1,187 @@
+"""The live widgets, from Python: what a click does, without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from behave import given, then, when
+from behave.runner import Context
+
+from assistants.case_keeping import keep_case
+from assistants.experiment import Experiment
+from assistants.results import Results
+from assistants.widgets.chat import Chat
+from assistants.widgets.compare import Compare
+from assistants.widgets.rate import Rate
+
+
+@contextmanager
+def at_home(context: Context) -> Iterator[None]:
+    """In the person's folder, with the person's environment."""
+    before, kept = Path.cwd(), dict(os.environ)
+    os.chdir(context.teller.folder)
+    os.environ.update(context.teller.environment)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def do(context: Context, work: Coroutine[Any, Any, Any]) -> None:
+    with at_home(context):
+        asyncio.run(work)
+
+
+@when('I compare "{names}" and ask "{question}"')
+def compare(context: Context, names: str, question: str) -> None:
+    with at_home(context):
+        context.live = Compare(names.split(", "), ["vllm:m"], results=Path("results").resolve())
+    do(context, context.live.ask(question))
+
+
+@when('I ask all of them "{question}"')
+def ask_all(context: Context, question: str) -> None:
+    do(context, context.live.ask(question))
+
+
+@then('{number:d} columns have answered "{question}"')
+def answered(context: Context, number: int, question: str) -> None:
+    rows = [row for row in context.live.replies if row["question"] == question]
+    assert len(rows) == number, rows
+    assert all(row["state"] == "done" and question in row["answer"] for row in rows), rows
+
+
+@then("every column was told its own history")
+def own_history(context: Context) -> None:
+    for request in context.teller.server.requests[-2:]:
+        messages = request.json["messages"]
+        system = [m["content"] for m in messages if m["role"] == "system"]
+        said = next(m["content"] for m in messages if m["role"] == "assistant")
+        assert said.startswith(f"As {(system or ['nobody'])[0][:40]}"), messages
+
+
+@then('the conversation is in the results as "{name}"')
+def in_results(context: Context, name: str) -> None:
+    run = Results(context.teller.folder / "results").latest(name)
+    assert set(run.trials["status"]) == {"ok"}, run
+    assert list(run.folder.glob("**/*.md")), list(run.folder.iterdir())
+
+
+@when("I make an experiment of it")
+def to_experiment(context: Context) -> None:
+    with at_home(context):
+        context.live.to_experiment("exp.yaml")
+
+
+@then('the personas are "{names}"')
+def personas(context: Context, names: str) -> None:
+    assert list(context.teller.rows()["persona"].unique()) == names.split(", ")
+
+
+@when('I chat with "{name}" and ask "{question}"')
+def chat(context: Context, name: str, question: str) -> None:
+    with at_home(context):
+        context.live = Chat(name, "vllm:m", results=Path("results").resolve())
+    do(context, context.live.ask(question))
+
+
+@when('the persona "{name}" takes over and is asked "{question}"')
+def switch(context: Context, name: str, question: str) -> None:
+    with at_home(context):
+        context.live.switch(persona=name)
+    do(context, context.live.ask(question))
+
+
+@then('the transcript says where "{name}" takes over')
+def says_where(context: Context, name: str) -> None:
+    still = context.live.still()
+    first, second = still.index("What is light?"), still.index("And a shadow?")
+    assert first < still.index(f"{name} on", first) < second, still
+
+
+@given("a model whose server is down")
+def down(context: Context) -> None:
+    (context.teller.folder / "models.toml").write_text(
+        '[providers.gone]\naddress = "http://127.0.0.1:9/v1"\n', encoding="utf-8"
+    )
+
+
+@when('I compare "{name}" on both and ask "{question}"')
+def on_both(context: Context, name: str, question: str) -> None:
+    with at_home(context):
+        folder = Path("results").resolve()
+        context.live = Compare([name], ["vllm:m", "gone:m"], results=folder)
+    do(context, context.live.ask(question))
+
+
+@then('one column has answered and the other says "{words}"')
+def one_and_other(context: Context, words: str) -> None:
+    good, bad = sorted(context.live.replies, key=lambda row: row["state"])
+    assert good["state"] == "done", good
+    assert bad["state"] == "failed", bad
+    assert words in bad["error"], bad
+
+
+@when("I rate its answers, preferring the left")
+@when("I rate its answers again")
+def rate(context: Context) -> None:
+    run = Results(context.teller.folder / "results").latest()
+    context.live = Rate(run, rater="ann")
+    context.seen = []
+    while not context.live.done:
+        context.seen += [context.live.still(), str(context.live.whole())]
+        context.live.vote("left")
+
+
+@then("no name was shown before the last vote")
+def blind(context: Context) -> None:
+    assert context.seen
+    assert not [page for page in context.seen if ">art<" in page or "'art'" in page]
+
+
+@then("there are {number:d} votes in the results")
+def votes(context: Context, number: int) -> None:
+    run = Results(context.teller.folder / "results").latest()
+    assert len(run.votes()) == number
+    assert set(run.votes()["rater"]) == {"ann"}
+
+
+@then("there is nothing left to rate")
+def nothing_left(context: Context) -> None:
+    assert context.live.done
+    assert not context.seen
+
+
+@given("an experiment file with a comment")
+def commented(context: Context) -> None:
+    context.file = context.teller.folder / "exp.yaml"
+    context.file.write_text(
+        "# mine\npersonas: [none]\nmodels: [vllm:m]\ncases:\n  - What is rain?  # first\n",
+        encoding="utf-8",
+    )
+
+
+@when('I keep "{question}" as a case of it')
+def keep(context: Context, question: str) -> None:
+    keep_case(context.file, question)
+
+
+@then("the comment is still there")
+def comment(context: Context) -> None:
+    text = context.file.read_text(encoding="utf-8")
+    assert text.startswith("# mine\n"), text
+    assert "# first" in text, text
+
+
+@then('the experiment asks "{question}"')
+def asks(context: Context, question: str) -> None:
+    with at_home(context):
+        experiment = Experiment.load("exp.yaml")
+    assert experiment.cases[-1].question == question
