@@ -50,15 +50,18 @@ unit: $(VENV)/installed-test
 	$(BIN)/pytest
 
 notebooks: $(VENV)/installed-test
+	$(BIN)/assistants fetch smollm2
 	$(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg --nbval-cell-timeout 120 notebooks
 
 soak: $(VENV)/installed-test  ## an hour of kill -9
 	ASSISTANTS_KILL_ROUNDS=1000 $(BIN)/pytest -m kill --timeout 7200
 
-bench: install  ## the figures of the README, as ratios from one run
+bench: $(VENV)/installed-test  ## the figures of the README, as ratios from one run
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
+	sh tests/install-browser.sh
+	$(BIN)/python bench/streaming.py
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -147,7 +147,7 @@ def test_little_is_called_little() -> None:
     """Few comparisons, one case, none shared, none at all."""
     few = agreement(votes_of(noisy(3, ("ann", "bob"), 3, 0.5))).iloc[0]
     assert np.isnan(few["low"])
-    assert "Only one case" in few["note"]
+    assert "too few for an interval" in few["note"]
     assert "Only 3 comparisons." in few["note"]
     apart = votes_of({"ann": ["left"] * 3 + [None] * 3, "bob": [None] * 3 + ["left"] * 3})
     table = agreement(apart)

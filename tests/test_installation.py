@@ -45,6 +45,8 @@ def test_a_lock_satisfies_the_project(lock: str) -> None:
         wanted += PROJECT["dependency-groups"]["test"]
     versions = locked(lock)
     for requirement in map(Requirement, wanted):
+        if requirement.name == "assistants":  # an extra that brings another
+            continue
         have = versions.get(canonicalize_name(requirement.name), [])
         assert any(requirement.specifier.contains(version) for version in have), requirement
 

@@ -210,13 +210,14 @@ def test_winning_always_is_no_certainty() -> None:
     assert "made-up tie" in table["note"]["b"]
 
 
-def test_one_case_has_no_interval() -> None:
-    """And no votes have no rows."""
-    votes = judged(0, {"a": 1, "b": 1, "c": 1}, 1)
+@pytest.mark.parametrize("cases", [1, 4])
+def test_few_cases_have_no_interval(cases: int) -> None:
+    """A handful of cases says nothing of how cases differ; and no votes have no rows."""
+    votes = judged(0, {"a": 1, "b": 1, "c": 1}, cases)
     assert ranking(votes)[["low", "high"]].isna().all(axis=None)
     assert ranking(votes[:0]).empty
     assert position_bias(votes[:0]).empty
-    assert "Only one case" in ranking(votes)["note"][0]
+    assert "too few for an interval" in ranking(votes)["note"][0]
 
 
 @settings(max_examples=20, deadline=None)

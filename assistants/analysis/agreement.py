@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.orders import combine_orders
+from assistants.analysis.orders import FEWEST_CASES, combine_orders
 from assistants.analysis.permutation import Floats
 from assistants.analysis.ranking import evalica
 from assistants.text import many
@@ -173,7 +173,7 @@ def _interval(counts: Floats, cases: Any, seed: int) -> tuple[float, float, int]
 
     case, names = pd.factorize(cases)
     number = len(names)
-    if number < 2:
+    if number < FEWEST_CASES:
         return math.nan, math.nan, number
     by_case = np.zeros((number, counts.shape[1]))
     np.add.at(by_case, case, counts)
@@ -197,8 +197,8 @@ def _resampled(by_case: Floats, generator: np.random.Generator) -> NDArray[np.fl
 
 def _note(comparisons: int, cases: int) -> list[str]:
     said = []
-    if cases < 2:
-        said.append("Only one case: nothing is known of others, and there is no interval.")
+    if cases < FEWEST_CASES:
+        said.append(f"Only {many(cases, 'case')}: too few for an interval.")
     if comparisons < FEW:
         said.append(f"Only {many(comparisons, 'comparison')}.")
     return said

@@ -13,6 +13,9 @@ from assistants.errors import UsageError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+FEWEST_CASES = 5
+"""Below this, resampling cases says next to nothing of how cases differ: no interval is given."""
+
 COLUMNS = tuple("case model repeat left right winner rater kind".split())
 """That a table of votes has to have."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.orders import combine_orders
+from assistants.analysis.orders import FEWEST_CASES, combine_orders
 from assistants.analysis.permutation import Floats
 from assistants.errors import MissingPart
 from assistants.text import many
@@ -110,7 +110,7 @@ def ranking(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     table["strength"] = strength(total)
     table["low"], table["high"] = _interval(wins, total, seed)
     alone = (total.sum(axis=1) == 0) | (total.sum(axis=0) == 0)  # never won, or never lost
-    table.loc[alone, ["low", "high"]] = math.nan
+    table.loc[alone | (len(wins) < FEWEST_CASES), ["low", "high"]] = math.nan
     table["rank"] = (-table["strength"].round(9)).rank(method="min").astype("Int64")
     table["note"] = [
         " ".join(_note(row, held=held, alone=bool(alone[i]), cases=len(wins)))
@@ -285,8 +285,8 @@ def _note(row: dict[Any, Any], *, held: bool, alone: bool, cases: int) -> list[s
             "Some won every comparison with the rest: strengths are held finite by one made-up tie "
             "for each pair that was compared."
         )
-    if cases < 2:
-        said.append("Only one case: nothing is known of others, and there is no interval.")
+    if cases < FEWEST_CASES:
+        said.append(f"Only {many(cases, 'case')}: too few for an interval.")
     if row["comparisons"] < FEW:
         said.append(f"Only {many(row['comparisons'], 'comparison')}.")
     if row["both_bad"]:
