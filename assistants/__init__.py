@@ -21,13 +21,20 @@ if TYPE_CHECKING:
     from assistants.personas import Library, Persona
     from assistants.results import Results, Run
     from assistants.trial import Case, Trial
+    from assistants.widgets.browse import Browse
+    from assistants.widgets.chat import Chat
+    from assistants.widgets.compare import Compare
+    from assistants.widgets.rate import Rate
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Assistant": "assistants.assistant",
     "AssistantsError": "assistants.errors",
+    "Browse": "assistants.widgets.browse",
     "Case": "assistants.trial",
+    "Chat": "assistants.widgets.chat",
+    "Compare": "assistants.widgets.compare",
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
@@ -35,6 +42,7 @@ _HOME = {
     "Message": "assistants.messages",
     "OpenAIClient": "assistants.clients.openai",
     "Persona": "assistants.personas",
+    "Rate": "assistants.widgets.rate",
     "Results": "assistants.results",
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
@@ -47,9 +55,9 @@ _HOME = {
 }
 
 __all__ = [
-    "Assistant", "AssistantsError", "Case", "Completion", "Experiment", "Library", "Limits",
-    "Message", "OpenAIClient", "Persona", "Results", "Run", "Sampling", "ScriptedClient", "Tape",
-    "TapedClient", "Transcript", "Trial", "connect",
+    "Assistant", "AssistantsError", "Browse", "Case", "Chat", "Compare", "Completion", "Experiment",
+    "Library", "Limits", "Message", "OpenAIClient", "Persona", "Rate", "Results", "Run", "Sampling",
+    "ScriptedClient", "Tape", "TapedClient", "Transcript", "Trial", "connect",
 ]  # fmt: skip
 
 
@@ -57,6 +65,21 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'assistants' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def in_html(value: object) -> str:
+    """Safe HTML for one of the values above: what a notebook shows of it.
+
+    The pages are made in a layer above the values, so a value asks here, where names are imported
+    when they are first used.
+    """
+    page: str = import_module("assistants.widgets.reprs").page(value)
+    return page
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext assistants``: ``%%ask``, ``%personas``, ``%models`` and completion of names."""
+    import_module("assistants.magics").load(shell)
 
 
 def __dir__() -> list[str]:

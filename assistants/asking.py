@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,23 +41,24 @@ class Asking:
     async def run(self, experiment: Experiment) -> str:
         """Ask for what is missing, store each answer as it arrives, score; returns the run's id."""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        with self._recorded(run, experiment) as end:
-            asked = await self._ask(run, experiment)
-            if asked in ("complete", "failures"):
-                outcomes: list[Outcome] = [asked]
-                scorers = [*experiment.scorers]
+        known = [
+            *experiment.scorers,
+            *(s for judge in experiment.judges for s in judge.scorers({})),
+        ]
+        with self._recorded(run, experiment, scorers=scores.described(known)) as end:
+            outcomes: list[Outcome] = [await self._ask(run, experiment)]
+            scorers = [*experiment.scorers]
+            if outcomes[0] in ("complete", "failures"):
                 for judge in experiment.judges:
                     outcome, added = await self._judge(judge, run, experiment)
                     outcomes.append(outcome)
                     scorers += added
-                await _score(self.store, run, scorers)
-                end.facts["scorers"] = scores.described(scorers)
-                asked = max(outcomes, key=_WORST.index)
-            end.outcome = asked
+            await _score(self.store, run, scorers)
+            end.outcome = max(outcomes, key=_WORST.index)
         return run
 
     @contextmanager
-    def _recorded(self, run: str, experiment: Experiment, **more: str) -> Iterator[_End]:
+    def _recorded(self, run: str, experiment: Experiment, **more: Any) -> Iterator[_End]:
         """A run is written down when it begins and, however it ends, when it ends."""
         manifest = begun(experiment) | more
         self.store.add_run(run, experiment.name, manifest)
@@ -65,8 +66,7 @@ class Asking:
         try:
             yield end
         finally:
-            told = finished(manifest | end.facts, self.store, run)
-            self.store.end_run(run, end.outcome, told)
+            self.store.end_run(run, end.outcome, finished(manifest, self.store, run))
 
     async def _ask(self, run: str, experiment: Experiment) -> Outcome:
         taped = _on(experiment, self.tape)
@@ -111,10 +111,9 @@ _WORST: list[Outcome] = ["complete", "failures", "limit", "interrupted"]
 
 @dataclass(slots=True)
 class _End:
-    """How a run ended, and what its manifest gains."""
+    """How a run ended."""
 
     outcome: Outcome = "interrupted"
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 async def _score(store: Store, run: str, scorers: list[Scorer]) -> None:

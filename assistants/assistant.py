@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import assistants
 from assistants.clients.base import Client
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
 from assistants.personas import Persona, digest_of
-from assistants.text import to_json
+from assistants.text import one_line, to_json
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Assistant:
 
     def __str__(self) -> str:
         return f"{self.name} on {self.model}"
+
+    def __repr__(self) -> str:
+        return one_line(f"Assistant({one_line(str(self), 100)!r})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     @property
     def name(self) -> str:

@@ -35,7 +35,7 @@ async def embed(store: Store, texts: Sequence[Any], model: str) -> NDArray[np.fl
     store
         Keeps each vector under the model and a digest of the text.
     texts
-        A missing one gets a row of zeros.
+        One that is missing or blank gets a row of zeros.
     model
         ``provider:id`` or a short name.
 
@@ -56,7 +56,7 @@ async def embed(store: Store, texts: Sequence[Any], model: str) -> NDArray[np.fl
     client = connect(model)
     if not isinstance(client, OpenAIClient):
         raise UsageError(f"{model} gives no embeddings.", fix="Name a model behind a server.")
-    digests = [_digest(text) if is_known(text) else None for text in texts]
+    digests = [_digest(text) if is_known(text) and str(text).strip() else None for text in texts]
     wanted = {d: str(text) for d, text in zip(digests, texts, strict=True) if d is not None}
     found: dict[str, bytes] = {}
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import assistants
 from assistants import judging, prices
 from assistants.asking import Asking
 from assistants.assistant import Assistant
@@ -39,7 +40,7 @@ from assistants.schema import FILE
 from assistants.scoring import Scorer
 from assistants.scoring.judge import Judge
 from assistants.store import Store
-from assistants.text import many
+from assistants.text import many, one_line
 from assistants.trial import Case, Trial
 
 if TYPE_CHECKING:
@@ -89,7 +90,11 @@ class Experiment:
             many(len(self.cases), "case"),
             many(self.repeats, "repeat"),
         ]
-        return f"Experiment({self.name!r}: {' x '.join(parts)} = {many(len(self), 'trial')})"
+        design = f"{' x '.join(parts)} = {many(len(self), 'trial')}"
+        return one_line(f"Experiment({self.name!r}: {design})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     @classmethod
     def load(
@@ -152,7 +157,7 @@ class Experiment:
         beside, controls = read_controls(
             document, content.controls, name, assistants, baseline, content.repeats, library
         )
-        scorers, judges = read_scorers(document, content, catalogue, models)
+        scorers, judges = read_scorers(document, content, catalogue, models, baseline)
         for judge in judges:
             check_name(f"{name}.{judge.name}", "experiment", where=document.source)
         folder = Path(document.source).parent
@@ -237,6 +242,7 @@ class Experiment:
         *,
         report: Report | None = None,
         attempts: Attempts = Attempts(),  # noqa: B008 - frozen
+        spending: Spending | None = None,
     ) -> Run:
         """Ask for what is missing, store each answer as it arrives, and return the run.
 
@@ -248,6 +254,9 @@ class Experiment:
             Called with a ``Progress`` as the run goes on; by default a progress bar.
         attempts
             How often a call is tried.
+        spending
+            What has been spent already and may be spent in all; by default nothing, and
+            ``limits``.
 
         Raises
         ------
@@ -259,7 +268,7 @@ class Experiment:
         self._check_limits()
         tape = Tape(self.tape) if self.tape is not None else None
         with Store(results) as store:
-            asking = Asking(store, tape, Spending(self.limits), attempts, report)
+            asking = Asking(store, tape, spending or Spending(self.limits), attempts, report)
             try:
                 run = Results(results).run(await asking.run(self))
                 if tape is not None and run.outcome == "complete":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from assistants import scores, tables, votes
 from assistants.errors import UnknownName, UsageError
 from assistants.experiment_file import Control
-from assistants.messages import AVERAGED
+from assistants.messages import AVERAGED, FINISHED
 from assistants.scoring.base import Measure, Pending, Scorer
 from assistants.scoring.catalogue import NAMES, make
 from assistants.store import Store
@@ -65,7 +65,11 @@ class Findings:
     @property
     def controls(self) -> list[Control]:
         """Which of the personas are there as controls."""
-        return [Control(**each) for each in self.manifest.get("controls", [])]
+        listed = self.manifest.get("controls", [])
+        try:
+            return [Control(**each) for each in listed]
+        except TypeError:
+            raise UsageError(f"The manifest of run {self.id} lists no controls of ours.") from None
 
     def scores(self, *scorers: Named) -> pd.DataFrame:
         """One row a trial and scorer; no model is asked again.
@@ -96,7 +100,7 @@ class Findings:
 
     def effects(
         self,
-        scorer: Named | None = None,
+        score: Named | None = None,
         *,
         baseline: str | None = None,
         counted: Collection[str] = AVERAGED,
@@ -109,8 +113,9 @@ class Findings:
 
         Parameters
         ----------
-        scorer
-            What to measure; as a default the first scorer of the experiment, or ``words``.
+        score
+            What to measure; as a default the first scorer of the experiment, or ``words``. Of
+            votes, the effect is the share of wins against the baseline, less a half.
         baseline
             A persona; the experiment's own if none is named.
         counted
@@ -126,19 +131,19 @@ class Findings:
         """
         from assistants.analysis.effects import effects
 
-        made, frame = self._counted(scorer, counted)
-        beside = [control.persona for control in self.controls]
+        against = self._baseline(baseline)
+        made, frame = self._counted(score, counted, against)
         return effects(
-            frame[~frame["persona"].isin(beside)],
+            frame[self._compared(frame, against)],
             made.name,
-            baseline=self._baseline(baseline),
+            baseline=against,
             unit=made.unit,
             binary=made.kind == "binary",
             worthwhile=worthwhile,
         )
 
     def contrasts(
-        self, scorer: Named | None = None, *, counted: Collection[str] = AVERAGED
+        self, score: Named | None = None, *, counted: Collection[str] = AVERAGED
     ) -> pd.DataFrame:
         """What of each persona's effect is having a prompt, its meaning, and its wording.
 
@@ -156,11 +161,12 @@ class Findings:
                 f"{self.experiment} has no control personas.",
                 fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
             )
-        made, frame = self._counted(scorer, counted)
+        against = self._baseline(None)
+        made, frame = self._counted(score, counted, against)
         return contrasts(
             frame,
             made.name,
-            baseline=self._baseline(None),
+            baseline=against,
             controls=self.controls,
             unit=made.unit,
             binary=made.kind == "binary",
@@ -168,7 +174,7 @@ class Findings:
 
     def mixed(
         self,
-        scorer: Named | None = None,
+        score: Named | None = None,
         *,
         baseline: str | None = None,
         counted: Collection[str] = AVERAGED,
@@ -182,11 +188,11 @@ class Findings:
         """
         from assistants.analysis.mixed import mixed
 
-        made, frame = self._counted(scorer, counted)
-        beside = [control.persona for control in self.controls]
+        against = self._baseline(baseline)
+        made, frame = self._counted(score, counted, against)
         return mixed(
-            frame[~frame["persona"].isin(beside)],
-            baseline=self._baseline(baseline),
+            frame[self._compared(frame, against)],
+            baseline=against,
             binary=made.kind == "binary",
         )
 
@@ -216,8 +222,9 @@ class Findings:
         """
         from assistants.analysis.change import change
 
-        frame, vectors = self._answers(counted, vectors)
-        return change(frame, baseline=self._baseline(baseline), vectors=vectors)
+        against = self._baseline(baseline)
+        frame, vectors = self._answers(counted, vectors, against)
+        return change(frame, baseline=against, vectors=vectors)
 
     def shares(
         self, *, vectors: NDArray[Any] | None = None, counted: Collection[str] = AVERAGED
@@ -244,7 +251,9 @@ class Findings:
         from assistants.embeddings import embed
 
         with Store(self.results) as store:
-            return await embed(store, list(tables.trials(store, self.id)["answer"]), model)
+            frame = tables.trials(store, self.id)
+            answers = frame["answer"].where(frame["status"].isin(FINISHED))
+            return await embed(store, list(answers), model)
 
     def votes(self) -> pd.DataFrame:
         """One row a vote, of people and of judges that compare; columns as ``votes.COLUMNS``."""
@@ -270,23 +279,32 @@ class Findings:
         return position_bias(self.votes())
 
     def _counted(
-        self, scorer: Named | None, counted: Collection[str]
+        self, score: Named | None, counted: Collection[str], against: str
     ) -> tuple[Scorer, pd.DataFrame]:
         """Scores with a value only where the trial counts."""
-        scorer = self.main_score if scorer is None else scorer
-        made = self._scorer(scorer)
-        frame = self.scores(scorer)
+        score = self.main_score if score is None else score
+        made = self._scorer(score)
+        if isinstance(score, str) and self._rater(score) is not None:
+            with Store(self.results) as store:
+                frame = self._voted(store, score, against)
+        else:
+            frame = self.scores(score)
         return made, frame.assign(value=frame["value"].where(frame["status"].isin(counted)))
 
     def _answers(
-        self, counted: Collection[str], vectors: NDArray[Any] | None
+        self, counted: Collection[str], vectors: NDArray[Any] | None, against: str | None = None
     ) -> tuple[pd.DataFrame, NDArray[Any] | None]:
         """Trials, with an answer only where it counts, and their vectors; without controls."""
         with Store(self.results) as store:
             frame = tables.trials(store, self.id)
-        kept = ~frame["persona"].isin([control.persona for control in self.controls])
+        kept = self._compared(frame, against)
         frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(counted)))
         return frame[kept], None if vectors is None else vectors[kept.to_numpy()]
+
+    def _compared(self, frame: pd.DataFrame, against: str | None) -> pd.Series[bool]:
+        """Rows that are not there as controls, unless one of those is what is compared with."""
+        beside = {control.persona for control in self.controls} - {against}
+        return ~frame["persona"].isin(beside)
 
     def _baseline(self, named: str | None) -> str:
         against = named or self.manifest["baseline"]
@@ -313,7 +331,8 @@ class Findings:
     @property
     def _comparing(self) -> dict[str, str]:
         """The judges of this run that compare answers, and what their votes are signed with."""
-        return {j["name"]: j["rater"] for j in self.manifest.get("judges", []) if j["rater"]}
+        judges = self.manifest.get("judges", [])
+        return {j["name"]: j["rater"] for j in judges if isinstance(j, dict) and j.get("rater")}
 
     def _rater(self, name: str) -> str | None:
         """Whose votes a score of this name is made of; ``None`` if it is made of no votes."""
@@ -332,14 +351,23 @@ class Findings:
         people = (frame["kind"] == _PEOPLE) & (_PEOPLE in wanted)
         return frame[people | frame["rater"].isin(wanted)]
 
-    def _voted(self, store: Store, name: str) -> pd.DataFrame:
-        """Votes as scores, one row a trial, without a value where nobody compared it."""
+    def _voted(self, store: Store, name: str, against: str | None = None) -> pd.DataFrame:
+        """Votes as scores, one row a trial, without a value where nobody compared it.
+
+        With ``against``, only its own comparisons count, and it has half of the wins: an effect is
+        then how far a persona wins more than half of them, whoever else was compared.
+        """
         rater = self._rater(name)
         frame = votes.votes(store, self.id)
         frame = frame[frame["kind" if rater == _PEOPLE else "rater"] == rater]
         place = ["case", "model", "repeat", "persona"]
         trials = tables.trials(store, self.id)[[*place, "status"]]
+        if against is not None:
+            frame = frame[(frame["left"] == against) | (frame["right"] == against)]
         table = trials.merge(votes.shares(frame), how="left", on=place)
+        if against is not None:
+            own = (table["persona"] == against) & table["value"].notna()
+            table.loc[own, "value"] = 0.5
         reason = table["value"].isna().map({True: "nobody compared it", False: None})
         return table.assign(scorer=name, reason=reason)[list(scores.COLUMNS)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from assistants.messages import AVERAGED
@@ -46,15 +47,16 @@ def replies(judge: Judge, cases: Sequence[Case], store: Store) -> Replies:
 
 
 def votes(judge: Pairwise, frame: pd.DataFrame, baseline: str | None, said: Replies) -> list[Vote]:
-    """The judge's replies as votes; one that names no winner, or is missing, is none."""
-    found = []
+    """The judge's replies as votes; none of a pair unless both orders have a winner.
+
+    One order alone could be a preference for the place.
+    """
+    found: dict[tuple[str, str], Vote] = {}
     for case, left, right in _pairs(judge, frame, baseline):
-        try:
+        with suppress(Unscorable):
             winner, reason = judge.winner(said, case)
-        except Unscorable:
-            continue
-        found.append(Vote(judge.rater, "judge", left, right, winner, reason))
-    return found
+            found[left, right] = Vote(judge.rater, "judge", left, right, winner, reason)
+    return [vote for (left, right), vote in found.items() if (right, left) in found]
 
 
 def expected(experiment: Experiment, store: Store | None) -> Iterator[Trial]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
+import assistants
+from assistants.text import many, one_line
+
 Role = Literal["system", "user", "assistant"]
 
 Status = Literal["ok", "length", "refusal", "content_filter", "empty", "truncated", "error"]
@@ -26,6 +29,18 @@ class Message:
 
     role: Role
     content: str
+
+    def __repr__(self) -> str:
+        # A system prompt is long, and may be somebody's secret: a line says how long it is.
+        said = (
+            many(len(self.content.split()), "word")
+            if self.role == "system"
+            else repr(one_line(self.content, 60))
+        )
+        return one_line(f"Message({self.role!r}: {said})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,11 @@ class Sampling:
         for name in _FLOATS:  # 1 and 1.0 are one temperature, and make one key
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, float(value))
+
+    def __repr__(self) -> str:
+        known = self.as_dict() | ({"repeat": self.repeat} if self.repeat else {})
+        said = ", ".join(f"{name}={value!r}" for name, value in known.items())
+        return one_line(f"Sampling({said})", 120)
 
     def over(self, defaults: Sampling) -> Sampling:
         """These settings, with ``defaults`` wherever they say nothing."""
@@ -109,6 +129,14 @@ class Completion:
     first_token_s: float | None = None
     total_s: float | None = None
 
+    def __repr__(self) -> str:
+        tokens = self.usage.output_tokens
+        facts = [self.status] if tokens is None else [self.status, many(tokens, "token")]
+        return one_line(f"Completion({', '.join(facts)}: {one_line(self.text, 60)!r})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it; ``from_dict`` is the way back."""
         data = dict(_items(self))
@@ -132,6 +160,13 @@ class Transcript:
 
     def __str__(self) -> str:
         return self.completion.text
+
+    def __repr__(self) -> str:
+        said = many(len(self.messages), "message")
+        return one_line(f"Transcript({said}, then {self.completion!r})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from assistants.address import check_url, is_loopback
 from assistants.errors import FileError, UnknownName, UsageError
 from assistants.files import Document, Strict, parse_toml, read_text, shown, validate
+from assistants.text import many, one_line
 
 PACKAGED = Path(__file__).with_name("models.toml")
 IN_PROCESS = ("local", "scripted")
@@ -87,6 +88,9 @@ class Model:
     concurrency: int | None = None
     prices: Prices | None = None
 
+    def __repr__(self) -> str:
+        return one_line(f"Model({one_line(self.name, 100)!r})", 120)
+
     @property
     def provider(self) -> str:
         """The part before the colon."""
@@ -110,6 +114,10 @@ class Catalogue:
     providers: dict[str, Provider]
     models: dict[str, ModelEntry]
     sources: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        providers = many(len(self.providers), "provider")
+        return f"Catalogue({providers}, {many(len(self.models), 'short name')})"
 
     @classmethod
     def default(cls) -> Catalogue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assistants import judging
 from assistants.errors import UsageError
 from assistants.forecast import forecast
 
@@ -31,7 +32,8 @@ def power_table(
         raise UsageError("Power is that of a comparison: name a baseline and a persona.")
     if sd < 0 or within < 0:
         raise UsageError(f"A standard deviation is never below 0: sd {sd}, within {within}.")
-    told = forecast(experiment.trials(), [], None, experiment.model)
+    judged = judging.expected(experiment, None) if experiment.judges else []
+    told = forecast(experiment.trials(), judged, None, experiment.model)
     known = len(experiment.cases)
     rows = []
     for repeats in sorted({*REPEATS, experiment.repeats}):
@@ -42,7 +44,7 @@ def power_table(
         except ValueError as error:
             raise UsageError(str(error)) from None
         trials = cases * repeats * len(experiment.assistants)
-        share = trials / told.trials
+        share = trials / (told.trials - told.judging)
         rows.append(
             {
                 "repeats": repeats,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assistants.errors import UnknownName, UsageError
+import assistants
+from assistants.errors import AssistantsError, UnknownName, UsageError
 from assistants.files import shown
 from assistants.run import Run
 from assistants.schema import FILE
 from assistants.store import Store
+from assistants.text import many, one_line
 
 __all__ = ["Results", "Run"]
 
@@ -20,7 +22,14 @@ class Results:
         self.folder = Path(folder)
 
     def __repr__(self) -> str:
-        return f"Results({str(self.folder)!r}: {len(self.runs())} runs)"
+        try:
+            holds = many(len(self.runs()), "run")
+        except AssistantsError:  # a repr is for looking into what is wrong, so it never fails
+            holds = "cannot be read"
+        return one_line(f"Results({one_line(shown(self.folder), 80)!r}: {holds})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     def runs(self, experiment: str | None = None) -> list[Run]:
         """The runs there are, oldest first."""
@@ -43,7 +52,10 @@ class Results:
         return runs[run]
 
     def latest(self, experiment: str | None = None) -> Run:
-        """The newest run, of one experiment or of all; not what a judge was asked, unless named.
+        """The newest run, of one experiment or of all.
+
+        Runs in which judges were asked or paraphrases made have names of their own, and are found
+        by those.
 
         Raises
         ------
@@ -52,7 +64,7 @@ class Results:
         """
         runs = self.runs(experiment)
         if experiment is None:
-            runs = [run for run in runs if "judge_of" not in run.manifest]
+            runs = [run for run in runs if not _helps(run)]
         if runs:
             return runs[-1]
         known = {each.experiment for each in self.runs()}
@@ -61,3 +73,8 @@ class Results:
         raise UsageError(
             f"{shown(self.folder)} holds no run.", fix="Make one: `assistants run FILE`."
         )
+
+
+def _helps(run: Run) -> bool:
+    """Whether a run was made for another one: a judge's, or that of control texts."""
+    return "judge_of" in run.manifest or run.experiment.endswith(".paraphrases")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import assistants
 from assistants import tables, transcripts
+from assistants.errors import AssistantsError
 from assistants.files import check_name
 from assistants.findings import Findings
 from assistants.messages import FINISHED, Message, Transcript
 from assistants.store import RunRecord, Store
-from assistants.text import from_utf8
+from assistants.text import from_utf8, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,11 +28,14 @@ class Run(Findings):
         self.record = record
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
-        return f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})"
+        try:
+            said = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        except AssistantsError:  # a repr is for looking into what is wrong, so it never fails
+            said = "cannot be read"
+        return one_line(f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})", 120)
 
     def _repr_html_(self) -> str:
-        return f"<p><code>{html.escape(repr(self))}</code></p>{self.summary()._repr_html_()}"
+        return assistants.in_html(self)
 
     @property
     def id(self) -> str:

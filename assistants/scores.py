@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from assistants import tables
-from assistants.messages import FINISHED
+from assistants.errors import UsageError
+from assistants.messages import AVERAGED, FINISHED
 from assistants.scoring.base import Answered, Measure, Pending, Score, Scorer, apply
 from assistants.store import Store
 from assistants.text import from_utf8
@@ -85,7 +87,13 @@ def recorded(described: Iterable[Mapping[str, Any]]) -> list[Measure]:
     They score nothing themselves: a store may come from a stranger, and reading it runs no code.
     """
     known = ("name", "unit", "direction", "kind", "version")
-    return [Measure(**{name: each[name] for name in known}, grade=_unread) for each in described]
+    try:
+        return [Measure(**{k: each[k] for k in known}, grade=_unread) for each in described]
+    except (KeyError, TypeError, AttributeError):
+        raise UsageError(
+            "A manifest in this results folder lists its scorers in a way nobody here wrote.",
+            fix="Name what to measure, as in `run.scores('words')`.",
+        ) from None
 
 
 def _unread(answered: Answered) -> float:
@@ -103,7 +111,7 @@ def _scored(
     known = store.scores(scorer.version, run)
     new: dict[tuple[str, str], Score] = {}
     found: list[Score] = []
-    for key, each in zip(frame["key"], seen, strict=True):
+    for key, status, each in zip(frame["key"], frame["status"], seen, strict=True):
         if each is None:
             found.append(Score(None, "there is no answer"))
             continue
@@ -111,9 +119,12 @@ def _scored(
         if place not in known:
             if stop():
                 break
-            known[place] = apply(scorer, each)
-            if not known[place].pending:
-                new[place] = known[place]
+            score = apply(scorer, each)
+            if score.pending and status not in AVERAGED:
+                score = replace(score, reason=f"not judged: the answer is {status}")
+            known[place] = score
+            if not score.pending:
+                new[place] = score
         if len(new) >= KEPT_AT_ONCE:
             store.add_scores(scorer.version, new)
             new = {}

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import assistants
 from assistants import templates
 from assistants.assistant import Assistant
 from assistants.errors import UsageError
-from assistants.text import to_json
+from assistants.text import many, one_line, to_json
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.id}: {self.question}"
+
+    def __repr__(self) -> str:
+        several = f", {many(len(self.turns), 'turn')}" if len(self.turns) > 1 else ""
+        said = f"{one_line(self.id, 40)!r}{several}: {one_line(self.turns[0], 50)!r}"
+        return one_line(f"Case({said})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     @property
     def question(self) -> str:
@@ -64,6 +73,14 @@ class Trial:
 
     def __str__(self) -> str:
         return f"{self.assistant}, case {self.case.id}, repeat {self.repeat}"
+
+    def __repr__(self) -> str:
+        case = one_line(self.case.id, 40)
+        said = f"{one_line(str(self.assistant), 50)}, case {case!r}, repeat {self.repeat}"
+        return one_line(f"Trial({said})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     @property
     def answering(self) -> Assistant:

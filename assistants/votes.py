@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assistants.scoring.vote import POINTS
+from assistants.scoring.vote import POINTS, Vote
 from assistants.store import Store
 
 if TYPE_CHECKING:
@@ -17,18 +17,22 @@ COLUMNS = tuple("rater kind case model repeat left right winner reason voted_at"
 def votes(store: Store, run: str) -> pd.DataFrame:
     """One row a vote, oldest first, with ``COLUMNS``; ``left`` and ``right`` are personas.
 
-    A judge that was asked in both orders has two rows. Votes are on answers, not on runs: a run
+    A judge is asked in both orders and has two rows; what it said in one order only is left out,
+    since its preference may be for the place. Votes are on answers, not on runs: a run
     that shares answers with an earlier one has that one's votes too.
     """
     import pandas as pd
 
     places = _places(store, run)
+    found = [vote for vote in store.votes(run) if _is_ours(vote)]
+    asked = {(vote.rater, vote.left, vote.right) for vote in found}
     rows = []
-    for vote in store.votes(run):
-        # A store may come from somebody else.
-        if vote.winner not in POINTS or vote.kind not in ("person", "judge"):
-            continue
-        (left, *where), (right, *_) = places[vote.left], places[vote.right]
+    for vote in found:
+        (left, *where), (right, *there) = places[vote.left], places[vote.right]
+        if left == right or where != there:
+            continue  # of a run that drew otherwise: the two do not meet in this one
+        if vote.kind == "judge" and (vote.rater, vote.right, vote.left) not in asked:
+            continue  # in one order only, a judge's preference may be for the place
         rows.append([vote.rater, vote.kind, *where, left, right, vote.winner, vote.reason,
                      vote.voted_at])  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"repeat": "int64"})
@@ -56,6 +60,11 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
     table = points.agg(["mean", "size"]).reset_index()
     table["detail"] = [f"{n} vote{'' if n == 1 else 's'}" for n in table["size"]]
     return table.rename(columns={"mean": "value"})[[*at, "persona", "value", "detail"]]
+
+
+def _is_ours(vote: Vote) -> bool:
+    """Whether a rater of ours could have written it: a store may come from somebody else."""
+    return vote.winner in POINTS and vote.kind in ("person", "judge")
 
 
 def _places(store: Store, run: str) -> dict[str, tuple[str, str, str, int]]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from assistants import Experiment, Message, Results, Sampling, ScriptedClient
 from assistants.controls import write_controls
-from assistants.errors import FileError, UsageError
+from assistants.errors import FileError, LimitReached, UsageError
 from assistants.experiment_file.controls import ControlText, read_controls_file
 from assistants.files import parse_yaml
+from assistants.limits import Limits, Spending
 from assistants.text import to_utf8
 
 EXPERIMENT = """\
@@ -104,10 +105,43 @@ async def test_paraphrases_are_paid_for_once(here: Path) -> None:
     """What the model said is a run of its own in the results folder."""
     path = write("{paraphrases: 2}")
     await write_controls(path, report=lambda progress: None)
+    await write_controls(path, report=lambda progress: None)
+    (first,) = Results().runs("tea.paraphrases")
+    assert len(first.trials) == 4
+    Path("tea.controls.yaml").unlink()
+    await write_controls(path, report=lambda progress: None)
+    second = Results().runs("tea.paraphrases")[1]
+    assert set(second.trials["key"]) == set(first.trials["key"])
+
+
+async def test_again_means_other_paraphrases(here: Path) -> None:
+    """Whoever does not like them gets new ones, and not the stored ones."""
+    path = write("{paraphrases: 1}")
+    await write_controls(path, report=lambda progress: None)
     await write_controls(path, again=True, report=lambda progress: None)
     first, second = Results().runs("tea.paraphrases")
-    assert len(first.trials) == len(second.trials) == 4
-    assert set(second.trials["key"]) == set(first.trials["key"])
+    assert not set(second.trials["key"]) & set(first.trials["key"])
+
+
+async def test_the_newest_run_is_not_that_of_the_paraphrases(here: Path) -> None:
+    """It is there by its own name; who asks for the newest run means the experiment."""
+    path = write("{paraphrases: 1}")
+    await write_controls(path, report=lambda progress: None)
+    run = await Experiment.load(path).run(report=lambda progress: None)
+    await write_controls(path, again=True, report=lambda progress: None)
+    assert Results().latest().id == run.id
+
+
+async def test_paraphrases_and_the_run_share_one_cap(here: Path) -> None:
+    """A cap is on everything that is asked for an experiment, and half an answer is no control."""
+    path = write("{paraphrases: 1}")
+    spending = Spending(Limits(tokens=1))
+    with pytest.raises(LimitReached, match="before all paraphrases"):
+        await write_controls(path, spending=spending, report=lambda progress: None)
+    assert not Path("tea.controls.yaml").exists()
+    await write_controls(path, report=lambda progress: None)
+    run = await Experiment.load(path).run(report=lambda progress: None, spending=spending)
+    assert run.outcome == "limit"
 
 
 def test_missing_texts_are_named(here: Path) -> None:
@@ -152,7 +186,7 @@ async def test_a_mistake_names_its_line(here: Path, controls: str, said: str) ->
 
 def test_the_same_needs_a_baseline(here: Path) -> None:
     """There is nothing to repeat without one."""
-    with pytest.raises(FileError, match="`same` repeats the baseline"):
+    with pytest.raises(FileError, match="compared with the baseline"):
         Experiment.define(
             "x", personas=["art"], models=["echo"], cases=["?"], controls={"same": True}
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assistants import Completion, Experiment, Message, Results, Run, Sampling, ScriptedClient
 from assistants.errors import FileError, RequestRejected, UsageError
+from assistants.limits import Limits
 from assistants.scoring.base import Answered, Unscorable, apply
 from assistants.scoring.judge import pairwise, rubric
 
@@ -192,6 +194,84 @@ async def test_both_orders_cancel_a_bias_for_the_first(here: Path) -> None:
     assert bias.loc[0, "agree"] == 0
 
 
+async def test_one_order_alone_is_no_verdict(here: Path) -> None:
+    """A preference that was asked for in one place may be a preference for the place."""
+
+    def once(messages: Sequence[Message], sampling: Sampling) -> str:
+        a, b = (words_between(f"answer-{x}", messages[-1].content) for x in "ab")
+        return "A" if a > b else "I cannot say."
+
+    done = await run(experiment(comparing(once)))
+    assert done.votes().empty
+    assert done.scores("longer")["value"].isna().all()
+
+
+async def test_votes_against_the_baseline_are_head_to_head(here: Path) -> None:
+    """A persona that ties with the baseline has no effect, whoever else loses to both."""
+
+    def lengths(messages: Sequence[Message], sampling: Sampling) -> str:
+        bad = "BAD" in messages[0].content
+        return "word" if bad else "word " * 10
+
+    personas: list[object] = ["none", {"name": "even", "system_prompt": "Be even."}]
+    personas += [{"name": f"bad{n}", "system_prompt": f"BAD {n}"} for n in range(4)]
+    judged = Experiment.define(
+        "heads", personas=personas, models=[ScriptedClient(lengths)],
+        cases=[str(n) for n in range(12)], scorers=[{"judge": comparing(longer)}],
+    )  # fmt: skip
+    table = (await run(judged)).effects("longer").set_index("persona")
+    assert table.loc["even", "effect"] == 0
+    assert table.loc["bad0", "effect"] == -0.5
+
+
+async def test_votes_of_another_number_of_repeats_do_no_harm(here: Path) -> None:
+    """With ``same``, a later draw changes its name when repeats are added; old votes are left."""
+    once = Experiment.define(
+        "judged", personas=["none", "art"], models=[ScriptedClient(wordy)], cases=["Tea?"],
+        scorers=[{"judge": comparing(longer, pairs="all")}], controls={"same": True},
+    )  # fmt: skip
+    await run(once)
+    twice = Experiment.define(
+        "judged", personas=["none", "art"], models=[ScriptedClient(wordy)], cases=["Tea?"],
+        repeats=2, scorers=[{"judge": comparing(longer, pairs="all")}], controls={"same": True},
+    )  # fmt: skip
+    done = await run(twice)
+    assert (done.votes()["left"] != done.votes()["right"]).all()
+    assert len(done.ranking("longer")) == 3
+
+
+async def test_a_run_that_stopped_at_a_limit_knows_its_scorers(here: Path) -> None:
+    """It is scored as far as it goes, and not by some other measure without a word."""
+    judged = replace(experiment(grading(by_length)), limits=Limits(tokens=40))
+    done = await run(judged)
+    assert done.outcome == "limit"
+    assert [scorer.name for scorer in done.scorers] == [
+        "words",
+        "judge.long",
+        "judge.kind",
+        "judge",
+    ]
+    assert done.scores("words")["value"].notna().any()
+
+
+async def test_a_comparison_needs_a_baseline_or_all_pairs(here: Path) -> None:
+    """Otherwise nobody would meet anybody, without a word."""
+    with pytest.raises(FileError, match="none is named"):
+        experiment(comparing(longer), personas=("art", "math"))
+    assert experiment(comparing(longer, pairs="all"), personas=("art", "math")).judges
+
+
+async def test_what_is_not_judged_says_so(here: Path) -> None:
+    """A refusal has no grade, and asking again would give it none."""
+    refusing = ScriptedClient(lambda messages, sampling: Completion(text="No.", status="refusal"))
+    judged = Experiment.define(
+        "refused", personas=["none", "art"], models=[refusing], cases=["Tea?"],
+        scorers=[{"judge": grading(by_length)}],
+    )  # fmt: skip
+    frame = (await run(judged)).scores("judge")
+    assert set(frame["reason"]) == {"not judged: the answer is refusal"}
+
+
 async def test_all_pairs(here: Path) -> None:
     """``pairs: all`` compares every persona with every other, ``baseline`` each with that."""
     three = ("none", "art", "math")
@@ -205,7 +285,10 @@ def test_what_is_no_winner_is_no_vote() -> None:
     """A reply that starts with a word that begins with A is not a vote for A."""
     judge = pairwise(ScriptedClient(wordy), "Which?")
     case = judge.case(Answered("Q", "one"), Answered("Q", "two"))
-    for reply in ("An odd pair.", "Both are fine.", "", "C"):
+    for reply in (
+        "An odd pair.", "Both are fine.", "", "C", "A clear case: B is better.",
+        "A and B are equal", "a bit of both", "A better answer would be B",
+    ):  # fmt: skip
         with pytest.raises(Unscorable, match=r"no winner|is empty"):
             judge.winner({case.id: Completion(text=reply)}, case)
 

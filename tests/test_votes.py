@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,17 @@ async def test_a_tie_is_half_a_win_for_both(run: Run) -> None:
     assert table.loc[("1", "none"), "value"] == 0.25
     assert table.loc[("1", "art"), "detail"] == "2 votes"
     assert table.loc[("2", "math"), "value"] == table.loc[("2", "art"), "value"] == 0.5
+
+
+async def test_a_judge_s_vote_in_one_order_is_left_out(run: Run) -> None:
+    """Whoever wrote it: the place and the answer cannot be told apart."""
+    first = replace(vote(run, "art", "none", "left"), kind="judge", rater="j")
+    second = replace(vote(run, "none", "art", "right"), kind="judge", rater="j")
+    with Store("results") as store:
+        store.add_votes([first])
+        assert votes(store, run.id).empty
+        store.add_votes([second])
+        assert len(votes(store, run.id)) == 2
 
 
 async def test_a_stranger_s_store_brings_no_word_of_its_own(run: Run) -> None:

@@ -80,8 +80,8 @@ def effects(
         number of personas; ``p_adjusted`` is ``p`` after Holm over all rows of the table.
         ``size`` is Cohen's d_z: the effect over the standard deviation of the case differences.
         ``noise_floor`` is how far the persona would lie from itself, asked again.
-        ``cases_needed`` is for 80% power at the observed effect, about: the effect itself is
-        uncertain. NaN or NA is "not known", never 0.
+        ``cases_needed`` is for 80% power at the observed effect, with all rows of the table counted,
+        about: the effect itself is uncertain. NaN or NA is "not known", never 0.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def effects(
     parts, start = [], 0
     for one in compared:
         stop = start + len(one.personas)
-        parts.append(_table(one, p[start:stop], adjusted[start:stop], least, unit, worthwhile))
+        parts.append(_table(one, p[start:stop], adjusted[start:stop], least, rows, unit, worthwhile))
         start = stop
     return pd.concat(parts, ignore_index=True)
 
@@ -179,7 +179,7 @@ def _compare(grid: Grid, baseline: str, binary: bool) -> _Compared:
 
 
 def _table(
-    one: _Compared, p: Floats, adjusted: Floats, least: float, unit: str, worthwhile: float | None
+    one: _Compared, p: Floats, adjusted: Floats, least: float, rows: int, unit: str, worthwhile: float | None
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -207,7 +207,7 @@ def _table(
         for i in range(len(p))
     ]
     table = pd.DataFrame({name: data[name] for name in COLUMNS if name in data})
-    needed = [_needed(f.effect, f.sd) for f in found]
+    needed = [_needed(f.effect, f.sd, rows) for f in found]
     table["cases_needed"] = pd.array(needed, dtype="Int64")
     table["verdict"] = [verdict(f, unit=unit, worthwhile=worthwhile) for f in found]
     table["note"] = [note(f, unit=unit, worthwhile=worthwhile) for f in found]
@@ -220,11 +220,11 @@ def _over_pairs(side: CaseMeans, d: Floats) -> Floats:
     return moments(np.where(np.isnan(d), np.nan, side.mean))[1]
 
 
-def _needed(effect: float, sd: float) -> int | None:
+def _needed(effect: float, sd: float, rows: int) -> int | None:
     if not sd > 0 or not abs(effect) > 0:  # NaN is neither
         return None
     try:
-        return cases_needed(effect, sd)
+        return cases_needed(effect, sd, personas=rows)
     except ValueError:  # an effect that is 0 but for rounding
         return None
 

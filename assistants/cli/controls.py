@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from assistants.cli import options
 from assistants.cli.screen import say, show
 from assistants.errors import UsageError
 from assistants.text import many
+
+if TYPE_CHECKING:
+    from assistants.limits import Spending
 
 
 def controls(
@@ -38,21 +41,37 @@ def controls(
 
 
 def make(
-    file: Path, personas: Sequence[Path], results: Path, *, again: bool = False, yes: bool = False
+    file: Path,
+    personas: Sequence[Path],
+    results: Path,
+    *,
+    again: bool = False,
+    yes: bool = False,
+    spending: Spending | None = None,
+    **changes: Any,
 ) -> Path | None:
     """Make what is missing, after asking whether a model that may cost money may be asked."""
     from assistants.controls import missing_controls, write_controls, writer
 
-    missing = [each for each in missing_controls(file, personas) if each.kind == "paraphrase"]
-    model = writer(file, personas)
-    if (missing or again) and not yes and not model.is_free:
+    wanting = missing_controls(file, personas, again=again, **changes)
+    missing = [each for each in wanting if each.kind == "paraphrase"]
+    model = writer(file, personas, **changes)
+    if missing and not yes and not model.is_free:
         wanted = f"{many(len(missing), 'paraphrase')} of {model.name}, which may cost money"
         if not sys.stdin.isatty():
             raise UsageError(f"The controls need {wanted}.", fix="Add --yes, or name a free model.")
         say(f"The controls need {wanted}.")
         typer.confirm("Go on?", abort=True, err=True)
     return asyncio.run(
-        write_controls(file, personas=personas, results=results, again=again, report=_quiet)
+        write_controls(
+            file,
+            personas=personas,
+            results=results,
+            again=again,
+            spending=spending,
+            report=_quiet,
+            **changes,
+        )
     )
 
 

@@ -120,13 +120,14 @@ def effects(
     as_json: options.Json = False,
 ) -> int:
     """Say what each persona changed in the newest run, and whether the change is real."""
+    from assistants import tables
     from assistants.results import Results
 
     run = Results(results).latest(experiment)
     score = score or run.main_score
     frame = run.effects(score, baseline=baseline)
     if as_json:
-        typer.echo(frame.to_json(orient="records", force_ascii=False, indent=2))
+        typer.echo(tables.export(frame, "json"))
         return 0
     columns = ["persona", "model", "n_cases", "effect", "low", "high", "p_adjusted", "verdict"]
     if frame["model"].nunique() == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assistants.cli import options
+from assistants.cli.controls import make as make_controls
 from assistants.cli.screen import err, out, say, show, table
 from assistants.errors import MissingPart, ReportError, UsageError
 from assistants.messages import AVERAGED
@@ -22,6 +23,7 @@ from assistants.text import many, one_line
 if TYPE_CHECKING:
     from assistants.experiment import Experiment
     from assistants.forecast import Forecast
+    from assistants.limits import Limits, Spending
     from assistants.results import Run
     from assistants.runner import Progress, Report
 
@@ -60,22 +62,31 @@ def run(
     """Run an experiment file: ask, compare, report."""
     from assistants.controls import missing_controls
     from assistants.experiment import Experiment
+    from assistants.limits import Spending
 
-    _make_controls(file, personas or (), results, dry_run=dry_run, yes=yes)
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
+    caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
-    if dry_run and missing_controls(file, personas or ()):
-        changes["controls"] = {}
+    spending: Spending | None = None
+    if missing := len(missing_controls(file, personas or (), **changes)):
+        said = many(missing, "control text")
+        if dry_run:
+            say(f"{said} would be made first: `assistants controls`.")
+            changes["controls"] = {}
+        else:
+            say(f"making {said}")
+            plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
+            spending = Spending(_capped(plain.limits, caps))
+            written = make_controls(
+                file, personas or (), results, yes=yes, spending=spending, **changes
+            )
+            say(f"They stand in {written}; read and edit them there.")
     experiment = Experiment.load(file, personas=personas or (), **changes)
     experiment = replace(
         experiment,
         cases=experiment.cases[:limit],
         tape=tape or experiment.tape,
-        limits=replace(
-            experiment.limits,
-            usd=experiment.limits.usd if max_usd is None else max_usd,
-            tokens=experiment.limits.tokens if max_tokens is None else max_tokens,
-        ),
+        limits=_capped(experiment.limits, caps),
     )
     forecast = experiment.forecast(results)
     say(f"{experiment.name}: {forecast}")
@@ -85,7 +96,7 @@ def run(
         return 0
     if not yes:
         _confirm(experiment, forecast)
-    done = _execute(experiment, results)
+    done = _execute(experiment, results, spending)
     done.write()
     page = None if no_report else _report(done, file)
     if as_json:
@@ -95,41 +106,30 @@ def run(
     return EXIT[done.outcome]
 
 
-def _make_controls(
-    file: Path, personas: Sequence[Path], results: Path, *, dry_run: bool, yes: bool
-) -> None:
-    """The texts of control personas that are not there yet; a dry run only says how many."""
-    from assistants.cli.controls import make
-    from assistants.controls import missing_controls
-
-    missing = missing_controls(file, personas)
-    if not missing:
-        return
-    if dry_run:
-        say(f"{many(len(missing), 'control text')} would be made first: `assistants controls`.")
-        return
-    say(f"making {many(len(missing), 'control text')}")
-    say(f"They stand in {make(file, personas, results, yes=yes)}; read and edit them there.")
+def _capped(limits: Limits, caps: dict[str, Any]) -> Limits:
+    """The limits with those of the command line, which win."""
+    return replace(limits, **{name: cap for name, cap in caps.items() if cap is not None})
 
 
-def _execute(experiment: Experiment, results: Path) -> Run:
-    left = len(experiment)
+def _execute(experiment: Experiment, results: Path, spending: Spending | None) -> Run:
+    left = total = len(experiment)
 
     async def go() -> Run:
         with _bar() as bar:
 
             def report(progress: Progress) -> None:
-                nonlocal left
+                nonlocal left, total
+                total = progress.total
                 left = progress.total - progress.reused - progress.answered
                 bar(progress)
 
-            return await experiment.run(results, report=report)
+            return await experiment.run(results, report=report, spending=spending)
 
     try:
         return asyncio.run(go())
     except KeyboardInterrupt:
         say(
-            f"Interrupted. Every complete answer is kept; {left} of {len(experiment)} trials are "
+            f"Interrupted. Every complete answer is kept; {left} of {total} trials are "
             "left. Run the same command to go on."
         )
         raise
@@ -228,6 +228,10 @@ def _account(done: Run) -> None:
     counts = done.statuses
     say(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
     failed = done.trials.dropna(subset=["error"])
+    for judge in _judged(done):
+        counts_of = ", ".join(f"{n} {status}" for status, n in judge.statuses.items())
+        say(f"{judge.experiment}: {counts_of}")
+        _errors(judge)
     for scorer, reasons in _not_scored(done):
         say(f"  {scorer}: {reasons}", style="red")
     for error, count in failed["error"].value_counts().head(3).items():
@@ -237,6 +241,22 @@ def _account(done: Run) -> None:
         say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
     elif done.outcome == "failures":
         say("Run the same command again to ask only for what failed.")
+
+
+def _errors(done: Run) -> None:
+    """The most frequent errors of a run."""
+    failed = done.trials.dropna(subset=["error"])
+    for error, count in failed["error"].value_counts().head(3).items():
+        say(f"  {count} x {one_line(str(error), 300)}", style="red")
+
+
+def _judged(done: Run) -> list[Run]:
+    """The runs in which the judges of this one were asked."""
+    from assistants.results import Results
+
+    names = [f"{done.experiment}.{judge['name']}" for judge in done.manifest["judges"]]
+    runs = [run for name in names for run in Results(done.results).runs(name)]
+    return [run for run in runs if run.manifest.get("judge_of") == done.id]
 
 
 def _not_scored(done: Run) -> Iterator[tuple[str, str]]:

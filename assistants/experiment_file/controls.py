@@ -112,14 +112,18 @@ def read_controls(
         If a text is missing, or was made from a text that has been changed since.
     """
     where = document.where(("controls",))
+    if baseline is None and (entry.neutral or entry.paraphrases or entry.same):
+        raise FileError(
+            where,
+            "controls are compared with the baseline, and none is named.",
+            fix="Name a `baseline:`; `none` sends no system message.",
+        )
     personas = controlled(assistants, baseline)
     controls = wanted(entry, personas)
     path = controls_file(Path(document.source).parent, name)
     texts = read_controls_file(path) if controls else {}
     made = {c.persona: _persona(c, personas[c.of], texts, library, where, path) for c in controls}
-    if entry.same:
-        if baseline is None:
-            raise FileError(where, "`same` repeats the baseline, and none is named.")
+    if entry.same and baseline is not None:
         controls.append(Control(f"{baseline}.same", "same", baseline))
     found = list(_assistants(assistants, controls, made, repeats))
     return found, controls

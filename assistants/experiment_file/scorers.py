@@ -13,11 +13,18 @@ from assistants.files import Document, check_name, validate
 from assistants.models import Catalogue, Model
 from assistants.personas.persona import sampling_from
 from assistants.scoring import Scorer, make
-from assistants.scoring.judge import Judge, pairwise, rubric
+from assistants.scoring.judge import Judge, Pairwise, pairwise, rubric
+
+_TAKEN = ("votes", "paraphrases")
+"""Names of what people's votes come to, and of the runs in which control texts are made."""
 
 
 def read_scorers(
-    document: Document, content: ExperimentFile, catalogue: Catalogue, models: dict[str, Model]
+    document: Document,
+    content: ExperimentFile,
+    catalogue: Catalogue,
+    models: dict[str, Model],
+    baseline: str | None,
 ) -> tuple[list[Scorer], list[Judge]]:
     """The scorers of ``scorers:``, and those of them that ask a model.
 
@@ -39,11 +46,19 @@ def read_scorers(
             judges.append(_judge(settings, catalogue, models, clients, folder))
         else:
             scorers.append(make(entry, allow_code=content.allow_code, folder=folder, where=where))
-    names = [s.name for s in scorers] + [s.name for j in judges for s in _scorers(j)]
+    names = [s.name for s in scorers] + [name for judge in judges for name in _names(judge)]
+    where = document.where(("scorers",))
     for name, count in Counter(names).items():
         if count > 1:
-            where = document.where(("scorers",))
             raise FileError(where, f"two scorers are called {name!r}.", fix="Add a `name:` to one.")
+        if name in _TAKEN:
+            raise FileError(where, f"no scorer may be called {name!r}.", fix="Give it a `name:`.")
+    if baseline is None and any(isinstance(j, Pairwise) and j.pairs == "baseline" for j in judges):
+        raise FileError(
+            where,
+            "a judge compares each persona with the baseline, and none is named.",
+            fix="Name a `baseline:`, or say `pairs: all`.",
+        )
     return scorers, judges
 
 
@@ -101,5 +116,5 @@ def _client(
     return clients.setdefault(model.name, connect(model, folder=folder))
 
 
-def _scorers(judge: Judge) -> list[Scorer]:
-    return list(judge.scorers({}))
+def _names(judge: Judge) -> set[str]:
+    return {judge.name, *(scorer.name for scorer in judge.scorers({}))}

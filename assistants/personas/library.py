@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import assistants
 from assistants.errors import FileError, UnknownName
 from assistants.files import NAME, shown
 from assistants.personas.persona import Persona, read_base, read_persona
+from assistants.text import many
 
 PACKAGED = Path(__file__).parent
 
@@ -23,6 +25,13 @@ class Library:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
+
+    def __repr__(self) -> str:
+        folders = many(len(self.folders), "folder")
+        return f"Library({many(len(self._files()), 'persona')} in {folders})"
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     @classmethod
     def default(cls, extra: Iterable[str | Path] = ()) -> Library:

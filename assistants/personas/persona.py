@@ -11,10 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
+import assistants
 from assistants import templates
 from assistants.errors import FileError, UsageError, nearest
 from assistants.files import Document, Strict, check_name, parse_yaml, read_text, shown, validate
 from assistants.messages import Sampling
+from assistants.text import many, one_line
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can change
 
@@ -40,6 +42,14 @@ class Persona:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.description or self.label or 'a persona'}"
+
+    def __repr__(self) -> str:
+        sent = "no text" if self.text is None else many(len(self.text.split()), "word")
+        said = one_line(self.description or self.label, 60)
+        return one_line(f"Persona({self.name!r}, {sent}{f': {said}' if said else ''})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
 
     @property
     def variables(self) -> frozenset[str]:
