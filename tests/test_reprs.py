@@ -48,10 +48,6 @@ SAFE = {
 QUIET = {"class", "style", "align", "valign", "colspan", "border", "start", "rel", "href"}
 
 
-NAMED = (ScriptedClient, TapedClient, OpenAIClient, Tape)
-"""Their line is as long as the name or the path that a program gave them."""
-
-
 class Reader(HTMLParser):
     """Which tags, attributes and words a page has."""
 
@@ -106,7 +102,7 @@ def assistants_literal(text: str) -> str:
 
 def check_line(value: Any) -> None:
     line = repr(value)
-    assert len(line) <= (10_000_000 if isinstance(value, NAMED) else 120), line
+    assert len(line) <= 120, line
     assert len(line.splitlines()) == 1, line
     assert not set(line) & set("\x1b\x07\x00\u202e\u2066\u2028"), line
     line.encode()

@@ -147,7 +147,7 @@ def _parts(grid: Grid, baseline: str, controls: Sequence[Control]) -> list[_Part
         return np.asarray(means.get(name, nothing))
 
     found = []
-    for persona in dict.fromkeys(c.of for c in controls if c.kind != "same"):
+    for persona in dict.fromkeys(c.of for c in controls if c.kind != "same" and c.of in means):
         neutral = [c.persona for c in controls if c.of == persona and c.kind == "neutral"]
         others = [c.persona for c in controls if c.of == persona and c.kind == "paraphrase"]
         arms = np.stack([of(name) for name in (baseline, *neutral, persona, *others)])

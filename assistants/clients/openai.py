@@ -18,6 +18,7 @@ from assistants.clients.streams import StreamReader
 from assistants.clients.transport import build_sdk
 from assistants.errors import CallError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
+from assistants.text import one_line
 
 if TYPE_CHECKING:
     import openai
@@ -81,7 +82,7 @@ class OpenAIClient:
         self._replaced: list[openai.AsyncOpenAI] = []  # may still have calls in flight
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.model!r})"
+        return one_line(f"{type(self).__name__}({self.model!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Send the whole conversation and wait for the whole reply."""

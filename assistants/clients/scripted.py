@@ -12,6 +12,7 @@ from pathlib import Path
 from assistants.errors import FileError, RequestRejected
 from assistants.files import parse_yaml, read_text, shown
 from assistants.messages import Completion, Delta, Message, Sampling, Usage
+from assistants.text import one_line
 
 Answer = Callable[[Sequence[Message], Sampling], str | Completion]
 """Gives the answer to a conversation: a text, or a whole completion with a status of its own."""
@@ -31,7 +32,7 @@ class ScriptedClient:
         self._answer = answer
 
     def __repr__(self) -> str:
-        return f"ScriptedClient({self.model!r})"
+        return one_line(f"ScriptedClient({self.model!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The scripted answer; words count as tokens."""

@@ -16,7 +16,7 @@ from assistants.clients.base import Client
 from assistants.errors import FileError, NotOnTape
 from assistants.files import read_text, shown
 from assistants.messages import Completion, Delta, Message, Sampling
-from assistants.text import to_json
+from assistants.text import one_line, to_json
 
 MAX_BYTES = 1_000_000_000
 
@@ -37,7 +37,8 @@ class Tape:
 
     def __repr__(self) -> str:
         doing = "replays" if self.replays else "records"
-        return f"Tape({str(self.path)!r}, {doing} {len(self._completions)} completions)"
+        said = f"{doing} {len(self._completions)} completions"
+        return one_line(f"Tape({said}, {str(self.path)!r})", 120)
 
     def get(
         self, client: Client, messages: Sequence[Message], sampling: Sampling
@@ -90,7 +91,7 @@ class TapedClient:
         self._client = client
 
     def __repr__(self) -> str:
-        return f"TapedClient({self.model!r}, {self.tape!r})"
+        return one_line(f"TapedClient({self.model!r}, {self.tape!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The recorded completion, or the model's, which is then recorded."""
