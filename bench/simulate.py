@@ -1,176 +1,262 @@
 """Do the figures keep their promise? Experiments whose truth is known, through ``effects``.
 
-    python bench/simulate.py [--experiments 1000]
+    python bench/simulate.py [--experiments 1000] [--through 1000] [--processes 2]
 
-Every experiment has 10 personas and a baseline; cases differ in difficulty, and the repeats of a
-case are alike (a persona answers a case well or badly, and then draws around that). The table gives
-what ``effects`` says beside what two habits would have said of the same scores: an unpaired t-test
-over all trials, and a paired test that takes repeats for independent.
+Every experiment has a baseline and 10 personas, or one; cases differ in difficulty, and the repeats
+of a case are alike (a persona answers a case well or badly, and then draws around that). The table
+gives what ``effects`` says beside what two habits would have said of the same scores: an unpaired
+t-test over all trials, and a paired test that takes repeats for independent.
+
+``--experiments`` are drawn as arrays. ``--through`` are asked of a scripted model, stored, scored
+and read back (``pipeline.py``).
 """
 
 from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pipeline import BASELINE, sd_of, simulated, table_of
 from scipy import stats
 
-from assistants.analysis.effects import effects
+from assistants.analysis.effects import effects as effect_table
 from assistants.analysis.permutation import holm
 from assistants.analysis.power import cases_needed, sd_of_difference
 
 Floats = NDArray[np.float64]
+Simulated = Iterator[tuple[pd.DataFrame, Floats]]
+"""Effect tables, and the scores they are of: ``(1 + personas, cases, repeats)``."""
+
 PERSONAS = 10
+METHODS = ("effects", "unpaired t", "independent")
+
+
+class World(Protocol):
+    """Where scores come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scale(self) -> float:
+        """Of the effect table: 100 for percentage points."""
+        ...
+
+    def experiments(self, effects: Floats, cases: int, number: int) -> Simulated:
+        """``number`` of them; ``effects`` are the true ones, one a persona."""
+        ...
 
 
 @dataclass(frozen=True)
-class World:
-    """Where scores come from; ``draw(generator, effect, personas, cases)`` gives them.
-
-    Shape ``(1 + personas, cases, repeats)``, the baseline first. ``effect`` is the true one of
-    every persona.
-    """
-
-    name: str
-    binary: bool
-    draw: Callable[[np.random.Generator, float, int, int], Floats]
-
-
-def normal(between: float, within: float, repeats: int) -> World:
+class Normal:
     """Scores around a case's difficulty; ``between`` is the spread of a persona's true effects."""
 
-    def draw(generator: np.random.Generator, effect: float, personas: int, cases: int) -> Floats:
-        truth = generator.normal(scale=2.0, size=(1, cases, 1)) + np.zeros((1 + personas, 1, 1))
-        truth[1:] += effect + generator.normal(scale=between, size=(personas, cases, 1))
-        return truth + generator.normal(scale=within, size=(1 + personas, cases, repeats))
+    between: float
+    within: float
+    repeats: int
+    scale: float = 1.0
 
-    return World(f"normal, {repeats} repeat(s), between {between}, within {within}", False, draw)
+    @property
+    def name(self) -> str:
+        return f"normal, {self.repeats} repeat(s), between {self.between}"
 
-
-def right_or_wrong(repeats: int, mean: float, spread: float = 2.0) -> World:
-    """Right or wrong; the chance of it depends on the case, and on persona and case together."""
-
-    def draw(generator: np.random.Generator, effect: float, personas: int, cases: int) -> Floats:
-        easy = generator.beta(spread * mean, spread * (1 - mean), size=(1, cases, 1))
-        chance = np.repeat(easy, 1 + personas, axis=0)
-        # A persona wins or loses some cases at random, and of the rest turns a share to right.
-        turned = generator.random((personas, cases, 1)) < 0.3
-        again = generator.beta(spread * mean, spread * (1 - mean), size=(personas, cases, 1))
-        chance[1:] = np.where(turned, again, chance[1:])
-        chance[1:] += (1 - chance[1:]) * effect / (1 - mean)
-        return (generator.random((1 + personas, cases, repeats)) < chance).astype(float)
-
-    return World(f"right or wrong, {repeats} repeat(s), {mean:.0%} right", True, draw)
-
-
-def table_of(scores: Floats) -> pd.DataFrame:
-    """One row a trial, as ``effects`` takes it."""
-    persona, case, repeat = (axis.ravel() for axis in np.indices(scores.shape))
-    return pd.DataFrame(
-        {"persona": persona.astype(str), "case": case, "repeat": repeat, "value": scores.ravel()}
-    ).assign(model="scripted:truth", status="ok")
+    def experiments(self, effects: Floats, cases: int, number: int) -> Simulated:
+        generator = np.random.default_rng(1)
+        rows = 1 + len(effects)
+        for _ in range(number):
+            truth = generator.normal(scale=2.0, size=(1, cases, 1)) + np.zeros((rows, 1, 1))
+            own = generator.normal(scale=self.between, size=(len(effects), cases, 1))
+            truth[1:] += effects[:, None, None] + own
+            noise = generator.normal(scale=self.within, size=(rows, cases, self.repeats))
+            scores = truth + noise
+            yield effect_table(table_of(scores), "truth", baseline=BASELINE), scores
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Shares over all experiments."""
+class RightOrWrong:
+    """Right or wrong; the chance of it depends on the case, and on persona and case together."""
 
-    coverage: float
-    family: float  # experiments with a false alarm (or a find) after Holm
-    single: float  # personas with p <= 0.05 before it
-    verdicts: float  # personas called more or less
-    within_floor: float  # effects below the noise floor
-    unpaired: float  # experiments with an alarm of an unpaired t-test over trials, after Holm
-    independent: float  # the same, of a paired t-test over trials
+    repeats: int
+    mean: float
+    scale: float = 100.0
+
+    @property
+    def name(self) -> str:
+        return f"right or wrong, {self.repeats} repeat(s), {self.mean:.0%} right"
+
+    def experiments(self, effects: Floats, cases: int, number: int) -> Simulated:
+        generator = np.random.default_rng(1)
+        shape = (len(effects), cases, 1)
+        a, b = 2 * self.mean, 2 * (1 - self.mean)
+        for _ in range(number):
+            chance = np.repeat(generator.beta(a, b, size=(1, cases, 1)), 1 + len(effects), axis=0)
+            # A persona wins or loses some cases at random, and of the rest turns a share to right.
+            turned, again = generator.random(shape) < 0.3, generator.beta(a, b, size=shape)
+            chance[1:] = np.where(turned, again, chance[1:])
+            chance[1:] += (1 - chance[1:]) * effects[:, None, None] / (1 - self.mean)
+            drawn = generator.random((1 + len(effects), cases, self.repeats))
+            scores = (drawn < chance).astype(float)
+            yield effect_table(table_of(scores), "truth", baseline=BASELINE, binary=True), scores
 
 
-def simulate(
-    world: World,
-    effect: float,
-    cases: int,
-    experiments: int,
-    *,
-    personas: int = PERSONAS,
-    seed: int = 1,
-) -> Figures:
-    """Run ``experiments`` of them. After Holm, each test is given the same chance of error."""
-    generator = np.random.default_rng(1)
-    true = effect * (100 if world.binary else 1)
-    found = []
-    for _ in range(experiments):
-        scores = world.draw(generator, effect, personas, cases)
-        table = effects(table_of(scores), "truth", baseline="0", binary=world.binary)
-        # By hand, of all trials: (persona, trial).
-        trials = scores.reshape(len(scores), -1)
-        with warnings.catch_warnings(action="ignore"):  # all scores equal: no alarm
-            unpaired = stats.ttest_ind(trials[1:], trials[0], axis=1).pvalue
-            independent = stats.ttest_1samp(trials[1:] - trials[0], 0, axis=1).pvalue
-        found.append(
-            [
-                ((table["low"] <= true) & (true <= table["high"])).mean(),
-                (table["p_adjusted"] <= 0.05).any(),
-                (table["p"] <= 0.05).mean(),
-                table["verdict"].isin(["more", "less"]).mean(),
-                (table["effect"].abs() <= table["noise_floor"]).mean(),
-                np.nanmin(holm(unpaired), initial=1.0) <= 0.05,
-                np.nanmin(holm(independent), initial=1.0) <= 0.05,
-            ]
+@dataclass(frozen=True)
+class Through:
+    """A scripted model that is right or wrong, asked, stored, scored and read back."""
+
+    repeats: int
+    scale: float = 100.0
+
+    @property
+    def name(self) -> str:
+        return f"through the pipeline, {self.repeats} repeat(s)"
+
+    def experiments(self, effects: Floats, cases: int, number: int) -> Simulated:
+        return simulated(effects.tolist(), cases, self.repeats, number)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Experiments to simulate."""
+
+    world: World
+    effects: tuple[float, ...]
+    cases: int
+    number: int
+
+    def figures(self) -> Floats:
+        """Shape ``(4, 3)``: covered, single, family and first (see ``LEGEND``) by ``METHODS``."""
+        true = np.array(self.effects)
+        found = []
+        for table, scores in self.world.experiments(true, self.cases, self.number):
+            low, high, p, adjusted = _by_all(table, scores, self.world.scale)
+            target = true * self.world.scale
+            alarms = adjusted <= 0.05
+            found.append(
+                [
+                    ((low <= target) & (target <= high)).mean(axis=1),
+                    (p <= 0.05).mean(axis=1),
+                    # A find is no alarm: those without an effect count, if there are any.
+                    (alarms[:, true == 0] if (true == 0).any() else alarms).any(axis=1),
+                    alarms[:, 0],
+                ]
+            )
+        return np.asarray(np.array(found, dtype=float).mean(axis=0))
+
+    def lines(self) -> str:
+        figures = self.figures()
+        said = [f"{self.world.name}, {self.cases} cases"] + [""] * (len(METHODS) - 1)
+        return "\n".join(
+            f"{name:53s} {method:12s}" + "".join(f"{share:8.1%}" for share in figures[:, i])
+            for i, (name, method) in enumerate(zip(said, METHODS, strict=True))
         )
-    return Figures(*np.array(found, dtype=float).mean(axis=0))
 
 
-def row(name: str, f: Figures) -> str:
+def _by_all(table: pd.DataFrame, scores: Floats, scale: float) -> tuple[Floats, ...]:
+    """Low, high, p and p after Holm, each ``(3, personas)``: by ``METHODS``."""
+    table = table.sort_values("persona")
+    trials = scores.reshape(len(scores), -1) * scale
+    with warnings.catch_warnings(action="ignore"):  # all scores equal: no alarm
+        by_hand = [
+            stats.ttest_ind(trials[1:], trials[0], axis=1),
+            stats.ttest_1samp(trials[1:] - trials[0], 0, axis=1),
+        ]
+        intervals = [test.confidence_interval() for test in by_hand]
+    p = np.array([table["p"], *(test.pvalue for test in by_hand)])
     return (
-        f"{name:56s} {f.coverage:8.1%} {f.single:7.1%} {f.family:7.1%} "
-        f"{f.unpaired:9.1%} {f.independent:12.1%}"
+        np.array([table["low"], *(interval.low for interval in intervals)]),
+        np.array([table["high"], *(interval.high for interval in intervals)]),
+        p,
+        np.array([table["p_adjusted"], *(holm(row) for row in p[1:])]),
     )
+
+
+LEGEND = """\
+covered: intervals that hold the truth, wanted 95%. single: personas with p <= 0.05 before Holm.
+family: experiments with any p <= 0.05 after Holm, among the personas without an effect if there
+are such: wanted 5% at most. first: experiments that find the first persona after Holm.
+unpaired t, independent: the same, of a t-test over all trials, unpaired or paired."""
+
+HEAD = f"{'scores':53s} {'method':12s}" + "".join(
+    f"{name:>8s}" for name in ("covered", "single", "family", "first")
+)
+
+
+def every_one(effect: float) -> tuple[float, ...]:
+    """All personas have it."""
+    return (effect,) * PERSONAS
+
+
+def alone(effect: float) -> tuple[float, ...]:
+    """The first persona has an effect, the others have none."""
+    return (effect, *[0.0] * (PERSONAS - 1))
+
+
+def sections(arrays: int, through: int) -> dict[str, list[Row]]:
+    """What is simulated, by heading."""
+    worlds: list[tuple[World, int, float]] = [
+        (Normal(0.0, 1.0, 1), 30, 0.5),
+        (Normal(0.5, 1.0, 3), 30, 0.5),
+        (Normal(0.5, 1.0, 3), 10, 0.5),
+        (Normal(1.0, 0.5, 10), 30, 0.5),
+        (RightOrWrong(1, 0.5), 50, 0.1),
+        (RightOrWrong(3, 0.5), 30, 0.1),
+        (RightOrWrong(5, 0.7), 100, 0.1),
+        (RightOrWrong(3, 0.9), 30, 0.05),
+    ]
+    one: list[Row] = []
+    first: list[Row] = []
+    every: list[Row] = []
+    for effect, between, repeats in ((0.5, 0.5, 1), (0.5, 0.5, 3), (0.3, 0.2, 10), (1.0, 0.5, 3)):
+        world, sd = Normal(between, 1.0, repeats), sd_of_difference(between, 1.0, repeats)
+        cases = cases_needed(effect, sd)
+        one.append(Row(world, (effect,), cases, arrays))
+        cases = cases_needed(effect, sd, personas=PERSONAS)
+        first.append(Row(world, alone(effect), cases, arrays))
+        every.append(Row(world, every_one(effect), cases, arrays))
+    asked = Through(2)
+    cases = cases_needed(0.4, sd_of(0.4, 2), personas=PERSONAS)
+    found = {
+        "No effect": [Row(world, every_one(0.0), cases, arrays) for world, cases, _ in worlds],
+        "An effect of every persona: 0.5, 10 percentage points, or 5 where 90% are right": [
+            Row(world, every_one(effect), cases, arrays) for world, cases, effect in worlds
+        ],
+        "Cases as `cases_needed` says, one persona; first is its power, wanted 80%": one,
+        "As it says for 10 personas, of which the first has an effect; wanted 80%": first,
+        "The same, and all 10 have it: Holm is less strict after its first step": every,
+        "No effect, pipeline": [Row(asked, every_one(0.0), 20, through)],
+        "Effects of 0 to 45 percentage points, pipeline": [
+            Row(asked, tuple(i / 20 for i in range(PERSONAS)), 20, through)
+        ],
+        "Cases as it says for 10 personas, the first has 40 points, pipeline; wanted 80%": [
+            Row(asked, alone(0.4), cases, through)
+        ],
+    }
+    return {heading: [row for row in rows if row.number] for heading, rows in found.items()}
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--experiments", type=int, default=1_000)
-    number = options.parse_args().experiments
-    worlds = [
-        (normal(0.0, 1.0, 1), 30),
-        (normal(0.5, 1.0, 3), 30),
-        (normal(0.5, 1.0, 3), 10),
-        (normal(1.0, 0.5, 10), 30),
-        (right_or_wrong(1, 0.5), 50),
-        (right_or_wrong(3, 0.5), 30),
-        (right_or_wrong(5, 0.7), 100),
-        (right_or_wrong(3, 0.9), 30),
-    ]
-    head = f"{'scores':56s} {'covered':>8s} {'single':>7s} {'family':>7s} {'unpaired':>9s}"
-    head += f" {'independent':>12s}"
-    print(f"{number:,} experiments a row, of {PERSONAS} personas and a baseline each.")
-    print("covered: intervals that hold the truth, wanted 95%. single: p <= 0.05 before Holm.")
-    print(
-        "family: experiments with any p <= 0.05 after Holm. unpaired, independent: the same, of a"
-    )
-    print("t-test over all trials, unpaired or paired.")
-    print("\nNo effect; single and family are false alarms, wanted 5% at most.")
-    print(head)
-    for world, cases in worlds:
-        figures = simulate(world, 0.0, cases, number)
-        print(row(f"{world.name}, {cases} cases", figures), flush=True)
-    print("\nA true effect (0.5, or 10 percentage points); single and family are finds.")
-    print(head)
-    for world, cases in worlds[2:7:2] + worlds[5:6]:
-        figures = simulate(world, 0.1 if world.binary else 0.5, cases, number)
-        print(row(f"{world.name}, {cases} cases", figures), flush=True)
-    print("\nPower with the number of cases that `cases_needed` names; one wants 80%.")
-    for effect, between, within, repeats in (
-        (0.5, 0.5, 1.0, 1), (0.5, 0.5, 1.0, 3), (0.3, 0.2, 1.0, 10), (1.0, 0.5, 1.0, 3),
-    ):  # fmt: skip
-        cases = cases_needed(effect, sd_of_difference(between, within, repeats))
-        world = normal(between, within, repeats)
-        found = simulate(world, effect, cases, number, personas=1)
-        print(f"{world.name}, effect {effect}: {cases} cases, found {found.single:.1%}", flush=True)
+    options.add_argument("--experiments", type=int, default=1_000, help="a row, as arrays")
+    options.add_argument("--through", type=int, default=1_000, help="a row, through the pipeline")
+    options.add_argument("--processes", type=int, default=2)
+    chosen = options.parse_args()
+    print(f"{chosen.experiments:,} experiments a row, {chosen.through:,} through the pipeline.")
+    print(LEGEND)
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        rows = sections(chosen.experiments, chosen.through)
+        lines = {heading: pool.map(Row.lines, some) for heading, some in rows.items()}
+        for heading, some in lines.items():
+            if rows[heading]:
+                print(f"\n{heading}.\n{HEAD}")
+            for line in some:
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

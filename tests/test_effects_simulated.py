@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from assistants.analysis.effects import effects
 from assistants.analysis.paired import binary_interval, by_case, differences, moments, t_interval
 from assistants.analysis.permutation import holm, sign_flip
 from assistants.analysis.power import cases_needed, sd_of_difference
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
+
+import pipeline
 
 EXPERIMENTS = 1_000
 PERSONAS = 10
@@ -96,3 +105,44 @@ def test_cases_needed_find_it_four_times_in_five(
     d = differences_of(normal(effect, between, 1, cases, repeats))[:, 0]
     assert (sign_flip(d, flips=1_999) <= 0.05).mean() == pytest.approx(0.8, abs=0.05)
     assert moments(d)[1].mean() == pytest.approx(effect, abs=0.03)
+
+
+def test_cases_needed_count_all_personas() -> None:
+    """Also where 10 are compared and Holm adjusts: the one that has the effect is found."""
+    cases = cases_needed(1.0, sd_of_difference(0.5, 1.0, 3), personas=PERSONAS)
+    scores = normal(0.0, 0.5, PERSONAS, cases, 3)
+    scores[:, 1] += 1.0
+    d = differences_of(scores)
+    p = sign_flip(d.reshape(-1, cases), flips=9_999).reshape(EXPERIMENTS, PERSONAS)
+    found = np.array([holm(row) <= 0.05 for row in p])
+    assert found[:, 0].mean() == pytest.approx(0.8, abs=0.05)
+    assert found[:, 1:].any(axis=1).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / EXPERIMENTS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_the_pipeline_changes_no_figure(here: Path, seed: int) -> None:
+    """Asked, stored, scored and read back: the table of the scores that the script drew."""
+    script = pipeline.Script(seed, (0.0, 0.1, 0.4))
+    scores = script.scores(cases=20, repeats=2)
+    expected = effects(
+        pipeline.table_of(scores, f"scripted:{script.name}"),
+        "exact",
+        baseline=pipeline.BASELINE,
+        unit="share",
+        binary=True,
+    )
+    found = await pipeline.effects_of(script, cases=20, repeats=2, folder=here)
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-9)
+
+
+def test_the_script_is_right_as_often_as_it_says() -> None:
+    """The known amounts are the true ones: effect, spread over cases, repeats that are alike."""
+    truth, cases, repeats = (0.0, 0.1, 0.4), 4_000, 2
+    scores = pipeline.Script(0, truth).scores(cases, repeats)
+    d = differences(by_case(scores[1:]), by_case(scores[:1]))
+    _, effect, sd = moments(d)
+    spread = np.array([pipeline.sd_of(each, repeats) for each in truth])
+    assert np.abs(effect - truth).max() < 4 * spread.max() / np.sqrt(cases)
+    assert sd == pytest.approx(spread, rel=0.05)
+    # Repeats of a case share its chance, which is uniform: a correlation of (1/12) / (1/4).
+    assert np.corrcoef(scores[0].T)[0, 1] == pytest.approx(1 / 3, abs=0.06)

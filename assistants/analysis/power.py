@@ -45,7 +45,9 @@ def power_of(
     -----
     The noncentral t distribution with ``cases - 1`` degrees of freedom: Cohen (1988),
     "Statistical Power Analysis for the Behavioral Sciences", 2nd edition, chapter 2. It is exact
-    where differences are normal, and close for the sign-flip test of ``paired.sign_flip``.
+    where differences are normal, and close for the sign-flip test of ``permutation.sign_flip``.
+    Right-or-wrong scores need more cases than it says while few of them differ, because then
+    few p are possible: ``bench/simulate.py`` shows by how much.
     """
     _check(sd, alpha, personas)
     if cases < 2:
