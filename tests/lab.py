@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
-from browser import Lab
-from playwright.sync_api import Page
+from browser import Lab, chromium, jupyter_lab
+from playwright.sync_api import Browser, Page
 
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
 
@@ -42,7 +44,7 @@ def run_all(page: Page) -> None:
 def save(page: Page) -> None:
     """Save the notebook, and wait until it is saved."""
     page.locator("[data-command='docmanager:save']").first.click()
-    page.wait_for_timeout(1500)
+    page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", state="detached")
 
 
 def outputs(path: Path) -> list[dict[str, object]]:
@@ -59,3 +61,146 @@ def dark(page: Page) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
     page.keyboard.press("Escape")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One notebook on one page with one kernel: its only cell is written and run again and again.
+
+    Opening a notebook takes seconds, running a cell does not.
+    """
+
+    page: Page
+    browser: Browser
+    lab: Lab
+    folder: Path
+    path: str
+
+    def run(self, source: str) -> None:
+        """Write ``source`` into the cell and run it; does not wait for its end."""
+        self.page.locator(".jp-CodeCell .cm-content").first.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(source)
+        self.page.keyboard.press("Control+Enter")
+
+    def show(self, widget: str, more: str = "") -> None:
+        """Show a new live widget in the place of the last one; ``widget`` is the name for it."""
+        old = ".assistants-live"
+        self.page.locator(old).evaluate_all("all => all.forEach(e => e.dataset.old = true)")
+        self.run(f"{IMPORTS}\nwidget = {widget}\ndisplay(widget)\n{more}")
+        self.page.wait_for_selector(f"{old}:not([data-old]) .column", timeout=60_000)
+
+    def ask(self, question: str, *, wait: bool = True) -> None:
+        """Type a question, and wait for the end of the answers."""
+        field = self.page.get_by_label("Question to all").or_(self.page.get_by_label("Message"))
+        count = self.page.locator(".assistants-live .answer").count()
+        field.first.fill(question)
+        field.first.press("Enter")
+        self.page.wait_for_function(MORE_THAN, arg=count)
+        if wait:
+            self.rest()
+
+    def rest(self) -> None:
+        """Wait until every answer has ended, and the page says so."""
+        self.page.wait_for_function(AT_REST, timeout=60_000)
+
+    def columns(self) -> list[str]:
+        """What stands in each column."""
+        return self.page.locator(".assistants-live .column").all_inner_texts()
+
+    @contextmanager
+    def other(self, name: str, *cells: str) -> Iterator[Desk]:
+        """Another notebook on the same page, its cells run once; this one again at the end."""
+        write_notebook(self.folder / name, cells)
+        open_notebook(self.page, self.lab, name)
+        run_all(self.page)
+        self.page.wait_for_selector(".jp-InputPrompt >> text=[1]:")
+        yield replace(self, path=name)
+        open_notebook(self.page, self.lab, self.path)
+
+    def reopen(self) -> None:
+        """Load the page anew, with the kernel as it is."""
+        self.page.reload()
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+
+    def restart(self) -> None:
+        """Restart the kernel, as a person would."""
+        self.page.locator("[data-command='notebook:restart-kernel']").first.click()
+        self.page.get_by_role("button", name="Confirm Kernel Restart").click()
+
+    def shot(self, name: str) -> None:
+        """A picture of what the page shows, in ``build/screenshots``."""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+IMPORTS = """\
+from assistants.personas import Persona
+from assistants.widgets.chat import Chat
+from assistants.widgets.compare import Compare"""
+MORE_THAN = "n => document.querySelectorAll('.assistants-live .answer').length > n"
+AT_REST = """() => !document.querySelector('.assistants-live [aria-busy=true]') &&
+    [...document.querySelectorAll('.assistants-live .go')].every(e => e.textContent === 'Send')"""
+
+PALE = """() => {
+    const parts = (color) => {
+        const found = color.match(/[\\d.e-]+/g).map(Number);
+        const most = color.startsWith('color(') ? 1 : 255;
+        return [...found.slice(0, 3).map(v => v / most), found[3] ?? 1];
+    };
+    const over = (a, b) => [0, 1, 2].map(n => a[n] * a[3] + b[n] * (1 - a[3])).concat(1);
+    const ground = (e) => {
+        if (!e) return [1, 1, 1, 1];
+        const color = parts(getComputedStyle(e).backgroundColor);
+        return color[3] === 1 ? color : over(color, ground(e.parentElement));
+    };
+    const light = (color) => {
+        const [r, g, b] = color.map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const all = document.querySelectorAll(
+        '.assistants-live :is(p, h3, .model, .facts, .question, .status, button:not(:disabled),' +
+        ' .change, .badge, label, td, li, summary, .problem, .notice)');
+    return [...all].filter(e => e.innerText && e.offsetParent).map(e => {
+        const below = ground(e);
+        const color = over(parts(getComputedStyle(e).color), below);
+        const [a, b] = [light(color), light(below)].sort((x, y) => y - x);
+        return [Math.round((a + 0.05) / (b + 0.05) * 10) / 10, e.className, e.innerText];
+    }).filter(([contrast]) => contrast < 4.5).slice(0, 9);
+}"""
+"""The texts of a live widget, but for code, with a contrast below 4.5 against their ground."""
+
+
+@contextmanager
+def desk(folder: Path, name: str = "live.ipynb", **environment: str) -> Iterator[Desk]:
+    """A browser, a JupyterLab, and a notebook open in it."""
+    write_notebook(folder / name, [""])
+    with jupyter_lab(folder, **environment) as lab, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        open_notebook(page, lab, name)
+        yield Desk(page, browser, lab, folder, name)
+
+
+def shut_down(page: Page) -> None:
+    """End every kernel."""
+    page.evaluate(
+        """async () => {
+            const { token } = JSON.parse(
+                document.getElementById('jupyter-config-data').textContent);
+            const headers = { Authorization: `token ${token}`,
+                'X-XSRFToken': document.cookie.match(/_xsrf=([^;]+)/)?.[1] ?? '' };
+            for (const { id } of await (await fetch('/api/sessions', { headers })).json()) {
+                await fetch(`/api/sessions/${id}`, { method: 'DELETE', headers });
+            }
+        }"""
+    )
+
+
+def theme(page: Page, name: str) -> None:
+    """Switch to the ``Light`` or ``Dark`` theme."""
+    light = str(name == "Light").lower()
+    if page.evaluate("document.body.dataset.jpThemeLight") == light:
+        return
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input").first.fill(f"Use Theme: JupyterLab {name}")
+    page.locator(".lm-CommandPalette-item:visible").first.click()
+    page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")

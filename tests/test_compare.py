@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
+import time
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 import pytest
@@ -20,6 +24,7 @@ from assistants.experiment import Experiment
 from assistants.messages import Sampling
 from assistants.personas import Persona
 from assistants.results import Results
+from assistants.store import Store
 from assistants.widgets.compare import Compare
 from assistants.widgets.differences import differences
 from assistants.widgets.who import literal
@@ -91,7 +96,7 @@ async def test_stop_ends_one_column_or_all() -> None:
         client = OpenAIClient("x:m", endpoint=at(server.url))
         compare = Compare([KIND, CURT, Persona("third", "x")], [client], results=None)
         asked = asyncio.create_task(compare.ask("Words?"))
-        await until(lambda: server.in_flight == 3 and all(r["answer"] for r in compare.replies))
+        await until(lambda: [bool(r["answer"]) for r in compare.replies] == [True] * 3)
         assert compare.state == "answering"
         await compare.stop(1)
         await until(lambda: server.in_flight == 2)
@@ -276,3 +281,76 @@ def test_differences_hold_both_texts(old: str, new: str) -> None:
 def test_a_literal_persona_says_exactly_its_text(text: str) -> None:
     """Braces and all: what somebody types is no template."""
     assert Persona("x", literal(text)).system_prompt() == text
+
+
+class Locked:
+    """A results folder that another program writes to."""
+
+    def __enter__(self) -> Self:
+        Store("results").close()
+        self._db = sqlite3.connect("results/answers.sqlite", isolation_level=None)
+        self._db.execute("BEGIN EXCLUSIVE")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.execute("COMMIT")
+        self._db.close()
+
+
+async def test_a_locked_record_holds_up_no_answer(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question is asked all the same, says that it is not kept, and others stream meanwhile."""
+    monkeypatch.setattr("assistants.widgets.record.PATIENCE_S", 0.5)
+    compare, other = Compare([KIND], ["echo"]), Compare([CURT], ["echo"], results=None)
+    with Locked():
+        asked = asyncio.create_task(compare.ask("Tea?"))
+        await until(lambda: compare.state == "answering")
+        began = time.monotonic()
+        await other.ask("Milk?")
+        assert time.monotonic() - began < 0.4
+        assert other.replies[0]["state"] == "done"
+        await asyncio.wait_for(asked, 5)
+        assert compare.replies[0]["state"] == "done"
+        assert "Not stored. results was busy for 0.5 s" in compare.still()
+    await compare.ask("With milk?")
+    assert compare.still().count("Not stored") == 1
+    (run,) = Results("results").runs("compare")
+    assert list(run.trials["question"]) == ["Tea?\n\nWith milk?"]
+
+
+async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
+    """It is there to read at once, and in the record as soon as that can be written."""
+    with SlowServer(lambda request: WORDS, every=0.001) as server:
+        compare = Compare([KIND], [OpenAIClient("x:m", endpoint=at(server.url))])
+        asked = asyncio.create_task(compare.ask("Words?"))
+        await until(lambda: any(r["answer"] for r in compare.replies))
+        with Locked():
+            await until(lambda: compare.replies[0]["state"] == "done")
+            assert compare.state == "idle"
+            assert not asked.done()
+        await asyncio.wait_for(asked, 5)
+    (run,) = Results("results").runs("compare")
+    assert list(run.trials["status"]) == ["ok"]
+
+
+async def test_a_question_can_be_stopped_before_the_record_lets_it_in(here: Path) -> None:
+    """Nothing is sent, and nothing is written afterwards."""
+    with SlowServer(lambda request: WORDS) as server:
+        compare = Compare([KIND], [OpenAIClient("x:m", endpoint=at(server.url))])
+        with Locked():
+            asked = asyncio.create_task(compare.ask("Words?"))
+            await until(lambda: compare.state == "answering")
+            await compare.stop()
+            await asyncio.wait_for(asked, 2)
+            assert [row["state"] for row in compare.replies] == ["stopped"]
+        assert server.requests == []
+    assert Results("results").runs("compare") == []
+
+
+async def test_a_text_that_no_message_can_hold_is_told(here: Path) -> None:
+    """A lone surrogate, in an answer and in a prompt: JSON over a socket cannot carry it."""
+    client = ScriptedClient(lambda messages, sampling: "a \ud800 b", "odd")
+    compare = Compare([Persona("odd", literal("c \udc00 d"))], [client], results=None)
+    await compare.ask("Tea?")
+    json.dumps([compare.whole(), compare.columns], ensure_ascii=False).encode()

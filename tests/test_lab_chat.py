@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Lab, chromium, jupyter_lab
-from lab import SCREENSHOTS, dark, open_notebook, run_all, write_notebook
-from playwright.sync_api import Page
+from lab import PALE, SCREENSHOTS, Desk, desk, theme
 from slow_server import SlowServer
 
 from assistants.results import Results
 
 pytestmark = pytest.mark.browser
 
-IDLE = "[...document.querySelectorAll('.assistants-live .go')].every(e => e.textContent === 'Send')"
-BUSY = "document.querySelector('.assistants-live .go').textContent === 'Stop'"
 CODE = "```python\ndef intensity(power, distance):\n    return power / distance ** 2\n```"
+CHAT = "Chat('none', 'vllm:m')"
+QUESTIONS = "n => document.querySelectorAll('.question').length === n"
 
 
 def answer(request: dict[str, Any]) -> str:
@@ -31,112 +28,207 @@ def answer(request: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SlowServer]:
-    with SlowServer(answer, every=0.01) as running:
+    with SlowServer(answer) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lab")
-
-
-@pytest.fixture(scope="module")
-def lab(folder: Path, server: SlowServer) -> Iterator[Lab]:
-    with jupyter_lab(folder, VLLM_BASE_URL=server.url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def page(lab: Lab) -> Iterator[Page]:
-    with chromium() as browser:
-        yield browser.new_page(viewport={"width": 1300, "height": 950})
+def notebook(tmp_path_factory: pytest.TempPathFactory, server: SlowServer) -> Iterator[Desk]:
+    with desk(tmp_path_factory.mktemp("lab"), VLLM_BASE_URL=server.url) as opened:
+        yield opened
 
 
 @pytest.fixture
-def chat(page: Page, lab: Lab, folder: Path, request: pytest.FixtureRequest) -> Page:
-    """A page with a chat on it."""
-    path = f"{request.node.name}.ipynb"
-    cell = "from assistants.widgets.chat import Chat\nchat = Chat('none', 'vllm:m')\nchat"
-    write_notebook(folder / path, [cell])
-    open_notebook(page, lab, path)
-    run_all(page)
-    page.wait_for_selector(".assistants-live .personas button", timeout=60_000)
-    return page
+def chat(notebook: Desk, server: SlowServer) -> Desk:
+    """A page with a new chat on it."""
+    server.every = 0.005
+    notebook.page.set_viewport_size({"width": 1300, "height": 950})
+    notebook.show(CHAT)
+    return notebook
 
 
-def say(page: Page, message: str) -> None:
-    page.get_by_label("Message").fill(message)
-    page.get_by_label("Message").press("Enter")
-    page.wait_for_function(BUSY)
-    rest(page)
+def said(chat: Desk) -> str:
+    return chat.page.locator(".assistants-live .entries").first.inner_text()
 
 
-def rest(page: Page) -> None:
-    page.wait_for_function(IDLE, timeout=60_000)
-    page.wait_for_timeout(300)
-
-
-def test_a_conversation_with_several_personas(chat: Page, folder: Path) -> None:
+def test_a_conversation_with_several_personas(chat: Desk) -> None:
     """Search, switch, see the switch; regenerate, edit; everything is in the store."""
-    say(chat, "How does light fall off?")
-    assert "Nobody, turn 1." in chat.locator(".entries").inner_text()
-    assert chat.locator(".code .k").count() >= 2  # colours
-    chat.get_by_label("Search personas").fill("looks before")
-    assert chat.locator(".personas button").count() == 1
-    chat.locator(".personas button").press("Enter")
-    chat.wait_for_selector(".change")
-    say(chat, "And how does it look?")
-    said = chat.locator(".entries").inner_text()
-    assert "art on vllm:m answers from here on" in said
-    assert "You are a painter who has, turn 2." in said
-    chat.get_by_label("Search personas").fill("")
-    chat.screenshot(path=SCREENSHOTS / "chat.png")
-    assert chat.locator(".regenerate:visible").count() == 1
-    chat.locator(".regenerate:visible").click()
-    chat.wait_for_selector("text=1 more answer")
-    rest(chat)
-    chat.get_by_label("Edit this question").first.click()
-    chat.get_by_label("Edited question").fill("Only this?")
-    chat.get_by_label("Edited question").press("Enter")
-    chat.wait_for_function("document.querySelectorAll('.question').length === 1")
-    rest(chat)
-    said = chat.locator(".entries").inner_text()
-    assert "Only this?" in said
-    assert "You are a painter who has, turn 1." in said
-    (run,) = Results(folder / "results").runs("chat")
+    page = chat.page
+    chat.ask("How does light fall off?")
+    assert "Nobody, turn 1." in said(chat)
+    assert page.locator(".code .k").count() >= 2  # colours
+    page.get_by_label("Search personas").fill("looks before")
+    assert page.locator(".personas button").count() == 1
+    page.locator(".personas button").press("Enter")
+    page.wait_for_selector(".change")
+    chat.ask("And how does it look?")
+    assert "art on vllm:m answers from here on" in said(chat)
+    assert "You are a painter who has, turn 2." in said(chat)
+    page.get_by_label("Search personas").fill("")
+    chat.shot("chat")
+    assert page.locator(".regenerate:visible").count() == 1
+    page.locator(".regenerate:visible").click()
+    page.wait_for_selector("text=1 more answer")
+    chat.rest()
+    page.get_by_label("Edit this question").first.click()
+    page.get_by_label("Edited question").fill("Only this?")
+    page.get_by_label("Edited question").press("Enter")
+    page.wait_for_function(QUESTIONS, arg=1)
+    page.wait_for_function(
+        "document.querySelector('.question').textContent === 'Only this?'"
+        " && document.querySelector('.answer')"
+    )
+    chat.rest()
+    assert "You are a painter who has, turn 1." in said(chat)
+    *_, run = Results(chat.folder / "results").runs("chat")
     assert list(run.trials["status"]) == ["ok"] * 4
-    chat.get_by_role("button", name="Clear").click()
-    chat.wait_for_function("document.querySelectorAll('.question').length === 0")
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_function(QUESTIONS, arg=0)
 
 
-def test_everybody_is_asked(chat: Page) -> None:
-    """Columns appear below, with the chat's own answer first; in the dark too."""
-    say(chat, "How does light fall off?")
-    chat.locator(".everybody summary").press("Enter")
-    chat.get_by_label("Art", exact=True).check()
-    chat.get_by_label("History", exact=True).check()
-    chat.get_by_role("button", name="Ask them").press("Enter")
-    chat.wait_for_selector(".assistants-fork .column")
-    rest(chat)
-    chat.wait_for_function("document.querySelectorAll('.assistants-fork .answer').length === 3")
-    told = chat.locator(".assistants-fork .column").all_inner_texts()
+def test_the_keyboard_is_enough(chat: Desk, server: SlowServer) -> None:
+    """Persona, model, question, stop, edit, regenerate, columns: without a mouse, by Tab alone."""
+    page = chat.page
+    server.every = 0.1
+
+    def tab_to(name: str, *, back: bool = False) -> None:
+        for _ in range(60):
+            page.keyboard.press("Shift+Tab" if back else "Tab")
+            if page.evaluate(NAME) == name:
+                return
+        raise AssertionError(f"{name!r} cannot be reached")
+
+    page.get_by_label("Model", exact=True).focus()
+    tab_to("Search personas")
+    page.keyboard.type("looks before")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h3 >> text=Art")
+    tab_to("Message")
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-state=streaming]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=Stopped here")
+    chat.rest()
+    assert page.locator(".question").inner_text() == "one\ntwo"
+    server.every = 0.005
+    tab_to("Regenerate", back=True)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=1 more answer")
+    chat.rest()
+    page.get_by_label("Message").focus()
+    tab_to("Edit this question", back=True)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("three")
+    page.keyboard.press("Escape")  # changed my mind
+    assert page.evaluate(NAME) == "Edit this question"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("three")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".question >> text=three")
+    chat.rest()
+    for key in ("d", "d", "b"):
+        page.keyboard.press(key)
+    assert page.locator(".jp-CodeCell").count() == 1
+
+
+NAME = """(e => e.ariaLabel || e.labels?.[0]?.innerText.trim() || e.innerText?.trim())
+    (document.activeElement)"""
+
+
+def test_every_control_has_a_role_and_a_name(chat: Desk) -> None:
+    """As a screen reader tells them."""
+    chat.ask("How does light fall off?")
+    region = chat.page.get_by_role("region", name="Chat", exact=True)
+    for role, name in [
+        ("textbox", "Message"), ("spinbutton", "How many answers each"), ("combobox", "Model"),
+        ("searchbox", "Search personas"), ("list", "Personas"), ("button", "Clear"),
+        ("complementary", "Who answers"), ("button", "Send"), ("group", "Answers"),
+        ("article", "Answer 1"), ("button", "Copy the answer"), ("button", "Copy the code"),
+        ("button", "Regenerate"), ("button", "Edit this question"),
+        ("button", "Read or edit the system prompt"), ("heading", "No prompt"),
+    ]:  # fmt: skip
+        assert region.get_by_role(role, name=name, exact=True).count() == 1, (role, name)
+    pressed = region.get_by_role("button", name="No prompt", pressed=True)
+    assert pressed.count() == 1
+    unnamed = region.locator(":is(button, select, input, textarea, [role=group])").evaluate_all(
+        "all => all.filter(e => !(e.ariaLabel || e.labels?.length || e.textContent.trim()))"
+        ".map(e => e.outerHTML)"
+    )
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("name", ["Dark", "Light"])
+def test_a_small_screen_is_enough(chat: Desk, name: str) -> None:
+    """At 1,000 px, in both themes, every text can be read and nothing breaks out."""
+    chat.page.set_viewport_size({"width": 1000, "height": 800})
+    theme(chat.page, name)
+    chat.ask("How does light fall off? " + "x" * 200)
+    out = chat.page.locator(".column").evaluate_all(
+        "all => all.filter(c => [...c.querySelectorAll('p, .question, .code, .wide, h3')].some("
+        "e => e.getBoundingClientRect().right > c.getBoundingClientRect().right + 1)).length"
+    )
+    assert out == 0
+    chat.shot(f"chat-1000-{name.lower()}")
+    assert chat.page.evaluate(PALE) == []
+
+
+def test_everybody_is_asked(chat: Desk) -> None:
+    """Columns appear below, with the chat's own answer first."""
+    page = chat.page
+    chat.ask("How does light fall off?")
+    page.locator(".everybody summary").press("Enter")
+    page.get_by_label("Art", exact=True).check()
+    page.get_by_label("History", exact=True).check()
+    page.get_by_role("button", name="Ask them").press("Enter")
+    page.wait_for_function("document.querySelectorAll('.assistants-fork .answer').length === 3")
+    chat.rest()
+    told = page.locator(".assistants-fork .column").all_inner_texts()
     assert [t.split("\n")[0] for t in told] == ["No prompt", "Art", "History"]
     assert all("That is all." in text for text in told)
-    dark(chat)
-    chat.locator(".assistants-fork").scroll_into_view_if_needed()
-    chat.wait_for_timeout(500)
-    chat.screenshot(path=SCREENSHOTS / "chat-everybody-dark.png")
-    chat.get_by_role("button", name="Close").last.click()
-    chat.wait_for_selector(".assistants-fork .column", state="detached")
+    page.locator(".assistants-fork").scroll_into_view_if_needed()
+    chat.shot("chat-everybody")
+    page.get_by_role("button", name="Close").last.click()
+    page.wait_for_selector(".assistants-fork .column", state="detached")
 
 
-def test_one_s_own_answer_can_be_copied(chat: Page) -> None:
+def test_one_s_own_answer_can_be_copied(chat: Desk) -> None:
     """The Markdown as the model wrote it, and a block of code alone."""
-    chat.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    say(chat, "How does light fall off?")
-    chat.get_by_label("Copy the answer").click()
-    chat.wait_for_selector("button:text-is('Copied')")
-    copied = chat.evaluate("navigator.clipboard.readText()")
+    page = chat.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    chat.ask("How does light fall off?")
+    page.get_by_label("Copy the answer").click()
+    page.wait_for_selector("button:text-is('Copied')")
+    copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == answer({"messages": [{"role": "user", "content": "x"}]})
-    chat.get_by_label("Copy the code").click()
-    chat.wait_for_function("navigator.clipboard.readText().then(t => t.startsWith('def '))")
+    page.get_by_label("Copy the code").click()
+    page.wait_for_function("navigator.clipboard.readText().then(t => t.startsWith('def '))")
+
+
+def test_the_embedded_model_talks(notebook: Desk) -> None:
+    """No key, no server, no network: SmolLM2 answers in both widgets, in a cell and on the page."""
+    page = notebook.page
+    page.set_viewport_size({"width": 1580, "height": 900})
+    theme(page, "Light")
+    few = "sampling=Sampling(max_tokens=90, temperature=0)"
+    sampling = "from assistants.messages import Sampling\n"
+    notebook.run(sampling)
+    notebook.show(f"Compare(['none', 'art', 'history'], ['local:smollm2'], {few})")
+    notebook.ask("Why is the sky blue?", wait=False)
+    page.wait_for_function(
+        "document.querySelectorAll('[data-state=done] .facts').length === 3", timeout=120_000
+    )
+    notebook.rest()
+    assert all(" tokens · $0" in text for text in notebook.columns())
+    assert all(len(text) > 250 for text in notebook.columns())
+    page.locator(".assistants-live").screenshot(path=SCREENSHOTS / "compare-real.png")
+    notebook.show(f"Chat('none', 'local:smollm2', {few})")
+    notebook.ask("Why is the sky blue?", wait=False)
+    page.wait_for_selector("[data-state=done]", timeout=120_000)
+    notebook.rest()
+    assert " tokens · $0" in said(notebook)

@@ -12,7 +12,7 @@ async function copy(text, button) {
 }
 
 function copyButton(text, what) {
-  return h("button", { type: "button", class: "quiet", "aria-label": `Copy the ${what}`,
+  return h("button", { type: "button", class: "quiet copy", "aria-label": `Copy the ${what}`,
     click: (event) => copy(text(), event.currentTarget) }, "Copy");
 }
 
@@ -66,6 +66,16 @@ class AnswerView {
       this.tail.append(item.text);
       if (this.tail.childNodes.length > 200) this.tail.normalize();
     }
+  }
+
+  /** Nothing more will come: the text stays, and says so. */
+  lose() {
+    if (!this.open) return;
+    this.item.state = this.element.dataset.state = "stopped";
+    this.element.setAttribute("aria-busy", "false");
+    setText(this.problem, "Stopped here: the kernel is gone.");
+    this.problem.hidden = false;
+    setText(this.facts, "");
   }
 
   /** The answer, or what differs in it from another one's. */

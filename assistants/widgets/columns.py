@@ -16,7 +16,7 @@ from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
 from assistants.personas import Library, Persona
-from assistants.text import visible
+from assistants.text import to_utf8, visible
 from assistants.widgets import background
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.facts import row
@@ -58,7 +58,7 @@ class Column:
             "label": visible(persona.label or persona.name),
             "persona": visible(self.assistant.name),
             "model": visible(self.assistant.model),
-            "prompt": self.assistant.system_prompt or "",
+            "prompt": to_utf8(self.assistant.system_prompt or ""),
             "edited": self.edited,
             "collapsed": self.collapsed,
             "pinned": self.pinned,
@@ -243,6 +243,7 @@ class Columns(Live):
     async def _stop(self, column: int | str | None = None) -> None:
         chosen = self._columns if column is None else [self._find(column)]
         await asyncio.gather(*(each.conversation.stop() for each in chosen))
+        self._note_state()
 
     async def _hang_up(self) -> None:
         """Leave no connection open while nobody asks anything."""
@@ -254,6 +255,7 @@ class Columns(Live):
     def _clear(self) -> None:
         for column in self._columns:
             column.conversation.clear()
+        self._note_state()
         self.leave()
 
     def _set_prompt(self, column: Column, text: str | None) -> None:
@@ -283,7 +285,7 @@ class Columns(Live):
 
     def _column(self, assistant: Assistant) -> Column:
         name = f"column-{next(_ids)}"
-        feed = Feed(name, self.tell, self.record.cost, self._note_state)
+        feed = Feed(name, self.tell, self.record.cost, self._note_busy)
         made = Conversation(assistant, listener=feed, keeper=self.record)
         column = Column(name, made, feed, assistant)
         self._turn_to(column)
@@ -305,12 +307,15 @@ class Columns(Live):
     def _draw_heads(self) -> None:
         self.columns = [column.described() for column in self._columns]
 
-    def _note_state(self) -> None:
+    def _note_busy(self) -> None:
         busy = any(column.conversation.busy for column in self._columns)
         self.state = "answering" if busy else "idle"
+
+    def _note_state(self) -> None:
+        self._note_busy()
         self.replies = [
-            {"column": number, **row(turn_number, turn, answer, self.record.cost(answer))}
+            {"column": number, **row(place, turn, repeat, self.record.cost(turn.answers[repeat]))}
             for number, column in enumerate(self._columns)
-            for turn_number, turn in enumerate(column.conversation.turns)
-            for answer in turn.answers
+            for place, turn in enumerate(column.conversation.turns)
+            for repeat in range(len(turn.answers))
         ]

@@ -11,6 +11,9 @@ from assistants.errors import AssistantsError, CallError, ReplyCut, UsageError
 from assistants.messages import Completion, Delta
 from assistants.widgets.turns import Answer, Change, Entry, Keeper, Listener, State, Turn, history
 
+_PATIENCE_S = 0.5
+"""How long whoever stops an answer waits for the record, which goes on in any case."""
+
 
 class Conversation:
     """What one assistant was asked, and what it said.
@@ -38,7 +41,8 @@ class Conversation:
         self.turnstile = turnstile
         self._listener = listener
         self._keeper = keeper
-        self._tasks: dict[asyncio.Task[None], Answer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keeping: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Conversation({str(self.assistant)!r}: {len(self.turns)} turns)"
@@ -54,7 +58,7 @@ class Conversation:
         return any(turn.open for turn in self.turns)
 
     async def ask(self, question: str, *, repeats: int = 1) -> Turn:
-        """Ask, and wait for the end. Which end it was stands in the answers.
+        """Ask, and wait for the end and the record. Which end it was stands in the answers.
 
         Parameters
         ----------
@@ -77,6 +81,7 @@ class Conversation:
         self.entries.append(turn)
         await self._draw(turn, repeats)
         turn.chosen = next((i for i, a in enumerate(turn.answers) if a.whole), 0)
+        await self._kept()
         return turn
 
     async def regenerate(self) -> Turn:
@@ -95,6 +100,7 @@ class Conversation:
         await self._draw(turn, 1)
         turn.chosen = len(turn.answers) - 1 if turn.answers[-1].whole else former
         self._tell(turn)
+        await self._kept()
         return turn
 
     async def edit(self, turn: Turn | int, question: str) -> Turn:
@@ -113,10 +119,12 @@ class Conversation:
 
     async def stop(self) -> None:
         """Stop what is on its way; the text so far is kept, and marked as stopped."""
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._kept(_PATIENCE_S)
 
     def clear(self) -> None:
         """Begin anew with the same assistant; what was stored stays stored.
@@ -161,29 +169,51 @@ class Conversation:
         turn.answers += new
         if first:
             turn.chosen = first  # what is on its way is what people want to see
+        self._tell(turn)
         try:
-            self._begin(turn, new)
-            self._tell(turn)
+            await self._begin(turn, new)
             async with asyncio.TaskGroup() as group:
                 for answer in new:
-                    task = group.create_task(self._fill(turn, answer))
-                    self._tasks[task] = answer
-                    task.add_done_callback(self._tasks.pop)
+                    if answer.open:
+                        self._watched(group.create_task(self._fill(turn, answer)))
+        except asyncio.CancelledError:
+            self._stopped(turn, new)
+            await self._kept(_PATIENCE_S)
+            raise
         except BaseExceptionGroup as errors:  # mistakes of ours, not of a model
             raise errors.exceptions[0] from None
         finally:
-            for answer in new:
-                if answer.open:  # it was stopped before it could begin
-                    self._end(turn, answer, "stopped")
+            self._stopped(turn, new)
             self._tell(turn)
 
-    def _begin(self, turn: Turn, new: Sequence[Answer]) -> None:
+    def _stopped(self, turn: Turn, new: Sequence[Answer]) -> None:
+        """What was stopped before it could begin has ended too."""
+        for answer in new:
+            if answer.open:
+                self._end(turn, answer, "stopped")
+
+    async def _begin(self, turn: Turn, new: Sequence[Answer]) -> None:
+        if self._keeper is None:
+            return
+        begun = self._watched(asyncio.create_task(self._keeper.begin(turn, new)))
         try:
-            if self._keeper is not None:
-                self._keeper.begin(turn, new)
-        except AssistantsError as error:  # a full disk is no reason to stop talking
+            await asyncio.wait([begun])
+        finally:
+            begun.cancel()
+        if begun.cancelled():
             for answer in new:
+                answer.state = "stopped"  # it was never asked, so there is nothing to keep
+        elif isinstance(error := begun.exception(), AssistantsError):
+            for answer in new:  # a full disk is no reason to stop talking
                 answer.note = f"Not stored. {error}"
+        else:
+            begun.result()
+
+    def _watched(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        """A task that ``stop`` cancels."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _fill(self, turn: Turn, answer: Answer) -> None:
         """Stream one answer in; its failure is its own."""
@@ -224,12 +254,23 @@ class Conversation:
         if not answer.open:
             return  # it was stopped in the moment in which it ended by itself
         answer.state = state
+        self._tell(turn)
+        if self._keeper is not None and not answer.note:
+            task = asyncio.create_task(self._keep(self._keeper, turn, answer))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
+
+    async def _keep(self, keeper: Keeper, turn: Turn, answer: Answer) -> None:
         try:
-            if self._keeper is not None and not answer.note:
-                self._keeper.keep(turn, answer)
+            await keeper.keep(turn, answer)
         except AssistantsError as error:
             answer.note = f"Not stored. {error}"
-        self._tell(turn)
+            self._tell(turn)
+
+    async def _kept(self, patience_s: float | None = None) -> None:
+        """Wait until the record has everything; it goes on whoever stops waiting."""
+        if self._keeping:
+            await asyncio.wait(list(self._keeping), timeout=patience_s)
 
     def _check_idle(self) -> None:
         if self.busy:

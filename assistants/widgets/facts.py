@@ -51,16 +51,17 @@ def tokens_per_second(answer: Answer) -> float | None:
     return completion.usage.output_tokens / seconds if seconds > 0 else None
 
 
-def row(number: int, turn: Turn, answer: Answer, cost: float | None) -> dict[str, Any]:
-    """An answer as a row of ``replies``: what the trials table would say of it."""
+def row(number: int, turn: Turn, repeat: int, cost: float | None) -> dict[str, Any]:
+    """One answer of a turn as a row of ``replies``: what the trials table would say of it."""
+    answer = turn.answers[repeat]
     completion = answer.completion
     return {
         "persona": answer.assistant.name,
         "model": answer.assistant.model,
         "turn": number,
         "question": turn.question,
-        "repeat": turn.answers.index(answer),
-        "chosen": turn.answer is answer,
+        "repeat": repeat,
+        "chosen": repeat == turn.chosen,
         "state": answer.state,
         "answer": answer.text,
         "status": completion.status if completion else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from assistants.text import visible
+from assistants.text import to_utf8, visible
 from assistants.widgets.facts import facts
 from assistants.widgets.markdown import to_html
 from assistants.widgets.stream import Arriving
@@ -109,4 +109,4 @@ class Feed:
             arriving.new = ""  # it is part of what is told now
             return {**item, **arriving.whole()}
         self._arriving.pop(answer.id, None)
-        return {**item, "html": to_html(answer.text, colours=True), "text": answer.text}
+        return {**item, "html": to_html(answer.text, colours=True), "text": to_utf8(answer.text)}

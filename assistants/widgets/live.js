@@ -20,7 +20,8 @@ function render({ model, el }) {
   const clear = h("button", { type: "button", title: "Begin anew; what was stored stays stored",
     click: () => send({ do: "clear" }) }, "Clear");
 
-  const busy = () => model.get("state") === "answering";
+  let gone = false;
+  const busy = () => !gone && model.get("state") === "answering";
   const stop = () => send({ do: "stop" });
   function ask() {
     if (busy() || !question.value.trim()) return;
@@ -39,6 +40,7 @@ function render({ model, el }) {
   const root = h("div", { class: "assistants-live", role: "region",
     "aria-label": compare ? "Compare" : "Chat" },
     compare ? null : sidebar(model, send), main, announcer);
+  root.hidden = true; // until a kernel answers: without one there is the copy below to read
   root.classList.add(compare ? "compare" : "chat");
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && busy()) stop();
@@ -74,14 +76,16 @@ function render({ model, el }) {
   function drawState() {
     setText(go, busy() ? "Stop" : "Send");
     go.title = busy() ? "Stop all (Escape)" : "Send (Enter)";
-    clear.disabled = busy();
+    clear.disabled = gone || busy();
     root.classList.toggle("busy", busy());
     setText(status, busy() ? "Answering …" : "");
   }
 
   function drawNotice() {
-    setText(notice, model.get("notice"));
-    notice.hidden = !model.get("notice");
+    const said = gone ? "The kernel is gone: run the cell again. What was said is here to read."
+      : model.get("notice");
+    setText(notice, said);
+    notice.hidden = !said;
   }
 
   function index() {
@@ -105,8 +109,19 @@ function render({ model, el }) {
     }
   }
 
-  const stopListening = listen(model, {
+  function lose() {
+    gone = true;
+    for (const answer of answers.values()) answer.lose();
+    for (const control of root.querySelectorAll(":is(button:not(.copy), input, textarea, select)")) {
+      control.disabled = true;
+    }
+    drawState();
+    drawNotice();
+  }
+
+  const endings = [whenGone(model, lose), keepCopy(model), listen(model, {
     whole(state) {
+      root.hidden = false;
       for (const view of columns.values()) view.clear();
       for (const { id, entries } of state.columns) {
         for (const entry of entries) columns.get(id)?.entry(entry);
@@ -131,7 +146,7 @@ function render({ model, el }) {
       }
       if (follow) grid.scrollTop = grid.scrollHeight;
     },
-  });
+  })];
 
   const news = [];
   function announce(column, { state }) {
@@ -150,7 +165,7 @@ function render({ model, el }) {
   el.append(root);
   if (!compare) el.append(forkOf(model, send));
   return () => {
-    stopListening();
+    for (const end of endings) end();
     for (const [trait, draw] of Object.entries(drawn)) model.off(`change:${trait}`, draw);
   };
 }

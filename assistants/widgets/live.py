@@ -45,6 +45,9 @@ class Live(anywidget.AnyWidget):
     notice = traitlets.Unicode("").tag(sync=True)
     """What went wrong and what to do next; plain text."""
 
+    copied = traitlets.List(traitlets.Any(), ["", 0]).tag(sync=True)
+    """The model id, and how often what is left beside its view was brought up to date."""
+
     commands: ClassVar[Mapping[str, str]] = {}
     """What a page may ask for, and the method that does it; called with the message's values."""
 
@@ -55,8 +58,10 @@ class Live(anywidget.AnyWidget):
         self._place = f"assistants-{secrets.token_hex(8)}"
         self._shown = False
         self._left = ""
+        self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
         super().__init__(**traits)
+        self.copied = [self.model_id, 0]
         self.on_msg(self._heard)
         if self.comm is not None:
             # ipykernel would hand a click to the thread that spoke last, which may be a cell that
@@ -110,6 +115,8 @@ class Live(anywidget.AnyWidget):
         name = values.pop("do", None)
         if name == "resync":
             self.schedule(self.resync, page=str(values.get("page", "")))
+        elif name == "copy":
+            self.schedule(self._copy)
         elif name in self.commands:
             self.schedule(getattr(self, self.commands[name]), **values)
 
@@ -146,23 +153,32 @@ class Live(anywidget.AnyWidget):
         data, metadata = view if isinstance(view, tuple) else (view, {})
         show: Any = display  # it has no types
         show(data, metadata=metadata, raw=True)
-        self._left = self.still()
-        show(self._bundle(), raw=True, display_id=self._place)
+        self._leave(show, self.still())
         self._shown = True
 
     def leave(self) -> None:
         """Bring what is left up to date, where it is shown; at the end of a turn is soon enough."""
-        if not self._shown or (page := self.still()) == self._left:
-            return
-        from IPython.display import update_display
+        if self._shown and (page := self.still()) != self._left:
+            from IPython.display import update_display
 
+            self._leave(update_display, page)
+
+    def _leave(self, show: Any, page: str) -> None:
         self._left = page
-        show: Any = update_display
-        show(self._bundle(), raw=True, display_id=self._place)
+        self._number += 1
+        data, metadata = self._bundle()
+        show(data, metadata=metadata, raw=True, display_id=self._place)
+        self.copied = [self.model_id, self._number]
 
-    def _bundle(self) -> dict[str, str]:
+    def _bundle(self) -> tuple[dict[str, str], Item]:
+        """What is left, and in its metadata what tells one version of it from another."""
         page = f'<style>{_STILL}</style><div class="assistants-still">{self._left}</div>'
-        return {"text/html": page, "text/plain": repr(self)}
+        return {"text/html": page, "text/plain": repr(self)}, {"assistants": self._number}
+
+    def _copy(self) -> None:
+        """Give a page what is left: its notebook holds an older copy."""
+        data, metadata = self._bundle()
+        self.send({"kind": "copy", "data": data, "metadata": metadata})
 
 
 def _as_the_page_asks(_: Any, subshell: str | None) -> str | None:

@@ -72,3 +72,70 @@ function listen(model, { whole, item }) {
     cancelAnimationFrame(frame);
   };
 }
+
+const GONE = ["restarting", "autorestarting", "terminating", "dead"];
+
+/** Call `gone` once nobody is left to answer: the kernel was restarted, has died, or was shut down. */
+function whenGone(model, gone) {
+  const kernel = model.widget_manager.kernel; // JupyterLab's; elsewhere the model alone tells
+  const heard = (_, status) => { if (GONE.includes(status)) gone(); };
+  model.on("comm_live_update", gone);
+  model.on("comm:close", gone);
+  kernel?.statusChanged.connect(heard);
+  kernel?.disposed.connect(gone);
+  return () => {
+    model.off("comm_live_update", gone);
+    model.off("comm:close", gone);
+    kernel?.statusChanged.disconnect(heard);
+    kernel?.disposed.disconnect(gone);
+  };
+}
+
+const VIEW = "application/vnd.jupyter.widget-view+json";
+
+/**
+ * Keep the copy in the notebook up to date that is read without a kernel.
+ *
+ * Python does so itself, but a page that was reloaded, or a second tab, does not hear of it:
+ * JupyterLab forgets which output an update is for. So a copy that is behind is written here.
+ */
+function keepCopy(model) {
+  let timer = 0;
+
+  function found() {
+    const [id] = model.get("copied");
+    for (const cell of model.widget_manager.context?.model?.cells ?? []) {
+      for (let at = 0; at < (cell.outputs?.length ?? 0); at++) {
+        if (cell.outputs.get(at).data[VIEW]?.model_id !== id) continue;
+        const number = cell.outputs.get(at + 1)?.metadata.assistants; // it stands right below
+        return number === undefined ? null : { outputs: cell.outputs, at: at + 1, number };
+      }
+    }
+    return null;
+  }
+
+  function look() {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const copy = found();
+      if (copy && copy.number < model.get("copied")[1]) model.send({ do: "copy" });
+    }, 1000); // Python's own update comes first, where it comes at all
+  }
+
+  function heard(message) {
+    const copy = message.kind === "copy" && found();
+    if (copy && copy.number < message.metadata.assistants) {
+      copy.outputs.set(copy.at,
+        { output_type: "display_data", data: message.data, metadata: message.metadata });
+    }
+  }
+
+  model.on("change:copied", look);
+  model.on("msg:custom", heard);
+  look();
+  return () => {
+    clearTimeout(timer);
+    model.off("change:copied", look);
+    model.off("msg:custom", heard);
+  };
+}

@@ -6,6 +6,7 @@ It is a table, because GitHub and an untrusted notebook take away every style.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.facts import facts
@@ -28,7 +29,8 @@ def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | N
     if not any(conversation.turns for conversation in conversations):
         names = ", ".join(escape(str(c.assistant)) for c in conversations)
         return f"<p><i>Nothing has been asked yet. Here to answer: {names}.</i></p>"
-    heads = "".join(f"<th {_CELL}>{_head(c)}</th>" for c in conversations)
+    wide = f'width="{100 // len(conversations)}%" {_CELL}'
+    heads = "".join(f"<th {wide}>{_head(c)}</th>" for c in conversations)
     rows: list[str] = []
     asked: list[str] = []
     for number in range(max(len(c.entries) for c in conversations)):
@@ -42,7 +44,7 @@ def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | N
         cells = [_entry(entry, costs, with_question=len(set(asked)) > 1) for entry in entries]
         rows.append("<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>")
     return (
-        f'<table class="conversation"><thead><tr>{heads}</tr></thead>'
+        f'<table class="conversation" width="100%"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -72,7 +74,7 @@ def _entry(entry: Entry | None, costs: Mapping[str, float | None], *, with_quest
 
 
 def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:
-    parts = [to_html(answer.text) if answer.text else ""]
+    parts = [_rendered(answer.text) if answer.text else ""]
     if answer.state != "done":
         said = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
         parts.append(f"<p><b>{escape(said.get(answer.state, 'The answer is on its way.'))}</b></p>")
@@ -82,3 +84,9 @@ def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:
     if known:
         parts.append(f"<p><small>{escape(' · '.join(known))}</small></p>")
     return "".join(parts)
+
+
+@lru_cache(maxsize=1_000)
+def _rendered(text: str) -> str:
+    """An answer is printed again after every turn that follows it, and does not change."""
+    return to_html(text)

@@ -8,9 +8,12 @@ takes the answer for one of its own.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +21,9 @@ from typing import Any
 
 from assistants import prices, transcripts
 from assistants.assistant import Assistant
-from assistants.errors import AssistantsError, ReplyCut
+from assistants.errors import AssistantsError, ReplyCut, StoreError
 from assistants.experiment import Experiment
+from assistants.files import shown
 from assistants.manifest import begun, finished
 from assistants.messages import Completion, Transcript
 from assistants.models import Model
@@ -32,9 +36,14 @@ from assistants.widgets.turns import Answer, Turn
 _AHEAD = 50
 """Draws of a request that are looked up in the store at a time."""
 
+PATIENCE_S = 3.0
+"""How long a question waits for a store that others have locked; then it goes unrecorded."""
+
 
 class Record:
     """The run of one live session; nothing is written before the first question.
+
+    It is written in a thread of its own, one thing after the other: no answer waits for a disk.
 
     Parameters
     ----------
@@ -57,6 +66,7 @@ class Record:
         self._cases: dict[tuple[str, ...], str] = {}
         self._trials: dict[str, tuple[int, Trial]] = {}
         self._manifest: dict[str, Any] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="live record")
 
     def __repr__(self) -> str:
         return f"Record({self.experiment!r}, run {self.run!r}: {len(self._trials)} trials)"
@@ -77,17 +87,52 @@ class Record:
             return None
         return prices.cost(self._model(answer.assistant.model), answer.completion.usage)
 
-    def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
+    async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """Write down which draws are about to be asked for.
+
+        Raises
+        ------
+        StoreError
+            If the record cannot be written, or is busy for ``PATIENCE_S`` seconds.
+        """
+        if self.results is None:
+            return
+        too_late = threading.Event()
+        work = asyncio.get_running_loop().run_in_executor(
+            self._thread, self._begin, self.results, turn, answers, too_late
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await work
+        except TimeoutError:
+            raise StoreError(
+                f"{shown(self.results)} was busy for {PATIENCE_S:g} s.",
+                fix="Close what holds it open: another program is writing to it.",
+            ) from None
+        finally:
+            too_late.set()
+
+    async def keep(self, turn: Turn, answer: Answer) -> None:
+        """Store an answer that has ended, in the store and as Markdown.
 
         Raises
         ------
         StoreError
             If the record cannot be written.
         """
-        if self.results is None:
-            return
-        with Store(self.results) as store:
+        if self.results is not None:
+            await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._keep, self.results, turn, answer
+            )
+
+    # -- the work, in the record's own thread ----------------------------------------------------
+
+    def _begin(
+        self, results: Path, turn: Turn, answers: Sequence[Answer], too_late: threading.Event
+    ) -> None:
+        with Store(results) as store:  # which waits for as long as it is locked
+            if too_late.is_set():
+                return
             self._begin_run(store, [answer.assistant for answer in answers])
             for answer in answers:
                 trial = self._free(store, turn, answer)
@@ -96,18 +141,11 @@ class Record:
                 self._trials[answer.id] = (position, trial)
                 store.add_trials(self.run, position, [trial])
 
-    def keep(self, turn: Turn, answer: Answer) -> None:
-        """Store an answer that has ended, in the store and as Markdown.
-
-        Raises
-        ------
-        StoreError
-            If the record cannot be written.
-        """
-        if self.results is None:
-            return
+    def _keep(self, results: Path, turn: Turn, answer: Answer) -> None:
+        if answer.id not in self._trials:
+            return  # it was stopped before it was asked for
         position, trial = self._trials[answer.id]
-        with Store(self.results) as store:
+        with Store(results) as store:
             if answer.state == "done":
                 for number, each in enumerate((*turn.before, answer)):
                     if each.completion is not None:

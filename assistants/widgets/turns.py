@@ -95,13 +95,13 @@ class Listener(Protocol):
 
 
 class Keeper(Protocol):
-    """Stores answers."""
+    """Stores answers, and holds up nobody else meanwhile."""
 
-    def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
+    async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """Answers that are about to be asked for; gives each its ``repeat``."""
         ...
 
-    def keep(self, turn: Turn, answer: Answer) -> None:
+    async def keep(self, turn: Turn, answer: Answer) -> None:
         """Store an answer that has ended, however it did."""
         ...
 

@@ -1,0 +1,140 @@
+"""What is left of live widgets: after papermill, in nbconvert's HTML, with and without trust."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from browser import chromium, jupyter_lab
+from hostile import PAYLOADS
+from lab import SCREENSHOTS, open_notebook, save, write_notebook
+from nbconvert import HTMLExporter
+from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+CELLS = (
+    """\
+from assistants.assistant import Assistant
+from assistants.clients.scripted import ScriptedClient
+from assistants.personas import Persona
+from assistants.widgets.chat import Chat
+from assistants.widgets.compare import Compare
+import json, pathlib
+payloads = json.loads(pathlib.Path("payloads.json").read_text())
+answer = "The **inverse square** law.\\n\\n```python\\nx = 1 / d ** 2\\n```\\n\\n"
+client = ScriptedClient(lambda messages, sampling: answer + "\\n\\n".join(payloads), "m")
+people = [Assistant(Persona(n, f"Be {n}.", label=f"{n} <script>window.hacked=1</script>"), client)
+          for n in ("kind", "curt")]""",
+    "compare = Compare(assistants=people, results=None)\ndisplay(compare)\n"
+    "await compare.ask('How does light fall off?')",
+    "chat = Chat(people[0], results=None)\nchat",
+    "await chat.ask('And how does it <img src=x onerror=window.hacked=1> look?')",
+)
+SAID = ("inverse square", "How does light fall off?", "And how does it")
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A notebook as papermill leaves it."""
+    folder = tmp_path_factory.mktemp("saved")
+    (folder / "payloads.json").write_text(json.dumps(PAYLOADS))
+    write_notebook(folder / "input.ipynb", CELLS)
+    papermill.execute_notebook(
+        str(folder / "input.ipynb"), str(folder / "done.ipynb"), cwd=str(folder),
+        progress_bar=False,
+    )  # fmt: skip
+    return folder / "done.ipynb"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+def test_the_conversation_stands_in_the_notebook(executed: Path) -> None:
+    """As HTML in the output of the cell that showed the widget, whichever cell asked."""
+    compare, chat = (
+        "".join(out["data"]["text/html"] for out in cell.outputs if "text/html" in out["data"])
+        for cell in nbformat.read(executed, 4).cells[-3:-1]
+    )
+    assert all(said in compare for said in SAID[:2])
+    assert all(said in chat for said in (SAID[0], SAID[2]))
+    assert "<script" not in compare + chat
+    assert "<img" not in compare + chat
+    plain = [
+        "".join(out["data"]["text/plain"])
+        for cell in nbformat.read(executed, 4).cells
+        for out in cell.outputs
+    ]
+    assert any("kind" in text and "1 turns" not in text for text in plain)
+
+
+@pytest.mark.parametrize("sanitize", [False, True])
+def test_the_exported_page_can_be_read(executed: Path, browser: Browser, sanitize: bool) -> None:
+    """The HTML says what was said, and asks for nothing that an empty notebook does not."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    asked: list[str] = []
+    page.route(re.compile("^https?:"), lambda route: (asked.append(route.request.url),
+                                                      route.abort()))  # fmt: skip
+    empty = executed.parent / "empty.ipynb"
+    write_notebook(empty, ["1 + 1"])
+    for notebook in (empty, executed):
+        own, asked[:] = set(asked), []
+        body, _ = HTMLExporter(sanitize_html=sanitize).from_filename(str(notebook))
+        file = executed.parent / "page.html"
+        file.write_text(body, encoding="utf-8")
+        page.goto(file.as_uri())
+    assert page.evaluate("window.hacked") is None
+    assert set(asked) - own <= {WIDGETS}
+    told = page.locator("body").inner_text()
+    assert all(said in told for said in SAID)
+    answers = page.locator("table.conversation").first.locator("> tbody > tr").nth(1)
+    boxes = [answers.locator("> td").nth(n).bounding_box() for n in (0, 1)]
+    assert boxes[0] and boxes[1] and boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"] - 1  # noqa: PT018
+    page.screenshot(path=SCREENSHOTS / f"saved-exported{'-sanitized' if sanitize else ''}.png")
+    page.close()
+
+
+WIDGETS = "https://unpkg.com/@jupyter-widgets/html-manager@*/dist/embed-amd.js"
+"""What nbconvert itself asks for where a notebook has widgets."""
+
+
+def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser) -> None:
+    """As a stranger's, with no style and no script allowed, and then trusted; without a kernel."""
+    asked: list[str] = []
+    with jupyter_lab(executed.parent) as lab:
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.on("request", lambda request: asked.append(request.url))
+        open_notebook(page, lab, "done.ipynb")
+        page.wait_for_selector("table.conversation")
+        assert page.evaluate("window.hacked") is None
+        foreign = [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))]
+        assert foreign == []
+        told = page.locator(".jp-Notebook").inner_text()
+        assert all(said in told for said in SAID)
+        page.locator("table.conversation").first.scroll_into_view_if_needed()
+        page.screenshot(path=SCREENSHOTS / "saved-untrusted.png")
+        page.keyboard.press("Control+Shift+C")
+        page.locator(".lm-CommandPalette-input").first.fill("Trust Notebook")
+        page.locator(".lm-CommandPalette-item:visible").first.click()
+        page.get_by_role("button", name="Trust").click()
+        page.wait_for_timeout(500)
+        save(page)
+        open_notebook(page, lab, "done.ipynb")
+        page.wait_for_selector("table.conversation >> nth=1")
+        page.wait_for_timeout(2_000)  # a live view, were there one, would be there by now
+        assert page.locator(".assistants-live:visible").count() == 0
+        assert page.locator("table.conversation:visible").count() == 2
+        assert not page.get_by_text("Error displaying widget").first.is_visible()
+        assert page.evaluate("window.hacked") is None
+        assert [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))] == []
+        page.locator("table.conversation").first.scroll_into_view_if_needed()
+        page.screenshot(path=SCREENSHOTS / "saved-trusted.png")
+        page.close()
