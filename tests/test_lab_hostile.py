@@ -1,4 +1,4 @@
-"""Hostile text in ``Compare`` and ``Chat``, in a real browser: nothing runs, nothing is fetched."""
+"""Hostile text in ``Compare``, in a real browser: nothing runs, nothing is fetched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ATTACKS = [*(f.replace("{}", each) for each in PAYLOADS for f in FAMILIES), *MON
 """More than 500, all different; a test counts them."""
 
 SETUP = f"""{IMPORTS}
-import json, pathlib
+import asyncio, json, pathlib
 from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.widgets.who import literal
@@ -47,26 +47,13 @@ COMPARE = (
     + """
 widget = Compare(assistants=[assistant(n) for n in range(4)] + [assistant(9, "ollama")])
 display(widget)
-await widget.ask("\\n\\n".join(short[::2]), repeats=-(-len(attacks) // 4))
+for _ in range(-(-len(attacks) // 80)):
+    widget.clear()
+    await widget.ask("\\n\\n".join(short[::8]), repeats=20)
+    await asyncio.sleep(0.3)
 widget.set_prompt(1, "\\n".join(short))
-await widget.ask("\\n\\n".join(short[1::2]))
+await widget.ask("\\n\\n".join(short[1::8]))
 widget.compare_with(0)
-print("the end")
-"""
-)
-
-CHAT = (
-    SETUP
-    + """
-widget = Chat(assistant(0))
-display(widget)
-widget.personas = [{"name": a, "label": a, "description": a} for a in short]
-widget.models_known = [widget.model, *short]
-await widget.ask("\\n\\n".join(short[::2]), repeats=len(attacks))
-await widget.ask("\\n\\n".join(short[1::2]))
-widget.switch(assistant(3).persona)
-await widget.fork([assistant(5).persona, assistant(7).persona])
-widget.say("\\n".join(short))
 print("the end")
 """
 )
@@ -142,29 +129,25 @@ def test_there_are_enough_of_them() -> None:
     assert len(set(ATTACKS)) == len(ATTACKS) >= 500
 
 
-@pytest.mark.parametrize("name", ["compare", "chat"])
-def test_nothing_runs_and_nothing_is_fetched(
-    at: Desk, watch: Watch, server: HostileServer, name: str
-) -> None:
-    """As answers, questions, personas, models, errors, notices and differences.
+def test_nothing_runs_and_nothing_is_fetched(at: Desk, watch: Watch, server: HostileServer) -> None:
+    """As answers (as many at a time as a page may hold), questions, personas, models, errors and so on.
 
     Live, after a reload, and in a notebook without a kernel. The page stays usable.
     """
     server.count = 0
     at.page.reload()  # so that the watch is there from the beginning
     at.page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=60_000)
-    at.run(COMPARE if name == "compare" else CHAT)
+    at.run(COMPARE)
     at.page.wait_for_selector(".jp-OutputArea-output >> text=/^the end/", timeout=120_000)
     at.rest()
     assert server.count >= len(ATTACKS)
-    texts = at.page.locator(".assistants-live .answer").count()
-    assert texts >= len(ATTACKS)
+    assert at.page.locator(".assistants-live .answer").count() >= 50
     _is_usable(at)
     for fold in at.page.locator(".assistants-live details.others").all():
         fold.evaluate("e => e.open = true")
     _move_over(at.page)
     watch.check(at.page, at.lab.url)
-    at.shot(f"hostile-{name}")
+    at.shot("hostile-compare")
     save(at.page)
     at.reopen()
     at.page.wait_for_selector(".assistants-live .answer", timeout=60_000)
@@ -179,7 +162,7 @@ def test_nothing_runs_and_nothing_is_fetched(
     assert at.page.locator(".assistants-live").count() == 0
     _move_over(at.page)
     watch.check(at.page, at.lab.url)
-    at.page.screenshot(path=SCREENSHOTS / f"hostile-{name}-still.png")
+    at.page.screenshot(path=SCREENSHOTS / "hostile-compare-still.png")
 
 
 def _move_over(page: Page) -> None:
@@ -192,13 +175,13 @@ def _move_over(page: Page) -> None:
 
 
 def _is_usable(at: Desk) -> None:
-    """A question can be typed; 600 answers, some of 200,000 characters, take the page seconds."""
+    """A question can be typed, whatever stands above it."""
     began = time.monotonic()
-    field = at.page.get_by_label("Question to all").or_(at.page.get_by_label("Message")).first
+    field = at.page.get_by_label("Question to all").first
     field.scroll_into_view_if_needed()
     field.click()
     at.page.keyboard.type("Still there?")
     assert field.input_value() == "Still there?"
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 10
     at.page.keyboard.press("Control+A")
     at.page.keyboard.press("Delete")

@@ -95,9 +95,12 @@ def test_the_exported_page_can_be_read(executed: Path, browser: Browser, sanitiz
     assert set(asked) - own <= {WIDGETS}
     told = page.locator("body").inner_text()
     assert all(said in told for said in SAID)
-    answers = page.locator("table.conversation").first.locator("> tbody > tr").nth(1)
-    boxes = [answers.locator("> td").nth(n).bounding_box() for n in (0, 1)]
-    assert boxes[0] and boxes[1] and boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"] - 1  # noqa: PT018
+    if not sanitize:  # nbconvert takes classes and half of each table away, and leaves the words
+        answers = page.locator("table.conversation").first.locator("> tbody > tr").nth(1)
+        boxes = [answers.locator("> td").nth(n).bounding_box() for n in (0, 1)]
+        assert boxes[0]
+        assert boxes[1]
+        assert boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"] - 1
     page.screenshot(path=SCREENSHOTS / f"saved-exported{'-sanitized' if sanitize else ''}.png")
     page.close()
 

@@ -117,7 +117,9 @@ def effects(
     parts, start = [], 0
     for one in compared:
         stop = start + len(one.personas)
-        parts.append(_table(one, p[start:stop], adjusted[start:stop], least, rows, unit, worthwhile))
+        parts.append(
+            _table(one, p[start:stop], adjusted[start:stop], least, rows, unit, worthwhile)
+        )
         start = stop
     return pd.concat(parts, ignore_index=True)
 
@@ -179,7 +181,13 @@ def _compare(grid: Grid, baseline: str, binary: bool) -> _Compared:
 
 
 def _table(
-    one: _Compared, p: Floats, adjusted: Floats, least: float, rows: int, unit: str, worthwhile: float | None
+    one: _Compared,
+    p: Floats,
+    adjusted: Floats,
+    least: float,
+    rows: int,
+    unit: str,
+    worthwhile: float | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
