@@ -130,7 +130,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 def test_nothing_runs_and_nothing_is_fetched(at: Desk, watch: Watch, server: HostileServer) -> None:
-    """As answers (as many at a time as a page may hold), questions, personas, models, errors and so on.
+    """As answers, in batches that a page may hold, questions, personas, models, errors and so on.
 
     Live, after a reload, and in a notebook without a kernel. The page stays usable.
     """

@@ -80,7 +80,7 @@ def effects(
         number of personas; ``p_adjusted`` is ``p`` after Holm over all rows of the table.
         ``size`` is Cohen's d_z: the effect over the standard deviation of the case differences.
         ``noise_floor`` is how far the persona would lie from itself, asked again.
-        ``cases_needed`` is for 80% power at the observed effect, with all rows of the table counted,
+        ``cases_needed`` is for 80% power at the observed effect, all rows of the table counted,
         about: the effect itself is uncertain. NaN or NA is "not known", never 0.
 
     Raises
