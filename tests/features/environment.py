@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +14,9 @@ from behave.runner import Context
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from teller import Teller
+
+# As in conftest.py: a shell in the background has everything ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def before_scenario(context: Context, scenario: Scenario) -> None:
