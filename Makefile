@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run lab install test lint unit behaviour notebooks soak bench lock clean
+VLLM := .venv-vllm
+
+.PHONY: run lab install test lint unit behaviour notebooks test-vllm soak bench lock lock-vllm clean
 
 run: install  ## the founding experiment on the embedded model, and its report
 	$(BIN)/assistants fetch smollm2
@@ -33,7 +35,7 @@ $(VENV)/installed-test: $(VENV)/installed requirements-test.lock
 	@$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
 
-test: lint unit behaviour notebooks  ## everything, with its own set-up
+test: lint unit behaviour notebooks test-vllm  ## everything, with its own set-up
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -53,6 +55,16 @@ notebooks: $(VENV)/installed-test
 	$(BIN)/assistants fetch smollm2
 	$(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg --nbval-cell-timeout 120 notebooks
 
+$(VLLM)/installed: tests/on_vllm/requirements.lock tests/on_vllm/install.sh pyproject.toml
+	@rm -rf $(VLLM)
+	@sh tests/on_vllm/install.sh "$(PYTHON)" $(VLLM)
+	@touch $@
+
+test-vllm: $(VLLM)/installed $(VENV)/installed-test  ## on a real vLLM, on the CPU
+	$(VLLM)/bin/python -m pytest tests/on_vllm --timeout 1200 -o filterwarnings=default
+	ASSISTANTS_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/pytest --nbval \
+		--nbval-sanitize-with notebooks/sanitise.cfg --nbval-cell-timeout 900 notebooks/vllm
+
 soak: $(VENV)/installed-test  ## an hour of kill -9
 	ASSISTANTS_KILL_ROUNDS=1000 $(BIN)/pytest -m kill --timeout 7200
 
@@ -71,5 +83,11 @@ lock:  ## after a change of dependencies in pyproject.toml; needs uv
 		--custom-compile-command "make lock" --extra analysis --extra local --extra notebooks --extra serve --group build \
 		--group test -c requirements.lock pyproject.toml -o requirements-test.lock
 
+lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock-vllm" --override tests/on_vllm/overrides.txt \
+		--extra analysis --extra local pyproject.toml tests/on_vllm/requirements.in \
+		-o tests/on_vllm/requirements.lock
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VLLM)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assistants.messages import Completion, Message, Sampling, Transcript
     from assistants.personas import Library, Persona
     from assistants.results import Results, Run
+    from assistants.servers.server import Server, serve
     from assistants.trial import Case, Trial
     from assistants.widgets.browse import Browse
     from assistants.widgets.chat import Chat
@@ -47,17 +48,19 @@ _HOME = {
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
     "ScriptedClient": "assistants.clients.scripted",
+    "Server": "assistants.servers.server",
     "Tape": "assistants.clients.tape",
     "TapedClient": "assistants.clients.tape",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
     "connect": "assistants.clients",
+    "serve": "assistants.servers.server",
 }
 
 __all__ = [
     "Assistant", "AssistantsError", "Browse", "Case", "Chat", "Compare", "Completion", "Experiment",
     "Library", "Limits", "Message", "OpenAIClient", "Persona", "Rate", "Results", "Run", "Sampling",
-    "ScriptedClient", "Tape", "TapedClient", "Transcript", "Trial", "connect",
+    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial", "connect", "serve",
 ]  # fmt: skip
 
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from assistants import judging, prices, scores, tables
+from assistants import delivery, judging, prices, scores, tables
 from assistants.attempts import Attempts
 from assistants.clients import Client
+from assistants.clients.metrics import in_manifest, prefix_caches
 from assistants.clients.tape import Tape, TapedClient
+from assistants.delivery import Delivery
+from assistants.delivery.recorded import earlier, still_open
 from assistants.limits import Spending
 from assistants.manifest import begun, finished
 from assistants.progress import progress_bar
@@ -46,7 +49,7 @@ class Asking:
             *(s for judge in experiment.judges for s in judge.scorers({})),
         ]
         with self._recorded(run, experiment, scorers=scores.described(known)) as end:
-            outcomes: list[Outcome] = [await self._ask(run, experiment)]
+            outcomes: list[Outcome] = [await self._ask(run, experiment, end)]
             scorers = [*experiment.scorers]
             if outcomes[0] in ("complete", "failures"):
                 for judge in experiment.judges:
@@ -60,17 +63,20 @@ class Asking:
     @contextmanager
     def _recorded(self, run: str, experiment: Experiment, **more: Any) -> Iterator[_End]:
         """A run is written down when it begins and, however it ends, when it ends."""
-        manifest = begun(experiment) | more
-        self.store.add_run(run, experiment.name, manifest)
-        end = _End()
+        end = _End(begun(experiment) | more)
+        self.store.add_run(run, experiment.name, end.manifest)
         try:
             yield end
         finally:
-            self.store.end_run(run, end.outcome, finished(manifest, self.store, run))
+            self.store.end_run(run, end.outcome, finished(end.manifest, self.store, run))
 
-    async def _ask(self, run: str, experiment: Experiment) -> Outcome:
+    async def _ask(self, run: str, experiment: Experiment, end: _End) -> Outcome:
         taped = _on(experiment, self.tape)
         reused = await _add_trials(self.store, run, taped)
+        end.manifest["delivery"] = [each.as_dict() for each in await self._audit(run, experiment)]
+        self.store.describe_run(run, end.manifest)
+        telling = self._telling(experiment)
+        before = await prefix_caches(telling)
         bar = progress_bar(reused, experiment.name)
         with bar if self.report is None else nullcontext(self.report) as report:
             runner = Runner(
@@ -82,7 +88,36 @@ class Asking:
                 concurrency=experiment.concurrency,
                 report=report,
             )
-            return await runner.ask(_by_client(taped), len(experiment))
+            outcome = await runner.ask(_by_client(taped), len(experiment))
+        end.manifest["prefix_cache"] = in_manifest(before, await prefix_caches(telling))
+        for client in telling:
+            await client.aclose()
+        return outcome
+
+    def _telling(self, experiment: Experiment) -> list[Client]:
+        """The clients of own servers, which may tell what their prefix cache found.
+
+        Neither hosted ones nor the embedded model do, and a replay asks nobody.
+        """
+        if self.tape is not None and self.tape.replays:
+            return []
+        clients = dict.fromkeys(assistant.client for assistant in experiment.assistants)
+        models = {client: experiment.model(client.model) for client in clients}
+        return [client for client, model in models.items() if model.server and model.is_free]
+
+    async def _audit(self, run: str, experiment: Experiment) -> list[Delivery]:
+        """What becomes of each persona on its way, for those that are still to be asked."""
+        if not experiment.cases:
+            return []
+        case, replays = experiment.cases[0], self.tape is not None and self.tape.replays
+        wanted = still_open(self.store, run)
+        opened = [a for a in experiment.assistants if (a.name, a.model) in wanted]
+        models = [experiment.model(assistant.model) for assistant in opened]
+        closed = [a for a in experiment.assistants if (a.name, a.model) not in wanted]
+        if replays:
+            return earlier(self.store, experiment.assistants, case, "It replays from a tape.")
+        found = await delivery.audit(opened, case, models, concurrency=experiment.concurrency)
+        return found + earlier(self.store, closed, case)
 
     async def _judge(
         self, judge: Judge, run: str, experiment: Experiment
@@ -102,7 +137,7 @@ class Asking:
         """In a run of its own, so that what a judge said can be read like every other answer."""
         run = f"{judged}-{secrets.token_hex(2)}"
         with self._recorded(run, experiment, judge_of=judged) as end:
-            end.outcome = outcome = await self._ask(run, experiment)
+            end.outcome = outcome = await self._ask(run, experiment, end)
         return outcome
 
 
@@ -111,8 +146,9 @@ _WORST: list[Outcome] = ["complete", "failures", "limit", "interrupted"]
 
 @dataclass(slots=True)
 class _End:
-    """How a run ended."""
+    """How a run ended, and what is written down of it."""
 
+    manifest: dict[str, Any]
     outcome: Outcome = "interrupted"
 
 

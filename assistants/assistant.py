@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import assistants
 from assistants.clients.base import Client
@@ -21,7 +21,9 @@ class Assistant:
 
     ``sampling`` goes over the persona's own defaults, ``variables`` over its default values.
     ``first_draw`` is which draw its first repeat is: equal requests share their answers, so an
-    assistant that is to be compared with itself has to be asked for later draws.
+    assistant that is to be compared with itself has to be asked for later draws. ``persona_in``
+    says where the persona stands: in the ``system`` message, or, for a model whose template has
+    none, at the head of the first question (``user``).
     """
 
     persona: Persona
@@ -29,6 +31,11 @@ class Assistant:
     sampling: Sampling = field(default_factory=Sampling)
     variables: Mapping[str, Any] = field(default_factory=dict)
     first_draw: int = 0
+    persona_in: Literal["system", "user"] = "system"
+
+    def __post_init__(self) -> None:
+        if self.persona_in not in ("system", "user"):
+            raise ValueError(f"persona_in is 'system' or 'user', not {self.persona_in!r}.")
 
     def __str__(self) -> str:
         return f"{self.name} on {self.model}"
@@ -73,6 +80,8 @@ class Assistant:
             "system_prompt": self.system_prompt,
             "sampling": self.settings.as_dict(),
         }
+        if self.persona_in != "system" and self.system_prompt is not None:
+            parts["persona_in"] = self.persona_in  # only then, so that earlier keys stay equal
         return hashlib.sha256(to_json(parts).encode()).hexdigest()
 
     def given(self, variables: Mapping[str, Any]) -> Assistant:
@@ -80,7 +89,7 @@ class Assistant:
         return replace(self, variables={**self.variables, **variables}) if variables else self
 
     def messages(self, conversation: str | Sequence[Message]) -> tuple[Message, ...]:
-        """What is sent: the system message, if there is one, and the conversation.
+        """What is sent: the persona, if it says anything, and the conversation.
 
         Raises
         ------
@@ -95,6 +104,8 @@ class Assistant:
             raise ValueError("The system message is the persona's: leave it out.")
         if self.system_prompt is None:
             return tuple(conversation)
+        if self.persona_in == "user":
+            return folded(self.system_prompt, conversation)
         return (Message("system", self.system_prompt), *conversation)
 
     async def reply(self, conversation: str | Sequence[Message], *, repeat: int = 0) -> Transcript:
@@ -115,3 +126,18 @@ class Assistant:
     ) -> AsyncIterator[Delta | Completion]:
         """The reply piece by piece; the last thing yielded is the completion."""
         return self.client.stream(self.messages(conversation), self.settings.drawn(repeat))
+
+
+def folded(system_prompt: str, conversation: Sequence[Message]) -> tuple[Message, ...]:
+    """The conversation with the system prompt at the head of its first question.
+
+    Raises
+    ------
+    ValueError
+        If nothing is asked.
+    """
+    first = next((i for i, m in enumerate(conversation) if m.role == "user"), None)
+    if first is None:
+        raise ValueError("There is no question that the persona could stand in.")
+    asked = Message("user", f"{system_prompt}\n\n{conversation[first].content}")
+    return (*conversation[:first], asked, *conversation[first + 1 :])

@@ -7,6 +7,7 @@ AssistantsError             what went wrong, where, and what to do next
 │   └── MissingPart         an extra, a program or weights that are not installed
 ├── StoreError              the record cannot be read or written
 ├── ReportError             a notebook broke off while it was executed
+├── ServerFailed            a server of our own did not start
 ├── LimitReached            a cap on money, tokens or minutes stopped the run
 └── CallError               one call to one model failed
     ├── MissingKey          no API key where the model's entry says it is
@@ -79,6 +80,14 @@ class StoreError(AssistantsError):
 
 class ReportError(AssistantsError):
     """The notebook of a report broke off; the answers themselves are all stored."""
+
+
+class ServerFailed(AssistantsError):
+    """A server that was to be started here did not come up; ``log`` is what it said last."""
+
+    def __init__(self, message: str, *, fix: str = "", log: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.log = log
 
 
 class LimitReached(AssistantsError):

@@ -98,6 +98,26 @@ class Findings:
             ]
         return pd.concat(parts, ignore_index=True) if parts else scores.empty()
 
+    def delivery(self) -> pd.DataFrame:
+        """Whether each persona reached its model as it was written, and how that is known.
+
+        Nothing is asked: it is what was found before the run's first question, or when the
+        answers that it shares were made. For models that do not show what they read, the input
+        tokens of the stored answers say something, which is no proof.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a persona and model: ``persona``, ``model``, ``verdict``, ``ok`` (missing where
+            it is proven neither way), ``known_by`` (``tokens`` or ``template`` that the server
+            showed, ``token counts``, ``unknown``), ``persona_in`` (``system``, or ``user`` for the
+            first question), ``tokens`` that the persona adds to a question, and ``note``.
+        """
+        from assistants.delivery.recorded import table
+
+        with Store(self.results) as store:
+            return table(store, self.id, self.manifest)
+
     def effects(
         self,
         score: Named | None = None,

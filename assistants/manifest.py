@@ -43,6 +43,7 @@ def begun(experiment: Experiment) -> dict[str, Any]:
             {"name": name, "identity": client.identity, "max_concurrency": client.max_concurrency}
             for name, client in clients.items()
         ],
+        "fold": sorted({a.model for a in assistants if a.persona_in == "user"}),
         "controls": [asdict(control) for control in experiment.controls],
         "scorers": [],
         "judges": [

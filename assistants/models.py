@@ -18,7 +18,7 @@ from assistants.files import Document, Strict, parse_toml, read_text, shown, val
 from assistants.text import many, one_line
 
 PACKAGED = Path(__file__).with_name("models.toml")
-IN_PROCESS = ("local", "scripted")
+IN_PROCESS = ("local", "scripted", "vllm-offline")
 """Providers that need no server: the embedded model and scripted answers."""
 
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")

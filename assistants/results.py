@@ -76,5 +76,6 @@ class Results:
 
 
 def _helps(run: Run) -> bool:
-    """Whether a run was made for another one: a judge's, or that of control texts."""
-    return "judge_of" in run.manifest or run.experiment.endswith(".paraphrases")
+    """Whether a run was made for another one: by a judge, for control texts, for attribution."""
+    made = (".paraphrases", ".attribution")
+    return "judge_of" in run.manifest or run.experiment.endswith(made)

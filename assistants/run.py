@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import assistants
 from assistants import tables, transcripts
+from assistants.assistant import folded
 from assistants.errors import AssistantsError
 from assistants.files import check_name
 from assistants.findings import Findings
-from assistants.messages import FINISHED, Message, Transcript
+from assistants.messages import AVERAGED, FINISHED, Message, Transcript
 from assistants.store import RunRecord, Store
 from assistants.text import from_utf8, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from assistants.attribution import Attribution
+    from assistants.clients import Client
+    from assistants.runner import Report
 
 
 class Run(Findings):
@@ -87,11 +92,79 @@ class Run(Findings):
         """One row a persona and model: how many trials count, mean words, tokens and seconds."""
         return tables.summary(self.trials)
 
+    async def attribution(
+        self,
+        persona: str,
+        case: str | None = None,
+        *,
+        model: str | None = None,
+        client: Client | None = None,
+        counted: Collection[str] = AVERAGED,
+        regenerate: bool = False,
+        max_usd: float | None = None,
+        report: Report | None = None,
+    ) -> Attribution:
+        """Which sentence of a persona matters: each is left out in turn.
+
+        Of a server that tells log-probabilities of what it is sent (vLLM), nothing is generated:
+        an effect is how much likelier, in nats, the answers that were given are under the whole
+        persona than without the sentence. An answer counts with the token that ended it, where the
+        model ended it itself and the server's template shows that token; one of several turns is
+        the sum over its turns, each after the answers that were given before it. Of a persona of
+        one sentence, an empty system message is left; that is also what ``logprob_empty`` is under.
+
+        Other models are asked again, without each sentence, and the wording is compared with how
+        far repeats of the whole persona differ. That costs calls, so it wants a yes.
+
+        Parameters
+        ----------
+        persona
+            As in the table of trials, with its variables.
+        case
+            One case only; all of them by default.
+        model
+            One model only; all of them by default.
+        client
+            What reaches the model, where its name alone does not (an SDK object of your own).
+        counted
+            The statuses of trials that count.
+        regenerate
+            Ask again, where no log-probabilities are told.
+        max_usd
+            The same, and a cap on what it may cost.
+        report
+            As in ``Experiment.run``; for asking again.
+
+        Raises
+        ------
+        UnknownName
+            For a persona, case or model that the run does not have.
+        UsageError
+            If no answer counts, the persona sends no text, or it would have to be asked again and
+            nobody has said so: the message tells how many calls that is, and what they would cost.
+        CallError
+            If there is no whole reply.
+        """
+        from assistants.attribution import attribution
+
+        return await attribution(
+            self,
+            persona,
+            case,
+            model=model,
+            client=client,
+            counted=counted,
+            regenerate=regenerate,
+            max_usd=max_usd,
+            report=report,
+        )
+
     def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
         """Name, transcript and facts of every answered trial."""
         with Store(self.results) as store:
             frame = tables.trials(store, self.id)
-            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "status"]
+            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "persona_in",
+                       "status"]  # fmt: skip
             for position, row in enumerate(frame[columns].itertuples(index=False)):
                 if row.status not in FINISHED:
                     continue
@@ -99,9 +172,9 @@ class Run(Findings):
                 questions = self._questions(store, row.case)
                 prompt = row.system_prompt
                 system = from_utf8(prompt) if tables.is_known(prompt) else None
-                about = {name: getattr(row, name) for name in columns[:-2]}
+                about = {name: getattr(row, name) for name in columns[:-3]}
                 name = transcripts.file_name(position, row.persona, row.case, row.repeat)
-                yield name, _transcript(system, questions, completions), about
+                yield name, _transcript(system, row.persona_in, questions, completions), about
 
     def write(self) -> Path:
         """Write manifest, table and transcripts into ``folder``, and return it."""
@@ -119,8 +192,14 @@ class Run(Findings):
         return list(json.loads(turns))
 
 
-def _transcript(system: str | None, questions: list[str], completions: list[Any]) -> Transcript:
-    messages = [Message("system", system)] if system is not None else []
+def _transcript(
+    system: str | None, persona_in: str, questions: list[str], completions: list[Any]
+) -> Transcript:
+    messages: list[Message] = []
     for question, completion in zip(questions, completions, strict=False):
         messages += [Message("user", question), Message("assistant", completion.text)]
-    return Transcript(tuple(messages[:-1]), completions[-1])
+    sent = tuple(messages[:-1])
+    if system is not None:
+        as_system = (Message("system", system), *sent)
+        sent = as_system if persona_in == "system" else folded(system, sent)
+    return Transcript(sent, completions[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FILE = "answers.sqlite"
-VERSION = 3
+VERSION = 4
 """A later one may only add."""
 
 SCHEMA = """
@@ -13,6 +13,9 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS prompts (digest TEXT PRIMARY KEY, system_prompt TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS assistants (
     run TEXT, persona TEXT, model TEXT, sampling TEXT NOT NULL,
+    PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS placements (
+    run TEXT, persona TEXT, model TEXT, persona_in TEXT NOT NULL,
     PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cases (
     run TEXT, case_id TEXT, turns TEXT NOT NULL, reference TEXT,

@@ -191,6 +191,7 @@ class Store:
         keys = [trial.key for trial in trials]
         answering = [trial.answering for trial in trials]
         prompts = {a.prompt_digest: a.system_prompt for a in answering}
+        assistants = {id(trial.assistant): trial.assistant for trial in trials}.values()
         with self._db.transaction():
             self._db.write_many(
                 "INSERT OR IGNORE INTO prompts VALUES (?, ?)",
@@ -200,9 +201,17 @@ class Store:
                 "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
                 {
                     (run, to_utf8(a.name), to_utf8(a.model), to_json(a.settings.as_dict()))
-                    for a in {id(t.assistant): t.assistant for t in trials}.values()
+                    for a in assistants
                 },
-            )  # fmt: skip
+            )
+            self._db.write_many(
+                "INSERT OR IGNORE INTO placements VALUES (?, ?, ?, ?)",
+                {
+                    (run, to_utf8(a.name), to_utf8(a.model), a.persona_in)
+                    for a in assistants
+                    if a.persona_in != "system"
+                },
+            )
             self._db.write_many(
                 "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
                 {
@@ -225,6 +234,10 @@ class Store:
             )  # fmt: skip
         done = self.finished(keys)
         return sum(key in done for key in keys)
+
+    def describe_run(self, run: str, manifest: Mapping[str, Any]) -> None:
+        """What has become known about a run that goes on."""
+        self._db.write("UPDATE runs SET manifest = ? WHERE run = ?", (to_json(manifest), run))
 
     def end_run(self, run: str, outcome: str, manifest: Mapping[str, Any]) -> None:
         """Say how a run ended."""

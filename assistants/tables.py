@@ -70,7 +70,7 @@ _SELECTED = (
 COLUMNS = tuple(
     "experiment run case question reference persona model repeat answer reasoning status "
     "finish_reason input_tokens output_tokens cached_tokens cost_usd first_token_s total_s "
-    "attempts error system_prompt persona_digest sampling key started_at".split()
+    "attempts error system_prompt persona_in persona_digest sampling key started_at".split()
 )
 """Of the trials table, in order."""
 
@@ -99,13 +99,20 @@ def trials(store: Store, run: str) -> pd.DataFrame:
             "SELECT persona, model, sampling FROM assistants WHERE run = ?", [run]
         )
     }
+    placed = {
+        (persona, model): place
+        for persona, model, place in store.read(
+            "SELECT persona, model, persona_in FROM placements WHERE run = ?", [run]
+        )
+    }
     data["experiment"] = [experiment] * len(data["key"])
     data["run"] = [run] * len(data["key"])
     data["question"] = [cases.get(case, ("", None))[0] for case in data["case"]]
     data["reference"] = [cases.get(case, ("", None))[1] for case in data["case"]]
     data["system_prompt"] = [prompts.get(digest) for digest in data["persona_digest"]]
-    pairs = zip(data["persona"], data["model"], strict=True)
+    pairs = list(zip(data["persona"], data["model"], strict=True))
     data["sampling"] = [sampling.get(pair, "{}") for pair in pairs]  # a stranger's may lack some
+    data["persona_in"] = [placed.get(pair, "system") for pair in pairs]
 
     def column(name: str) -> pd.Series[Any]:
         values: Any = data[name]

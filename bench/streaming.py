@@ -113,7 +113,7 @@ def traffic(desk: Desk, server: SlowServer, received: list[int], tokens: int, *,
     else:
         received.clear()
         desk.run(HTML)
-        page.wait_for_selector(".jp-OutputArea-output >> text=the end", timeout=300_000)
+        page.wait_for_selector(".jp-RenderedText >> text=the end", timeout=300_000)
     page.wait_for_timeout(500)
     return sum(received)
 

@@ -42,7 +42,9 @@ def call(*args: str, stdin: str = "") -> Done:
     return Done(done.exit_code, done.stdout, done.stderr)
 
 
-def run(*args: str, stdin: str = "", cwd: Path | None = None, **env: str) -> Done:
+def run(
+    *args: str, stdin: str = "", cwd: Path | None = None, timeout: float = 120, **env: str
+) -> Done:
     """Run a command in a process of its own."""
     done = subprocess.run(
         [*COMMAND, *args],
@@ -51,7 +53,7 @@ def run(*args: str, stdin: str = "", cwd: Path | None = None, **env: str) -> Don
         encoding="utf-8",
         cwd=cwd,
         env=_environment(env),
-        timeout=120,
+        timeout=timeout,
     )
     return Done(done.returncode, done.stdout, done.stderr)
 

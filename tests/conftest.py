@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ settings.register_profile(
 )
 settings.load_profile("assistants")
 
+
+# These run in an environment of their own: `make test-vllm`.
+collect_ignore = [] if importlib.util.find_spec("vllm") else ["on_vllm"]
 
 # A shell that starts tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -199,3 +199,22 @@ PAYLOADS = [*_lines(_TAGS), *_lines(_MARKDOWN), *_ODD]
 
 MONSTERS = _MONSTERS
 """Long ones, which cost a careless renderer minutes."""
+
+_FAMILIES = (
+    "{}",
+    "```html\n{}\n```",
+    "| a | b |\n|---|---|\n| {} | [x]({}) |",
+    '\u202e\u2066[{}]({} "{}")\u200f\x00',
+)
+
+SHORT = [family.replace("{}", each) for each in PAYLOADS for family in _FAMILIES]
+"""The short ones as text, as code, in a table and in a link."""
+
+ATTACKS = [*SHORT, *MONSTERS]
+"""All of them: more than 500, no two alike."""
+
+
+def batches(size: int) -> list[str]:
+    """All of them in texts of ``size`` short ones, or one long one."""
+    groups = ["\n\n".join(SHORT[at : at + size]) for at in range(0, len(SHORT), size)]
+    return [*groups, *MONSTERS]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 from browser import Lab, chromium, jupyter_lab
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
 
@@ -63,6 +63,39 @@ def dark(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
+class Watch:
+    """Everything that the pages of a browser's context ask for and pop up, and what runs there."""
+
+    def __init__(self, context: BrowserContext, lab: Lab) -> None:
+        self.own = (lab.url, lab.url.replace("http", "ws"), "data:", "blob:")
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        context.on("request", lambda request: self.asked.append(request.url))
+        context.on("dialog", self._popped_up)
+        context.add_init_script(
+            "window.__ran = []; for (const name of ['alert', 'prompt', 'confirm', 'print'])"
+            " window[name] = (...all) => void window.__ran.push([name, ...all]);"
+        )
+
+    def _popped_up(self, dialog: Dialog) -> None:
+        if dialog.type != "beforeunload":  # JupyterLab asks whether to leave before it has saved
+            self.said.append(dialog.message)
+        dialog.accept()
+
+    def check(self, page: Page) -> None:
+        """Nothing ran, popped up, or would run at a click; no other host was asked."""
+        assert page.evaluate("[window.hacked ?? null, window.parent.hacked ?? null]") == [None] * 2
+        assert page.evaluate("window.__ran") == []
+        assert page.evaluate(TRAPS) == []
+        assert self.said == []
+        assert [url for url in self.asked if not url.startswith(self.own)] == []
+
+
+TRAPS = """[...document.querySelectorAll('.jp-OutputArea a')].map(e => e.getAttribute('href') ?? '')
+    .filter(href => !/^(https?:|mailto:|#|$)/i.test(href))"""
+"""Where a click on a link in an output would go, other than to a page or a mail."""
+
+
 @dataclass(frozen=True)
 class Desk:
     """One notebook on one page with one kernel: its only cell is written and run again and again.
@@ -75,6 +108,7 @@ class Desk:
     lab: Lab
     folder: Path
     path: str
+    watch: Watch
 
     def run(self, source: str) -> None:
         """Write ``source`` into the cell and run it; does not wait for its end."""
@@ -83,12 +117,19 @@ class Desk:
         self.page.keyboard.insert_text(source)
         self.page.keyboard.press("Control+Enter")
 
+    def run_all(self, shows: str) -> Page:
+        """Run every cell, the notebook alone on the page, and wait for what it shows."""
+        self.page.keyboard.press("Control+b")  # the file browser goes away
+        run_all(self.page)
+        self.page.wait_for_selector(shows, timeout=60_000)
+        return self.page
+
     def show(self, widget: str, more: str = "") -> None:
         """Show a new live widget in the place of the last one; ``widget`` is the name for it."""
         old = ".assistants-live"
         self.page.locator(old).evaluate_all("all => all.forEach(e => e.dataset.old = true)")
         self.run(f"{IMPORTS}\nwidget = {widget}\ndisplay(widget)\n{more}")
-        self.page.wait_for_selector(f"{old}:not([data-old]) .column", timeout=60_000)
+        self.page.wait_for_selector(f"{old}:not([data-old]):visible", timeout=60_000)
 
     def ask(self, question: str, *, wait: bool = True) -> None:
         """Type a question, and wait for the end of the answers."""
@@ -134,9 +175,12 @@ class Desk:
 
 
 IMPORTS = """\
+from assistants import Results
 from assistants.personas import Persona
+from assistants.widgets.browse import Browse
 from assistants.widgets.chat import Chat
-from assistants.widgets.compare import Compare"""
+from assistants.widgets.compare import Compare
+from assistants.widgets.rate import Rate"""
 MORE_THAN = "n => document.querySelectorAll('.assistants-live .answer').length > n"
 AT_REST = """() => !document.querySelector('.assistants-live [aria-busy=true]') &&
     [...document.querySelectorAll('.assistants-live .go')].every(e => e.textContent === 'Send')"""
@@ -171,13 +215,16 @@ PALE = """() => {
 
 
 @contextmanager
-def desk(folder: Path, name: str = "live.ipynb", **environment: str) -> Iterator[Desk]:
+def desk(
+    folder: Path, name: str = "live.ipynb", cells: Sequence[str] = ("",), **environment: str
+) -> Iterator[Desk]:
     """A browser, a JupyterLab, and a notebook open in it."""
-    write_notebook(folder / name, [""])
+    write_notebook(folder / name, cells)
     with jupyter_lab(folder, **environment) as lab, chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        watch = Watch(page.context, lab)
         open_notebook(page, lab, name)
-        yield Desk(page, browser, lab, folder, name)
+        yield Desk(page, browser, lab, folder, name, watch)
 
 
 def shut_down(page: Page) -> None:

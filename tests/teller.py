@@ -21,6 +21,7 @@ class Teller:
         self.folder = folder
         self.server: RudeServer | None = None
         self.port = 0
+        self.more: dict[str, str] = {}
         self.done: Done | None = None
         self.process: subprocess.Popen[str] | None = None
         self.went_s = 0.0
@@ -33,6 +34,8 @@ class Teller:
             self.process.communicate()
         if self.server is not None:
             self.server.__exit__(None, None, None)
+        if self.more:
+            run("stop", "--all", cwd=self.folder, **self.environment)
 
     # -- the server --------------------------------------------------------------------------------
 
@@ -61,7 +64,7 @@ class Teller:
 
     @property
     def environment(self) -> dict[str, str]:
-        own = {"XDG_CONFIG_HOME": str(self.folder / ".config")}
+        own = {"XDG_CONFIG_HOME": str(self.folder / ".config"), **self.more}
         return own | ({"VLLM_BASE_URL": f"http://127.0.0.1:{self.port}/v1"} if self.port else {})
 
     def run(self, line: list[str], stdin: str = "") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import call, on_terminal, run, write_experiment
-from rude_server import RudeServer
+from rude_server import Request, RudeServer
 
 from assistants.attempts import Attempts
 from assistants.results import Results
@@ -25,7 +25,12 @@ def at_server(here: Path, server: RudeServer, monkeypatch: pytest.MonkeyPatch) -
 
 
 def asked(server: RudeServer) -> int:
-    return len(server.requests)
+    return len(questions(server))
+
+
+def questions(server: RudeServer) -> list[Request]:
+    """Without those that look at what becomes of a persona, which generate nothing."""
+    return [each for each in server.requests if each.path.endswith("/chat/completions")]
 
 
 def test_help_is_quick() -> None:
@@ -71,7 +76,7 @@ def test_options_change_the_design(server: RudeServer) -> None:
     assert len(frame) == 2 * 2 * 2 * 2
     assert set(frame["status"]) == {"ok"}
     assert set(frame["model"]) == {"vllm:a", "vllm:b"}
-    assert {request.json["model"] for request in server.requests} == {"a", "b"}
+    assert {request.json["model"] for request in questions(server)} == {"a", "b"}
     assert asked(server) == len(frame)
     assert set(frame["case"]) == {"1", "2"}
     assert server.peak == 1
@@ -84,7 +89,7 @@ def test_a_folder_of_personas(server: RudeServer) -> None:
     Path("mine/art.md").write_text("---\nlabel: Mine\n---\nPaint it black.\n", encoding="utf-8")
     done = call("run", write_experiment(personas=["art"]), "--no-report", "--personas", "mine")
     assert done.code == 0
-    assert server.requests[0].json["messages"][0]["content"] == "Paint it black."
+    assert questions(server)[0].json["messages"][0]["content"] == "Paint it black."
 
 
 def test_a_dry_run_leaves_nothing(server: RudeServer) -> None:

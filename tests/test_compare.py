@@ -265,6 +265,15 @@ async def test_a_record_that_cannot_be_written_loses_no_answer(here: Path) -> No
     assert "Not stored. results/answers.sqlite cannot be opened" in compare.still()
 
 
+def test_no_text_makes_a_comparison_slow() -> None:
+    """It holds the kernel up: 60,000 line ends took it a minute."""
+    began = time.process_time()
+    for each in ("\n" * 200_000, "\t" * 200_000 + "x", "x\n\n" * 50_000, "[" * 200_000):
+        differences(each, "One word.")
+        differences("One word.", each)
+    assert time.process_time() - began < 5
+
+
 @given(st.text(alphabet="ab \n<&+-"), st.text(alphabet="ab \n<&+-"))
 def test_differences_hold_both_texts(old: str, new: str) -> None:
     """Without what was added it is the old text, without what is gone the new one: word by word."""

@@ -1,5 +1,8 @@
 """What every client promises, whichever model stands behind it.
 
+The promises that a real model can be held to stand in ``conformance.Promises``, and are kept by a
+real vLLM in ``tests/on_vllm`` too. Here the model is a loopback server that shows what it received.
+
 A new client joins by a line in ``BUILDERS``: a function that takes the loopback server and gives
 the client, or something that behaves like one.
 """
@@ -7,27 +10,30 @@ the client, or something that behaves like one.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import openai
 import pytest
+from conformance import Ask, Build, Built, Promises, Reached, named, said, until
+from fake_vllm import fake_python, fake_weights
 from rude_server import Request, RudeServer, at
 
 from assistants import errors
+from assistants.clients import offline
 from assistants.clients.base import Client
 from assistants.clients.openai import OpenAIClient
 from assistants.clients.scripted import ScriptedClient
 from assistants.clients.tape import Tape, TapedClient
-from assistants.messages import Completion, Delta, Message, Sampling
+from assistants.messages import Completion, Message, Sampling
 
+_FOLDER = tempfile.TemporaryDirectory()
+_OFFLINE = Path(_FOLDER.name)
 KEY = "sk-conform-Zp4Wn8Rt6Yh2Qk"
-PLAIN = Sampling()
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,6 @@ class Builder:
     build: Callable[[RudeServer], Built]
     reopens: bool = True
     remote: bool = True
-
-
-Built = tuple[Client, Callable[[], Awaitable[None]]]
-"""A client, and what closes everything that was made for it."""
 
 
 def _endpoint(server: RudeServer) -> Built:
@@ -83,26 +85,25 @@ def _scripted(server: RudeServer) -> Built:
     return client, client.aclose
 
 
+def _offline(server: RudeServer) -> Built:
+    """The stand-in for vLLM's process sends what comes through the pipe on to the server."""
+    weights = fake_weights(_OFFLINE / str(server.port), forward=server.url)
+    client = offline.OfflineClient("smol", weights, (), fake_python(_OFFLINE))
+    return client, client.aclose
+
+
 BUILDERS = [
     Builder("openai", _endpoint),
     Builder("openai sdk", _supplied, reopens=False),
     Builder("taped", _taped),
     Builder("scripted", _scripted, remote=False),
+    Builder("offline", _offline),
 ]
 REMOTE = [builder for builder in BUILDERS if builder.remote]
 REOPENING = [builder for builder in BUILDERS if builder.reopens]
 
-Ask = Callable[[Client, Sequence[Message]], Awaitable[Completion]]
-
-
-async def whole(client: Client, messages: Sequence[Message]) -> Completion:
-    return await client.complete(messages, PLAIN)
-
-
-async def streamed(client: Client, messages: Sequence[Message]) -> Completion:
-    *_, last = [part async for part in client.stream(messages, PLAIN)]
-    assert isinstance(last, Completion)
-    return last
+LONG_OR_BROKEN = ["\ud800 lone surrogate", "x" * 100_000]
+"""System prompts that no real model reads, but that a client sends as they are."""
 
 
 @pytest.fixture(scope="module")
@@ -111,185 +112,108 @@ def server() -> Iterator[RudeServer]:
         yield running
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stopped_after() -> Iterator[None]:
+    yield
+    offline.stop()
+    _FOLDER.cleanup()
+
+
 @pytest.fixture(params=BUILDERS, ids=lambda b: b.name)
 def builder(request: pytest.FixtureRequest) -> Builder:
     return request.param
 
 
 @pytest.fixture
-async def client(builder: Builder, server: RudeServer) -> AsyncIterator[Client]:
-    built, close = builder.build(server)
-    yield built
-    await close()
-
-
-@pytest.fixture(params=[whole, streamed])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    return request.param
-
-
-def received(server: RudeServer) -> list[dict[str, str]]:
-    return server.requests[-1].json["messages"]
-
-
-def said(*turns: str) -> list[Message]:
-    """A persona and then user and assistant in turns."""
-    roles = ["system", *(["user", "assistant"] * len(turns))]
-    return [Message(role, text) for role, text in zip(roles, turns, strict=False)]
-
-
-ODD = [
-    "plain",
-    "\ud800 lone surrogate",
-    "NUL \x00 and bell \x07",
-    "bidi \u202e\u2066",
-    "emoji 👩‍👩‍👧 é",
-    '"quotes" \\ud800 </s> <|im_end|> {{x}}\r\n\t',
-    " leading and trailing ",
-    "x" * 100_000,
-]
-
-
-def test_a_client_is_one(builder: Builder, server: RudeServer) -> None:
-    """Every client has the members of the protocol, and building it sends nothing."""
-    before = len(server.requests)
-    client, close = builder.build(server)
-    assert isinstance(client, Client)
-    assert len(server.requests) == before
-    asyncio.run(close())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("persona", ODD, ids=lambda t: ascii(t[:12]))
-async def test_the_persona_arrives_word_for_word(
-    client: Client, server: RudeServer, ask: Ask, persona: str
-) -> None:
-    """The system prompt reaches the model as written, and odd text comes back as it went."""
-    completion = await ask(client, said(persona, "Hi."))
-    assert received(server)[0] == {"role": "system", "content": persona}
-    assert completion.text == server.answer(server.requests[-1].json)
-
-
-async def test_history_arrives_in_order(client: Client, server: RudeServer, ask: Ask) -> None:
-    """Every turn arrives, in order, under its own role."""
-    turns = said("Be.", "one", "two", "three", "four", "five")
-    await ask(client, turns)
-    assert received(server) == [{"role": m.role, "content": m.content} for m in turns]
-
-
-async def test_nothing_is_added_to_a_conversation(
-    client: Client, server: RudeServer, ask: Ask
-) -> None:
-    """A conversation without a persona reaches the model without one."""
-    await ask(client, [Message("user", "Hi.")])
-    assert received(server) == [{"role": "user", "content": "Hi."}]
-
-
-async def test_pieces_join_to_the_text(client: Client) -> None:
-    """A stream's pieces are its text, and the last thing it yields is the completion."""
-    *deltas, last = [part async for part in client.stream(said("Be.", "a b  c"), PLAIN)]
-    assert isinstance(last, Completion)
-    assert all(isinstance(d, Delta) for d in deltas)
-    assert "".join(d.text for d in deltas) == last.text
-    assert len(deltas) > 1
-
-
-async def test_a_completion_is_complete(client: Client, ask: Ask) -> None:
-    """Status, reason, usage, model and times are there."""
-    got = await ask(client, said("Be kind.", "Hi."))
-    assert (got.status, got.finish_reason, got.usage.input_tokens) == ("ok", "stop", 3)
-    assert got.served_model
-    assert got.started_at.endswith("+00:00")
-    assert got.total_s is not None
-    assert 0 <= got.total_s < 5
-    assert (got.first_token_s is not None) == (ask is streamed)
-
-
-async def test_calls_at_once_do_not_mix(client: Client, ask: Ask) -> None:
-    """Each of many calls in flight gets its own answer."""
-    texts = [f"question {i}" for i in range(40)]
-    answers = await asyncio.gather(*(ask(client, said("Be.", t)) for t in texts))
-    assert all(f'"{t}"' in a.text for t, a in zip(texts, answers, strict=True))
-
-
-@pytest.mark.parametrize("builder", REMOTE, ids=lambda b: b.name)
-async def test_cancel_returns_at_once(builder: Builder, ask: Ask) -> None:
-    """A cancelled call ends within a second, and the server sees it go."""
-    with RudeServer(latency=30) as slow:
-        client, close = builder.build(slow)
-        task = asyncio.ensure_future(ask(client, said("Be.", "Hi.")))
-        await until(lambda: slow.in_flight == 1)
-        start = time.perf_counter()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert time.perf_counter() - start < 1
-        await until(lambda: slow.disconnects == 1)
-        await close()
-
-
-async def test_a_client_opens_again(client: Client, ask: Ask) -> None:
-    """After aclose, which may come twice, the next call works."""
-    for _ in range(2):
-        assert (await ask(client, said("Be.", "Hi."))).status == "ok"
-        await client.aclose()
-        await client.aclose()
-
-
-@pytest.mark.parametrize("builder", REOPENING, ids=lambda b: b.name)
-@pytest.mark.parametrize("closed", [True, False])
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("collected")
-def test_a_second_event_loop(builder: Builder, server: RudeServer, ask: Ask, closed: bool) -> None:
-    """A client may be used from one event loop after another, closed in between or not."""
-    client, close = builder.build(server)
-
-    async def once() -> Completion:
-        completion = await ask(client, said("Be.", "Hi."))
-        if closed:
-            await client.aclose()
-        return completion
-
-    for _ in range(3):
-        assert asyncio.run(once()).status == "ok"
-    asyncio.run(close())  # type: ignore[arg-type]
+def build(builder: Builder, server: RudeServer) -> Build:
+    return lambda: builder.build(server)
 
 
 @pytest.fixture
-def collected() -> Iterator[None]:
-    """Python complains of connections whose event loop is gone: here, not in a later test."""
-    yield
-    gc.collect()
+def sampling() -> Sampling:
+    return Sampling()
 
 
-async def test_a_repr_has_no_key(client: Client, ask: Ask) -> None:
-    """What a notebook shows of a client names its model and no secret."""
-    await ask(client, said("Be.", "Hi."))
-    assert client.model in repr(client)
-    assert not any(KEY[i : i + 8] in repr(client) for i in range(len(KEY) - 7))
+@pytest.fixture
+def reached(server: RudeServer) -> Reached:
+    """The server has the messages in its log, and answered with what it received."""
+
+    async def check(messages: Sequence[Message], completion: Completion) -> None:
+        sent = [{"role": m.role, "content": m.content} for m in messages]
+        assert sent in [request.json["messages"] for request in server.requests]
+        assert completion.text == server.answer({"messages": sent})
+        server.requests[:] = [r for r in server.requests if r.json["messages"] != sent]
+
+    return check
 
 
-async def test_a_stream_may_be_left(client: Client) -> None:
-    """Whoever stops listening leaves nothing behind that breaks the next call."""
-    parts = client.stream(said("Be.", "one two three"), PLAIN)
-    assert isinstance(await anext(parts), Delta)
-    await parts.aclose()  # type: ignore[attr-defined]
-    assert (await client.complete(said("Be.", "Hi."), PLAIN)).status == "ok"
+class TestClients(Promises):
+    """The promises to all, and those that only a server with a log can show."""
 
+    def test_building_sends_nothing(self, build: Build, server: RudeServer) -> None:
+        """Building a client costs nothing."""
+        before = (len(server.requests), server.connections)
+        _, close = build()
+        assert (len(server.requests), server.connections) == before
+        asyncio.run(close())  # type: ignore[arg-type]
 
-@pytest.mark.parametrize("builder", REMOTE, ids=lambda b: b.name)
-async def test_an_error_is_a_call_error(builder: Builder, ask: Ask) -> None:
-    """A model that is not there is a CallError that says what to do."""
-    with RudeServer() as gone:
-        client, close = builder.build(gone)
-    with pytest.raises(errors.CallError) as caught:
+    @pytest.mark.parametrize("persona", LONG_OR_BROKEN, ids=named)
+    async def test_any_persona_arrives_word_for_word(
+        self, client: Client, ask: Ask, reached: Reached, persona: str
+    ) -> None:
+        """The system prompt reaches the model as written, even one that it cannot read."""
+        messages = said(persona, "Hi.")
+        await reached(messages, await ask(client, messages))
+
+    async def test_only_what_was_asked_is_sent(
+        self, client: Client, server: RudeServer, ask: Ask
+    ) -> None:
+        """One request a call, with these messages and no others."""
+        server.requests.clear()
+        await ask(client, [Message("user", "Hi.")])
+        (request,) = server.requests
+        assert request.json["messages"] == [{"role": "user", "content": "Hi."}]
+
+    async def test_an_end_is_told_as_it_was(self, client: Client, ask: Ask) -> None:
+        """Status, reason and tokens are the server's own."""
+        got = await ask(client, said("Be kind.", "Hi."))
+        assert (got.status, got.finish_reason, got.usage.input_tokens) == ("ok", "stop", 3)
+
+    async def test_a_repr_has_no_key(self, client: Client, ask: Ask) -> None:
+        """What a notebook shows of a client holds no secret."""
         await ask(client, said("Be.", "Hi."))
-    assert caught.value.fix
-    assert caught.value.message.startswith(client.model)
-    await close()
+        assert not any(KEY[i : i + 8] in repr(client) for i in range(len(KEY) - 7))
 
+    @pytest.mark.parametrize("builder", REOPENING, ids=lambda b: b.name)
+    @pytest.mark.parametrize("closed", [True, False])
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.usefixtures("collected")
+    def test_a_second_event_loop(self, build: Build, ask: Ask, closed: bool) -> None:
+        """Those that may be used from one event loop after another are."""
+        super().test_a_second_event_loop(build, ask, closed)
 
-async def until(condition: Callable[[], bool], limit: float = 5.0) -> None:
-    end = time.perf_counter() + limit
-    while not condition():
-        assert time.perf_counter() < end, "did not happen"
-        await asyncio.sleep(0.01)
+    @pytest.mark.parametrize("builder", REMOTE, ids=lambda b: b.name)
+    async def test_cancel_returns_at_once(self, builder: Builder, ask: Ask) -> None:
+        """A cancelled call ends within a second, and the server sees it go."""
+        with RudeServer(latency=30) as slow:
+            client, close = builder.build(slow)
+            task = asyncio.ensure_future(ask(client, said("Be.", "Hi.")))
+            await until(lambda: slow.in_flight == 1, 15)
+            start = time.perf_counter()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert time.perf_counter() - start < 1
+            await until(lambda: slow.disconnects == 1)
+            await close()
+
+    @pytest.mark.parametrize("builder", REMOTE, ids=lambda b: b.name)
+    async def test_an_error_is_a_call_error(self, builder: Builder, ask: Ask) -> None:
+        """A model that is not there is a CallError that says what to do."""
+        with RudeServer() as gone:
+            client, close = builder.build(gone)
+        with pytest.raises(errors.CallError) as caught:
+            await ask(client, said("Be.", "Hi."))
+        assert caught.value.fix
+        assert caught.value.message.startswith(client.model)
+        await close()

@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stand_in import python_with_vllm
 
 from assistants import Experiment, Results
 from assistants.files import parse_yaml
@@ -35,22 +37,37 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Experiments in an empty folder, and in it the README's persona and experiment."""
     made = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "experiments", made / "experiments")
     (made / "personas").mkdir()
     (made / "personas" / "gardener.md").write_text(blocks(README, "markdown")[0])
     (made / "experiments" / "yours.yaml").write_text(blocks(README, "yaml")[0])
-    return made
+    servers = (
+        made / "experiments" / "servers.toml"
+    )  # on the GPUs of this machine, as if it had these
+    servers.write_text('gpus = "2x24GiB,96GiB"\n' + servers.read_text())
+    python_with_vllm(made)
+    yield made
+    run("assistants stop --all", made)
+
+
+def servers_of(folder: Path) -> dict[str, str]:
+    """A list of running servers of this test's own, and a Python whose vLLM is a stand-in."""
+    return {
+        "ASSISTANTS_CACHE": str(folder / "cache"),
+        "ASSISTANTS_VLLM_PYTHON": str(folder / "python-with-vllm"),
+    }
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as the reader would, with the environment of this Python."""
+    more = servers_of(folder) if re.search(r"serve|stop|vllm:", command) else {}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         shlex.split(command), cwd=folder, text=True, capture_output=True, timeout=300,
-        input="What is a tree?\n\n", env={**os.environ, "PATH": path},
+        input="What is a tree?\n\n", env={**os.environ, "PATH": path, **more},
     )  # fmt: skip
 
 
@@ -70,7 +87,7 @@ def test_every_make_target_of_the_readme_is_there(command: str) -> None:
 
 def test_no_command_of_the_readme_goes_untested() -> None:
     """A new kind of command has to be added above."""
-    known = ("assistants ", "make ", ". .venv/bin/activate")
+    known = ("assistants ", "make ", ". .venv/bin/activate", "export ASSISTANTS_VLLM_PYTHON=")
     assert [c for c in COMMANDS if not c.startswith(known)] == []
 
 

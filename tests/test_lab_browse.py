@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from browser import Lab, chromium, jupyter_lab
 from hostile import PAYLOADS
-from lab import SCREENSHOTS, dark, open_notebook, outputs, run_all, save, write_notebook
-from playwright.sync_api import Locator, Page, Request
+from lab import SCREENSHOTS, Desk, dark, desk, outputs, save, theme
+from playwright.sync_api import Locator, Page
 
 from assistants import Completion, Experiment, Message, ScriptedClient
 
@@ -42,6 +41,10 @@ def said(messages: Sequence[Message], sampling: object) -> str | Completion:
     return f"{ANSWERS[persona]}\n\nYou asked: {question}"
 
 
+CELLS = ["from assistants import Results\nfrom assistants.widgets.browse import Browse",
+         "browse = Browse(Results())\nbrowse"]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stored run of four personas, an experiment to keep cases in, and a notebook."""
@@ -60,35 +63,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for each in (echo, experiment):
         asyncio.run(each.run(made / "results", report=lambda progress: None))
     (made / "mine.yaml").write_text("personas: [none]\nmodels: [echo]\ncases:\n- Why?  # first\n")
-    cells = ["from assistants import Results\nfrom assistants.widgets.browse import Browse",
-             "browse = Browse(Results())\nbrowse"]  # fmt: skip
-    write_notebook(made / "browse.ipynb", cells)
     return made
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> Iterator[Page]:
+def at(folder: Path) -> Iterator[Desk]:
     """One JupyterLab and one page for all tests of this file, which go on from each other."""
-    with jupyter_lab(folder) as lab, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
-        yield opened(page, lab)
+    with desk(folder, "browse.ipynb", CELLS) as opened:
+        opened.page.set_viewport_size({"width": 1100, "height": 1000})
+        opened.run_all(".assistants-live.browse td")
+        yield opened
 
 
-def opened(page: Page, lab: Lab) -> Page:
-    """The notebook, run; whatever the page asked another host for stands in ``page.away``."""
-    page.away = []  # type: ignore[attr-defined]
-    page.on("request", lambda request: note(page, lab, request))
-    open_notebook(page, lab, "browse.ipynb")
-    page.keyboard.press("Control+b")  # the file browser goes away
-    run_all(page)
-    page.wait_for_selector(".assistants-live.browse td", timeout=60_000)
-    return page
-
-
-def note(page: Page, lab: Lab, request: Request) -> None:
-    """What went to another host."""
-    if not request.url.startswith((lab.url, lab.url.replace("http", "ws"), "data:", "blob:")):
-        page.away.append(request.url)  # type: ignore[attr-defined]
+@pytest.fixture
+def page(at: Desk) -> Page:
+    return at.page
 
 
 def panel(page: Page) -> Locator:
@@ -156,7 +145,7 @@ def test_a_case_is_kept(page: Page, folder: Path) -> None:
     panel(page).wait_for(state="hidden")
 
 
-def test_hostile_answers_run_and_fetch_nothing(page: Page) -> None:
+def test_hostile_answers_run_and_fetch_nothing(at: Desk, page: Page) -> None:
     """Nor make anything wider than its place, in the dark as well."""
     page.get_by_label("Words in answers and questions").fill("hostile")
     page.wait_for_selector(".browse >> text=4 cases")
@@ -170,8 +159,7 @@ def test_hostile_answers_run_and_fetch_nothing(page: Page) -> None:
     dark(page)
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.screenshot(path=SCREENSHOTS / "browse-hostile.png")
-    assert page.evaluate("window.hacked") is None
-    assert page.away == []  # type: ignore[attr-defined]
+    at.watch.check(page)
 
 
 def test_the_grid_is_left_behind(page: Page, folder: Path) -> None:
@@ -193,3 +181,26 @@ def test_a_stored_trial_goes_on_as_a_chat(page: Page) -> None:
     page.keyboard.press("Escape")
     page.locator(".chat-below").scroll_into_view_if_needed()
     page.screenshot(path=SCREENSHOTS / "browse-chat.png")
+
+
+def test_a_reload_and_a_kernel_that_is_gone(at: Desk, page: Page, folder: Path) -> None:
+    """What is open stays to read, also in the saved notebook; then nothing can be asked for."""
+    theme(page, "Light")
+    at.reopen()
+    page.locator(".browse td").first.wait_for(timeout=60_000)
+    page.locator(".browse td", has_text="Who is there?").first.click()
+    panel(page).locator(".panel-body").wait_for()
+    # The page that was reloaded no longer hears of updates: it writes the copy itself.
+    page.wait_for_function(
+        "document.querySelector('.assistants-still').textContent.includes('finish reason')"
+    )
+    save(page)
+    assert "finish reason" in str(outputs(folder / "browse.ipynb"))
+    at.restart()
+    page.wait_for_selector(".browse .notice >> text=The kernel is gone", timeout=20_000)
+    assert "Who is there?" in panel(page).locator(".panel-body").inner_text()
+    every = page.locator(".assistants-live.browse :is(button, input, select):enabled")
+    assert every.count() == 0
+    page.screenshot(path=SCREENSHOTS / "browse-kernel-gone.png")
+    at.run_all(".assistants-live.browse:not(:has(.notice:visible)) td")
+    page.keyboard.press("Escape")

@@ -9,6 +9,7 @@ import pytest
 from lab import PALE, SCREENSHOTS, Desk, desk, theme
 from slow_server import SlowServer
 
+from assistants.experiment import Experiment
 from assistants.results import Results
 
 pytestmark = pytest.mark.browser
@@ -150,7 +151,7 @@ def test_every_control_has_a_role_and_a_name(chat: Desk) -> None:
         ("searchbox", "Search personas"), ("list", "Personas"), ("button", "Clear"),
         ("complementary", "Who answers"), ("button", "Send"), ("group", "Answers"),
         ("article", "Answer 1"), ("button", "Copy the answer"), ("button", "Copy the code"),
-        ("button", "Regenerate"), ("button", "Edit this question"),
+        ("button", "Regenerate"), ("button", "Edit this question"), ("button", "Keep as case"),
         ("button", "Read or edit the system prompt"), ("heading", "No prompt"),
     ]:  # fmt: skip
         assert region.get_by_role(role, name=name, exact=True).count() == 1, (role, name)
@@ -195,6 +196,39 @@ def test_everybody_is_asked(chat: Desk) -> None:
     chat.shot("chat-everybody")
     page.get_by_role("button", name="Close").last.click()
     page.wait_for_selector(".assistants-fork .column", state="detached")
+
+
+def test_a_turn_is_kept_as_a_case(chat: Desk) -> None:
+    """With the keyboard alone, in the file that is named; or a sentence says why not."""
+    page = chat.page
+    mine = chat.folder / "mine.yaml"
+    mine.write_text("personas: [none]\nmodels: [echo]\ncases:\n- Why?  # first\n")
+    chat.ask("How does light fall off?")
+    chat.ask("And how does it look?")
+    region = page.get_by_role("region", name="Chat", exact=True)
+    opener = region.get_by_role("button", name="Keep as case", exact=True)
+    opener.first.press("Enter")
+    field = region.get_by_role("textbox", name="Experiment file")
+    assert field.evaluate("e => e === document.activeElement")
+    page.keyboard.type("mine.yaml")
+    chat.shot("chat-keep")
+    page.keyboard.press("Enter")
+    region.get_by_role("alert").get_by_text("Kept as case 2 in mine.yaml.").wait_for()
+    assert mine.read_text().endswith("- Why?  # first\n- How does light fall off?\n")
+    assert opener.first.evaluate("e => e === document.activeElement")
+    page.keyboard.press("Enter")
+    assert field.input_value() == "mine.yaml"
+    region.locator(".editor").get_by_role("button", name="Keep as case").click()
+    region.get_by_role("alert").get_by_text("there already, as case '2'").wait_for()
+    opener.last.press("Enter")
+    page.keyboard.press("Escape")  # changed my mind
+    assert field.count() == 0
+    opener.last.press("Enter")
+    page.keyboard.press("Enter")
+    region.get_by_role("alert").get_by_text("Kept as case 3 in mine.yaml.").wait_for()
+    assert Experiment.load(mine).cases[2].questions == (
+        "How does light fall off?", "And how does it look?",
+    )  # fmt: skip
 
 
 def test_one_s_own_answer_can_be_copied(chat: Desk) -> None:

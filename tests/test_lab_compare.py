@@ -194,6 +194,7 @@ def test_every_control_has_a_role_and_a_name(at: Desk) -> None:
         ("button", "Fold this column away"), ("button", "Read or edit the system prompt"),
         ("heading", "Art"), ("article", "Answer 1"), ("button", "Copy the answer"),
         ("button", "Copy the code"), ("button", "Regenerate"), ("button", "Edit this question"),
+        ("button", "Keep as case"),
     ]:  # fmt: skip
         assert column.get_by_role(role, name=name, exact=True).count() == 1, (role, name)
     unnamed = region.locator(":is(button, select, input, textarea, [role=group])").evaluate_all(
@@ -243,7 +244,7 @@ def test_a_busy_kernel_does_not_hold_up_the_answers(at: Desk) -> None:
     assert all(END in text for text in at.columns())
     assert at.page.locator(".jp-InputPrompt", has_text="[*]:").count() == 1
     at.page.locator("[data-command='notebook:interrupt-kernel']").first.click()
-    at.page.wait_for_selector(".jp-OutputArea-output >> text=KeyboardInterrupt")
+    at.page.wait_for_selector(".jp-RenderedText >> text=KeyboardInterrupt")
     at.page.wait_for_selector("#jp-main-statusbar >> text=| Idle")
 
 
@@ -265,7 +266,7 @@ def test_an_interrupt_gives_the_prompt_back_at_once(at: Desk, server: SlowServer
         "left = [t for t in asyncio.all_tasks(background.loop()) if not t.done()]\n"
         "client = widget._columns[0].assistant.client\nprint('left:', left, client._built)"
     )
-    at.page.wait_for_selector(".jp-OutputArea-output >> text=left: [] None")
+    at.page.wait_for_selector(".jp-RenderedText >> text=left: [] None")
 
 
 @pytest.mark.parametrize("how", ["restarted", "dead"])

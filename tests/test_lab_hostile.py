@@ -1,30 +1,29 @@
-"""Hostile text in ``Compare``, in a real browser: nothing runs, nothing is fetched."""
+"""Hostile text in every widget, in a real browser: nothing runs, nothing is fetched."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hostile import MONSTERS, PAYLOADS
+from hostile import ATTACKS, PAYLOADS, SHORT, batches
 from lab import IMPORTS, SCREENSHOTS, Desk, desk, open_notebook, outputs, save, shut_down
-from playwright.sync_api import BrowserContext, Dialog, Page
+from playwright.sync_api import Page
 from rude_replies import Step, http
 from rude_server import Request
 from slow_server import SlowServer
 
+from assistants import Experiment, Message, ScriptedClient
+from assistants.results import Results
+from assistants.widgets.who import literal
+
 pytestmark = pytest.mark.browser
 
-FAMILIES = (
-    "{}",
-    "```html\n{}\n```",
-    "| a | b |\n|---|---|\n| {} | [x]({}) |",
-    '\u202e\u2066[{}]({} "{}")\u200f\x00',
-)
-ATTACKS = [*(f.replace("{}", each) for each in PAYLOADS for f in FAMILIES), *MONSTERS]
-"""More than 500, all different; a test counts them."""
+BATCHES = batches(8)
+"""What one stored answer says."""
 
 SETUP = f"""{IMPORTS}
 import asyncio, json, pathlib
@@ -40,23 +39,37 @@ def assistant(n, provider="vllm"):
     client = connect(f"{{provider}}:" + ("m" if n else "<img src=x onerror=window.hacked=1>"))
     client.max_concurrency = 64
     return Assistant(persona, client)
+
+async def all_of_them(columns, each):
+    for _ in range(-(-len(attacks) // (columns * each))):
+        widget.clear()
+        await widget.ask("\\n\\n".join(short[::8]), repeats=each)
+        await asyncio.sleep(0.3)
 """
 
-COMPARE = (
-    SETUP
-    + """
+LIVE = {
+    "compare": """
 widget = Compare(assistants=[assistant(n) for n in range(4)] + [assistant(9, "ollama")])
 display(widget)
-for _ in range(-(-len(attacks) // 80)):
-    widget.clear()
-    await widget.ask("\\n\\n".join(short[::8]), repeats=20)
-    await asyncio.sleep(0.3)
+await all_of_them(4, 20)
 widget.set_prompt(1, "\\n".join(short))
 await widget.ask("\\n\\n".join(short[1::8]))
 widget.compare_with(0)
 print("the end")
-"""
-)
+""",
+    "chat": """
+widget = Chat(assistant(0))
+display(widget)
+widget.personas = [{"name": a, "label": a, "description": a} for a in short]
+widget.models_known = [widget.model, *short]
+await all_of_them(1, 50)
+await widget.ask("\\n\\n".join(short[1::8]))
+widget.switch(assistant(3).persona)
+await widget.fork([assistant(5).persona, assistant(7).persona])
+widget.say("\\n".join(short))
+print("the end")
+""",
+}
 
 
 class HostileServer(SlowServer):
@@ -78,30 +91,10 @@ class HostileServer(SlowServer):
         return [http(json.dumps(error).encode(), "400 Bad Request")]
 
 
-class Watch:
-    """Everything that pages ask for and pop up."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        context.on("request", lambda request: self.asked.append(request.url))
-        context.on("dialog", self._popped_up)
-        context.add_init_script(
-            "window.__ran = []; for (const name of ['alert', 'prompt', 'confirm', 'print'])"
-            " window[name] = (...all) => void window.__ran.push([name, ...all]);"
-        )
-
-    def _popped_up(self, dialog: Dialog) -> None:
-        if dialog.type != "beforeunload":  # JupyterLab asks whether to leave before it has saved
-            self.said.append(dialog.message)
-        dialog.accept()
-
-    def check(self, page: Page, *own: str) -> None:
-        """Nothing ran, nothing popped up, and only ``own`` addresses were asked."""
-        assert page.evaluate("[window.hacked ?? null, window.parent.hacked ?? null]") == [None] * 2
-        assert page.evaluate("window.__ran") == []
-        assert self.said == []
-        assert [url for url in self.asked if not url.startswith((*own, "data:", "blob:"))] == []
+def said(messages: Sequence[Message], sampling: object) -> str:
+    """Of the first persona every second batch, of the other one those between them."""
+    number = 2 * int(messages[-1].content.split()[0]) + (messages[0].role == "system")
+    return BATCHES[number % len(BATCHES)]
 
 
 @pytest.fixture(scope="module")
@@ -112,60 +105,127 @@ def server() -> Iterator[HostileServer]:
 
 @pytest.fixture(scope="module")
 def at(tmp_path_factory: pytest.TempPathFactory, server: HostileServer) -> Iterator[Desk]:
+    """A notebook beside a stored run in which everything is hostile that can be."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "attacks.json").write_text(json.dumps(ATTACKS))
+    number = -(-len(BATCHES) // 2)
+    experiment = Experiment.define(
+        "hostile",
+        description="\n".join(PAYLOADS),
+        personas=["none", {"name": "hostile", "system_prompt": literal("\n".join(PAYLOADS)),
+                           "label": PAYLOADS[0], "description": PAYLOADS[1]}],
+        baseline="none",
+        models=[ScriptedClient(said, PAYLOADS[2])],
+        cases=[{"id": f"{n} {PAYLOADS[n]}", "question": literal(f"{n} {SHORT[n * 7]}"),
+                "reference": literal(SHORT[n * 5])} for n in range(number)],
+    )  # fmt: skip
+    asyncio.run(experiment.run(folder / "results", report=lambda progress: None))
     addresses = {"VLLM_BASE_URL": server.url, "OLLAMA_BASE_URL": server.url_of("said")}
     with desk(folder, **addresses) as opened:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def watch(at: Desk) -> Watch:
-    return Watch(at.page.context)
-
-
 def test_there_are_enough_of_them() -> None:
-    """At least 500, and no two alike."""
+    """At least 500, and no two alike; each of them stands in an answer."""
     assert len(set(ATTACKS)) == len(ATTACKS) >= 500
+    everything = "\n".join(BATCHES)
+    assert all(each in everything for each in ATTACKS)
 
 
-def test_nothing_runs_and_nothing_is_fetched(at: Desk, watch: Watch, server: HostileServer) -> None:
+@pytest.mark.parametrize("name", ["compare", "chat"])
+def test_live(at: Desk, server: HostileServer, name: str) -> None:
     """As answers, in batches that a page may hold, questions, personas, models, errors and so on.
 
-    Live, after a reload, and in a notebook without a kernel. The page stays usable.
+    While they arrive, after a reload, and in a notebook without a kernel. The page stays usable.
     """
     server.count = 0
-    at.page.reload()  # so that the watch is there from the beginning
-    at.page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=60_000)
-    at.run(COMPARE)
-    at.page.wait_for_selector(".jp-OutputArea-output >> text=/^the end/", timeout=120_000)
+    at.run(SETUP + LIVE[name])
+    at.page.wait_for_selector(".jp-RenderedText >> text=/^the end/", timeout=300_000)
     at.rest()
     assert server.count >= len(ATTACKS)
     assert at.page.locator(".assistants-live .answer").count() >= 50
-    _is_usable(at)
+    is_usable(at, ["Question to all", "Message"][name == "chat"])
     for fold in at.page.locator(".assistants-live details.others").all():
         fold.evaluate("e => e.open = true")
-    _move_over(at.page)
-    watch.check(at.page, at.lab.url)
-    at.shot("hostile-compare")
+    move_over(at.page)
+    at.watch.check(at.page)
+    at.shot(f"hostile-{name}")
+    is_safe_without_a_kernel(at, name, ".assistants-live .answer")
+
+
+def test_rated(at: Desk) -> None:
+    """As the answers that are voted on, every pair; in the name of a rater who is hostile too."""
+    at.show("Rate(Results(), rater='<script>window.hacked=1</script>')")
+    page = at.page
+    votes = -(-len(BATCHES) // 2)
+    page.locator(".rate .pair").focus()
+    for number in range(1, votes + 1):
+        page.keyboard.press("3")
+        rated = f"document.querySelector('.rate .heard').innerText.startsWith('{number} of')"
+        page.wait_for_function(rated)
+        at.watch.check(page)
+        if number == votes // 2:
+            move_over(page)
+            at.shot("hostile-rate")
+            page.locator(".rate .pair").focus()
+    page.get_by_text("Every pair is rated.").wait_for()
+    assert len(Results(at.folder / "results").latest().votes()) == votes
+    is_safe_without_a_kernel(at, "rate", ".assistants-live.rate")
+
+
+def test_browsed(at: Desk) -> None:
+    """On every screen of the grid, each trial opened, two compared, and words looked for."""
+    at.show("Browse(Results())")
+    page = at.page
+    panel = page.locator(".browse .panel")
+    seen = 0
+    while True:
+        cells = page.locator(".browse td[data-at]").count()
+        for number in range(cells):
+            page.locator(".browse td[data-at]").nth(number).locator(".answer-text").click()
+            panel.locator(".panel-body").wait_for()
+            at.watch.check(page)
+            page.keyboard.press("Escape")
+            panel.wait_for(state="hidden")
+        seen += cells
+        at.shot(f"hostile-browse-{seen}")
+        if page.get_by_label("Next screen").is_disabled():
+            break
+        page.get_by_label("Next screen").click()
+        page.wait_for_selector(f".browse >> text=screen {seen // 20 + 1} of")
+    assert seen >= len(BATCHES)
+    for number in (0, 1):
+        page.locator(".browse td[data-at] input").nth(number).check()
+    panel.locator(".panel-body").wait_for()
+    move_over(page)
+    page.keyboard.press("Escape")
+    field = is_usable(at, "Words in answers and questions")
+    field.fill("<script>")
+    page.wait_for_selector(".browse mark")
+    at.watch.check(page)
+    is_safe_without_a_kernel(at, "browse", ".assistants-live.browse")
+
+
+def is_safe_without_a_kernel(at: Desk, name: str, live: str) -> None:
+    """After a reload; then what is left in the notebook, and nothing of ours beside it."""
     save(at.page)
     at.reopen()
-    at.page.wait_for_selector(".assistants-live .answer", timeout=60_000)
+    at.page.wait_for_selector(live, timeout=120_000)
     at.rest()
-    watch.check(at.page, at.lab.url)
-    # Without a kernel: what is left in the notebook, and nothing of ours beside it.
+    at.watch.check(at.page)
     left = json.dumps(outputs(at.folder / at.path))
-    assert "beacon.invalid" in left
+    assert "assistants-still" in left
+    assert name == "rate" or "beacon.invalid" in left
     shut_down(at.page)
     open_notebook(at.page, at.lab, at.path)
     at.page.wait_for_selector(".assistants-still", timeout=60_000)
-    assert at.page.locator(".assistants-live").count() == 0
-    _move_over(at.page)
-    watch.check(at.page, at.lab.url)
-    at.page.screenshot(path=SCREENSHOTS / "hostile-compare-still.png")
+    assert at.page.locator(".assistants-live:visible").count() == 0
+    move_over(at.page)
+    at.watch.check(at.page)
+    at.page.screenshot(path=SCREENSHOTS / f"hostile-{name}-still.png")
 
 
-def _move_over(page: Page) -> None:
+def move_over(page: Page) -> None:
     """What a person does: point at things, go through them with the keyboard."""
     for x in range(150, 1300, 180):
         for y in range(120, 900, 120):
@@ -174,10 +234,10 @@ def _move_over(page: Page) -> None:
         page.keyboard.press("Tab")
 
 
-def _is_usable(at: Desk) -> None:
-    """A question can be typed, whatever stands above it."""
+def is_usable(at: Desk, label: str) -> Any:
+    """Something can be typed, whatever stands above it."""
     began = time.monotonic()
-    field = at.page.get_by_label("Question to all").first
+    field = at.page.get_by_label(label).first
     field.scroll_into_view_if_needed()
     field.click()
     at.page.keyboard.type("Still there?")
@@ -185,3 +245,4 @@ def _is_usable(at: Desk) -> None:
     assert time.monotonic() - began < 10
     at.page.keyboard.press("Control+A")
     at.page.keyboard.press("Delete")
+    return field

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from browser import Lab, chromium, jupyter_lab
 from hostile import PAYLOADS
-from lab import SCREENSHOTS, dark, open_notebook, outputs, run_all, save, write_notebook
-from playwright.sync_api import Locator, Page, Request
+from lab import SCREENSHOTS, Desk, dark, desk, outputs, save, theme
+from playwright.sync_api import Locator, Page
 
 from assistants import Experiment, Message, Results, ScriptedClient
 
@@ -30,6 +29,10 @@ def said(messages: Sequence[Message], sampling: object) -> str:
     return f"**Light spreads.** {first}\n\n{CODE}{TABLE}{LONG}\n\n{hostile if number else ''}"
 
 
+CELLS = ["from assistants import Results\nfrom assistants.widgets.rate import Rate",
+         "rate = Rate(Results(), rater='ann')\nrate"]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stored run of two personas and six cases, and a notebook that rates it."""
@@ -43,35 +46,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cases=[f"{number} Why does light fade with distance?" for number in range(6)],
     )
     asyncio.run(experiment.run(made / "results", report=lambda progress: None))
-    cells = ["from assistants import Results\nfrom assistants.widgets.rate import Rate",
-             "rate = Rate(Results(), rater='ann')\nrate"]  # fmt: skip
-    write_notebook(made / "rate.ipynb", cells)
     return made
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path) -> Iterator[Page]:
+def at(folder: Path) -> Iterator[Desk]:
     """One JupyterLab and one page for all tests of this file, which go on from each other."""
-    with jupyter_lab(folder) as lab, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1000, "height": 900})
-        yield opened(page, lab)
+    with desk(folder, "rate.ipynb", CELLS) as opened:
+        opened.page.set_viewport_size({"width": 1000, "height": 900})
+        opened.run_all(".assistants-live.rate")
+        yield opened
 
 
-def opened(page: Page, lab: Lab) -> Page:
-    """The notebook, run; whatever the page asked another host for stands in ``page.away``."""
-    page.away = []  # type: ignore[attr-defined]
-    page.on("request", lambda request: note(page, lab, request))
-    open_notebook(page, lab, "rate.ipynb")
-    page.keyboard.press("Control+b")  # the file browser goes away
-    run_all(page)
-    page.wait_for_selector(".assistants-live.rate", timeout=60_000)
-    return page
-
-
-def note(page: Page, lab: Lab, request: Request) -> None:
-    """What went to another host."""
-    if not request.url.startswith((lab.url, lab.url.replace("http", "ws"), "data:", "blob:")):
-        page.away.append(request.url)  # type: ignore[attr-defined]
+@pytest.fixture
+def page(at: Desk) -> Page:
+    return at.page
 
 
 def widget(page: Page) -> Locator:
@@ -147,7 +136,34 @@ def test_the_end_shows_the_names_and_stays_to_read(page: Page, folder: Path) -> 
     assert "zebra-persona" in str(outputs(folder / "rate.ipynb"))
 
 
-def test_nothing_ran_and_nothing_was_fetched(page: Page) -> None:
+def test_nothing_ran_and_nothing_was_fetched(at: Desk) -> None:
     """From no answer that was shown."""
-    assert page.evaluate("window.hacked") is None
-    assert page.away == []  # type: ignore[attr-defined]
+    at.watch.check(at.page)
+
+
+def test_a_reload_and_a_kernel_that_is_gone(at: Desk, page: Page, folder: Path) -> None:
+    """What was rated stays on the page and in the saved notebook; then nothing takes a vote."""
+    theme(page, "Light")
+    at.reopen()
+    page.wait_for_selector(".rate .tally th >> text=zebra-persona", timeout=60_000)
+    page.keyboard.press("Control+b")
+    widget(page).get_by_role("button", name="Undo").click()
+    rated(page, 5)
+    page.locator(".rate .pair").wait_for()
+    # The page that was reloaded no longer hears of updates: it writes the copy itself.
+    page.wait_for_function(
+        "document.querySelector('.assistants-still').textContent.includes('5 of 6 pairs rated')"
+    )
+    save(page)
+    left = str(outputs(folder / "rate.ipynb"))
+    assert "5 of 6 pairs rated" in left
+    assert "zebra" not in left
+    at.restart()
+    page.wait_for_selector(".rate .notice >> text=The kernel is gone", timeout=20_000)
+    assert widget(page).locator(":is(button, input):enabled").count() == 0
+    page.locator(".rate .pair").focus()
+    page.keyboard.press("2")
+    page.screenshot(path=SCREENSHOTS / "rate-kernel-gone.png")
+    assert len(Results(folder / "results").latest().votes()) == 5
+    at.run_all(".assistants-live.rate:not(:has(.notice:visible))")
+    rated(page, 5)

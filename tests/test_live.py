@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hostile import PAYLOADS
+from hostile import MONSTERS, PAYLOADS
 from hypothesis import given
 from hypothesis import strategies as st
 from slow_server import SlowServer, until
@@ -21,7 +21,8 @@ from assistants.text import visible
 from assistants.widgets import background
 from assistants.widgets.compare import Compare
 from assistants.widgets.live import Live
-from assistants.widgets.markdown import to_html
+from assistants.widgets.markdown import LANGUAGES, MAX_ELEMENTS, to_html
+from assistants.widgets.rendered import coloured, plain
 from assistants.widgets.stream import Arriving, end_of_blocks
 
 MARKDOWN = st.lists(
@@ -110,6 +111,32 @@ def test_a_block_is_never_cut_inside_of_a_fence(pieces: list[str]) -> None:
     block = text[:at]
     assert block == "" or block.endswith("\n")
     assert to_html(block).count("<pre>") <= to_html(text).count("<pre>")
+
+
+@given(MARKDOWN)
+def test_a_printed_answer_is_the_one_on_the_page_without_colours(pieces: list[str]) -> None:
+    """Rendering takes a while: it is done once, and comes to the same."""
+    assert plain("".join(pieces)) == to_html("".join(pieces))
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_hostile_code_is_printed_without_colours(language: str) -> None:
+    """In every language that has them, whatever stands in the code."""
+    for start in range(0, len(PAYLOADS), 10):
+        some = PAYLOADS[start : start + 10]
+        text = "\n\n".join(f"````{language}\n{each}\n````" for each in some)
+        assert plain(text) == to_html(text)
+        assert "<span" not in plain(text)
+
+
+def test_no_text_makes_more_of_a_page_than_a_page_can_draw() -> None:
+    """An answer of 60,000 characters could come to 20,000 elements, and made pages hang."""
+    for each in MONSTERS:
+        assert coloured(each).count("<") <= 2 * MAX_ELEMENTS
+    words = "```python\n" + "a = b + c\n" * 500 + "```\n"
+    assert "<span" in coloured(words)
+    assert "<code" in coloured(words * 6)  # too many colours: then none
+    assert "<span" not in coloured(words * 6)
 
 
 def test_code_is_one_block() -> None:

@@ -17,6 +17,7 @@ from assistants.errors import FileError, UsageError
 from assistants.servers import measured
 from assistants.servers.configs import Facts, read_model
 from assistants.servers.gpus import GIB, Gpu, parse_gpus
+from assistants.servers.launch import Launch
 from assistants.servers.measured import Measured
 from assistants.servers.plan import AIMS, Aim, Plan, Server, Wanted, plan
 
@@ -112,10 +113,12 @@ def test_a_model_that_is_too_large_is_split() -> None:
     made = plan([wanted("Mixtral-8x7B")], parse_gpus("80GiB,80GiB"))
     (server,) = made.servers
     assert server.gpus == (0, 1)
-    said = " ".join(server.arguments)
+    launch = Launch("mistralai/Mixtral-8x7B").planned(server)
+    said = " ".join(launch.argv("python", 8000))
     assert "--tensor-parallel-size 2" in said
     assert "--max-model-len 4096" in said
-    assert server.environment["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert f"--gpu-memory-utilization {server.utilization}" in said
+    assert launch.environment("k" * 32)["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
 def test_gpus_of_different_size_form_no_group() -> None:

@@ -109,11 +109,16 @@ WIDGETS = "/@jupyter-widgets/html-manager@*/dist/embed-amd.js"
 """What nbconvert itself asks some host for where a notebook has widgets."""
 
 
+WIDER = """[...document.querySelectorAll('table.conversation > * > tr > *')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"""
+"""The cells of a conversation that something breaks out of."""
+
+
 def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser) -> None:
-    """As a stranger's, with no style and no script allowed, and then trusted; without a kernel."""
+    """As a stranger's, with no style and no script allowed, and then trusted; at 1,000 px."""
     asked: list[str] = []
     with jupyter_lab(executed.parent) as lab:
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page = browser.new_page(viewport={"width": 1000, "height": 1000})
         page.on("request", lambda request: asked.append(request.url))
         open_notebook(page, lab, "done.ipynb")
         page.wait_for_selector("table.conversation")
@@ -124,6 +129,7 @@ def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser
         assert all(said in told for said in SAID)
         page.locator("table.conversation").first.scroll_into_view_if_needed()
         page.screenshot(path=SCREENSHOTS / "saved-untrusted.png")
+        assert page.evaluate(WIDER) == []
         page.keyboard.press("Control+Shift+C")
         page.locator(".lm-CommandPalette-input").first.fill("Trust Notebook")
         page.locator(".lm-CommandPalette-item:visible").first.click()
@@ -140,4 +146,5 @@ def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser
         assert [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))] == []
         page.locator("table.conversation").first.scroll_into_view_if_needed()
         page.screenshot(path=SCREENSHOTS / "saved-trusted.png")
+        assert page.evaluate(WIDER) == []
         page.close()

@@ -22,7 +22,7 @@ from assistants.trial import Case
 COLUMNS = (
     "experiment run case question reference persona model repeat answer reasoning status "
     "finish_reason input_tokens output_tokens cached_tokens cost_usd first_token_s total_s "
-    "attempts error system_prompt persona_digest sampling key started_at"
+    "attempts error system_prompt persona_in persona_digest sampling key started_at"
 ).split()
 
 

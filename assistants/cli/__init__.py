@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from assistants.cli import controls, look, run, talk
+from assistants.cli import audit, controls, look, run, serve, talk
 from assistants.cli.screen import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -53,11 +53,16 @@ def _say(error: AssistantsError) -> None:
 _command("run", run.run)
 _command("ask", talk.ask)
 _command("chat", talk.chat)
+_command("audit", audit.audit)
 _command("personas", look.personas)
 _command("models", look.models)
 _command("results", look.results)
 _command("effects", look.effects)
 _command("controls", controls.controls)
+_command("serve", serve.serve)
+_command("plan", serve.plan)
+_command("servers", serve.servers)
+_command("stop", serve.stop)
 _command("fetch", look.fetch)
 _command("doctor", look.doctor)
 

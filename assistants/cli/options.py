@@ -78,5 +78,13 @@ PersonaName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Show this one's text.", autocompletion=_personas),
 ]
+Fold = Annotated[
+    bool,
+    typer.Option(
+        "--fold",
+        help="Put the persona at the head of the first question, for a template without a system "
+        "role.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -52,6 +52,7 @@ def ask(
     ],
     persona: options.Personas = None,
     model: options.Models = None,
+    fold: options.Fold = False,
     personas: options.Folders = None,
 ) -> int:
     """Ask every persona on every model, side by side."""
@@ -59,7 +60,9 @@ def ask(
         question = sys.stdin.read()
     if not question.strip():
         raise UsageError("The question is empty.")
-    columns = [Column(a) for a in _assistants(persona or ["none"], model or ["smollm2"], personas)]
+    columns = [
+        Column(a) for a in _assistants(persona or ["none"], model or ["smollm2"], personas, fold)
+    ]
     asyncio.run(_ask(columns, question))
     errors = [column.error for column in columns if column.error is not None]
     return 2 if any(isinstance(error, UsageError) for error in errors) else 1 if errors else 0
@@ -68,11 +71,12 @@ def ask(
 def chat(
     persona: options.Persona = "none",
     model: options.Model = "smollm2",
+    fold: options.Fold = False,
     personas: options.Folders = None,
     results: options.ResultsFolder = Path("results"),
 ) -> int:
     """Talk with one persona; kept as Markdown."""
-    (assistant,) = _assistants([persona], [model], personas)
+    (assistant,) = _assistants([persona], [model], personas, fold)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     log = results / "chats" / f"{stamp}-{persona}.md"
     say(f"{assistant}. An empty line or Ctrl-D ends; kept in {log}.")
@@ -88,7 +92,7 @@ def chat(
 
 
 def _assistants(
-    personas: list[str], models: list[str], folders: list[Path] | None
+    personas: list[str], models: list[str], folders: list[Path] | None, fold: bool
 ) -> list[Assistant]:
     from assistants.assistant import Assistant
     from assistants.clients import connect
@@ -97,7 +101,11 @@ def _assistants(
 
     library, catalogue = Library.default(folders or ()), Catalogue.default()
     clients = [connect(name, catalogue=catalogue) for name in models]
-    made = [Assistant(library.find(name), client) for client in clients for name in personas]
+    made = [
+        Assistant(library.find(name), client, persona_in="user" if fold else "system")
+        for client in clients
+        for name in personas
+    ]
     for assistant in made:
         _check_text(assistant)
     return made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assistants import keys
 from assistants.address import Address, Endpoint
+from assistants.clients import running
 from assistants.clients.base import Client
 from assistants.models import Catalogue, Model, Provider, address_of
 
@@ -19,7 +20,7 @@ def connect(
     """A client for ``provider:id`` or a short name of ``models.toml``.
 
     Nothing is opened and no key is read before the first call. The path of a script
-    (``scripted:answers.yaml``) is relative to ``folder``.
+    (``scripted:answers.yaml``) or of weights (``vllm-offline:weights``) is relative to ``folder``.
 
     Raises
     ------
@@ -36,6 +37,10 @@ def connect(
         from assistants.clients.local import local_client
 
         return local_client(model.id)
+    if model.provider == "vllm-offline":
+        from assistants.clients.offline import offline_client
+
+        return offline_client(model.id, Path(folder))
     assert model.server is not None
     from assistants.clients.openai import OpenAIClient
 
@@ -49,9 +54,18 @@ def connect(
 
 
 def endpoint(name: str, server: Provider) -> Endpoint:
-    """Where ``server`` is and its key, both read from the environment at each call."""
+    """Where ``server`` is and its key, both looked up at each call.
+
+    A server that ``assistants serve`` started is found by the name of its model, unless the
+    environment says where to look.
+    """
 
     async def address() -> Address:
+        provider, _, model = name.partition(":")
+        if provider == running.PROVIDER and address_of(server) == server.address:
+            entry = running.serving(model)
+            if entry is not None:
+                return entry.address
         return Address(address_of(server), _key(name, server))
 
     return address

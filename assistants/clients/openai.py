@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from assistants.address import Address, Endpoint
 from assistants.clients import wire
-from assistants.clients.call import Call, Deadlines
+from assistants.clients.call import Call, Deadlines, remember_key_of
 from assistants.clients.streams import StreamReader
 from assistants.clients.transport import build_sdk
 from assistants.errors import CallError, UsageError
@@ -21,6 +21,7 @@ from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.text import one_line
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 __all__ = ["Deadlines", "OpenAIClient"]
@@ -145,6 +146,38 @@ class OpenAIClient:
             failure = call.failure(error)
         raise failure
 
+    async def get(self, path: str, *, max_bytes: int | None = None) -> bytes:
+        """What the server shows at ``path``, which is as in ``post``.
+
+        Parameters
+        ----------
+        path
+            ``../metrics``, beside the base URL.
+        max_bytes
+            A larger body is refused; as a default, one larger than any reply may be.
+
+        Raises
+        ------
+        CallError
+            If there is no whole body.
+        """
+        call = await self._calling({}, path, kind=_Get)
+        try:
+            return await call.whole(max_bytes or self._max_bytes)
+        except Exception as error:
+            failure = call.failure(error)
+        raise failure
+
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+        """The conversation as it goes out: with an empty system message where the model needs one.
+
+        See ``always_system``.
+        """
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        if self._always_system and not any(m.role == "system" for m in messages):
+            turns.insert(0, {"role": "system", "content": ""})
+        return turns
+
     async def aclose(self) -> None:
         """Close connections. The next call opens them again."""
         closing = [*self._replaced, *([self._built] if self._built is not None else [])]
@@ -159,11 +192,13 @@ class OpenAIClient:
     ) -> Call:
         return await self._calling(self._body(messages, sampling, streamed=streamed))
 
-    async def _calling(self, body: dict[str, Any], path: str = "/chat/completions") -> Call:
+    async def _calling(
+        self, body: dict[str, Any], path: str = "/chat/completions", *, kind: type[Call] = Call
+    ) -> Call:
         sdk, ours = (self._given, False) if self._given is not None else (await self._sdk(), True)
         if path.startswith("../"):
             path = str(sdk.base_url.join(path))
-        return Call(self.model, sdk, body, self.deadlines, ours=ours, path=path)
+        return kind(self.model, sdk, body, self.deadlines, ours=ours, path=path)
 
     async def _sdk(self) -> openai.AsyncOpenAI:
         assert self._endpoint is not None
@@ -187,9 +222,25 @@ class OpenAIClient:
         settings = sampling.as_dict()
         if "max_tokens" in settings:
             settings[self._max_tokens_field] = settings.pop("max_tokens")
-        turns = [{"role": m.role, "content": m.content} for m in messages]
-        if self._always_system and not any(m.role == "system" for m in messages):
-            turns.insert(0, {"role": "system", "content": ""})
         if streamed:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
-        return {"model": self._served, "messages": turns, **settings}
+        return {"model": self._served, "messages": self.turns(messages), **settings}
+
+
+class _Get(Call):
+    """A request that sends no body."""
+
+    async def _send(self) -> httpx2.Response:
+        import httpx2
+        import openai
+
+        remember_key_of(self._sdk)
+        timeout = httpx2.Timeout(None, connect=self._deadlines.connect)
+        response = await self._sdk.get(
+            self._path,
+            cast_to=cast("type[Any]", httpx2.Response),
+            options={"max_retries": 0, "follow_redirects": False, "timeout": timeout},
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
+        )
+        return cast("httpx2.Response", response)

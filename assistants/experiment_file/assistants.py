@@ -96,6 +96,7 @@ def read_assistants(
         raise FileError(document.source, "there are no personas, or no models, to ask.")
     _check_vars(document, content.vars, found)
     _refuse_twins(document, found)
+    found = _folded(document, content.fold, found, catalogue)
     return sorted(found, key=lambda assistant: list(clients).index(assistant.model)), models
 
 
@@ -176,6 +177,24 @@ def _check_vars(document: Document, given: Mapping[str, Any], found: list[Assist
                 f"no persona has a place for the variable {name!r}.",
                 fix=nearest(name, known),
             )
+
+
+def _folded(
+    document: Document, names: Sequence[str], found: list[Assistant], catalogue: Catalogue
+) -> list[Assistant]:
+    """Those on the models of ``fold:`` with the persona at the head of the first question."""
+    known = {assistant.model for assistant in found}
+    wanted = set()
+    for index, name in enumerate(names):
+        model = catalogue.models[name].model if name in catalogue.models else name
+        if model not in known:
+            raise FileError(
+                document.where(("fold", index)),
+                f"{name!r} is not among the models.",
+                fix=nearest(name, known),
+            )
+        wanted.add(model)
+    return [replace(a, persona_in="user") if a.model in wanted else a for a in found]
 
 
 def _refuse_twins(document: Document, assistants: list[Assistant]) -> None:

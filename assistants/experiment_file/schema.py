@@ -64,6 +64,7 @@ class ExperimentFile(Strict):
     personas: list[str | dict[str, Any]] = Field(default_factory=list)
     models: list[Any] = Field(default_factory=list)
     assistants: list[dict[str, Any]] = Field(default_factory=list)
+    fold: list[str] = Field(default_factory=list)
     baseline: str | None = None
     cases: str | list[str | dict[str, Any]]
     repeats: int = Field(default=1, ge=1)

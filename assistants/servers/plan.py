@@ -81,27 +81,14 @@ class Server:
         return min(SEQUENCES, self.kept.conversations(self.need.cache, length))
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """What vLLM is started with, so that it does what was planned."""
-        asked = {
-            "--gpu-memory-utilization": f"{self.utilization:.4f}",
-            "--max-model-len": str(self.context),
-            "--max-num-batched-tokens": str(BATCHED),
-            "--max-num-seqs": str(SEQUENCES),
-        }
-        if len(self.gpus) > 1:
-            asked["--tensor-parallel-size"] = str(len(self.gpus))
+    def options(self) -> tuple[str, ...]:
+        """What vLLM has to be told besides GPUs, context and memory, so that the plan holds."""
+        asked = {"--max-num-batched-tokens": str(BATCHED), "--max-num-seqs": str(SEQUENCES)}
         if self.wanted.quantization in LOADING:
             asked["--quantization"] = self.wanted.quantization
         if self.wanted.cache != "auto":
             asked["--kv-cache-dtype"] = self.wanted.cache
         return tuple(part for pair in asked.items() for part in pair)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Which GPUs it sees, counted as ``nvidia-smi`` counts them."""
-        shown = ",".join(str(index) for index in self.gpus)
-        return {"CUDA_VISIBLE_DEVICES": shown, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 @dataclass(frozen=True, slots=True)

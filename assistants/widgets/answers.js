@@ -59,7 +59,7 @@ class AnswerView {
   more(item) {
     if (item.html !== undefined) {
       const block = h("div");
-      fromPython(block, item.html);
+      dress(block, item.html);
       this.blocks.append(...block.childNodes);
       setText(this.tail, item.tail);
     } else {
@@ -81,18 +81,10 @@ class AnswerView {
   /** The answer, or what differs in it from another one's. */
   drawText(difference) {
     if (difference !== undefined) this.difference = difference;
-    fromPython(this.blocks, this.difference?.html ?? this.item.html ?? "");
-    for (const block of this.blocks.querySelectorAll("pre")) {
+    dress(this.blocks, this.difference?.html ?? this.item.html ?? "");
+    for (const block of this.blocks.querySelectorAll(".code > pre")) {
       const text = block.textContent;
-      const frame = h("div", { class: "code" });
-      block.replaceWith(frame);
-      block.tabIndex = 0; // what scrolls must be reachable without a mouse
-      frame.append(block, copyButton(() => text, "code"));
-    }
-    for (const table of this.blocks.querySelectorAll("table")) {
-      const frame = h("div", { class: "wide", tabIndex: 0 });
-      table.replaceWith(frame);
-      frame.append(table);
+      block.after(copyButton(() => text, "code"));
     }
     if (this.difference) {
       this.blocks.prepend(h("p", { class: "facts" }, this.difference.said));
@@ -117,8 +109,12 @@ class EntryView {
     this.fold = h("details", { class: "others", hidden: true }, h("summary"), this.others);
     this.element = h("section", { class: "entry", "aria-label": "Question and answer" },
       h("div", { class: "asked" }, this.question, actions.edit
-        ? h("button", { type: "button", class: "quiet edit", title: "Ask something else here",
-            "aria-label": "Edit this question", click: () => this.edit() }, "Edit")
+        ? h("span", { class: "row" },
+          h("button", { type: "button", class: "quiet edit", title: "Ask something else here",
+            "aria-label": "Edit this question", click: () => this.edit() }, "Edit"),
+          h("button", { type: "button", class: "quiet keep", "aria-label": "Keep as case",
+            title: "Put the questions up to here into an experiment file",
+            click: () => this.keep() }, "Keep"))
         : null),
       this.shown, this.fold);
   }
@@ -146,30 +142,42 @@ class EntryView {
   }
 
   edit() {
-    if (this.editor) return;
     const text = h("textarea", { "aria-label": "Edited question", value: this.text, rows: 3 });
+    this.openForm(text, "Ask again", ".edit", () => this.actions.edit(this.id, text.value));
+  }
+
+  keep() {
+    const path = h("input", { type: "text", "aria-label": "Experiment file", spellcheck: false,
+      value: this.actions.source(), placeholder: "experiments/mine.yaml" });
+    this.openForm(path, "Keep as case", ".keep", () =>
+      path.value.trim() && this.actions.keep(this.id, path.value));
+  }
+
+  /** A field below the question; what it is for is done with Enter, and given up with Escape. */
+  openForm(field, said, opener, act) {
+    this.editor?.remove();
     const done = () => {
       this.editor.remove();
       this.editor = null;
-      this.element.querySelector(".edit").focus();
+      this.element.querySelector(opener).focus();
     };
     const send = () => {
-      this.actions.edit(this.id, text.value);
+      act();
       done();
     };
-    text.addEventListener("keydown", (event) => {
+    field.addEventListener("keydown", (event) => {
       if (isSend(event)) send();
       if (event.key === "Escape") {
         event.stopPropagation();
         done();
       }
     });
-    this.editor = h("div", { class: "editor" }, text,
+    this.editor = h("div", { class: "editor" }, field,
       h("div", { class: "row" },
-        h("button", { type: "button", class: "main", click: send }, "Ask again"),
+        h("button", { type: "button", class: "main", click: send }, said),
         h("button", { type: "button", click: done }, "Cancel")));
     this.question.parentNode.after(this.editor);
-    text.focus();
+    field.focus();
   }
 }
 

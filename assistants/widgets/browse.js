@@ -1,7 +1,8 @@
 // The page of Browse: filters, a grid of cells, and what is opened from it.
 
 function render({ model, el }) {
-  const send = (message) => model.send(message);
+  let gone = false;
+  const send = (message) => gone || model.send(message);
   const notice = h("div", { class: "notice", role: "alert", hidden: true });
   const said = h("span", { class: "facts", role: "status" });
   let at = [0, 0]; // the cell that the keyboard is in
@@ -214,8 +215,16 @@ function render({ model, el }) {
   }
 
   function drawNotice() {
-    setText(notice, model.get("notice"));
-    notice.hidden = !model.get("notice");
+    const wrong = gone ? "The kernel is gone: run the cell again. What is open is here to read."
+      : model.get("notice");
+    setText(notice, wrong);
+    notice.hidden = !wrong;
+  }
+
+  function lose() {
+    gone = true;
+    disable(root);
+    drawNotice();
   }
 
   async function drawChat() {
@@ -237,8 +246,14 @@ function render({ model, el }) {
     run_id: drawRuns, notice: drawNotice, chat: drawChat };
   for (const [trait, draw] of Object.entries(drawn)) model.on(`change:${trait}`, draw);
   for (const draw of new Set(Object.values(drawn))) draw();
+  root.hidden = true; // until a kernel answers: without one there is the copy below to read
   el.append(root, chat);
+  const endings = [whenGone(model, lose), keepCopy(model), listen(model, {
+    whole() { root.hidden = false; },
+    item() {},
+  })];
   return () => {
+    for (const end of endings) end();
     clearTimeout(asked);
     for (const [trait, draw] of Object.entries(drawn)) model.off(`change:${trait}`, draw);
   };

@@ -1,10 +1,11 @@
 // One column: its head, and its conversation.
 
 class ColumnView {
-  constructor(id, send, compare) {
+  constructor(id, send, { compare, source }) {
     this.id = id;
     this.send = send;
     this.compare = compare;
+    this.source = source; // the experiment file that a case is kept in unless another is named
     this.entries = new Map();
     this.list = h("div", { class: "entries" });
     this.head = h("header", { class: "head" });
@@ -90,6 +91,8 @@ class ColumnView {
       view = new EntryView(item, {
         regenerate: () => this.send({ do: "regenerate", column: this.id }),
         edit: (turn, question) => this.send({ do: "edit", column: this.id, turn, question }),
+        keep: (turn, path) => this.send({ do: "keep", column: this.id, turn, path }),
+        source: this.source,
       });
       this.entries.set(item.id, view);
       this.list.append(view.element);

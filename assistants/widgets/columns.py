@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +16,26 @@ from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
 from assistants.personas import Library, Persona
-from assistants.text import to_utf8, visible
+from assistants.text import visible
 from assistants.widgets import background
+from assistants.widgets.column import Column
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.facts import row
 from assistants.widgets.feed import Feed
-from assistants.widgets.live import Item, Live, source
+from assistants.widgets.keeping import Keeping
+from assistants.widgets.live import Item, source
 from assistants.widgets.printed import printed
 from assistants.widgets.record import Record
+from assistants.widgets.turns import find_turn
 from assistants.widgets.who import literal
 
 _ids = itertools.count(1)
 
 
-@dataclass(eq=False)
-class Column:
-    """One conversation and how it is shown. ``original`` is the assistant before any edit."""
-
-    id: str
-    conversation: Conversation
-    feed: Feed
-    original: Assistant
-    collapsed: bool = False
-    pinned: bool = False
-
-    @property
-    def assistant(self) -> Assistant:
-        """Who answers now."""
-        return self.conversation.assistant
-
-    @property
-    def edited(self) -> bool:
-        """Whether its system prompt is another one than its persona's."""
-        return self.assistant.prompt_digest != self.original.prompt_digest
-
-    def described(self) -> Item:
-        """As the page draws its head."""
-        persona = self.assistant.persona
-        return {
-            "id": self.id,
-            "label": visible(persona.label or persona.name),
-            "persona": visible(self.assistant.name),
-            "model": visible(self.assistant.model),
-            "prompt": to_utf8(self.assistant.system_prompt or ""),
-            "edited": self.edited,
-            "collapsed": self.collapsed,
-            "pinned": self.pinned,
-        }
-
-
-class Columns(Live):
+class Columns(Keeping):
     """Conversations side by side, streamed to the page and kept in the store."""
 
-    _esm = source("page.js", "answers.js", "columns.js", "sidebar.js", "live.js")
+    _esm = source("page.js", "dress.js", "answers.js", "columns.js", "sidebar.js", "live.js")
     _css = source("live.css")
 
     kind = traitlets.Unicode("").tag(sync=True)
@@ -86,6 +53,7 @@ class Columns(Live):
         "edit": "edit",
         "clear": "clear",
         "prompt": "set_prompt",
+        "keep": "_keep_in",
     }
 
     def __init__(
@@ -143,11 +111,8 @@ class Columns(Live):
     async def edit(self, turn: int | str, question: str, column: int | str = 0) -> None:
         """Ask a column something else in the place of a turn; what came after it goes."""
         conversation = self._find(column).conversation
-        numbers = {each.id: n for n, each in enumerate(conversation.turns)}
-        number = numbers.get(turn) if isinstance(turn, str) else turn
-        if number is None or not -len(numbers) <= number < len(numbers):
-            raise UsageError(f"There is no turn {turn!r}.")
-        await background.run(self._doing(conversation.edit(number, question)))
+        one = find_turn(conversation.turns, turn)
+        await background.run(self._doing(conversation.edit(one, question)))
 
     def clear(self) -> None:
         """Begin anew, in every column; what was stored stays stored."""
@@ -162,6 +127,46 @@ class Columns(Live):
             If an answer is on its way.
         """
         background.call(lambda: self._set_prompt(self._find(column), text))
+
+    def keep(
+        self,
+        path: str | Path,
+        turn: int | str = -1,
+        *,
+        column: int | str = 0,
+        id: str | None = None,  # noqa: A002 - the word of the file
+    ) -> str:
+        """Append a turn, with the questions it goes on from, to an experiment file as a case.
+
+        Comments and everything else in the file stay as they are.
+
+        Parameters
+        ----------
+        path
+            An experiment file. Where its ``cases:`` name a ``.jsonl`` or ``.csv`` file, the case
+            becomes a line of that one.
+        turn
+            Counts from 0; -1 is the last one.
+        column
+            Whose turn it is, since an edit lets columns go different ways.
+        id
+            Names the case; by default it is numbered.
+
+        Returns
+        -------
+        str
+            The id that the case has there.
+
+        Raises
+        ------
+        UsageError
+            If there is no such turn.
+        FileError
+            If the file is no experiment, or has the case already.
+        """
+        said = find_turn(self._find(column).conversation.turns, turn).answer.history
+        questions = [message.content for message in said if message.role == "user"]
+        return self._keep_case(path, questions, id=id)
 
     def transcripts(self) -> list[Transcript | None]:
         """What each column's last whole answer was given to; ``None`` where there is none."""
@@ -219,7 +224,7 @@ class Columns(Live):
             raise UsageError("An answer is still on its way.", fix="Wait for it, or stop it.")
         if not question.strip():
             raise UsageError("The question is empty.")
-        self.say("")
+        self._begin_keeping()
         await self._doing(
             *(column.conversation.ask(question, repeats=repeats) for column in self._columns)
         )
@@ -251,6 +256,12 @@ class Columns(Live):
             clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
             for client in clients.values():
                 await client.aclose()
+
+    async def _keep_in(self, path: str, turn: str, column: str) -> None:
+        """Elsewhere, since a large file takes a while to read, and answers arrive here."""
+        self._begin_keeping()
+        await asyncio.to_thread(self.keep, path.strip(), turn, column=column)
+        self.source_file = visible(path.strip())
 
     def _clear(self) -> None:
         for column in self._columns:

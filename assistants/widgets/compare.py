@@ -14,7 +14,8 @@ from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.personas import Library, Persona
 from assistants.widgets import background
-from assistants.widgets.columns import Column, Columns
+from assistants.widgets.column import Column
+from assistants.widgets.columns import Columns
 from assistants.widgets.differences import counts, differences
 from assistants.widgets.live import Item
 from assistants.widgets.who import resolve

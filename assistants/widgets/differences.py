@@ -46,7 +46,10 @@ def counts(old: str, new: str) -> tuple[int, int]:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\s*\S+\s*?(?=\s|$)", text) or ([text] if text else [])
+    """Each with the white space before it; in linear time, whatever the text is."""
+    if not text.strip():
+        return [text] if text else []
+    return re.split(r"(?<=\S)(?=\s)", text.rstrip())
 
 
 def _marked(tag: str, text: str) -> str:

@@ -4,8 +4,10 @@
 function dress(element, html) {
   fromPython(element, html);
   for (const wide of element.querySelectorAll("pre, table")) {
-    const frame = h("div", { class: wide.tagName === "PRE" ? "code" : "wide", tabIndex: 0 });
+    const code = wide.tagName === "PRE";
+    const frame = h("div", { class: code ? "code" : "wide" });
     wide.replaceWith(frame);
     frame.append(wide);
+    (code ? wide : frame).tabIndex = 0; // what scrolls must be reachable without a mouse
   }
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from assistants.text import to_utf8, visible
 from assistants.widgets.facts import facts
-from assistants.widgets.markdown import to_html
+from assistants.widgets.rendered import coloured
 from assistants.widgets.stream import Arriving
 from assistants.widgets.turns import Answer, Change, Entry, Turn
 
@@ -109,4 +109,4 @@ class Feed:
             arriving.new = ""  # it is part of what is told now
             return {**item, **arriving.whole()}
         self._arriving.pop(answer.id, None)
-        return {**item, "html": to_html(answer.text, colours=True), "text": to_utf8(answer.text)}
+        return {**item, "html": coloured(answer.text), "text": to_utf8(answer.text)}

@@ -20,6 +20,7 @@ function render({ model, el }) {
   const clear = h("button", { type: "button", title: "Begin anew; what was stored stays stored",
     click: () => send({ do: "clear" }) }, "Clear");
 
+  const source = () => model.get("source_file");
   let gone = false;
   const busy = () => !gone && model.get("state") === "answering";
   const stop = () => send({ do: "stop" });
@@ -57,7 +58,7 @@ function render({ model, el }) {
     }
     heads.forEach((head, at) => {
       let view = columns.get(head.id);
-      if (!view) columns.set(head.id, (view = new ColumnView(head.id, send, compare)));
+      if (!view) columns.set(head.id, (view = new ColumnView(head.id, send, { compare, source })));
       view.place = { first: at === 0, last: at === heads.length - 1 };
       view.describe(head, view.place);
       if (grid.children[at] !== view.element) {
@@ -82,9 +83,11 @@ function render({ model, el }) {
   }
 
   function drawNotice() {
-    const said = gone ? "The kernel is gone: run the cell again. What was said is here to read."
+    const wrong = gone ? "The kernel is gone: run the cell again. What was said is here to read."
       : model.get("notice");
+    const said = wrong || model.get("kept");
     setText(notice, said);
+    notice.classList.toggle("good", !wrong);
     notice.hidden = !said;
   }
 
@@ -112,9 +115,7 @@ function render({ model, el }) {
   function lose() {
     gone = true;
     for (const answer of answers.values()) answer.lose();
-    for (const control of root.querySelectorAll(":is(button:not(.copy), input, textarea, select)")) {
-      control.disabled = true;
-    }
+    disable(root);
     drawState();
     drawNotice();
   }
@@ -157,7 +158,8 @@ function render({ model, el }) {
     news.push(`${info.label} on ${info.model}: ${said}.`);
   }
 
-  const drawn = { columns: drawHeads, against: drawHeads, state: drawState, notice: drawNotice };
+  const drawn = { columns: drawHeads, against: drawHeads, state: drawState, notice: drawNotice,
+    kept: drawNotice };
   for (const [trait, draw] of Object.entries(drawn)) model.on(`change:${trait}`, draw);
   drawHeads();
   drawState();

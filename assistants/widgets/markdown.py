@@ -35,6 +35,9 @@ LANGUAGES = frozenset(
 MAX_NESTING = 500
 """More brackets or quotes than this make a parser slow, and no answer better."""
 
+MAX_ELEMENTS = 4_000
+"""A page with more of them is slow to draw, and a text that makes so many is no answer."""
+
 _TAGS = {
     "p", "br", "hr", "em", "strong", "s", "del", "code", "pre", "blockquote", "ul", "ol", "li",
     "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "a",
@@ -55,8 +58,11 @@ def to_html(text: str, *, colours: bool = False) -> str:
     text = visible(text)
     if len(text) > MAX_CHARACTERS or _is_tangled(text):
         return f"<pre>{html.escape(text)}</pre>"
+    page = _markdown(colours).render(text)
+    if page.count("<") > 2 * MAX_ELEMENTS:  # each of them begins and ends
+        return to_html(text) if "<span" in page else f"<pre>{html.escape(text)}</pre>"
     return nh3.clean(
-        _markdown(colours).render(text),
+        page,
         tags=_TAGS | {"span"} if colours else _TAGS,
         attributes={**_ATTRIBUTES, "span": {"class"}} if colours else _ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
@@ -102,6 +108,8 @@ def _markdown(colours: bool) -> MarkdownIt:
 def _coloured(code: str, language: str, _: str) -> str:
     """The inside of a code block, its words marked; nothing where they cannot be."""
     if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
+        return ""
+    if code.startswith("\ufeff"):  # which a lexer takes away
         return ""
     lines = [line.rstrip() for line in code.split("\n")]
     if any(len(line) > MAX_LINE for line in lines) or "\n" * MAX_BLANK in "\n".join(lines):

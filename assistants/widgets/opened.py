@@ -16,7 +16,10 @@ from assistants.widgets.live import Item
 from assistants.widgets.markdown import escape, to_html
 from assistants.widgets.stored import conversation
 
-_CELL = 'align="left" valign="top" style="text-align: left; vertical-align: top"'
+_CELL = (
+    'align="left" valign="top" '
+    'style="text-align: left; vertical-align: top; overflow-wrap: break-word"'
+)
 
 
 def whole(run: Run, row: Mapping[str, Any]) -> Item:

@@ -91,6 +91,13 @@ function whenGone(model, gone) {
   };
 }
 
+/** Let no control pretend that somebody hears it; what can be copied can still be copied. */
+function disable(root) {
+  for (const control of root.querySelectorAll(":is(button:not(.copy), input, textarea, select)")) {
+    control.disabled = true;
+  }
+}
+
 const VIEW = "application/vnd.jupyter.widget-view+json";
 
 /**

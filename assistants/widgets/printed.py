@@ -6,14 +6,17 @@ It is a table, because GitHub and an untrusted notebook take away every style.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.facts import facts
 from assistants.widgets.markdown import escape, to_html
+from assistants.widgets.rendered import plain
 from assistants.widgets.turns import Answer, Change, Entry, Turn
 
-_CELL = 'align="left" valign="top" style="text-align: left; vertical-align: top"'
+_CELL = (
+    'align="left" valign="top" '
+    'style="text-align: left; vertical-align: top; overflow-wrap: break-word"'
+)
 
 
 def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | None]) -> str:
@@ -74,7 +77,7 @@ def _entry(entry: Entry | None, costs: Mapping[str, float | None], *, with_quest
 
 
 def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:
-    parts = [_rendered(answer.text) if answer.text else ""]
+    parts = [plain(answer.text) if answer.text else ""]
     if answer.state != "done":
         said = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
         parts.append(f"<p><b>{escape(said.get(answer.state, 'The answer is on its way.'))}</b></p>")
@@ -84,9 +87,3 @@ def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:
     if known:
         parts.append(f"<p><small>{escape(' · '.join(known))}</small></p>")
     return "".join(parts)
-
-
-@lru_cache(maxsize=1_000)
-def _rendered(text: str) -> str:
-    """An answer is printed again after every turn that follows it, and does not change."""
-    return to_html(text)

@@ -8,7 +8,8 @@ const VOTES = [
 ];
 
 function render({ model, el }) {
-  const send = (message) => model.send(message);
+  let gone = false;
+  const send = (message) => gone || model.send(message);
   const vote = (winner) => {
     if (model.get("question")) send({ do: "vote", winner, turn: model.get("turn") });
   };
@@ -111,9 +112,17 @@ function render({ model, el }) {
   }
 
   function drawNotice() {
-    setText(notice, model.get("notice"));
-    notice.hidden = !model.get("notice");
-    if (model.get("notice")) drawRater();
+    const said = gone ? "The kernel is gone: run the cell again. Every vote is stored."
+      : model.get("notice");
+    setText(notice, said);
+    notice.hidden = !said;
+    if (said) drawRater();
+  }
+
+  function lose() {
+    gone = true;
+    disable(root);
+    drawNotice();
   }
 
   const drawn = { turn: drawPair, rater: drawRater, notice: drawNotice };
@@ -121,8 +130,14 @@ function render({ model, el }) {
   drawRater();
   drawPair();
   drawNotice();
+  root.hidden = true; // until a kernel answers: without one there is the copy below to read
   el.append(root);
+  const endings = [whenGone(model, lose), keepCopy(model), listen(model, {
+    whole() { root.hidden = false; },
+    item() {},
+  })];
   return () => {
+    for (const end of endings) end();
     for (const [trait, draw] of Object.entries(drawn)) model.off(`change:${trait}`, draw);
   };
 }

@@ -8,27 +8,22 @@ from typing import Any
 
 import traitlets
 
-from assistants.case_keeping import keep_case
 from assistants.run import Run
 from assistants.tables import is_known
-from assistants.text import from_utf8, visible
+from assistants.text import from_utf8
 from assistants.widgets import background
 from assistants.widgets.grid import Grid
-from assistants.widgets.live import Live
+from assistants.widgets.keeping import Keeping
 from assistants.widgets.stored import conversation
 
 
-class TakingUp(Live):
+class TakingUp(Keeping):
     """A widget that shows the trials of ``run``."""
 
     run: Run
     _grid: Grid
     _chat: Any = None
 
-    kept = traitlets.Unicode("").tag(sync=True)
-    """What was kept last, and where."""
-    source_file = traitlets.Unicode("").tag(sync=True)
-    """The experiment file that a case is kept in unless another is named."""
     chat = traitlets.Unicode("").tag(sync=True)
     """The ``Chat`` that is shown below, by its model id; empty for none."""
 
@@ -73,13 +68,7 @@ class TakingUp(Live):
         row = self._grid.row(self._grid.place(trial))
         questions, _ = conversation(self.run, row["case"], row["key"])
         reference = from_utf8(row["reference"]) if is_known(row["reference"]) else None
-        name = keep_case(path, questions, id=id, reference=reference)
-
-        def work() -> None:
-            self.kept = visible(f"Kept as case {name} in {path}.")
-
-        background.call(work)
-        return name
+        return self._keep_case(path, questions, id=id, reference=reference)
 
     def close(self) -> None:
         """Take the widget off the page."""
@@ -93,8 +82,7 @@ class TakingUp(Live):
         await asyncio.to_thread(self.open_chat, trial)
 
     def _keep_in(self, trial: int, path: str) -> None:
-        self.say("")
-        self.kept = ""
+        self._begin_keeping()
         self.keep(trial, path.strip())
 
     def _show_chat(self, chat: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from assistants.assistant import Assistant
+from assistants.errors import UsageError
 from assistants.messages import Completion, Message
 
 State = Literal["waiting", "streaming", "done", "stopped", "failed"]
@@ -115,3 +116,18 @@ def history(turns: Sequence[Turn], question: str) -> tuple[Message, ...]:
         for message in (Message("user", turn.question), Message("assistant", turn.answer.text))
     ]
     return (*said, Message("user", question))
+
+
+def find_turn(turns: Sequence[Turn], turn: int | str) -> Turn:
+    """A turn by its id or its place, which counts from 0; -1 is the last one.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    for place, each in enumerate(turns):
+        if turn in (place, place - len(turns), each.id):
+            return each
+    fix = "" if turns else "Ask something first."
+    raise UsageError(f"There is no turn {turn!r}.", fix=fix)

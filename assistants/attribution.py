@@ -1,0 +1,157 @@
+"""Which sentence of a persona matters: each is left out in turn, and the answers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from assistants import leaving_out, regeneration
+from assistants.clients import connect
+from assistants.clients.base import Client
+from assistants.clients.logprobs import NotTold
+from assistants.leaving_out import Answered
+from assistants.store import Store
+from assistants.text import many, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from assistants.analysis.figures import Figure
+    from assistants.run import Run
+    from assistants.runner import Report
+
+Method = Literal["log-probability", "regeneration"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution:
+    """What each sentence of a persona contributed to the answers of a run.
+
+    Attributes
+    ----------
+    persona
+        Its name.
+    method
+        ``log-probability``: how much likelier a sentence makes the answers that were given.
+        ``regeneration``: how far the wording moves when they are made anew without it, beyond what
+        repeats differ: weaker, and said of answers that nobody has seen.
+    totals
+        One row a model and sentence; columns as in ``analysis.contributions.TOTALS``.
+    trials
+        One row a trial and sentence; columns as in ``analysis.contributions.TRIALS``. Without a
+        row after ``regeneration``, which compares sets of answers.
+    note
+        What has to be known beside the numbers; often nothing.
+    """
+
+    persona: str
+    method: Method
+    totals: pd.DataFrame
+    trials: pd.DataFrame
+    note: str = ""
+
+    def __repr__(self) -> str:
+        sentences = many(self.totals["sentence"].nunique(), "sentence")
+        cases = many(int(self.totals["n_cases"].max()), "case")
+        said = f"{self.persona!r}: {sentences}, {cases}, by {self.method}"
+        return one_line(f"Attribution({said})", 120)
+
+    @property
+    def unit(self) -> str:
+        """Of an effect: ``nats``, or ``cosine distance``."""
+        return "nats" if self.method == "log-probability" else "cosine distance"
+
+    def figure(self) -> Figure:
+        """A heat map: sentences as rows, cases as columns, totals with intervals beside them.
+
+        Raises
+        ------
+        MissingPart
+            If altair is not installed.
+        """
+        from assistants.analysis.sentence_map import sentence_map
+
+        return sentence_map(
+            self.totals,
+            self.trials,
+            persona=self.persona,
+            unit=self.unit,
+            by=self.method,
+            note=self.note,
+        )
+
+    def _ipython_display_(self) -> None:
+        self.figure()._ipython_display_()
+
+
+async def attribution(
+    run: Run,
+    persona: str,
+    case: str | None,
+    *,
+    model: str | None,
+    client: Client | None,
+    counted: Collection[str],
+    regenerate: bool,
+    max_usd: float | None,
+    report: Report | None,
+) -> Attribution:
+    """As ``Run.attribution``, which documents it."""
+    with Store(run.results) as store:
+        found = leaving_out.answered(
+            store,
+            run.id,
+            persona,
+            case=case,
+            model=model,
+            counted=counted,
+        )
+    texts = leaving_out.sentences_of(persona, found)
+    by_model: dict[str, list[Answered]] = {}
+    for each in found:
+        by_model.setdefault(each.model, []).append(each)
+    clients = {name: client or connect(name) for name in by_model}
+    try:
+        rows = [
+            row
+            for name, those in by_model.items()
+            for row in await leaving_out.by_logprob(clients[name], those, texts)
+        ]
+        return _by_logprob(persona, rows, leaving_out.reasoned(found))
+    except NotTold as error:
+        why = error.message
+    finally:
+        for each_client in clients.values():
+            await each_client.aclose()
+    experiment, lacking = regeneration.ablations(
+        run.experiment, persona, found, texts, clients, max_usd=max_usd
+    )
+    if not regenerate and max_usd is None:
+        raise regeneration.priced(experiment, run.results, why)
+    frame, note = await regeneration.asked_again(
+        experiment, run.results, counted=counted, report=report
+    )
+    return _by_regeneration(persona, frame, lacking, experiment.baseline or persona, note)
+
+
+def _by_logprob(persona: str, rows: list[dict[str, Any]], note: str) -> Attribution:
+    import pandas as pd
+
+    from assistants.analysis import contributions
+
+    trials = pd.DataFrame(rows, columns=list(contributions.TRIALS))
+    totals = contributions.by_logprob(trials)
+    return Attribution(persona, "log-probability", totals, trials, note)
+
+
+def _by_regeneration(
+    persona: str, frame: pd.DataFrame, lacking: pd.DataFrame, whole: str, note: str
+) -> Attribution:
+    import pandas as pd
+
+    from assistants.analysis import contributions
+
+    totals = contributions.by_regeneration(frame, lacking, whole)
+    trials = pd.DataFrame(columns=list(contributions.TRIALS))
+    return Attribution(persona, "regeneration", totals, trials, note)

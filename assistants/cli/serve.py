@@ -1,0 +1,226 @@
+"""``assistants serve``, ``plan``, ``servers`` and ``stop``: servers of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assistants.cli import options, serving
+from assistants.cli.screen import out, say, show
+from assistants.errors import ServerFailed, UnknownName, UsageError
+from assistants.text import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assistants.clients.running import Entry
+    from assistants.servers.launch import Launch
+    from assistants.servers.plan import Plan
+    from assistants.servers.plan_file import Planned
+
+Gpus = Annotated[str | None, typer.Option(metavar="GPUS", help="Sizes, such as 24GiB,24GiB.")]
+Aim = Annotated[
+    str | None,
+    typer.Option(help="`fit all`, `longest context` or `most conversations`."),
+]
+Free = Annotated[str | None, typer.Option(metavar="SIZE", help="Left free of each GPU: 4GiB.")]
+
+
+def serve(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A folder with weights, or a name on the hub."),
+    ] = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- OPTIONS]", help="Behind `--`: options of vLLM's own server."),
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Start the servers of this file.")
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option(metavar="0,1", help="Which GPUs; split over all of them.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="The first free one from 8000.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Another opens it to the network.")
+    ] = "127.0.0.1",
+    max_model_len: Annotated[
+        int | None, typer.Option(metavar="N", help="Tokens of question and answer.")
+    ] = None,
+    gpu_memory_utilization: Annotated[
+        float | None, typer.Option(metavar="F", help="The part of each GPU that it may take.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(metavar="D", help="bfloat16, float16, ...")] = None,
+    quantization: Annotated[str | None, typer.Option(metavar="Q", help="fp8, awq, ...")] = None,
+    chat_template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="In place of the model's own.")
+    ] = None,
+    served_name: Annotated[
+        str, typer.Option(metavar="NAME", help="What it is asked for, behind `vllm:`.")
+    ] = "",
+    python: Annotated[
+        str | None, typer.Option(metavar="PYTHON", help="The Python that has vLLM.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="S", min=1, help="Seconds for each to answer.")
+    ] = 1800.0,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Let it live on; end it with `assistants stop`.")
+    ] = False,
+) -> int:
+    """Start a vLLM server, or all those of a plan, one after the other."""
+    from assistants.servers.draw import picture
+    from assistants.servers.gpus import gpus as find_gpus
+    from assistants.servers.launch import Launch
+    from assistants.servers.predicting import as_planned
+
+    if (model is None) == (plan is None):
+        raise UsageError(
+            "Name a model, or a file of several with `--plan`; one of them.",
+            fix="For example: `assistants serve Qwen/Qwen3-8B`.",
+        )
+    if plan is not None:
+        planned = _planned(plan)
+        if planned.plan is not None:
+            out.print(picture(planned.plan))
+        return asyncio.run(_serve(planned.starts, planned.plan, python, wait, detach))
+    launch = Launch(
+        source=str(model),
+        served_name=served_name,
+        gpus=_indices(gpus),
+        port=port,
+        host=host,
+        max_model_len=max_model_len,
+        utilization=gpu_memory_utilization,
+        dtype=dtype,
+        quantization=quantization,
+        chat_template=chat_template,
+        options=tuple(extra or ()),
+    )
+    predicted = as_planned(launch, find_gpus())
+    return asyncio.run(_serve([launch], predicted, python, wait, detach))
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Servers, in a .toml file.")],
+    gpus: Gpus = None,
+    aim: Aim = None,
+    free: Free = None,
+    as_json: options.Json = False,
+) -> int:
+    """Say which model fits onto which GPU, and what would make the others fit."""
+    from assistants.servers.draw import picture
+    from assistants.servers.measured import load
+
+    planned = _planned(file, gpus, aim, free)
+    if planned.plan is None:
+        raise UsageError("There is no GPU here.", fix="Name some: `--gpus 24GiB,24GiB`.")
+    if as_json:
+        left = [{"model": each.name, "why": str(each)} for each in planned.plan.left_out]
+        said = {"servers": planned.plan.beside(load()), "left_out": left}
+        typer.echo(to_json({**said, "verdict": planned.plan.verdict}))
+    else:
+        out.print(picture(planned.plan))
+    return 1 if planned.plan.left_out else 0
+
+
+def servers(
+    action: Annotated[
+        str, typer.Argument(metavar="[test]", help="`test` asks each of them a question.")
+    ] = "",
+    question: Annotated[
+        str | None, typer.Option("-q", "--question", help="What `test` asks.")
+    ] = None,
+    as_json: options.Json = False,
+) -> int:
+    """List the servers that `assistants serve` started here, or test them."""
+    from assistants.clients import running
+    from assistants.servers import ending
+    from assistants.servers.smoke import QUESTION
+
+    if action not in ("", "test"):
+        raise UnknownName("action", action, ["test"])
+    for entry in ending.clean():
+        say(f"{entry.name} is gone; its log is {entry.log}.")
+    living = running.entries()
+    if not living and not as_json:
+        say("No server runs here. Start one with `assistants serve MODEL`.")
+        return 1 if action else 0
+    if action:
+        return asyncio.run(serving.test(living, question or QUESTION, as_json))
+    return asyncio.run(serving.show_all(living, as_json))
+
+
+def stop(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="As `assistants servers` lists it.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> int:
+    """End a server, or all that `assistants serve` started here."""
+    from assistants.clients import running
+    from assistants.servers import ending
+
+    if (name is None) != every:
+        raise UsageError("Name a server, or end them with `--all`; one of them.")
+    ending.clean()
+    for entry in [ending.find(name)] if name else running.entries():
+        ending.end(entry)
+        show(f"{entry.name} has ended.")
+    return 0
+
+
+async def _serve(
+    launches: Sequence[Launch],
+    plan: Plan | None,
+    python: str | None,
+    wait: float,
+    detach: bool,
+) -> int:
+    from assistants.servers import ending
+    from assistants.servers.observed import observed
+    from assistants.servers.starting import start
+
+    up: list[Entry] = []
+    try:
+        for launch in launches:
+            with serving.progress() as report:
+                entry = await start(launch, python=python, detach=detach, limit=wait, report=report)
+            up.append(entry)
+            serving.show_card(entry, await observed(entry))
+        if plan is not None:
+            serving.show_measured(plan, up)
+        if detach:
+            say("`assistants servers` lists what runs, `assistants stop` ends it.")
+            return 1 if plan is not None and plan.left_out else 0
+        say("Ctrl-C ends " + ("it." if len(up) == 1 else f"all {len(up)}."))
+        return await serving.until_ended(up)
+    except ServerFailed as error:
+        if error.log:
+            say(error.log, style="dim")
+        raise
+    finally:
+        if not detach:
+            for entry in reversed(up):
+                ending.end(entry)
+
+
+def _planned(
+    file: Path, on: str | None = None, aim: str | None = None, free: str | None = None
+) -> Planned:
+    from assistants.servers.plan_file import read_plan
+
+    return read_plan(file, on=on, aim=aim, free=free, report=say)
+
+
+def _indices(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"{text!r} names no GPUs.", fix="Write `--gpus 0,1`.") from None

@@ -1,0 +1,159 @@
+"""The servers that ``assistants serve`` started on this machine: where they are, and their keys.
+
+Each has an entry, a file that only its owner can read, and a lock that its supervisor holds for
+as long as it lives. The system lets go of the lock however the supervisor ends, so an entry whose
+lock is free is stale, whatever it says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from assistants import keys
+from assistants.address import Address
+from assistants.clients.weights import cache_root
+from assistants.errors import AssistantsError
+from assistants.files import check_name
+from assistants.text import to_json
+
+PROVIDER = "vllm"
+"""The provider whose models are looked for here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One server. ``model`` is what it is asked for, ``source`` what its weights are called.
+
+    ``supervisor`` and ``group`` are process ids, ``started`` seconds since 1970, ``gpus`` empty
+    for a server on the CPU, ``asked`` the part of each GPU it was allowed, ``context`` and
+    ``cache_tokens`` tokens, and ``memory`` the bytes that it took when it had started.
+    """
+
+    name: str
+    model: str
+    source: str
+    url: str
+    key: str = field(repr=False)
+    python: str
+    log: str
+    supervisor: int
+    group: int
+    started: float
+    gpus: tuple[int, ...] = ()
+    detached: bool = False
+    asked: float | None = None
+    context: int | None = None
+    cache_tokens: int | None = None
+    memory: int | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where it is, with its key."""
+        keys.remember(self.key)
+        return Address(f"{self.url}/v1", self.key)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self.url.rpartition(":")[2])
+
+
+def folder() -> Path:
+    """Where the entries are: in ``ASSISTANTS_CACHE``, or the user's cache folder."""
+    return cache_root() / "servers" / "running"
+
+
+def lock_of(name: str) -> Path:
+    """The lock that the supervisor of a server holds."""
+    return folder() / f"{check_name(name, 'server')}.lock"
+
+
+def write(entry: Entry) -> None:
+    """Put an entry in place of the one of that name, whole; only its owner can read it."""
+    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = folder() / f"{check_name(entry.name, 'server')}.part"
+    with suppress(FileNotFoundError):
+        part.unlink()
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(to_json(asdict(entry)) + "\n")
+    part.replace(_file(entry.name))
+
+
+def learned(entry: Entry, **facts: Any) -> Entry:
+    """The entry with what was found out since, which is written down too."""
+    known = replace(entry, **facts)
+    write(known)
+    return known
+
+
+def forget(entry: Entry) -> None:
+    """Remove an entry and its lock, unless another server of that name has started since."""
+    now = _read(_file(entry.name))
+    if now is None or now.started == entry.started:
+        for file in (_file(entry.name), lock_of(entry.name)):
+            file.unlink(missing_ok=True)
+
+
+def entries() -> list[Entry]:
+    """Every entry, the stale ones too, in order of their start; damaged files are left out."""
+    found = [_read(file) for file in sorted(folder().glob("*.json"))]
+    return sorted((entry for entry in found if entry), key=lambda entry: entry.started)
+
+
+def alive(entry: Entry) -> bool:
+    """Whether its supervisor lives."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where no vLLM runs
+        return False
+    try:
+        handle = os.open(lock_of(entry.name), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: many may look at once
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def serving(model: str) -> Entry | None:
+    """The living server that answers for a model, if there is one."""
+    return next((each for each in entries() if each.model == model and alive(each)), None)
+
+
+def _file(name: str) -> Path:
+    return folder() / f"{check_name(name, 'server')}.json"
+
+
+def _read(file: Path) -> Entry | None:
+    """An entry, if the file holds one and nothing else."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        made = Entry(**{**data, "gpus": tuple(data["gpus"])})
+        whole = all(
+            isinstance(getattr(made, each.name), _KINDS[str(each.type)]) for each in fields(Entry)
+        )
+        usable = whole and made.name == file.stem and made.address.url
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, AssistantsError):
+        return None
+    return made if usable else None
+
+
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": (float, int),
+    "int | None": (int, type(None)),
+    "float | None": (float, int, type(None)),
+    "tuple[int, ...]": tuple,
+}

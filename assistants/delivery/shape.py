@@ -1,0 +1,131 @@
+"""What a chat template does with a system message, seen from what it makes of marker words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from assistants.delivery.verdicts import Verdict
+from assistants.text import one_line
+
+SYSTEM, FIRST, ANSWER, SECOND = "quvelo", "zorbin", "kelmat", "wixorn"
+"""Words that stand for the persona, a question, its answer and the next question.
+
+Short, lower case and without spaces, so that what a template does to texts does not hide them.
+"""
+
+# What a template writes around a text without saying anything: tokens such as <|im_start|>, [INST]
+# or <<SYS>>, and a line that names a role.
+_CONTROL = re.compile(r"<<?/?[^<>\s]{1,60}>>?|\[/?[A-Z_]{2,40}\]")
+_ROLE = re.compile(
+    r"^[\W_]*(system|user|assistant|model|human|ai|bot|developer|tool|inst|instructions?|input"
+    r"|response|question|answer)"
+    r"( (prompt|message|instructions?|question|query|input|turn))?[\W_]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NAMED = re.compile(
+    r"^\W*(\w+ ){0,2}(system|user|assistant|human):\s*$", re.IGNORECASE | re.MULTILINE
+)
+_WIRED = re.compile(r"<[|｜].{1,60}[|｜]>|</?s>|<(bos|eos|pad|unk|start_of_turn|end_of_turn)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A verdict on the template as such, and the words that show it; ``None`` if it is sound."""
+
+    verdict: Verdict | None
+    detail: str = ""
+
+
+def shape_of(
+    with_system: str, without: str | None, turns: str | None, *, folded: bool = False
+) -> Shape:
+    """What a template does with a system message.
+
+    Parameters
+    ----------
+    with_system
+        ``SYSTEM``, then ``FIRST`` (and ``ANSWER`` and ``SECOND``), rendered.
+    without
+        The same without ``SYSTEM``; ``None`` if the template refuses that.
+    turns
+        ``FIRST``, ``ANSWER``, ``SECOND``, rendered: how a question follows an answer shows how
+        the template begins a user's turn.
+    folded
+        The persona is meant to stand in the user's turn.
+    """
+    text = with_system
+    if (count := text.count(SYSTEM)) != 1:
+        if count > 1:
+            return Shape("repeated")
+        gone = text == without or not own_words(text)
+        return Shape("dropped") if gone else Shape("altered", quoted(own_words(text)))
+    place = text.index(SYSTEM)
+    users = [(text.find(word), word) for word in (FIRST, SECOND) if word in text]
+    after = [found for found in users if found[0] > place]
+    if not after:
+        return Shape("misplaced")
+    at, word = min(after)
+    if not folded:
+        gap = text[place + len(SYSTEM) : at]
+        if _is_merged(text[:place], gap, word, without, turns):
+            return Shape("merged")
+    if len(after) < len(users):
+        return Shape("misplaced")
+    if said := own_words(text[:place]):
+        return Shape("prepended", quoted(said))
+    if said := own_words(text[place + len(SYSTEM) :]):
+        return Shape("followed", quoted(said))
+    return Shape(None)
+
+
+def own_words(text: str) -> str:
+    """What a template says in its own words: neither markers, control tokens nor names of roles."""
+    for word in (SYSTEM, FIRST, ANSWER, SECOND):
+        text = text.replace(word, "\n")
+    text = _CONTROL.sub("\n", text)
+    text = _NAMED.sub("", _ROLE.sub("", text))
+    said = " ".join(text.split())
+    return said if any(character.isalnum() for character in said) else ""
+
+
+def control_tokens(pieces: tuple[str, ...], template: str) -> list[str]:
+    """Those of the tokens that steer the model: what the template itself uses, and their like."""
+    used = set(_CONTROL.findall(template))
+    return [piece for piece in pieces if piece in used or _WIRED.fullmatch(piece)]
+
+
+def quoted(words: str) -> str:
+    """Words of a template, as a sentence."""
+    return f"Its words: {one_line(words, 300)!r}."
+
+
+def _is_merged(before: str, gap: str, word: str, without: str | None, turns: str | None) -> bool:
+    """Whether nothing tells the persona from the user's text that follows it.
+
+    What begins a user's turn stands between an answer and the next question. If nothing of that
+    stands between the persona and the question, or the user's turn has begun before the persona
+    does, both are one turn.
+    """
+    if turns is not None and ANSWER in turns and SECOND in turns:
+        begins = turns[turns.index(ANSWER) + len(ANSWER) : turns.index(SECOND)]
+        if not _common_end(gap, begins).strip():
+            return True
+    if without is None or word not in without:
+        return False
+    if word == SECOND and ANSWER in without and ANSWER in before:
+        before = before[before.index(ANSWER) :]
+        head = without[without.index(ANSWER) : without.index(SECOND)]
+    else:
+        head = without[: without.index(word)]
+    return before.startswith(head)
+
+
+def common_start(one: str, other: str) -> int:
+    """How many characters two texts begin alike with."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _common_end(one: str, other: str) -> str:
+    return one[len(one) - common_start(one[::-1], other[::-1]) :]

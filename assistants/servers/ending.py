@@ -1,0 +1,78 @@
+"""Ending servers, and clearing away what is left of those that ended by themselves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+from assistants.clients import running
+from assistants.clients.running import Entry
+from assistants.errors import UnknownName
+from assistants.servers.processes import kill, of_session
+
+PATIENCE_S = 6.0
+"""Longer than a supervisor gives its server."""
+
+
+_held: dict[int, subprocess.Popen[bytes]] = {}
+"""Supervisors that this process started, and its ends of their pipes.
+
+The pipes close when this process ends, however it does, which is what a supervisor waits for.
+"""
+
+
+def hold(supervisor: subprocess.Popen[bytes]) -> None:
+    """Keep the pipe to a supervisor open."""
+    _held[supervisor.pid] = supervisor
+
+
+def _let_go(entry: Entry) -> None:
+    supervisor = _held.pop(entry.supervisor, None)
+    if supervisor is not None:
+        supervisor.communicate()
+
+
+def find(name: str) -> Entry:
+    """The running server of a name: its own, or that of its model.
+
+    Raises
+    ------
+    UnknownName
+        If there is none.
+    """
+    living = [entry for entry in running.entries() if running.alive(entry)]
+    for entry in living:
+        if name in (entry.name, entry.model, f"{running.PROVIDER}:{entry.model}"):
+            return entry
+    raise UnknownName("server", name, [entry.name for entry in living])
+
+
+def end(entry: Entry) -> None:
+    """End a server and wait until all of its processes are gone."""
+    if running.alive(entry):
+        with suppress(OSError):
+            os.kill(entry.supervisor, signal.SIGTERM)
+        until = time.monotonic() + PATIENCE_S
+        while running.alive(entry) and time.monotonic() < until:
+            time.sleep(0.05)
+    if running.alive(entry):  # a supervisor that hangs
+        kill([entry.supervisor])
+    _let_go(entry)
+    kill(of_session(entry.group, entry.started))
+    running.forget(entry)
+
+
+def clean() -> list[Entry]:
+    """Clear away servers whose supervisor is gone, and return them.
+
+    Nothing is left of most. A supervisor that was killed may have left processes behind.
+    """
+    stale = [entry for entry in running.entries() if not running.alive(entry)]
+    for entry in stale:
+        _let_go(entry)
+        kill(of_session(entry.group, entry.started))
+        running.forget(entry)
+    return stale

@@ -1,0 +1,149 @@
+"""What a server is started with: decided here, passed to vLLM and nobody else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assistants.errors import UsageError
+from assistants.servers.plan import Server
+
+LOOPBACK = "127.0.0.1"
+
+OURS = {
+    "--api-key": "The key is random and goes through the environment, where `ps` does not show it.",
+    "--host": "Use `--host` of `assistants serve`.",
+    "--port": "Use `--port` of `assistants serve`.",
+    "--model": "Name the model first.",
+    "--served-model-name": "Use `--served-name`.",
+}
+"""Options of vLLM that are decided elsewhere."""
+
+_ANY = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "[::1]"}  # noqa: S104 - asked for, not given
+_KEPT = ("HF_TOKEN", "HF_HUB_TOKEN")
+_SECRET = re.compile(r".*(_API_KEY|_TOKEN|_SECRET|_PASSWORD)")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One server that is to be started; what is ``None`` is left to vLLM.
+
+    Parameters
+    ----------
+    source
+        A folder with weights, or a name on the Hugging Face hub.
+    served_name
+        What it is asked for, behind ``vllm:``; the last part of ``source`` unless given.
+    gpus
+        As ``nvidia-smi`` counts them; split over all of them. Empty: vLLM's choice.
+    port
+        The first free one from 8000 unless given.
+    host
+        Another one than loopback opens the server to the network, behind its key only.
+    max_model_len
+        Tokens of question and answer.
+    utilization
+        The part of each GPU's memory that it may take.
+    chat_template
+        A jinja file in place of the model's own.
+    options
+        Anything else that vLLM's server understands, as it would stand on its command line.
+    """
+
+    source: str
+    served_name: str = ""
+    gpus: tuple[int, ...] = ()
+    port: int | None = None
+    host: str = LOOPBACK
+    max_model_len: int | None = None
+    utilization: float | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    chat_template: Path | None = None
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.source or self.source.startswith("-") or not self.source.isprintable():
+            raise UsageError(f"{self.source!r} names no model.", fix="Name it first of all.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", self.served):
+            raise UsageError(
+                f"A server cannot be asked for {self.served!r}.",
+                fix="Give it a name with `--served-name`: letters, digits, '.', '_', '-', '/'.",
+            )
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise UsageError(f"There is no port {self.port}.", fix="Ask for 1 to 65535.")
+        if self.utilization is not None and not 0 < self.utilization <= 1:
+            raise UsageError(
+                f"{self.utilization:g} is no part of a GPU's memory.", fix="Ask for 0 to 1."
+            )
+        if self.max_model_len is not None and self.max_model_len < 1:
+            raise UsageError(f"A context of {self.max_model_len} tokens.", fix="Ask for 1 or more.")
+        if len(set(self.gpus)) != len(self.gpus) or min(self.gpus, default=0) < 0:
+            raise UsageError(f"GPUs {self.gpus}: each one once, counted from 0.")
+        if self.chat_template is not None and not self.chat_template.is_file():
+            raise UsageError(f"{self.chat_template}: there is no such chat template.")
+        for option in self.options:
+            if (name := option.partition("=")[0]) in OURS:
+                raise UsageError(f"{name} cannot be passed on to vLLM.", fix=OURS[name])
+
+    @property
+    def served(self) -> str:
+        """What it is asked for."""
+        return self.served_name or Path(self.source).name
+
+    @property
+    def name(self) -> str:
+        """What its entry, its log and ``assistants stop`` call it."""
+        return re.sub(r"[^a-z0-9._-]", "-", self.served.lower())[:64]
+
+    @property
+    def reached_at(self) -> str:
+        """The host by which this machine reaches it."""
+        if self.host in _ANY:
+            return _ANY[self.host]
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def argv(self, python: str, port: int) -> list[str]:
+        """The command, without the key."""
+        # Not the `vllm` command: that of the build for CPUs looks for a package of another name.
+        command = [python, "-m", "vllm.entrypoints.openai.api_server"]
+        asked: dict[str, object] = {
+            "--model": self.source,
+            "--served-model-name": self.served,
+            "--host": self.host,
+            "--port": port,
+            "--max-model-len": self.max_model_len,
+            "--gpu-memory-utilization": self.utilization,
+            "--dtype": self.dtype,
+            "--quantization": self.quantization,
+            "--chat-template": self.chat_template,
+            "--tensor-parallel-size": len(self.gpus) if len(self.gpus) > 1 else None,
+        }
+        for option, value in asked.items():
+            if value is not None:
+                command += [option, str(value)]
+        return [*command, *self.options]
+
+    def environment(self, key: str, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What is in its environment: its own key, and nobody else's."""
+        kept = {k: v for k, v in given.items() if k in _KEPT or not _SECRET.fullmatch(k)}
+        kept |= {"VLLM_API_KEY": key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        if Path(self.source).exists():
+            kept["HF_HUB_OFFLINE"] = "1"
+        if self.gpus:
+            shown = ",".join(str(index) for index in self.gpus)
+            kept |= {"CUDA_VISIBLE_DEVICES": shown, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        return kept
+
+    def planned(self, server: Server) -> Launch:
+        """The same with what a plan decided."""
+        return replace(
+            self,
+            gpus=server.gpus,
+            max_model_len=server.context,
+            utilization=server.utilization,
+            options=(*server.options, *self.options),
+        )

@@ -1,0 +1,78 @@
+"""Whether a server answers, and what it says of itself: requests that cost it nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from assistants.address import Address
+from assistants.clients.metrics import Metrics, metrics
+from assistants.clients.openai import OpenAIClient
+from assistants.clients.running import PROVIDER, Entry
+from assistants.clients.wire import read_object
+from assistants.errors import CallError
+
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a server says of itself; ``context`` is the longest conversation, in tokens."""
+
+    context: int | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def holds(self, length: int) -> int | None:
+        """Conversations of ``length`` tokens that fit into its cache at once.
+
+        Counted in whole blocks where it tells them. Of a model whose layers keep different things
+        (windows, states) more fit than this.
+        """
+        told = self.metrics
+        if told.cache_blocks and told.block_size:
+            return told.cache_blocks // -(-length // told.block_size)
+        return told.cache_tokens // length if told.cache_tokens else None
+
+
+@asynccontextmanager
+async def client_of(entry: Entry) -> AsyncIterator[OpenAIClient]:
+    """A client for this very server, whatever else is called the same."""
+
+    async def endpoint() -> Address:
+        return entry.address
+
+    client = OpenAIClient(f"{PROVIDER}:{entry.model}", endpoint=endpoint)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def answers(entry: Entry) -> bool:
+    """Whether it is ready to be asked; ``False`` after five seconds of silence."""
+    async with client_of(entry) as client:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await client.get("../health")
+        except (CallError, TimeoutError):
+            return False
+    return True
+
+
+async def observed(entry: Entry) -> Observed:
+    """Ask a server; what it does not tell is ``None``."""
+    async with client_of(entry) as client:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return Observed(await _context(client), await metrics(client))
+        except (CallError, TimeoutError):
+            return Observed()
+
+
+async def _context(client: OpenAIClient) -> int | None:
+    served = read_object(await client.get("/models"), client.model).get("data")
+    first = served[0] if isinstance(served, list) and served else None
+    found = first.get("max_model_len") if isinstance(first, dict) else None
+    return found if type(found) is int and found > 0 else None

@@ -1,0 +1,123 @@
+"""Servers from a notebook: ``server = await serve("Qwen/Qwen3-8B")``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import assistants
+from assistants.clients import running
+from assistants.clients.running import PROVIDER, Entry
+from assistants.servers import ending
+from assistants.servers.card import card
+from assistants.servers.launch import LOOPBACK, Launch
+from assistants.servers.observed import Observed, observed
+from assistants.servers.starting import START_LIMIT_S, Progress, Report, start
+from assistants.text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A vLLM server that runs on this machine; in a notebook, its card."""
+
+    entry: Entry
+    said: Observed
+
+    def __repr__(self) -> str:
+        return one_line(f"Server({self.model!r} at {self.entry.url})", 120)
+
+    def _repr_html_(self) -> str:
+        return assistants.in_html(self)
+
+    @property
+    def model(self) -> str:
+        """What everything else calls it: ``vllm:NAME``."""
+        return f"{PROVIDER}:{self.entry.model}"
+
+    @property
+    def card(self) -> dict[str, str]:
+        """Where it is, what it took, and how many conversations of which length it holds."""
+        return card(self.entry, self.said)
+
+    async def stop(self) -> None:
+        """End it, and wait until all of its processes are gone."""
+        await asyncio.to_thread(ending.end, self.entry)
+
+
+async def serve(
+    model: str,
+    *,
+    served_name: str = "",
+    gpus: Sequence[int] = (),
+    port: int | None = None,
+    host: str = LOOPBACK,
+    max_model_len: int | None = None,
+    gpu_memory_utilization: float | None = None,
+    dtype: str | None = None,
+    quantization: str | None = None,
+    chat_template: str | Path | None = None,
+    options: Sequence[str] = (),
+    python: str | None = None,
+    detach: bool = False,
+    limit: float = START_LIMIT_S,
+    report: Report | None = None,
+) -> Server:
+    """Start a vLLM server and wait until it answers.
+
+    It ends when this process does, unless it is detached. Then ``assistants stop`` ends it.
+
+    Parameters
+    ----------
+    model
+        A folder with weights, a name on the Hugging Face hub, or an embedded model (``smollm2``).
+    served_name, gpus, port, host, max_model_len, dtype, quantization, chat_template, options
+        As in ``Launch``.
+    gpu_memory_utilization
+        The part of each GPU's memory that it may take.
+    python, detach, limit, report
+        As in ``start``; how far it is, is written to stderr unless ``report`` is told.
+
+    Raises
+    ------
+    UsageError, MissingPart, ServerFailed
+        As ``start`` does.
+    """
+    launch = Launch(
+        source=model,
+        served_name=served_name,
+        gpus=tuple(gpus),
+        port=port,
+        host=host,
+        max_model_len=max_model_len,
+        utilization=gpu_memory_utilization,
+        dtype=dtype,
+        quantization=quantization,
+        chat_template=Path(chat_template) if chat_template is not None else None,
+        options=tuple(options),
+    )
+    report = report or _on_stderr()
+    entry = await start(launch, python=python, detach=detach, limit=limit, report=report)
+    return Server(entry, await observed(entry))
+
+
+async def servers() -> list[Server]:
+    """The servers that run on this machine, in order of their start."""
+    await asyncio.to_thread(ending.clean)
+    living = running.entries()
+    said = await asyncio.gather(*(observed(entry) for entry in living))
+    return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
+
+
+def _on_stderr() -> Report:
+    """A line for each thing that a server does while it starts."""
+    said: list[str] = []
+
+    def report(now: Progress) -> None:
+        if now.stage not in said:
+            said.append(now.stage)
+            print(f"{now.name}: {now.stage} ({now.seconds:.0f} s)", file=sys.stderr)  # noqa: T201
+
+    return report

@@ -1,0 +1,272 @@
+"""Starting a server: one at a time, watched until it answers, gone again if it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from assistants import keys
+from assistants.clients import running
+from assistants.clients.running import Entry
+from assistants.errors import ServerFailed, UsageError
+from assistants.servers import ending, logs
+from assistants.servers.embedded import as_safetensors, is_embedded
+from assistants.servers.gpus import gpus
+from assistants.servers.launch import LOOPBACK, Launch
+from assistants.servers.observed import answers, observed
+from assistants.servers.processes import of_session, resident
+from assistants.servers.pythons import vllm_python
+
+FIRST_PORT = 8000
+START_LIMIT_S = 1800.0
+"""Seconds. Large weights from a slow disk take many minutes, and compiling takes some more."""
+
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a start is: seconds since it began, what the server does now, its last line."""
+
+    name: str
+    seconds: float
+    stage: str
+    line: str
+
+
+Report = Callable[[Progress], None]
+
+
+async def start(
+    launch: Launch,
+    *,
+    python: str | None = None,
+    detach: bool = False,
+    limit: float = START_LIMIT_S,
+    report: Report = lambda _: None,
+) -> Entry:
+    """Start one server and wait until it answers.
+
+    Servers that start at the same time see each other's memory come and go and make caches of a
+    wrong size (vllm#55827), so this waits until no other start on this machine is under way.
+
+    Parameters
+    ----------
+    launch
+        What to start.
+    python
+        The Python that has vLLM; see ``vllm_python``.
+    detach
+        Let it live on when this process ends. Otherwise it is gone a few seconds after.
+    limit
+        Seconds after which it is given up.
+    report
+        Told twice a second how far it is.
+
+    Raises
+    ------
+    UsageError
+        If a server of that name runs, or the port is taken.
+    MissingPart
+        If there is no vLLM.
+    ServerFailed
+        If it ends or stays silent; it says what the server said last.
+    """
+    command = vllm_python(python)
+    async with _alone(launch.name, report):
+        ending.clean()
+        _check_name(launch)
+        if is_embedded(launch.source):
+            report(Progress(launch.name, 0, "turning its weights into safetensors", ""))
+            folder = await asyncio.to_thread(as_safetensors, launch.source, command)
+            launch = replace(launch, source=str(folder), served_name=launch.served)
+        port = _port(launch)
+        free = _free(launch.gpus)
+        entry = _begun(launch, command, port, detach)
+        try:
+            await _until_it_answers(entry, limit, report)
+        except BaseException:
+            ending.end(entry)
+            raise
+        return await _looked_at(entry, free)
+
+
+def _begun(launch: Launch, python: str, port: int, detach: bool) -> Entry:
+    """Give the order to a supervisor; the entry stands before anything answers."""
+    key = secrets.token_urlsafe(32)
+    keys.remember(key)
+    log = logs.fresh(launch.name)
+    lock = running.lock_of(launch.name)
+    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    order = {
+        "argv": launch.argv(python, port),
+        "environment": launch.environment(key),
+        "log": str(log),
+        "lock": str(lock),
+        "parent": 0 if detach else os.getpid(),
+        "leaves": [str(lock.with_suffix(".json")), str(lock)],
+    }
+    supervisor = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+        [sys.executable, "-P", str(Path(__file__).with_name("supervisor.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.environ.get("PATH", "")},
+        start_new_session=True,
+    )
+    said = _order(supervisor, order)
+    if "error" in said:
+        supervisor.communicate()
+        raise ServerFailed(f"{launch.name} could not be started: {said['error']}.")
+    ending.hold(supervisor)
+    entry = Entry(
+        name=launch.name,
+        model=launch.served,
+        source=launch.source,
+        url=f"http://{launch.reached_at}:{port}",
+        key=key,
+        python=python,
+        log=str(log),
+        supervisor=supervisor.pid,
+        group=said["group"],
+        started=time.time(),
+        gpus=launch.gpus,
+        detached=detach,
+        asked=launch.utilization,
+        context=launch.max_model_len,
+    )
+    running.write(entry)
+    return entry
+
+
+def _order(supervisor: subprocess.Popen[bytes], order: dict[str, object]) -> dict[str, Any]:
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
+    with suppress(BrokenPipeError):
+        supervisor.stdin.write(json.dumps(order).encode() + b"\n")
+        supervisor.stdin.flush()
+    line = supervisor.stdout.readline()
+    supervisor.stdout.close()
+    said: dict[str, Any] = json.loads(line or b'{"error": "its supervisor ended without a word"}')
+    return said
+
+
+async def _until_it_answers(entry: Entry, limit: float, report: Report) -> None:
+    begun = time.monotonic()
+    while True:
+        said = logs.tail(entry.log)
+        seconds = time.monotonic() - begun
+        report(Progress(entry.name, seconds, logs.stage(said), logs.last_line(said)))
+        if await answers(entry):
+            return
+        said = logs.tail(entry.log)
+        if not running.alive(entry):
+            raise ServerFailed(
+                f"{entry.name} ended {seconds:.0f} s after its start.",
+                fix=logs.advice(said) or f"The whole log is {entry.log}.",
+                log=logs.last_words(said),
+            )
+        if seconds > limit:
+            raise ServerFailed(
+                f"{entry.name} did not answer within {limit:g} s and was ended.",
+                fix=f"Allow more with `--wait`, or read {entry.log}.",
+                log=logs.last_words(said),
+            )
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _looked_at(entry: Entry, free: dict[int, int]) -> Entry:
+    """The entry with what the server says of itself, and the memory that it took."""
+    said = await observed(entry)
+    now = _free(entry.gpus)
+    if entry.gpus:
+        memory = max((free[index] - now[index] for index in entry.gpus if index in now), default=0)
+    else:
+        memory = resident(of_session(entry.group, entry.started))
+    return running.learned(
+        entry,
+        context=said.context or entry.context,
+        cache_tokens=said.metrics.cache_tokens,
+        memory=max(0, memory) or None,
+    )
+
+
+def _free(which: tuple[int, ...]) -> dict[int, int]:
+    return {gpu.index: gpu.free for gpu in gpus() if gpu.index in which} if which else {}
+
+
+def _check_name(launch: Launch) -> None:
+    for entry in running.entries():
+        if running.alive(entry) and launch.name == entry.name:
+            raise UsageError(
+                f"{entry.name} runs already, at {entry.url}.",
+                fix=f"Use it as vllm:{entry.model}, end it with `assistants stop {entry.name}`, or "
+                "name the new one with `--served-name`.",
+            )
+
+
+def _port(launch: Launch) -> int:
+    """The port that was asked for, or the first free one.
+
+    Between this and the server's own try somebody else may take it; its log says so then.
+    """
+    if launch.port is not None:
+        if not _is_free(launch.host, launch.port):
+            raise UsageError(
+                f"Port {launch.port} is taken{_by_whom(launch.port)}.",
+                fix="Ask for another with `--port`, or for none: the first free one is used.",
+            )
+        return launch.port
+    for port in range(FIRST_PORT, FIRST_PORT + 1000):
+        if _is_free(launch.host, port):
+            return port
+    raise UsageError(f"No port from {FIRST_PORT} to {FIRST_PORT + 999} is free.")
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host or LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _by_whom(port: int) -> str:
+    entry = next((each for each in running.entries() if each.port == port), None)
+    return f" by {entry.name}" if entry else ""
+
+
+@asynccontextmanager
+async def _alone(name: str, report: Report) -> AsyncIterator[None]:
+    """Only one start at a time on this machine, whoever asks for it."""
+    import fcntl
+
+    running.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(running.folder() / "starting", os.O_RDWR | os.O_CREAT, 0o600)
+    begun = time.monotonic()
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                waited = time.monotonic() - begun
+                report(Progress(name, waited, "waiting for another server's start", ""))
+                await asyncio.sleep(_LOOK_S)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,205 @@
+"""A real server: started, asked, measured against the plan, and ended with nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from commands import start, write_experiment
+from serving import CONTEXT, Machine, Served, processes
+
+from assistants.clients import connect, running
+from assistants.clients.metrics import metrics
+from assistants.messages import Completion, Delta, Message, Sampling
+from assistants.results import Results
+from assistants.servers.configs import read_model
+from assistants.servers.gpus import GIB
+from assistants.servers.memory import cache_of, token_bytes
+from assistants.servers.observed import observed
+
+GREEDY = Sampling(temperature=0, max_tokens=12)
+HELLO = [
+    Message("system", "Answer in one word."),
+    Message("user", "What is the capital of France?"),
+]
+
+
+def test_the_card_says_what_the_server_reports(machine: Machine, server: Served) -> None:
+    """Address, name, cache tokens, conversations; and what it took is what a process holds."""
+    assert server.url in server.shown
+    assert "vllm:SmolLM2" in server.shown
+    said = asyncio.run(observed(running.serving("SmolLM2")))
+    assert said.context == CONTEXT
+    assert f"{said.metrics.cache_tokens:,} tokens" in server.shown
+    assert f"{said.holds(CONTEXT)} of {CONTEXT:,} tokens" in server.shown
+    log = server.log.read_text()
+    assert f"KV cache size: {said.metrics.cache_tokens:,} tokens" in log
+
+
+def test_cache_tokens_are_as_planned_within_one_block(server: Served, weights: Path) -> None:
+    """Bytes a token from the config, times the tokens that the server reports, are what it had."""
+    told = asyncio.run(observed(running.serving("SmolLM2"))).metrics
+    facts = read_model(weights)
+    assert token_bytes(facts) == 2 * 30 * 3 * 64 * 2
+    one_block = told.block_size * token_bytes(facts)
+    assert abs(told.cache_tokens * token_bytes(facts) - GIB) <= one_block
+    kept = cache_of(facts, block=told.block_size)
+    assert abs(kept.capacity(GIB, CONTEXT) - told.cache_tokens) <= told.block_size
+
+
+def test_weights_are_predicted_within_three_percent(weights: Path) -> None:
+    """Counted from the config alone, and read from the files: both are what lies on the disk."""
+    size = (weights / "model.safetensors").stat().st_size
+    counted = read_model(json.loads((weights / "config.json").read_text()))
+    for facts in (counted, read_model(weights)):
+        assert abs(facts.weights.on_each(1) / size - 1) < 0.03
+
+
+async def test_it_answers_whole_and_in_pieces(server: Served) -> None:
+    """Found by name, with its key; the same greedy answer both ways, and tokens as it counts."""
+    client = connect("vllm:SmolLM2")
+    whole = await client.complete(HELLO, GREEDY)
+    pieces = [each async for each in client.stream(HELLO, GREEDY)]
+    await client.aclose()
+    assert isinstance(pieces[-1], Completion)
+    assert pieces[-1].text == whole.text
+    assert "".join(each.text for each in pieces if isinstance(each, Delta)) == whole.text
+    assert whole.usage.input_tokens
+    assert whole.usage.output_tokens
+    assert pieces[-1].first_token_s is not None
+
+
+async def test_it_tells_its_metrics(server: Served) -> None:
+    """How many requests run, and what the prefix cache found."""
+    client = connect("vllm:SmolLM2")
+    before = await metrics(client)
+    long = [Message("system", "Be kind. " * 200), Message("user", "Hello")]
+    for _ in range(2):
+        await client.complete(long, GREEDY)
+    after = await metrics(client)
+    await client.aclose()
+    assert after.running == 0
+    asked = after.prefix_cache.since(before.prefix_cache)
+    assert asked.queries > 800
+    assert 0.3 < asked.rate < 0.6  # the second time, all but the last block
+
+
+def test_without_its_key_nobody_is_answered(server: Served) -> None:
+    """The key that was made for it is needed, and stands in no argument of any process."""
+    machine_wide = "\n".join(" ".join(process.cmdline()) for process in processes(server.group))
+    assert server.key not in machine_wide
+    assert server.key not in server.log.read_text()
+    listening = [c for c in psutil.Process(server.group).net_connections() if c.status == "LISTEN"]
+    assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+
+
+def test_the_smoke_test_shows_an_answer(machine: Machine, server: Served) -> None:
+    """``servers`` lists it, ``servers test`` asks it."""
+    (row,) = json.loads(machine.run("servers", "--json").out)["servers"]
+    assert (row["model"], row["health"], row["host"]) == ("vllm:SmolLM2", "ok", "127.0.0.1")
+    done = machine.run("servers", "test", "--json")
+    (row,) = json.loads(done.out)["servers"]
+    assert done.code == 0
+    assert len(row["answer"].split()) > 3
+
+
+@pytest.mark.kill
+def test_killed_while_starting(machine: Machine) -> None:
+    """The starter is told what was said last, and no process is left after 5 s."""
+    starter = machine.begin("dying")
+    entry = _entry(machine, "dying")
+    _until(lambda: _busy(entry), 120)
+    os.kill(entry["group"], signal.SIGKILL)
+    _, said = starter.communicate(timeout=30)
+    assert starter.returncode == 1
+    assert "dying ended" in said
+    assert _gone(entry["group"])
+
+
+@pytest.mark.kill
+def test_the_starter_is_killed(machine: Machine) -> None:
+    """While its server starts: nothing of it is there 5 s later."""
+    starter = machine.begin("orphan")
+    entry = _entry(machine, "orphan")
+    _until(lambda: _busy(entry), 120)
+    starter.kill()
+    starter.communicate()
+    assert _gone(entry["group"])
+
+
+@pytest.mark.kill
+def test_killed_while_answering(machine: Machine) -> None:
+    """The run ends in recorded failures, nothing is left of the server, and a re-run repairs it."""
+    served = machine.serve("mortal")
+    file = write_experiment(
+        machine.folder / "mortal.yaml",
+        models=["vllm:mortal"],
+        personas=["history", "art"],
+        sampling={"temperature": 0, "max_tokens": 400},
+        cases=[{"id": f"c{n}", "question": f"Tell a story about {n} birds."} for n in range(8)],
+    )
+    going = start("run", file, "--no-report", cwd=machine.folder, env=machine.environment)
+    _until(lambda: _answering("mortal"), 60)
+    os.kill(_engine(served), signal.SIGKILL)
+    _, said = going.communicate(timeout=120)
+    assert going.returncode == 1, said
+    run = Results(machine.folder / "results").latest("mortal")
+    assert run.statuses.get("failed", 0) + run.statuses.get("open", 0) > 0
+    assert sum(run.statuses.values()) == 16
+    assert _gone(served.group)
+    machine.serve("mortal")
+    assert machine.run("run", file, "--no-report").code == 0
+    assert Results(machine.folder / "results").latest("mortal").statuses.keys() <= {"ok", "length"}
+    again = machine.served("mortal")
+    assert machine.run("stop", "mortal").code == 0
+    assert processes(again.group) == []
+
+
+def _entry(machine: Machine, name: str) -> dict[str, Any]:
+    """What is written down of a server that starts."""
+
+    def found() -> list[dict[str, Any]]:
+        return [each for each in machine.entries() if each["name"] == name]
+
+    _until(found, 60)
+    return found()[0]
+
+
+def _busy(entry: dict[str, Any]) -> bool:
+    """Whether a start is well under way: it has children, or has said something."""
+    log = Path(entry["log"])
+    said = log.is_file() and log.read_text().count("\n") > 3
+    return said or len(processes(entry["group"])) > 1
+
+
+def _gone(group: int) -> bool:
+    """Whether nothing of a session is left after 5 s."""
+    ends = time.monotonic() + 5
+    while processes(group) and time.monotonic() < ends:
+        time.sleep(0.1)
+    return not processes(group)
+
+
+def _answering(model: str) -> bool:
+    entry = running.serving(model)
+    return entry is not None and bool(asyncio.run(observed(entry)).metrics.running)
+
+
+def _engine(served: Served) -> int:
+    """The process in which the model runs."""
+    return max(processes(served.group), key=lambda each: each.memory_info().rss).pid
+
+
+def _until(seen: Callable[[], object], seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < ends, f"not seen within {seconds:g} s"
+        time.sleep(0.2)
