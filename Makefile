@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+NBVAL := $(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
+ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
 
 .PHONY: run lab install test lint unit behaviour notebooks test-vllm soak bench lock lock-vllm clean
 
@@ -53,7 +55,7 @@ unit: $(VENV)/installed-test
 
 notebooks: $(VENV)/installed-test
 	$(BIN)/assistants fetch smollm2
-	$(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg --nbval-cell-timeout 120 notebooks
+	$(NBVAL) --nbval-cell-timeout 120 $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 
 $(VLLM)/installed: tests/on_vllm/requirements.lock tests/on_vllm/install.sh pyproject.toml
 	@rm -rf $(VLLM)
@@ -61,9 +63,9 @@ $(VLLM)/installed: tests/on_vllm/requirements.lock tests/on_vllm/install.sh pypr
 	@touch $@
 
 test-vllm: $(VLLM)/installed $(VENV)/installed-test  ## on a real vLLM, on the CPU
+	$(BIN)/assistants fetch smollm2
 	$(VLLM)/bin/python -m pytest tests/on_vllm --timeout 1200 -o filterwarnings=default
-	ASSISTANTS_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/pytest --nbval \
-		--nbval-sanitize-with notebooks/sanitise.cfg --nbval-cell-timeout 900 notebooks/vllm
+	ASSISTANTS_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(NBVAL) --nbval-cell-timeout 900 $(ON_VLLM)
 
 soak: $(VENV)/installed-test  ## an hour of kill -9
 	ASSISTANTS_KILL_ROUNDS=1000 $(BIN)/pytest -m kill --timeout 7200

@@ -22,7 +22,7 @@ from assistants.delivery import Audited, Auditor
 from assistants.messages import Message
 from assistants.personas import Persona
 
-TEMPLATES = Path(__file__).parent / "vllm" / "templates"
+TEMPLATES = Path(__file__).parent / "on_vllm" / "templates"
 VERDICTS: dict[str, str] = json.loads((TEMPLATES / "verdicts.json").read_text(encoding="utf-8"))
 """What is to be found out about each of the templates, with a persona of several lines."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from assistants.clients.running import PROVIDER, Entry
@@ -24,7 +26,7 @@ def card(entry: Entry, said: Observed) -> dict[str, str]:
         "context": _tokens(said.context or entry.context),
         "cache": _tokens(said.metrics.cache_tokens or entry.cache_tokens),
         "conversations at once": conversations(said) or "it does not tell",
-        "log": entry.log,
+        "log": _from_home(entry.log),
     }
 
 
@@ -59,6 +61,13 @@ def _taken(entry: Entry) -> str:
     if not entry.memory:
         return "nobody could tell"
     return f"{gib(entry.memory)} on each" if len(entry.gpus) > 1 else gib(entry.memory)
+
+
+def _from_home(path: str) -> str:
+    """As a person would type it, and without their name on a page that they share."""
+    with suppress(ValueError, RuntimeError):
+        return f"~/{Path(path).relative_to(Path.home())}"
+    return path
 
 
 def _tokens(number: int | None) -> str:

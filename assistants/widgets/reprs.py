@@ -15,6 +15,7 @@ from assistants.messages import Completion, Message, Transcript
 from assistants.personas import Library, Persona
 from assistants.results import Results
 from assistants.run import Run
+from assistants.servers.server import Server
 from assistants.text import many, one_line, visible
 from assistants.trial import Case, Trial
 from assistants.widgets.markdown import escape, to_html
@@ -144,6 +145,11 @@ def _(value: Trial) -> str:
     answering = value.answering
     facts = {"assistant": str(answering), "repeat": str(value.repeat), "key": value.key}
     return _listed(facts) + _body(value.case) + _prompt(answering.system_prompt)
+
+
+@_body.register
+def _(value: Server) -> str:
+    return _listed({"server": value.entry.name, **value.card})
 
 
 @_body.register
