@@ -44,6 +44,9 @@ def _extras() -> Iterator[Finding]:
     yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
     for name in ("jupyterlab", "papermill"):
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
+    from assistants.servers.pythons import vllm_python
+
+    yield _tried("vLLM for `assistants serve`", vllm_python, needed=False)
 
 
 def _package(name: str, fix: str, *, needed: bool) -> Finding:

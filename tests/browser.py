@@ -82,7 +82,11 @@ def jupyter_lab(root: Path, **environment: str) -> Iterator[Lab]:
             yield Lab(url, token)
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:  # it has outlived this once
+                process.kill()
+                process.wait()
 
 
 def _settle(settings: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from rude_server import RudeServer, at
 
 from assistants.assistant import Assistant
+from assistants.clients import connect
 from assistants.clients.openai import OpenAIClient
 from assistants.clients.scripted import ScriptedClient, echo
 from assistants.errors import UsageError
@@ -16,7 +17,14 @@ from assistants.messages import Sampling
 from assistants.personas import Persona
 from assistants.results import Results
 from assistants.store import Store
+from assistants.trial import Case
 from assistants.widgets.chat import Chat
+
+
+def messages_to(server: RudeServer) -> list[list[dict[str, str]]]:
+    """What each question sent; before a run, a server is asked for other things too."""
+    asked = [each for each in server.requests if each.path.endswith("/chat/completions")]
+    return [request.json["messages"] for request in asked]
 
 
 async def test_the_traits_are_the_interface(here: Path) -> None:
@@ -148,6 +156,60 @@ async def test_a_trial_of_a_persona_that_is_gone(here: Path) -> None:
     chat = Chat.from_trial(run, run.trials.iloc[0])
     await chat.ask("More?")
     assert chat.replies[1]["answer"].startswith("system: {{ x }} for you\n")
+
+
+async def test_a_trial_with_its_persona_in_the_question_goes_on_so(
+    here: Path, server: RudeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the head of the first question, as then; whoever answers next on this model, too."""
+    monkeypatch.setenv("VLLM_BASE_URL", server.url)
+    assistant = Assistant(Persona("curt", "Be curt."), connect("vllm:m"), persona_in="user")
+    experiment = Experiment("tea", (assistant,), (Case("tea", ("Tea?",)),))
+    run = await experiment.run("results", report=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials["key"][0])
+    await chat.ask("And sugar?")
+    first, then = messages_to(server)
+    assert [message["role"] for message in then] == ["user", "assistant", "user"]
+    assert then[0] == first[0]
+    assert "Be curt." in then[0]["content"]
+    # What was asked next is what a batch of two turns would have asked.
+    longer = Experiment("tea", (assistant,), (Case("tea", ("Tea?", "And sugar?")),))
+    assert longer.forecast("results").answered == 1
+    chat.set_prompt(0, "Be kind.")
+    await chat.ask("Milk?")
+    chat.persona = "art"
+    await chat.ask("Honey?")
+    await chat.fork(["history"])
+    sent = messages_to(server)
+    assert len(sent) == 5
+    assert {message["role"] for messages in sent for message in messages} == {"user", "assistant"}
+    assert [said in messages[0]["content"] for messages, said in zip(
+        sent[2:], ["Be kind.", "You are a painter", "historian"], strict=True)] == [True] * 3
+    # Another model has a place for it; and back on this one, it is where it was.
+    chat.switch(model=OpenAIClient("x:m", endpoint=at(server.url)))
+    await chat.ask("Lemon?")
+    chat.model = "vllm:m"
+    await chat.ask("Rum?")
+    assert [messages[0]["role"] for messages in messages_to(server)[5:]] == ["system", "user"]
+    # And its own answers are stored as what they are.
+    (live,) = Results("results").runs("chat")
+    assert list(live.trials.query("model == 'vllm:m'")["persona_in"].unique()) == ["user"]
+
+
+async def test_a_model_of_any_name(here: Path) -> None:
+    """A page takes no lone surrogate, so it has a readable name for it, and may choose by it."""
+    odd, plain = ScriptedClient(echo, "\ud800\x1b"), ScriptedClient(echo, "echo")
+    chat = Chat("none", odd, results=None)
+    name = chat.model
+    assert name.isascii()
+    assert name.isprintable()
+    assert name in chat.models_known
+    chat.switch(model=plain)
+    chat.switch(model=name)
+    await chat.ask("One?")
+    assert [row["model"] for row in chat.replies] == [odd.model]
+    chat.switch(model=ScriptedClient(echo, "unheard-of"))
+    assert chat.model in chat.models_known
 
 
 async def test_a_live_turn_after_a_switch_opens_and_stays_unshared(here: Path) -> None:

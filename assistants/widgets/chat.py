@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,13 +12,12 @@ import traitlets
 
 from assistants.assistant import Assistant
 from assistants.clients import Client
-from assistants.errors import UnknownName, UsageError
+from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.models import Catalogue
-from assistants.personas import Library, Persona, digest_of
+from assistants.personas import Library, Persona
 from assistants.personas.persona import sampling_from
 from assistants.results import Run
-from assistants.store import Store
 from assistants.tables import is_known
 from assistants.text import from_utf8, visible
 from assistants.trial import Case, Trial
@@ -27,8 +25,9 @@ from assistants.widgets import background
 from assistants.widgets.columns import Columns
 from assistants.widgets.compare import Compare
 from assistants.widgets.going_on import GoingOn
+from assistants.widgets.stored import conversation, persona_of
 from assistants.widgets.turns import Answer, Turn, history
-from assistants.widgets.who import literal, resolve
+from assistants.widgets.who import resolve
 
 
 class Chat(Columns):
@@ -90,14 +89,15 @@ class Chat(Columns):
         self.sampling = sampling or Sampling()
         models = [] if isinstance(persona, Assistant) else [model]
         (first,), entries = resolve([persona], models, library, self.sampling)
-        self._clients: dict[str, Client] = {first.model: first.client}
+        self._clients: dict[str, Client] = {}  # by the names that the page has for their models
+        self._places = {first.model: first.persona_in}
         self._fork: Compare | None = None
         self._results = results
         self._switching = False
         super().__init__("chat", [first], results=results, models=entries, library=library)
-        self._note_choice()
         names = [first.model, *Catalogue.default().models]
-        self.models_known = list(dict.fromkeys(names))
+        self.models_known = list(dict.fromkeys(map(visible, names)))
+        self._note_choice()
         self.personas = [
             {"name": each.name, "label": visible(each.label or each.name),
              "description": visible(each.description)}
@@ -134,19 +134,18 @@ class Chat(Columns):
         library = library or Library.default()
         prompt = from_utf8(row["system_prompt"]) if is_known(row["system_prompt"]) else None
         settings = sampling_from(json.loads(row["sampling"]), f"trial {key}")
-        persona = _persona_of(str(row["persona"]), prompt, library)
+        persona = persona_of(str(row["persona"]), prompt, library)
         chat = cls(persona, str(row["model"]), results=run.results, sampling=settings,
                    library=library)  # fmt: skip
-        with Store(run.results) as store:
-            completions = store.completions(key)
-            query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
-            ((questions,),) = store.read(query, [run.id, row["case"]])
+        questions, completions = conversation(run, row["case"], key)
         if not completions:
             raise UsageError(f"trial {key!r} has no answer.", fix="Run it again first.")
+        if row["persona_in"] == "user":
+            background.call(chat._fold)
         # Where the key is another one than a batch would give it, somebody else gave the earlier
         # answers: then no batch may take what comes next for its own.
         (column,) = chat._columns
-        turns = tuple(json.loads(questions))
+        turns = tuple(questions)
         by = column.assistant
         if Trial(Case(str(row["case"]), turns), by, int(row["repeat"])).key != key:
             by = replace(by, client=GoingOn(by.client, "somebody else"))
@@ -210,14 +209,16 @@ class Chat(Columns):
         (new,), entries = resolve([wanted], [client], self.library, self.sampling)
         if persona is None and column.edited:
             new = replace(now, client=new.client)  # another model leaves the edit as it is
+        new = self._placed(new)
         if str(new) == str(now) and new.digest == now.digest:
             return
         column.conversation.use(new, f"{new} answers from here on")
         column.original = (
-            replace(column.original, client=new.client) if new.persona == now.persona else new
+            self._placed(replace(column.original, client=new.client))
+            if new.persona == now.persona
+            else new
         )
         self.models.update({k: v for k, v in entries.items() if k not in self.models})
-        self._clients[new.model] = new.client
         self._turn_to(column)
         self._note_choice()
         self._draw_heads()
@@ -235,12 +236,28 @@ class Chat(Columns):
 
     def _note_choice(self) -> None:
         (column,) = self._columns
+        model = visible(column.assistant.model)  # a page takes no lone surrogate
+        self._clients[model] = column.assistant.client
         self._switching = True
         try:
+            if model not in self.models_known:
+                self.models_known = [*self.models_known, model]
             self.persona = column.original.persona.name
-            self.model = column.assistant.model
+            self.model = model
         finally:
             self._switching = False
+
+    def _placed(self, assistant: Assistant) -> Assistant:
+        """The assistant with its persona where its model is known to take it."""
+        place = self._places.get(assistant.model, "system")
+        return replace(assistant, persona_in=place)
+
+    def _fold(self) -> None:
+        """Put every persona into the first question of this model, as a stored trial did."""
+        (column,) = self._columns
+        self._places[column.assistant.model] = "user"
+        column.original = self._placed(column.original)
+        column.conversation.assistant = self._placed(column.assistant)
 
     async def _fork_to(self, personas: list[Any], models: list[Any]) -> Compare:
         (column,) = self._columns
@@ -250,7 +267,7 @@ class Chat(Columns):
         others, _ = resolve(personas, models or [column.assistant.client], self.library,
                             self.sampling)  # fmt: skip
         own = column.assistant
-        others = [each for each in others if each.digest != own.digest]
+        others = [each for each in map(self._placed, others) if each.digest != own.digest]
         if not others:
             raise UsageError("There is nobody else to ask.", fix="Choose more personas.")
         self._close_fork()
@@ -286,14 +303,3 @@ class Chat(Columns):
             turns.append(Turn(question, [answer], before))
         column.conversation.go_on_from(turns)
         self._note_state()
-
-
-def _persona_of(name: str, prompt: str | None, library: Library) -> Persona:
-    """The persona of that name if it still says the same; otherwise one that says it."""
-    base = name.partition("[")[0]
-    with suppress(UnknownName):
-        persona = library.find(base)
-        if not persona.variables and digest_of(persona.system_prompt()) == digest_of(prompt):
-            return persona
-    text = None if prompt is None else literal(prompt)
-    return Persona(base, text, label=f"{base} (as it was)", source="a stored trial")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
-from assistants.errors import UsageError
+from assistants.errors import UnknownName, UsageError
 from assistants.messages import Completion
+from assistants.personas import Library, Persona, digest_of
 from assistants.results import Results
 from assistants.run import Run
 from assistants.store import Store
 from assistants.text import visible
+from assistants.widgets.who import literal
 
 
 def run_of(given: Run | Results) -> Run:
@@ -36,6 +39,17 @@ def conversation(run: Run, case: str, key: str) -> tuple[list[str], list[Complet
         query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
         ((turns,),) = store.read(query, [run.id, case])
         return list(json.loads(turns)), store.completions(key)
+
+
+def persona_of(name: str, prompt: str | None, library: Library) -> Persona:
+    """The persona of that name if it still says the same; otherwise one that says it."""
+    base = name.partition("[")[0]
+    with suppress(UnknownName):
+        persona = library.find(base)
+        if not persona.variables and digest_of(persona.system_prompt()) == digest_of(prompt):
+            return persona
+    text = None if prompt is None else literal(prompt)
+    return Persona(base, text, label=f"{base} (as it was)", source="a stored trial")
 
 
 def label_of(run: Run) -> str:
