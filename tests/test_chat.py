@@ -183,8 +183,12 @@ async def test_a_trial_with_its_persona_in_the_question_goes_on_so(
     sent = messages_to(server)
     assert len(sent) == 5
     assert {message["role"] for messages in sent for message in messages} == {"user", "assistant"}
-    assert [said in messages[0]["content"] for messages, said in zip(
-        sent[2:], ["Be kind.", "You are a painter", "historian"], strict=True)] == [True] * 3
+    assert [
+        said in messages[0]["content"]
+        for messages, said in zip(
+            sent[2:], ["Be kind.", "You are a painter", "historian"], strict=True
+        )
+    ] == [True] * 3
     # Another model has a place for it; and back on this one, it is where it was.
     chat.switch(model=OpenAIClient("x:m", endpoint=at(server.url)))
     await chat.ask("Lemon?")
@@ -194,6 +198,20 @@ async def test_a_trial_with_its_persona_in_the_question_goes_on_so(
     # And its own answers are stored as what they are.
     (live,) = Results("results").runs("chat")
     assert list(live.trials.query("model == 'vllm:m'")["persona_in"].unique()) == ["user"]
+
+
+async def test_a_persona_that_no_library_has_can_be_chosen_again(here: Path) -> None:
+    """It stands at the side by its name, from where it is switched to, and asked with others."""
+    chat = Chat(Persona("first", "Be curt."), "echo", results=None)
+    chat.switch(Persona("second", "Be kind.", label="Second"))
+    assert [each["name"] for each in chat.personas[:2]] == ["second", "first"]
+    assert chat.personas[0]["label"] == "Second"
+    chat.persona = "first"
+    await chat.ask("One?")
+    assert chat.replies[0]["answer"].startswith("system: Be curt.")
+    compare = await chat.fork(["second", "art"])
+    assert [row["persona"] for row in compare.replies] == ["first", "second", "art"]
+    assert "Be kind." in compare.replies[1]["answer"]
 
 
 async def test_a_model_of_any_name(here: Path) -> None:

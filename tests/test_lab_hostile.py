@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from slow_server import SlowServer
 
 from assistants import Experiment, Message, ScriptedClient
 from assistants.results import Results
+from assistants.text import to_utf8
 from assistants.widgets.who import literal
 
 pytestmark = pytest.mark.browser
@@ -29,6 +32,7 @@ SETUP = f"""{IMPORTS}
 import asyncio, json, pathlib
 from assistants.assistant import Assistant
 from assistants.clients import connect
+from assistants.personas import Library
 from assistants.widgets.who import literal
 attacks = json.loads(pathlib.Path("attacks.json").read_text())
 short = [a for a in attacks if len(a) < 300]
@@ -58,12 +62,15 @@ widget.compare_with(0)
 print("the end")
 """,
     "chat": """
-widget = Chat(assistant(0))
+widget = Chat(assistant(0), library=Library([pathlib.Path("odd")]))
 display(widget)
-widget.personas = [{"name": a, "label": a, "description": a} for a in short]
-widget.models_known = [widget.model, *short]
 await all_of_them(1, 50)
 await widget.ask("\\n\\n".join(short[1::8]))
+for at in range(0, len(short), 20):
+    widget.switch(model=connect("vllm:" + "\\n".join(short[at : at + 20])))
+widget.switch(model=assistant(3).client)
+widget.set_prompt(0, "\\n".join(short))
+await widget.ask("\\n\\n".join(short[2::8]))
 widget.switch(assistant(3).persona)
 await widget.fork([assistant(5).persona, assistant(7).persona])
 widget.say("\\n".join(short))
@@ -91,6 +98,15 @@ class HostileServer(SlowServer):
         return [http(json.dumps(error).encode(), "400 Bad Request")]
 
 
+def write_personas(folder: Path) -> None:
+    """A library in which each of the short ones is a label, a description and a system prompt."""
+    folder.mkdir()
+    for number, each in enumerate(SHORT):
+        front = "\n".join(f"{key}: {json.dumps(each)}" for key in ("label", "description"))
+        text = literal(each) if to_utf8(each) == each and "\0" not in each else "No file says it."
+        (folder / f"p-{number:03}.md").write_text(f"---\n{front}\n---\n{text}\n", newline="")
+
+
 def said(messages: Sequence[Message], sampling: object) -> str:
     """Of the first persona every second batch, of the other one those between them."""
     number = 2 * int(messages[-1].content.split()[0]) + (messages[0].role == "system")
@@ -108,6 +124,7 @@ def at(tmp_path_factory: pytest.TempPathFactory, server: HostileServer) -> Itera
     """A notebook beside a stored run in which everything is hostile that can be."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "attacks.json").write_text(json.dumps(ATTACKS))
+    write_personas(folder / "odd")
     number = -(-len(BATCHES) // 2)
     experiment = Experiment.define(
         "hostile",
@@ -140,8 +157,12 @@ def test_live(at: Desk, server: HostileServer, name: str) -> None:
     """
     server.count = 0
     at.run(SETUP + LIVE[name])
-    at.page.wait_for_selector(".jp-RenderedText >> text=/^the end/", timeout=300_000)
+    printed = at.page.locator(".jp-RenderedText").filter(has_text=re.compile("^the end|Error"))
+    printed.first.wait_for(timeout=150_000)
+    assert printed.all_inner_texts() == ["the end\n"]  # and no traceback
     at.rest()
+    if name == "chat":
+        choose_in_the_sidebar(at)
     assert server.count >= len(ATTACKS)
     assert at.page.locator(".assistants-live .answer").count() >= 50
     is_usable(at, ["Question to all", "Message"][name == "chat"])
@@ -151,6 +172,26 @@ def test_live(at: Desk, server: HostileServer, name: str) -> None:
     at.watch.check(at.page)
     at.shot(f"hostile-{name}")
     is_safe_without_a_kernel(at, name, ".assistants-live .answer")
+
+
+def choose_in_the_sidebar(at: Desk) -> None:
+    """Every hostile persona stands there, can be looked for, answers, and is asked with others."""
+    page = at.page
+    assert page.locator(".sidebar .personas button").count() >= len(SHORT)
+    assert page.locator(".sidebar option").count() >= len(SHORT) // 20
+    at.watch.check(page)
+    is_usable(at, "Search personas").fill("onerror")
+    found = page.locator(".sidebar .personas button")
+    assert 0 < found.count() < len(SHORT)
+    found.first.click()
+    page.wait_for_selector(".sidebar .personas button[aria-pressed=true]")
+    at.ask(SHORT[0])
+    page.get_by_text("Ask everybody").click()
+    for number in (1, 2):
+        page.locator(".everybody input").nth(number * 50).check()
+    page.get_by_role("button", name="Ask them").click()
+    page.wait_for_selector(".assistants-fork .column >> nth=2")
+    at.rest()
 
 
 def test_rated(at: Desk) -> None:

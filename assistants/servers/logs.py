@@ -106,6 +106,11 @@ def last_words(text: str) -> str:
     return "\n".join(one_line(line, 200) for line in lines[-_LINES:])
 
 
+def lost_its_port(text: str) -> bool:
+    """Whether a server ended because somebody else had its port."""
+    return "address already in use" in text.lower()
+
+
 def advice(text: str) -> str:
     """What to do about it, if that is known."""
     return next((fix for said, fix in _ADVICE if re.search(said, text, re.IGNORECASE)), "")

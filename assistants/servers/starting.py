@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -23,12 +22,12 @@ from assistants.errors import ServerFailed, UsageError
 from assistants.servers import ending, logs
 from assistants.servers.embedded import as_safetensors, is_embedded
 from assistants.servers.gpus import gpus
-from assistants.servers.launch import LOOPBACK, Launch
+from assistants.servers.launch import Launch
 from assistants.servers.observed import answers, observed
+from assistants.servers.ports import port_for
 from assistants.servers.processes import of_session, resident
 from assistants.servers.pythons import vllm_python
 
-FIRST_PORT = 8000
 START_LIMIT_S = 1800.0
 """Seconds. Large weights from a slow disk take many minutes, and compiling takes some more."""
 
@@ -91,14 +90,17 @@ async def start(
             report(Progress(launch.name, 0, "turning its weights into safetensors", ""))
             folder = await asyncio.to_thread(as_safetensors, launch.source, command)
             launch = replace(launch, source=str(folder), served_name=launch.served)
-        port = _port(launch)
         free = _free(launch.gpus)
-        entry = _begun(launch, command, port, detach)
-        try:
-            await _until_it_answers(entry, limit, report)
-        except BaseException:
-            ending.end(entry)
-            raise
+        for last in (False, False, True):
+            entry = _begun(launch, command, port_for(launch), detach)
+            try:
+                await _until_it_answers(entry, limit, report)
+                break
+            except BaseException as error:
+                ending.end(entry)
+                beaten = isinstance(error, ServerFailed) and logs.lost_its_port(error.log)
+                if last or launch.port is not None or not beaten:
+                    raise
         return await _looked_at(entry, free)
 
 
@@ -214,40 +216,6 @@ def _check_name(launch: Launch) -> None:
                 fix=f"Use it as vllm:{entry.model}, end it with `assistants stop {entry.name}`, or "
                 "name the new one with `--served-name`.",
             )
-
-
-def _port(launch: Launch) -> int:
-    """The port that was asked for, or the first free one.
-
-    Between this and the server's own try somebody else may take it; its log says so then.
-    """
-    if launch.port is not None:
-        if not _is_free(launch.host, launch.port):
-            raise UsageError(
-                f"Port {launch.port} is taken{_by_whom(launch.port)}.",
-                fix="Ask for another with `--port`, or for none: the first free one is used.",
-            )
-        return launch.port
-    for port in range(FIRST_PORT, FIRST_PORT + 1000):
-        if _is_free(launch.host, port):
-            return port
-    raise UsageError(f"No port from {FIRST_PORT} to {FIRST_PORT + 999} is free.")
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((host or LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def _by_whom(port: int) -> str:
-    entry = next((each for each in running.entries() if each.port == port), None)
-    return f" by {entry.name}" if entry else ""
 
 
 @asynccontextmanager

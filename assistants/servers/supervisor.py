@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-GRACE_S = 3.0
+GRACE_S = 2.0
 """Seconds that a server has to end by itself; GPU memory is given back in an orderly way then."""
 
 LOOK_S = 0.2

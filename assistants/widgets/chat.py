@@ -91,19 +91,15 @@ class Chat(Columns):
         (first,), entries = resolve([persona], models, library, self.sampling)
         self._clients: dict[str, Client] = {}  # by the names that the page has for their models
         self._places = {first.model: first.persona_in}
+        self._strangers: dict[str, Persona] = {}  # that the library does not have
         self._fork: Compare | None = None
         self._results = results
         self._switching = False
         super().__init__("chat", [first], results=results, models=entries, library=library)
         names = [first.model, *Catalogue.default().models]
         self.models_known = list(dict.fromkeys(map(visible, names)))
+        self.personas = [_listed(each) for each in library.all()]
         self._note_choice()
-        self.personas = [
-            {"name": each.name, "label": visible(each.label or each.name),
-             "description": visible(each.description)}
-            for each in [*([] if first.persona.name in library.names() else [first.persona]),
-                         *library.all()]
-        ]  # fmt: skip
 
     @classmethod
     def from_trial(
@@ -205,7 +201,7 @@ class Chat(Columns):
         client: str | Client = now.client if model is None else model
         if isinstance(client, str) and client in self._clients:
             client = self._clients[client]
-        wanted = column.original.persona if persona is None else persona
+        wanted = column.original.persona if persona is None else self._known(persona)
         (new,), entries = resolve([wanted], [client], self.library, self.sampling)
         if persona is None and column.edited:
             new = replace(now, client=new.client)  # another model leaves the edit as it is
@@ -236,16 +232,25 @@ class Chat(Columns):
 
     def _note_choice(self) -> None:
         (column,) = self._columns
+        persona = column.original.persona
+        if persona.name not in self.library.names():
+            self._strangers[persona.name] = persona
+            others = [each for each in self.personas if each["name"] != persona.name]
+            self.personas = [_listed(persona), *others]
         model = visible(column.assistant.model)  # a page takes no lone surrogate
         self._clients[model] = column.assistant.client
         self._switching = True
         try:
             if model not in self.models_known:
                 self.models_known = [*self.models_known, model]
-            self.persona = column.original.persona.name
+            self.persona = persona.name
             self.model = model
         finally:
             self._switching = False
+
+    def _known(self, persona: str | Persona) -> str | Persona:
+        """The persona of that name that has answered here, if the library does not have it."""
+        return self._strangers.get(persona, persona) if isinstance(persona, str) else persona
 
     def _placed(self, assistant: Assistant) -> Assistant:
         """The assistant with its persona where its model is known to take it."""
@@ -264,7 +269,7 @@ class Chat(Columns):
         turns = column.conversation.turns
         if not turns or column.conversation.busy:
             raise UsageError("There is no whole turn to ask everybody.", fix="Ask something first.")
-        others, _ = resolve(personas, models or [column.assistant.client], self.library,
+        others, _ = resolve(map(self._known, personas), models or [column.assistant.client], self.library,
                             self.sampling)  # fmt: skip
         own = column.assistant
         others = [each for each in map(self._placed, others) if each.digest != own.digest]
@@ -303,3 +308,9 @@ class Chat(Columns):
             turns.append(Turn(question, [answer], before))
         column.conversation.go_on_from(turns)
         self._note_state()
+
+
+def _listed(persona: Persona) -> dict[str, str]:
+    """As it stands at the side."""
+    label = visible(persona.label or persona.name)
+    return {"name": persona.name, "label": label, "description": visible(persona.description)}

@@ -3,11 +3,11 @@
 function sidebar(model, send) {
   const list = h("ul", { class: "personas", "aria-label": "Personas" });
   const search = h("input", { type: "search", placeholder: "Search personas",
-    "aria-label": "Search personas", input: draw });
+    "aria-label": "Search personas", input: drawPersonas });
   const models = h("select", { "aria-label": "Model",
     change: () => send({ do: "switch", model: models.value }) });
 
-  function draw() {
+  function drawPersonas() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = model.get("personas").filter((each) => words.every((word) =>
       `${each.name} ${each.label} ${each.description}`.toLowerCase().includes(word)));
@@ -20,13 +20,18 @@ function sidebar(model, send) {
         h("b", {}, each.label), h("span", {}, each.description)))));
     if (!found.length) list.append(h("li", { class: "none" }, "No persona has these words."));
     if (focused) list.querySelector(`[data-name="${focused}"]`)?.focus();
+  }
+
+  function drawModels() {
     models.replaceChildren(...model.get("models_known").map((name) =>
       h("option", { value: name }, name)));
     models.value = model.get("model");
   }
 
-  for (const trait of ["personas", "persona", "models_known", "model"]) model.on(`change:${trait}`, draw);
-  draw();
+  for (const trait of ["personas", "persona"]) model.on(`change:${trait}`, drawPersonas);
+  for (const trait of ["models_known", "model"]) model.on(`change:${trait}`, drawModels);
+  drawPersonas();
+  drawModels();
   return h("aside", { class: "sidebar", "aria-label": "Who answers" },
     h("label", { class: "field" }, "Model", models), search, list, everybody(model, send));
 }

@@ -1,8 +1,8 @@
 """Stands where vLLM's server would, with children of its own, so that starting can be tested fast.
 
 What it does is told by its ``--model``: ``good`` answers, ``slow`` takes a while first, ``never``
-does not answer, ``dies`` ends with the words of vLLM that runs out of memory, and ``deaf`` ignores
-being told to end. The real one is tested in tests/on_vllm.
+does not answer, ``beaten`` finds its port taken once, ``dies`` ends with the words of vLLM that
+runs out of memory, and ``deaf`` ignores being told to end. The real one is tested in tests/on_vllm.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ if kind == "dies":
         "\x1b[31mtorch.OutOfMemoryError\x1b[0m: CUDA out of memory.",
     )
     sys.exit(1)
+if kind == "beaten" and not os.path.exists("beaten"):  # noqa: PTH110
+    open("beaten", "w").close()  # noqa: PTH123
+    sys.exit("OSError: [Errno 98] Address already in use")
 if kind == "slow":
     time.sleep(2)
 while kind == "never":
