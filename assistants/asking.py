@@ -17,7 +17,7 @@ from assistants.clients import Client
 from assistants.clients.metrics import in_manifest, prefix_caches
 from assistants.clients.tape import Tape, TapedClient
 from assistants.delivery import Delivery
-from assistants.delivery.recorded import earlier, still_open
+from assistants.delivery.recorded import earlier, still_open, with_earlier
 from assistants.limits import Spending
 from assistants.manifest import begun, finished
 from assistants.progress import progress_bar
@@ -103,21 +103,23 @@ class Asking:
             return []
         clients = dict.fromkeys(assistant.client for assistant in experiment.assistants)
         models = {client: experiment.model(client.model) for client in clients}
-        return [client for client, model in models.items() if model.server and model.is_free]
+        return [client for client, model in models.items() if model.is_own]
 
     async def _audit(self, run: str, experiment: Experiment) -> list[Delivery]:
         """What becomes of each persona on its way, for those that are still to be asked."""
         if not experiment.cases:
             return []
-        case, replays = experiment.cases[0], self.tape is not None and self.tape.replays
+        cases = experiment.cases
+        if self.tape is not None and self.tape.replays:
+            return earlier(self.store, run, experiment.assistants, cases, "It replays from a tape.")
         wanted = still_open(self.store, run)
         opened = [a for a in experiment.assistants if (a.name, a.model) in wanted]
         models = [experiment.model(assistant.model) for assistant in opened]
         closed = [a for a in experiment.assistants if (a.name, a.model) not in wanted]
-        if replays:
-            return earlier(self.store, experiment.assistants, case, "It replays from a tape.")
-        found = await delivery.audit(opened, case, models, concurrency=experiment.concurrency)
-        return found + earlier(self.store, closed, case)
+        found = await delivery.audit(opened, cases, models, concurrency=experiment.concurrency)
+        then = earlier(self.store, run, opened, cases)
+        found = [with_earlier(*each) for each in zip(found, then, strict=True)]
+        return found + earlier(self.store, run, closed, cases)
 
     async def _judge(
         self, judge: Judge, run: str, experiment: Experiment

@@ -11,6 +11,7 @@ from assistants.clients import connect
 from assistants.clients.base import Client
 from assistants.clients.logprobs import NotTold
 from assistants.leaving_out import Answered
+from assistants.models import Catalogue
 from assistants.store import Store
 from assistants.text import many, one_line
 
@@ -113,6 +114,8 @@ async def attribution(
         by_model.setdefault(each.model, []).append(each)
     clients = {name: client or connect(name) for name in by_model}
     try:
+        if client is None:
+            _refuse_hosted(by_model)
         rows = [
             row
             for name, those in by_model.items()
@@ -133,6 +136,24 @@ async def attribution(
         experiment, run.results, counted=counted, report=report
     )
     return _by_regeneration(persona, frame, lacking, experiment.baseline or persona, note)
+
+
+def _refuse_hosted(names: Collection[str]) -> None:
+    """What was answered is sent only to servers of one's own: hosted ones do not tell anyway.
+
+    Raises
+    ------
+    NotTold
+        If a model is somebody else's.
+    """
+    catalogue = Catalogue.default()
+    for name in names:
+        model = catalogue.find(name)
+        if model.server is not None and not model.is_own:
+            raise NotTold(
+                f"{name} is hosted, so it is not asked how likely it finds an answer (a vLLM "
+                "server of your own, behind a key, is if you name its `client=`)."
+            )
 
 
 def _by_logprob(persona: str, rows: list[dict[str, Any]], note: str) -> Attribution:

@@ -44,7 +44,7 @@ def _extras() -> Iterator[Finding]:
     yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
     for name in ("jupyterlab", "papermill"):
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
-    from assistants.servers.pythons import vllm_python
+    from assistants.clients.vllm_python import vllm_python
 
     yield _tried("vLLM for `assistants serve`", vllm_python, needed=False)
 

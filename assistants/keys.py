@@ -7,11 +7,19 @@ remembered here, in memory only, so that ``redact`` can take it out of whatever 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 
 from assistants.errors import MissingKey
 
 PIECE = 8
 """So many characters of a key in a row are already too many to show."""
+
+_KEPT = frozenset({"HF_TOKEN", "HF_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
+_SECRET = re.compile(
+    r"(?:.*_)?(?:KEY|PAT|PASS)(?:_ID|_\d+)?|.*(?:TOKEN|APIKEY)(?:_\d+)?"
+    r"|.*(?:SECRET|PASSWORD|PASSWD|PASSPHRASE).*"
+)
 
 _seen: set[str] = set()
 
@@ -35,6 +43,18 @@ def remember(value: str) -> None:
     """Make ``redact`` know a secret that came from somewhere other than the environment."""
     if len(value) >= PIECE:
         _seen.add(value)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a child process may have: nothing that is named like a secret.
+
+    The tokens of the Hugging Face hub stay: a server fetches weights with them.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _KEPT or not _SECRET.fullmatch(name.upper())
+    }
 
 
 def redact(text: str) -> str:

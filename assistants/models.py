@@ -102,6 +102,11 @@ class Model:
         return self.prices is not None and not self.prices.input and not self.prices.output
 
     @property
+    def is_own(self) -> bool:
+        """Whether its server is the user's own: one is known, and no key has to be had for it."""
+        return self.server is not None and (self.server.key is None or self.server.key_optional)
+
+    @property
     def id(self) -> str:
         """The part after the colon: what the provider calls the model."""
         return self.name.partition(":")[2]

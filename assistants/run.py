@@ -113,6 +113,7 @@ class Run(Findings):
         the sum over its turns, each after the answers that were given before it. Of a persona of
         one sentence, an empty system message is left; that is also what ``logprob_empty`` is under.
 
+        A hosted model is not sent its answers for this, unless ``client`` is given.
         Other models are asked again, without each sentence, and the wording is compared with how
         far repeats of the whole persona differ. That costs calls, so it wants a yes.
 

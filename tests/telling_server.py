@@ -24,6 +24,8 @@ def rendered(messages: list[dict[str, str]], asked: bool) -> list[int]:
 
 def of_vllm(request: Request) -> dict[str, Any]:
     """What vLLM's ``/tokenize`` and ``/completions`` say."""
+    if not request.body:  # its metrics
+        return {}
     body = request.json
     if request.path == "/tokenize" and "messages" in body:
         return {"tokens": rendered(body["messages"], body["add_generation_prompt"])}

@@ -104,8 +104,8 @@ async def test_several_turns_are_added_up(vllm: RudeServer) -> None:
     found = await run.attribution("fruity")
     assert found.trials.loc[1, "tokens"] == 14
     assert found.trials.loc[1, "effect"] == pytest.approx(28)
-    rendered = [r.json["messages"] for r in vllm.requests if "messages" in r.json]
-    said = [[turn["content"] for turn in each[1:]] for each in rendered if len(each) == 4]
+    rendered = [r.json.get("messages") for r in vllm.requests if r.body]
+    said = [[turn["content"] for turn in each[1:]] for each in rendered if each and len(each) == 4]
     assert said == [["One?", "banana", "Two?"]] * len(said)
     assert len(said) > 5
 
@@ -229,10 +229,22 @@ async def test_braces_are_sent_as_they_stand(here: Path) -> None:
     assert seen == {"Be brief.", "Say {{ this }}."}  # the whole was answered already
 
 
-async def test_a_hosted_model_is_asked_for_nothing_that_costs(
-    here: Path, server: RudeServer
+async def test_a_hosted_model_is_sent_no_answer(
+    here: Path, vllm: RudeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server without log-probabilities is recognised before anything is generated."""
+    """Nothing goes beside its base URL, whatever is there: the question is what asking costs."""
+    monkeypatch.setenv("OPENAI_BASE_URL", vllm.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdef")
+    run = await asked(["vllm:m", "openai:m"], limits={"usd": None})
+    before = len(vllm.requests)
+    with pytest.raises(UsageError, match=r"openai:m is hosted.*up to 96 calls"):
+        await run.attribution("fruity")
+    assert vllm.requests[before:] == []
+    assert (await run.attribution("fruity", model="vllm:m")).method == "log-probability"
+
+
+async def test_a_client_that_was_handed_in_is_asked(here: Path, server: RudeServer) -> None:
+    """Whoever names one means it; without log-probabilities, nothing is generated."""
     client = OpenAIClient("openai:m", endpoint=at(server.url))
     run = await asked([client])
     before = len(server.requests)

@@ -64,3 +64,23 @@ def test_a_key_is_read_at_the_call_and_named_when_missing(monkeypatch: pytest.Mo
     monkeypatch.setenv("X_API_KEY", " sk-canary-1234 \n")
     assert keys.resolve("X_API_KEY", "x:m") == "sk-canary-1234"
     assert "canary" not in keys.redact("it is sk-canary-1234!")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["API_KEY", "OPENAI_KEY", "OPENAI_API_KEY", "openai_apikey", "AWS_SECRET_ACCESS_KEY",
+     "AWS_ACCESS_KEY_ID", "GITHUB_PAT", "GITHUB_TOKEN", "GH_TOKEN_2", "PGPASSWORD", "DB_PASS",
+     "MYSQL_ROOT_PASSWORD_FILE", "CLIENT_SECRET", "TOKEN"],
+)  # fmt: skip
+def test_a_child_process_gets_no_secret(name: str) -> None:
+    """Whatever is named like a key, a token or a password stays out of its environment."""
+    assert keys.without_secrets({name: "x", "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+def test_a_child_process_gets_the_rest() -> None:
+    """What it needs to run, and the token by which it fetches weights."""
+    names = """PATH HOME PWD OLDPWD TOKENIZERS_PARALLELISM KEYBOARD XDG_RUNTIME_DIR XDG_SESSION_ID
+        XDG_CONFIG_HOME CUDA_VISIBLE_DEVICES VLLM_MULTI_STREAM_GEMM_TOKEN_THRESHOLD MAX_TOKENS
+        HF_HOME HF_TOKEN HF_HUB_TOKEN HUGGING_FACE_HUB_TOKEN""".split()
+    environment = dict.fromkeys(names, "x")
+    assert keys.without_secrets(environment) == environment

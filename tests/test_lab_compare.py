@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_a_reload_in_the_middle_loses_nothing(at: Desk, server: SlowServer) -> N
     at.page.wait_for_selector(STREAMING, timeout=60_000)
     other = at.browser.new_page(viewport={"width": 1400, "height": 1000})
     open_notebook(other, at.lab, at.path)
-    there = Desk(other, at.browser, at.lab, at.folder, at.path)
+    there = replace(at, page=other)
     other.wait_for_selector(".assistants-live .entry", timeout=60_000)
     for each in (at, there):
         each.page.bring_to_front()

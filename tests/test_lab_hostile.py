@@ -59,7 +59,6 @@ await all_of_them(4, 20)
 widget.set_prompt(1, "\\n".join(short))
 await widget.ask("\\n\\n".join(short[1::8]))
 widget.compare_with(0)
-print("the end")
 """,
     "chat": """
 widget = Chat(assistant(0), library=Library([pathlib.Path("odd")]))
@@ -74,7 +73,6 @@ await widget.ask("\\n\\n".join(short[2::8]))
 widget.switch(assistant(3).persona)
 await widget.fork([assistant(5).persona, assistant(7).persona])
 widget.say("\\n".join(short))
-print("the end")
 """,
 }
 
@@ -156,16 +154,17 @@ def test_live(at: Desk, server: HostileServer, name: str) -> None:
     While they arrive, after a reload, and in a notebook without a kernel. The page stays usable.
     """
     server.count = 0
-    at.run(SETUP + LIVE[name])
-    printed = at.page.locator(".jp-RenderedText").filter(has_text=re.compile("^the end|Error"))
+    end = f"the end of {name}"
+    at.run(f"{SETUP}{LIVE[name]}print({end!r})")
+    printed = at.page.locator(".jp-RenderedText").filter(has_text=re.compile(f"^{end}|Error"))
     printed.first.wait_for(timeout=150_000)
-    assert printed.all_inner_texts() == ["the end\n"]  # and no traceback
+    assert printed.all_inner_texts() == [f"{end}\n"]  # and no traceback
     at.rest()
-    if name == "chat":
-        choose_in_the_sidebar(at)
     assert server.count >= len(ATTACKS)
     assert at.page.locator(".assistants-live .answer").count() >= 50
     is_usable(at, ["Question to all", "Message"][name == "chat"])
+    if name == "chat":
+        choose_in_the_sidebar(at)
     for fold in at.page.locator(".assistants-live details.others").all():
         fold.evaluate("e => e.open = true")
     move_over(at.page)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hostile import MONSTERS, PAYLOADS
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_server import SlowServer, until
 
@@ -114,6 +114,7 @@ def test_a_block_is_never_cut_inside_of_a_fence(pieces: list[str]) -> None:
 
 
 @given(MARKDOWN)
+@example(["```python\n", "an end without a line end"])
 def test_a_printed_answer_is_the_one_on_the_page_without_colours(pieces: list[str]) -> None:
     """Rendering takes a while: it is done once, and comes to the same."""
     assert plain("".join(pieces)) == to_html("".join(pieces))

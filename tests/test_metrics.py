@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rude_replies import Step, http
 from rude_server import Request, RudeServer, at
 
 from assistants import OpenAIClient, ScriptedClient
+from assistants.clients import metrics as metrics_module
 from assistants.clients.metrics import (
     MAX_BYTES,
     Metrics,
@@ -84,6 +86,19 @@ async def test_who_does_not_tell() -> None:
     assert await prefix_cache(gone) is None
     await gone.aclose()
     assert await metrics(ScriptedClient(lambda messages, sampling: "x")) == Metrics()
+
+
+async def test_a_page_that_hangs(server: RudeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holds nobody up for long, however many servers do: they are asked at the same time."""
+    assert metrics_module.PATIENCE_S == 5
+    monkeypatch.setattr(metrics_module, "PATIENCE_S", 0.2)
+    url = server.url_of("stall before headers")
+    clients = [OpenAIClient(f"vllm:{n}", endpoint=at(url)) for n in range(10)]
+    start = time.monotonic()
+    assert await prefix_caches(clients) == {}
+    assert time.monotonic() - start < 1.5
+    for client in clients:
+        await client.aclose()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ from rude_server import RudeServer
 from assistants.clients import connect, offline
 from assistants.clients.offline import OfflineClient, offline_client
 from assistants.clients.offline_process import EngineProcess
+from assistants.clients.vllm_python import VARIABLE
 from assistants.errors import CallError, MissingPart, ServerFault, ServerUnreachable
 from assistants.messages import Delta, Message, Sampling
 
@@ -33,7 +35,7 @@ PLAIN = Sampling()
 
 @pytest.fixture(autouse=True)
 def stopped_after(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(offline.PYTHON, fake_python(here))
+    monkeypatch.setenv(VARIABLE, fake_python(here))
     monkeypatch.setenv("TMPDIR", str(here))
     yield
     offline.stop()
@@ -63,6 +65,19 @@ def gone(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def ended_processes(monkeypatch: pytest.MonkeyPatch) -> list[EngineProcess]:
+    """Those that are stopped from now on."""
+    ended: list[EngineProcess] = []
+    stop = EngineProcess.stop
+
+    def noted(process: EngineProcess) -> None:
+        stop(process)
+        ended.append(process)
+
+    monkeypatch.setattr(EngineProcess, "stop", noted)
+    return ended
 
 
 async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -102,19 +117,32 @@ async def test_a_python_without_vllm(
     bare = here / "bare"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
     bare.chmod(0o755)
-    monkeypatch.setenv(offline.PYTHON, str(bare))
+    monkeypatch.setenv(VARIABLE, str(bare))
     with pytest.raises(MissingPart) as caught:
         await offline_client("smol").complete(HI, PLAIN)
     assert caught.value.message.startswith("vllm-offline:smol")
     assert "~/vllm/bin/pip install vllm" in caught.value.fix
-    assert offline.PYTHON in caught.value.fix
+    assert VARIABLE in caught.value.fix
 
 
 async def test_a_python_that_is_none(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong name for the Python is told as such."""
-    monkeypatch.setenv(offline.PYTHON, "/nowhere/python")
+    monkeypatch.setenv(VARIABLE, "/nowhere/python")
     with pytest.raises(MissingPart, match="no Python that can be run"):
         await offline_client("smol").complete(HI, PLAIN)
+
+
+async def test_the_python_of_the_vllm_command(
+    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless one is named, it is the one that `assistants serve` finds."""
+    monkeypatch.delenv(VARIABLE)
+    command = here / "bin" / "vllm"
+    command.parent.mkdir()
+    command.write_text(f"#!{here / 'python'}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    assert (await offline_client("smol").complete(HI, PLAIN)).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +281,40 @@ async def test_a_start_may_be_left(smol: Path) -> None:
     assert (await client.complete(HI, PLAIN)).status == "ok"
 
 
+async def test_a_start_that_nobody_waits_for(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that was closed meanwhile keeps no model loaded; one that still calls does."""
+    monkeypatch.setattr(offline, "LINGER_S", 0.0)
+    client, ended = offline_client("smol"), ended_processes(monkeypatch)
+    task = asyncio.ensure_future(client.complete(HI, PLAIN))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    await client.aclose()
+    await until(lambda: len(ended) == 1)
+    assert offline._running == {}
+
+    left, kept = (asyncio.ensure_future(client.complete(HI, PLAIN)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    left.cancel()
+    assert (await kept).status == "ok"
+    assert len(ended) == 1
+
+
+def test_a_start_that_outlives_its_loop(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is ended as well: nobody is left who could close its client."""
+    monkeypatch.setattr(offline, "LINGER_S", 0.0)
+    client, ended = offline_client("smol"), ended_processes(monkeypatch)
+
+    async def leave() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await client.complete(HI, PLAIN)
+
+    asyncio.run(leave())
+    asyncio.run(until(lambda: len(ended) == 1))
+    assert offline._running == {}
+
+
 async def test_a_left_stream_ends(here: Path, server: RudeServer) -> None:
     """The model stops working on an answer that nobody reads."""
     fake_weights(here / "slow", forward=server.url_of("stall in content"))
@@ -267,7 +329,8 @@ async def test_a_left_stream_ends(here: Path, server: RudeServer) -> None:
 
 async def test_its_environment_has_no_keys(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process knows no key, fetches nothing and reports to nobody."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
+    for name in ("OPENAI_API_KEY", "OPENAI_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "sk-secret-0123456789")
     await offline_client("smol").complete(HI, PLAIN)
     environment = psutil.Process(running().pid).environ()
     assert not any("sk-secret" in value for value in environment.values())

@@ -95,6 +95,24 @@ def test_options(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert with_options("--not-known-yet 1") != plain
 
 
+@pytest.mark.parametrize("option", ["--chat-template {}", "--chat-template={}"])
+def test_a_file_counts_by_what_is_in_it(
+    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """A chat template that was changed gives other answers; one that was moved does not."""
+
+    def with_template(name: str, text: str) -> str:
+        (here / name).write_text(text)
+        monkeypatch.setenv("VLLM_OFFLINE_ARGS", option.format(here / name))
+        return identity("smol")
+
+    first = with_template("a.jinja", "{{ a }}")
+    assert with_template("b.jinja", "{{ a }}") == first
+    assert with_template("a.jinja", "{{ b }}") != first
+    monkeypatch.setenv("VLLM_OFFLINE_ARGS", f"--chat-template '{'{{ x }}' * 2000}'")
+    assert identity("smol") != first
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -130,6 +148,13 @@ def test_where_weights_are_looked_for(here: Path, monkeypatch: pytest.MonkeyPatc
     (repository / "refs" / "main").write_text("0123abc")
     assert located("org/Model-1B") == snapshot
     assert offline_client("org/Model-1B")._served == "org/Model-1B"
+
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv("HUGGINGFACE_HUB_CACHE", str(here / "hf" / "hub"))
+    assert located("org/Model-1B") == snapshot
+    (repository / "refs" / "main").write_text("../../../../models/smol")  # weights, elsewhere
+    with pytest.raises(MissingPart):
+        located("org/Model-1B")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "../a/b", "/nowhere/at/all", "~/a/b/c"])

@@ -9,8 +9,8 @@ import pytest
 from commands import call
 from published_configs import CONFIGS
 
+from assistants.clients import hub
 from assistants.errors import FileError, UsageError
-from assistants.servers import hub
 from assistants.servers.gpus import GIB, parse_gpus
 from assistants.servers.launch import Launch
 from assistants.servers.plan_file import read_plan

@@ -14,18 +14,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from commands import Done, call, run, start
+from driver import install_driver
+from published_configs import CONFIGS
 from stand_in import python_with_vllm
 
 from assistants.clients import connect, running
 from assistants.clients.running import Entry
 from assistants.errors import ServerUnreachable
 from assistants.messages import Message, Sampling
-from assistants.servers import ending, logs, processes
+from assistants.servers import ending, logs, measured, processes
+from assistants.servers.gpus import GIB
+from assistants.servers.observed import answers
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ def test_the_key_is_nowhere_but_in_the_entry_that_only_its_owner_reads(machine: 
     lines = [" ".join(psutil.Process(pid).cmdline()) for pid in children()]
     shown = "\n".join([*lines, done.out, done.err, Path(entry.log).read_text(), repr(entry)])
     assert not any(entry.key[i : i + 8] in shown for i in range(len(entry.key) - 8))
-    for file in (*running.folder().iterdir(), Path(entry.log)):
+    for file in (*running.folder().glob("good.[jl]*"), Path(entry.log)):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(running.folder().stat().st_mode) == 0o700
 
@@ -298,6 +303,10 @@ def test_a_plan_without_gpus_starts_every_server_in_turn(machine: Path) -> None:
         (["serve", "m", "--chat-template", "no.jinja"], "no such chat template"),
         (["serve", "m", "--python", "nowhere/python"], "no Python that can be run"),
         (["serve", "m", "--", "--api-key", "secret"], "cannot be passed on"),
+        (["serve", "m", "--", "--api_key=secret"], "cannot be passed on"),
+        (["serve", "m", "--", "--api-k", "secret"], "cannot be passed on"),
+        (["serve", "m", "--", "--hos=0.0.0.0"], "cannot be passed on"),
+        (["serve", "m", "--", "--config", "x.yaml"], "cannot be passed on"),
         (["serve", "m", "--served-name", "a b"], "cannot be asked for"),
         (["servers", "tset"], "unknown action"),
         (["stop"], "Name a server"),
@@ -349,7 +358,64 @@ def test_a_number_that_was_given_out_again_is_not_killed(machine: Path) -> None:
     with subprocess.Popen(line, start_new_session=True) as other:
         until("its start", lambda: processes.of_session(other.pid, time.time()) == [other.pid])
         assert processes.of_session(other.pid, 1.0) == []  # before this machine was started
+        assert processes.of_session(other.pid, time.time() - 600) == []  # somebody else's
         other.kill()
+
+
+def test_another_server_at_its_port_is_not_taken_for_it(machine: Path) -> None:
+    """Who does not take its key, or does not know its model, is somebody else."""
+    _, entry = served("good")
+    other = replace(entry, model="other")
+    stranger = replace(entry, key="k" * 32)
+    assert asyncio.run(answers(entry))
+    assert not asyncio.run(answers(other))
+    assert not asyncio.run(answers(stranger))
+
+
+def test_servers_that_answer_otherwise_do_not_share_answers(machine: Path) -> None:
+    """One name, other weights or another template: other keys; and they hold when it has ended."""
+    assert connect("vllm:good").identity == "vllm:good"
+    served("good")
+    assert connect("vllm:good").identity == "vllm:good"
+    call("stop", "good")
+    (machine / "other.jinja").write_text("{{ messages }}")
+    found = {"vllm:good"}
+    for more in (
+        ["--chat-template", "other.jinja"],
+        ["--dtype", "float32"],
+        ["--quantization", "fp8"],
+        ["--", "--seed", "7"],
+    ):
+        served("good", *more)
+        running_now = connect("vllm:good").identity
+        call("stop", "good")
+        assert connect("vllm:good").identity == running_now
+        found.add(running_now)
+    assert len(found) == 5
+    served("good", "--", "--enforce-eager", "--max-num-seqs", "8")
+    assert connect("vllm:good").identity == "vllm:good"
+
+
+def test_an_address_of_the_users_file_wins(machine: Path) -> None:
+    """Whoever says where vllm: is, means it, whatever runs here."""
+    served("good")
+    Path("models.toml").write_text('[providers.vllm]\naddress = "http://127.0.0.1:9/v1"\n')
+    with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1:9"):
+        said_by("vllm:good")
+
+
+def test_a_name_whose_last_server_still_ends_is_refused_and_waits_for_nothing(
+    machine: Path,
+) -> None:
+    """Its entry is gone and its supervisor lives: said within seconds, by name."""
+    _, entry = served("good")
+    (running.folder() / "good.json").unlink()
+    begun = time.monotonic()
+    done = call("serve", "good", "--detach")
+    assert done.code == 1
+    assert "has not ended yet" in done.err
+    assert time.monotonic() - begun < 10
+    running.write(entry)
 
 
 def test_ctrl_c_while_starting_ends_it_at_once(machine: Path) -> None:
@@ -363,3 +429,40 @@ def test_ctrl_c_while_starting_ends_it_at_once(machine: Path) -> None:
     assert time.monotonic() - begun < 6
     assert starter.returncode == 130
     assert not re.search("Traceback", said)
+
+
+class Gpu:
+    """A GPU of 22 GiB, of which a running server takes 5."""
+
+    name, total, broken = "NVIDIA L4", 22 * GIB, False
+
+    @property
+    def free(self) -> int:
+        return self.total - (5 * GIB if children() else 0)
+
+
+def test_what_it_took_of_a_gpu_is_measured(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no GPU was named; starts take turns, so the difference is this server's."""
+    install_driver(monkeypatch, [Gpu()])
+    done, entry = served("good")
+    assert entry.memory == 5 * GIB
+    assert "5.0 GiB" in done.out
+
+
+def test_predicted_and_measured_stand_side_by_side(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start that was planned; what was measured is kept and corrects the next plan."""
+    install_driver(monkeypatch, [Gpu()])
+    Path("gemma.json").write_text(json.dumps(CONFIGS["gemma-3-1b"][1]))
+    Path("servers.toml").write_text('[servers.one]\nmodel = "good"\nconfig = "gemma.json"\n')
+    done = call("serve", "--plan", "servers.toml", "--detach")
+    assert done.code == 0, done.err
+    assert "predicted and measured" in done.out
+    (known,) = measured.load()
+    assert (known.model, known.gpu, known.memory) == ("one", "NVIDIA L4", 5 * GIB)
+    assert known.cache_tokens == 4096
+    assert running.entries()[0].gpus == (0,)
+    call("stop", "--all")
+    again = json.loads(call("plan", "servers.toml", "--json").out)["servers"][0]
+    assert again["measured_cache_tokens"] == 4096

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from assistants.cli import options
 from assistants.cli.screen import out, say, show
-from assistants.text import to_utf8, visible
+from assistants.text import to_json, visible
 
 if TYPE_CHECKING:
     from assistants.delivery import Audited
@@ -79,9 +79,7 @@ def _prompt(found: Audited) -> None:
 
 
 def _as_json(found: Audited) -> str:
-    import json
-
     delivery, made = found.delivery, found.rendered
     said = delivery.as_dict() | {"ok": delivery.ok, "note": delivery.note}
     said |= {"rendered": made.text if made is not None else None, "span": found.span}
-    return to_utf8(json.dumps(said, ensure_ascii=False, indent=2))
+    return to_json(said)

@@ -56,14 +56,13 @@ def connect(
 def endpoint(name: str, server: Provider) -> Endpoint:
     """Where ``server`` is and its key, both looked up at each call.
 
-    A server that ``assistants serve`` started is found by the name of its model, unless the
-    environment says where to look.
+    A server that ``assistants serve`` started is found by the name of its model, unless somebody
+    has said where to look.
     """
 
     async def address() -> Address:
-        provider, _, model = name.partition(":")
-        if provider == running.PROVIDER and address_of(server) == server.address:
-            entry = running.serving(model)
+        if _started_here(name, server):
+            entry = running.serving(name.partition(":")[2])
             if entry is not None:
                 return entry.address
         return Address(address_of(server), _key(name, server))
@@ -77,12 +76,21 @@ def _key(name: str, server: Provider) -> str | None:
     return keys.resolve(server.key, name)
 
 
+def _started_here(name: str, server: Provider) -> bool:
+    """Whether it may be a server of ``assistants serve``: nobody has said that it is elsewhere."""
+    ours = name.partition(":")[0] == running.PROVIDER
+    return ours and address_of(server) == running.ADDRESS
+
+
 def _identity(name: str, server: Provider) -> str:
     """A hosted model by another address is another model; a local server's address is not.
 
     vLLM and the like are named after their weights and move from port to port, so there the name
-    is what the answers depend on.
+    is what the answers depend on; for a server that was started here, also on how.
     """
+    if _started_here(name, server):
+        variant = running.variant_of(name.partition(":")[2])
+        return f"{name}@{variant}" if variant else name
     moved = server.key is not None and not server.key_optional
     address = address_of(server)
     return f"{name}@{address}" if moved and address != server.address else name

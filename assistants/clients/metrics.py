@@ -8,6 +8,7 @@ whoever else uses it at the same time is in it too.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,9 @@ from assistants.errors import CallError
 
 MAX_BYTES = 4 * 1024 * 1024
 """A server with more metrics than this is none of vLLM's."""
+
+PATIENCE_S = 5.0
+"""Seconds. A run waits no longer for what it would only note beside its answers."""
 
 _SAMPLE = re.compile(
     r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?[ \t]+([^\s{}]+)(?:[ \t]+-?\d+)?[ \t]*"
@@ -103,17 +107,20 @@ async def metrics(client: Client) -> Metrics:
 
 
 async def prefix_cache(client: Client) -> PrefixCache | None:
-    """The counters of the prefix cache now; ``None`` where the server does not tell."""
+    """The counters of the prefix cache now; ``None`` where the server does not tell in time."""
     try:
-        return (await metrics(client)).prefix_cache
-    except CallError:
+        async with asyncio.timeout(PATIENCE_S):
+            return (await metrics(client)).prefix_cache
+    except (CallError, TimeoutError):
         return None
 
 
 async def prefix_caches(clients: Iterable[Client]) -> dict[str, PrefixCache]:
-    """The counters of each model whose server tells, by the model's name."""
-    found = {client.model: await prefix_cache(client) for client in clients}
-    return {model: cache for model, cache in found.items() if cache is not None}
+    """The counters of each model whose server tells, by the model's name; all asked at once."""
+    asked = list(clients)
+    found = await asyncio.gather(*(prefix_cache(client) for client in asked))
+    told = zip(asked, found, strict=True)
+    return {client.model: cache for client, cache in told if cache is not None}
 
 
 def in_manifest(

@@ -21,15 +21,13 @@ from assistants.address import Address
 from assistants.clients import offline_options, offline_weights
 from assistants.clients.call import Deadlines
 from assistants.clients.openai import OpenAIClient
+from assistants.clients.vllm_python import VARIABLE, vllm_python
 from assistants.errors import UsageError
 
 if TYPE_CHECKING:
     import openai
 
     from assistants.clients.offline_process import EngineProcess
-
-PYTHON = "ASSISTANTS_VLLM_PYTHON"
-"""Names the Python that has vLLM; this one unless set."""
 
 IN_FLIGHT = 256
 """Calls at once. vLLM works on as many as fit its memory together and lets the rest wait."""
@@ -62,9 +60,7 @@ def offline_client(model: str, folder: str | Path = "") -> OfflineClient:
         If there are no such weights here, or the options are wrong.
     """
     weights = offline_weights.located(model, Path(folder))
-    options = offline_options.given()
-    python = os.environ.get(PYTHON, "").strip() or sys.executable
-    return OfflineClient(model, weights, options, str(Path(python).expanduser()))
+    return OfflineClient(model, weights, offline_options.given(), _python())
 
 
 class OfflineClient(OpenAIClient):
@@ -87,19 +83,40 @@ class OfflineClient(OpenAIClient):
         self._served = weights.name if weights.parent.name != "snapshots" else model
         self._wanted = (str(weights), options, python, self._served)
         self._pipe: tuple[EngineProcess, openai.AsyncOpenAI] | None = None
+        self._waiting = 0
 
     async def aclose(self) -> None:
         """Let go of the model: it ends when no client has used it for ``LINGER_S``."""
         self._pipe = None
         _release(self, self._wanted)
 
+    def left(self) -> None:
+        """A start is done that nobody waited for to its end: let go, unless another call did."""
+        if self._pipe is None and not self._waiting:
+            _release(self, self._wanted)
+
     async def _sdk(self) -> openai.AsyncOpenAI:
-        process = _taken(self, self._wanted) or await _in_thread(self, self.model, self._wanted)
+        process = _taken(self, self._wanted)
+        if process is None:
+            self._waiting += 1
+            try:
+                process = await _in_thread(self, self.model, self._wanted)
+            finally:
+                self._waiting -= 1
         if self._pipe is None or self._pipe[0] is not process:
             from assistants.clients.offline_pipe import build_sdk
 
             self._pipe = (process, build_sdk(self.model, process))
         return self._pipe[1]
+
+
+def _python() -> str:
+    """The one that ``assistants serve`` takes; without any, one whose start says what it lacks."""
+    try:
+        return vllm_python()
+    except UsageError:  # a client is built without vLLM, for answers that are stored
+        named = os.environ.get(VARIABLE, "").strip() or sys.executable
+        return str(Path(named).expanduser())
 
 
 async def _nowhere() -> Address:
@@ -186,13 +203,15 @@ async def _in_thread(client: OfflineClient, name: str, wanted: _Wanted) -> Engin
             outcome: EngineProcess | Exception = _started(client, name, wanted)
         except Exception as error:  # whatever it is, the call that waits must hear of it
             outcome = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        try:
             loop.call_soon_threadsafe(tell, outcome)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            client.left()
 
     def tell(outcome: EngineProcess | Exception) -> None:
         if done.done():
-            return
-        if isinstance(outcome, Exception):
+            client.left()
+        elif isinstance(outcome, Exception):
             done.set_exception(outcome)
         else:
             done.set_result(outcome)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
+from contextlib import suppress
+from pathlib import Path
 
 from assistants.errors import UsageError
 
@@ -57,16 +60,24 @@ def decisive(words: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the options that may change an answer, in an order of their own.
 
     One that is not known to change none counts: an answer asked for twice is better than one that
-    another setting gave.
+    another setting gave. A file (a chat template) counts by what is in it, wherever it lies.
     """
     options: list[list[str]] = []
     for word in words:
         if _FLAG.match(word):
             name, equals, value = word.partition("=")
-            options.append([_name(name), *([value] if equals else [])])
+            options.append([_name(name), *([_counted(value)] if equals else [])])
         elif options:
-            options[-1].append(word)
+            options[-1].append(_counted(word))
     return tuple(sorted(" ".join(o) for o in options if o[0] not in _NO_ANSWER_CHANGES))
+
+
+def _counted(value: str) -> str:
+    """A value, or a digest of the file that it names."""
+    with suppress(OSError, ValueError):  # too long for a path: a template as it stands
+        if Path(value).is_file():
+            return hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]
+    return value
 
 
 def _name(word: str) -> str:

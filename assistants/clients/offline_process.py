@@ -23,7 +23,6 @@ from assistants.text import one_line
 START_LIMIT_S = 3600.0
 """A large model's weights come from a slow disk, and vLLM may compile kernels for them."""
 
-_SECRET = re.compile(r".*(_API_KEY|_TOKEN)")
 _SAYS_WHY = re.compile(r"\b(?:\w*(?:Error|Exception)|error|Value error,)(?::|(?<=,)) \S.*")
 _SAYS_NOTHING = "Engine core initialization failed"  # vLLM points to another line with this one
 _LOG_TAIL = 64 * 1024
@@ -273,8 +272,7 @@ class EngineProcess:
 
 def _environment() -> dict[str, str]:
     """Ours, without keys that vLLM has no use for, and with everything that calls home off."""
-    kept = {name: value for name, value in os.environ.items() if not _SECRET.fullmatch(name)}
-    return kept | {
+    return keys.without_secrets(os.environ) | {
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",

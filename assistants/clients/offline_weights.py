@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import re
+from contextlib import suppress
 from pathlib import Path
 
+from assistants.clients import hub
 from assistants.errors import FileError, MissingPart
 from assistants.files import shown
 
@@ -19,8 +19,6 @@ _SAMPLES = 512
 _SAMPLE_BYTES = 4096
 """So much of each file of weights is read. Training moves nearly every number of a model, and 512
 places of a file meet nearly every tensor in it; all of it would take minutes for a large model."""
-
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def located(model: str, folder: Path = Path()) -> Path:
@@ -36,7 +34,7 @@ def located(model: str, folder: Path = Path()) -> Path:
     path = folder / Path(model).expanduser()
     if path.is_dir():
         return _checked(path.resolve())
-    if _HUB_NAME.fullmatch(model) and not model.startswith("."):
+    if hub.NAME.fullmatch(model):
         return _cached(model)
     raise FileError(
         shown(path),
@@ -89,16 +87,12 @@ def _checked(folder: Path) -> Path:
 
 
 def _cached(model: str) -> Path:
-    """The snapshot that `main` stands for in the cache of huggingface_hub."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
-    repository = hub / f"models--{model.replace('/', '--')}"
-    try:
-        commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
-        return _checked(repository / "snapshots" / commit)
-    except (OSError, ValueError, FileError):
-        raise MissingPart(
-            f"vllm-offline:{model} is neither a folder here nor whole in the Hugging Face cache, "
-            "and nothing is fetched while answers are asked for.",
-            fix=f"Run `hf download {model}` once (`pip install huggingface_hub` brings it).",
-        ) from None
+    folder = hub.snapshot(model)
+    if folder is not None:
+        with suppress(FileError):
+            return _checked(folder)
+    raise MissingPart(
+        f"vllm-offline:{model} is neither a folder here nor whole in the Hugging Face cache, "
+        "and nothing is fetched while answers are asked for.",
+        fix=f"Run `hf download {model}` once (`pip install huggingface_hub` brings it).",
+    )

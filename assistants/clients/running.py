@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -24,14 +26,18 @@ from assistants.text import to_json
 PROVIDER = "vllm"
 """The provider whose models are looked for here."""
 
+ADDRESS = "http://127.0.0.1:8000/v1"
+"""Where that provider is when nobody has said otherwise, in ``models.toml`` or the environment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One server. ``model`` is what it is asked for, ``source`` what its weights are called.
 
     ``supervisor`` and ``group`` are process ids, ``started`` seconds since 1970, ``gpus`` empty
-    for a server on the CPU, ``asked`` the part of each GPU it was allowed, ``context`` and
-    ``cache_tokens`` tokens, and ``memory`` the bytes that it took when it had started.
+    unless some were named, ``asked`` the part of each GPU it was allowed, ``context`` and
+    ``cache_tokens`` tokens, ``memory`` the bytes that it took when it had started, and ``variant``
+    what its answers depend on besides the name of its model.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Entry:
     context: int | None = None
     cache_tokens: int | None = None
     memory: int | None = None
+    variant: str = ""
 
     @property
     def address(self) -> Address:
@@ -64,8 +71,12 @@ class Entry:
 
 
 def folder() -> Path:
-    """Where the entries are: in ``ASSISTANTS_CACHE``, or the user's cache folder."""
-    return cache_root() / "servers" / "running"
+    """Where the entries of this machine are: in ``ASSISTANTS_CACHE``, or the user's cache folder.
+
+    A home may be shared by several machines, and a process id means something on one of them.
+    """
+    machine = re.sub(r"[^A-Za-z0-9.-]", "-", platform.node()) or "here"
+    return cache_root() / "servers" / machine
 
 
 def lock_of(name: str) -> Path:
@@ -83,6 +94,9 @@ def write(entry: Entry) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(to_json(asdict(entry)) + "\n")
     part.replace(_file(entry.name))
+    (folder() / f"{entry.name}.variant").write_text(
+        to_json({"model": entry.model, "variant": entry.variant}), encoding="utf-8"
+    )
 
 
 def learned(entry: Entry, **facts: Any) -> Entry:
@@ -128,6 +142,22 @@ def alive(entry: Entry) -> bool:
 def serving(model: str) -> Entry | None:
     """The living server that answers for a model, if there is one."""
     return next((each for each in entries() if each.model == model and alive(each)), None)
+
+
+def variant_of(model: str) -> str:
+    """What the answers of a model depend on besides its name; also when its server has ended.
+
+    Otherwise nobody could read a run again, or go on with it, once its server is stopped.
+    """
+    entry = serving(model)
+    if entry is not None:
+        return entry.variant
+    for file in folder().glob("*.variant"):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            known = json.loads(file.read_text(encoding="utf-8"))
+            if known["model"] == model:
+                return str(known["variant"])
+    return ""
 
 
 def _file(name: str) -> Path:

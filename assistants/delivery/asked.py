@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from assistants.assistant import Assistant
 from assistants.clients.base import Client
 from assistants.delivery.audit import Audited, Auditor
-from assistants.delivery.verdicts import Delivery, Verdict
+from assistants.delivery.verdicts import Delivery, Verdict, worst
 from assistants.messages import Message
 from assistants.models import IN_PROCESS, Catalogue, Model
 from assistants.text import one_line
@@ -19,7 +19,14 @@ AT_ONCE = 4
 """Requests in flight over all servers, at the most."""
 
 LONGEST_S = 60.0
-"""So long a model's audit may take, the start of an embedded model included."""
+"""So long a model's audit may take, the start of an embedded model included.
+
+No limit is set to an engine that starts within this process (``vllm-offline:``): that takes
+minutes, and the questions would have to wait for it as well.
+"""
+
+PROMPTS = 20
+"""Prompts of one assistant that are looked at, at the most, where its cases fill them in."""
 
 _ANSWER = "An answer to this."
 
@@ -27,7 +34,7 @@ _ANSWER = "An answer to this."
 def hidden(assistant: Assistant, model: Model) -> Audited | None:
     """Why nothing can be audited, if so: no model, or a hosted one, which is not asked.
 
-    A server is one's own if ``models.toml`` knows its provider, and the key is left to the user.
+    The server of a model that does not name one is that of its provider in ``models.toml``.
     """
     if model.provider == "scripted":
         why = "Scripted answers come from no model."
@@ -35,7 +42,7 @@ def hidden(assistant: Assistant, model: Model) -> Audited | None:
     if model.provider in IN_PROCESS:
         return None
     server = model.server or Catalogue.default().providers.get(model.provider)
-    if server is None or (server.key is not None and not server.key_optional):
+    if not replace(model, server=server).is_own:
         why = "A hosted API does not show what its model reads."
         return Audited(not_audited(assistant, "unknown", why))
     return None
@@ -43,17 +50,20 @@ def hidden(assistant: Assistant, model: Model) -> Audited | None:
 
 async def audit(
     assistants: Sequence[Assistant],
-    case: Case,
+    cases: Sequence[Case],
     models: Sequence[Model],
     *,
     concurrency: int | None = None,
 ) -> list[Delivery]:
     """What becomes of each assistant's persona; never an error, and nothing is generated.
 
+    Cases that send another prompt, or another number of turns, are looked at each, and the worst
+    is what is said.
+
     Parameters
     ----------
-    case
-        What the personas are asked, and what fills in their variables.
+    cases
+        What the personas are asked, and what fills in their variables; one at the least.
     models
         The entry of each assistant's model.
     concurrency
@@ -68,26 +78,25 @@ async def audit(
         else:
             by_client.setdefault(assistant.client, []).append(assistant)
     at_once = asyncio.Semaphore(min(AT_ONCE, concurrency or AT_ONCE))
-    groups = [_on_one(each, case, at_once) for each in by_client.values()]
+    groups = [_on_one(each, cases, at_once) for each in by_client.values()]
     for made in await asyncio.gather(*groups):
         found |= made
     return [found[str(assistant)] for assistant in assistants]
 
 
 async def _on_one(
-    assistants: Sequence[Assistant], case: Case, at_once: asyncio.Semaphore
+    assistants: Sequence[Assistant], cases: Sequence[Case], at_once: asyncio.Semaphore
 ) -> dict[str, Delivery]:
     found: dict[str, Delivery] = {}
     why = f"The server took longer than {LONGEST_S:.0f} s to show what the model reads."
     try:
-        async with asyncio.timeout(LONGEST_S):
-            auditor = Auditor(conversation_of(case))
+        starts = assistants[0].model.startswith("vllm-offline:")
+        async with asyncio.timeout(None if starts else LONGEST_S):
+            auditor = Auditor(conversation_of(cases[0]))
 
             async def one(assistant: Assistant) -> None:
                 async with at_once:
-                    made = await auditor.audit(Trial(case, assistant, 0).answering)
-                    # By the name that the run has for it, without what the case fills in.
-                    found[str(assistant)] = replace(made.delivery, persona=assistant.name)
+                    found[str(assistant)] = await _in_all(assistant, cases, auditor)
 
             first, *others = assistants
             await one(first)  # what shows the template, the others share
@@ -98,6 +107,37 @@ async def _on_one(
     except Exception as error:  # whatever it is, the questions can still be asked
         why = why if isinstance(error, TimeoutError) else one_line(repr(error), 300)
     return {str(a): found.get(str(a)) or not_audited(a, "unknown", why) for a in assistants}
+
+
+async def _in_all(assistant: Assistant, cases: Sequence[Case], auditor: Auditor) -> Delivery:
+    """The worst delivery of one assistant, under the digest of its first prompt."""
+    differing, capped = _differing(assistant, cases)
+    made = []
+    for case in differing:
+        asking = auditor.asking(conversation_of(case))
+        audited = await asking.audit(Trial(case, assistant, 0).answering)
+        # The next one, of another persona too, asks in the way that is known now.
+        auditor.how, auditor.silent = asking.how, asking.silent
+        made.append(audited.delivery)
+    kept = worst(made)
+    detail = kept.detail
+    if len({each.verdict for each in made}) > 1 and kept.severity:
+        detail = f"In case {one_line(differing[made.index(kept)].id, 80)}: {detail}".rstrip()
+    if capped:
+        detail = f"Of the first {PROMPTS} of its prompts: {detail or kept.verdict + '.'}"
+    # By the name that the run has for it, without what the case fills in.
+    return replace(kept, persona=assistant.name, digest=made[0].digest, detail=detail)
+
+
+def _differing(assistant: Assistant, cases: Iterable[Case]) -> tuple[list[Case], bool]:
+    """A case for each prompt and number of turns, and whether there are more than ``PROMPTS``."""
+    found: dict[tuple[str, int], Case] = {}
+    for case in cases:
+        digest = Trial(case, assistant, 0).answering.prompt_digest
+        found.setdefault((digest, len(case.turns)), case)
+        if len(found) > PROMPTS:
+            return list(found.values())[:PROMPTS], True
+    return list(found.values()), False
 
 
 def conversation_of(case: Case) -> list[Message]:

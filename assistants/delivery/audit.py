@@ -70,6 +70,10 @@ class Auditor:
     silent: bool = False
     _made: dict[tuple[Message, ...], Rendered | AssistantsError] = field(default_factory=dict)
 
+    def asking(self, conversation: Sequence[Message]) -> Auditor:
+        """One for other questions, which shares what is known and what is rendered already."""
+        return replace(self, conversation=conversation)
+
     async def audit(self, assistant: Assistant) -> Audited:
         """What becomes of the assistant's persona; a failure is the verdict ``unknown``."""
         try:
@@ -108,8 +112,8 @@ class Auditor:
         found = _compared(persona, real, marker)
         if found.verdict is None and shape.verdict is not None:
             found = replace(found, verdict=shape.verdict, detail=shape.detail)
-        if found.verdict is None and real.max_model_len and real.tokens > real.max_model_len:
-            said = f"{real.tokens} tokens, where {real.max_model_len} fit."
+        if found.verdict is None and real.max_model_len and real.tokens >= real.max_model_len:
+            said = f"{real.tokens} tokens, where {real.max_model_len} fit with the answer."
             found = replace(found, verdict="too long", detail=said)
         verdict = found.verdict or "delivered"
         return self._said(assistant, verdict, found.detail, real, added, found.span)
@@ -190,6 +194,10 @@ class _Compared:
 
 def _compared(persona: str, real: Rendered, marker: Rendered) -> _Compared:
     """What stands in the marker's place, against the persona as it was written."""
+    if SYSTEM not in marker.text:
+        if persona.strip() in real.text:
+            return _Compared("altered", "The template leaves out shorter texts in its place.")
+        return _Compared("dropped", "The template leaves it out of a conversation like this one.")
     if marker.text.count(SYSTEM) != 1:
         whole = real.text.count(persona) == marker.text.count(SYSTEM)
         return _Compared(None if whole else "altered")
@@ -220,8 +228,10 @@ def _changed(persona: str, body: str) -> _Compared:
     if core in body:
         own = body.replace(core, " ", 1).strip()
         return _Compared("followed" if body.strip().startswith(core) else "prepended", quoted(own))
-    if any(unicodedata.normalize(f, core) == body.strip() for f in ("NFC", "NFKC", "NFD", "NFKD")):
+    if any(unicodedata.normalize(form, core) == body.strip() for form in ("NFC", "NFD")):
         return _Compared(None, "Its characters were brought into a Unicode normal form.")
+    if any(unicodedata.normalize(form, core) == body.strip() for form in ("NFKC", "NFKD")):
+        return _Compared("altered", "Characters were replaced by others like them (NFKC, NFKD).")
     start = common_start(core, body.lstrip())
     end = common_start(core[::-1], body.rstrip()[::-1])
     kept = min(start + end, len(body.strip()))

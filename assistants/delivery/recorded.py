@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistants.assistant import Assistant
 from assistants.delivery.asked import not_audited
-from assistants.delivery.verdicts import MEANS, OPEN, Delivery, Verdict
+from assistants.delivery.verdicts import MEANS, OPEN, Delivery, Verdict, worst
 from assistants.errors import UsageError
 from assistants.personas import digest_of
 from assistants.store import Store
@@ -30,12 +30,18 @@ BYTES_A_TOKEN = 16
 
 NOT_LOOKED = "Its answers were there already, and no run looked when they were made."
 
+_EARLIER = "Of answers made earlier: "
+
 FRAME = 32
 """Tokens that a message takes besides its text, at the most."""
 
 _OPEN = """
 SELECT DISTINCT t.persona, t.model FROM trials t
 LEFT JOIN answers a ON a.key = t.key AND a.final WHERE t.run = ? AND a.key IS NULL
+"""
+_MADE_IN = """
+SELECT DISTINCT t.persona, t.model, a.run FROM trials t
+JOIN answers a ON a.key = t.key WHERE t.run = ?
 """
 _COUNTS = """
 SELECT t.model, t.persona, t.case_id, p.system_prompt, MIN(a.input_tokens)
@@ -51,27 +57,58 @@ def still_open(store: Store, run: str) -> set[tuple[str, str]]:
 
 
 def earlier(
-    store: Store, assistants: Sequence[Assistant], case: Case, why: str = NOT_LOOKED
+    store: Store,
+    run: str,
+    assistants: Sequence[Assistant],
+    cases: Sequence[Case],
+    why: str = NOT_LOOKED,
 ) -> list[Delivery]:
-    """What was found when these assistants' answers were made, by the newest run that says so.
+    """What was found by the runs that made the answers which this run has already; the worst.
 
     ``why`` is said of those that no run looked at.
     """
-    known: dict[tuple[str, str, str], Delivery] = {}
-    for run in store.runs() if assistants else ():
-        with suppress(UsageError):  # what somebody else wrote there proves nothing
-            for made in (each for each in listed(run.manifest) if each.verdict not in OPEN):
-                known[_request(made.model, made.persona_in, made.digest)] = made
+    made_in: dict[tuple[str, str], set[str]] = {}
+    for persona, model, other in store.read(_MADE_IN, [run]) if assistants else ():
+        made_in.setdefault((from_utf8(persona), from_utf8(model)), set()).add(other)
+    makers = set().union(*made_in.values())
+    known = {each.run: _proven(each.manifest) for each in store.runs() if each.run in makers}
     found = []
     for assistant in assistants:
-        digest = Trial(case, assistant, 0).answering.prompt_digest
-        made_then = known.get(_request(assistant.model, assistant.persona_in, digest))
-        found.append(
-            replace(made_then, persona=assistant.name, persona_in=assistant.persona_in)
-            if made_then is not None
-            else not_audited(assistant, "not asked", why)
+        unknown = not_audited(assistant, "not asked", why)
+        requests = {
+            _request(assistant.model, assistant.persona_in, digest)
+            for digest in {Trial(case, assistant, 0).answering.prompt_digest for case in cases}
+        }
+        then = [
+            worst(
+                [made for key, made in known.get(maker, {}).items() if key in requests] or [unknown]
+            )
+            for maker in sorted(made_in.get((assistant.name, assistant.model), ()))
+        ]
+        placed = replace(
+            worst(then or [unknown]), persona=assistant.name, persona_in=assistant.persona_in
         )
+        found.append(placed)
     return found
+
+
+def with_earlier(now: Delivery, then: Delivery) -> Delivery:
+    """What is said of an assistant some of whose answers were there, made as ``then`` says.
+
+    A template that was repaired since repairs none of them.
+    """
+    if then.ok is not False:
+        return now
+    detail = then.detail.removeprefix(_EARLIER).strip()
+    return worst([now, replace(then, detail=f"{_EARLIER}{detail or then.verdict + '.'}")])
+
+
+def _proven(manifest: Mapping[str, Any]) -> dict[tuple[str, str, str], Delivery]:
+    """What a run found out; what somebody else wrote there proves nothing."""
+    with suppress(UsageError):
+        made = [each for each in listed(manifest) if each.verdict not in OPEN]
+        return {_request(each.model, each.persona_in, each.digest): each for each in made}
+    return {}
 
 
 def _request(model: str, persona_in: str, digest: str) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from assistants.delivery.verdicts import Verdict
+from assistants.delivery.verdicts import AS_WITHOUT, Verdict
 from assistants.text import one_line
 
 SYSTEM, FIRST, ANSWER, SECOND = "quvelo", "zorbin", "kelmat", "wixorn"
@@ -73,7 +73,8 @@ def shape_of(
     if len(after) < len(users):
         return Shape("misplaced")
     if said := own_words(text[:place]):
-        return Shape("prepended", quoted(said))
+        same = without is not None and own_words(without) == own_words(text)
+        return Shape("prepended", quoted(said)[:-1] + AS_WITHOUT if same else quoted(said))
     if said := own_words(text[place + len(SYSTEM) :]):
         return Shape("followed", quoted(said))
     return Shape(None)
@@ -105,11 +106,12 @@ def _is_merged(before: str, gap: str, word: str, without: str | None, turns: str
 
     What begins a user's turn stands between an answer and the next question. If nothing of that
     stands between the persona and the question, or the user's turn has begun before the persona
-    does, both are one turn.
+    does, both are one turn; unless control tokens (<<SYS>> in that of Llama 2) part them in it.
     """
+    ends = _CONTROL.search(gap) is not None
     if turns is not None and ANSWER in turns and SECOND in turns:
         begins = turns[turns.index(ANSWER) + len(ANSWER) : turns.index(SECOND)]
-        if not _common_end(gap, begins).strip():
+        if not ends and not _common_end(gap, begins).strip():
             return True
     if without is None or word not in without:
         return False
@@ -118,7 +120,8 @@ def _is_merged(before: str, gap: str, word: str, without: str | None, turns: str
         head = without[without.index(ANSWER) : without.index(SECOND)]
     else:
         head = without[: without.index(word)]
-    return before.startswith(head)
+    own_place = ends and _CONTROL.search(before[len(head) :]) is not None
+    return before.startswith(head) and not own_place
 
 
 def common_start(one: str, other: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -55,6 +56,11 @@ MEANS: dict[str, str] = {
 GOOD = ("delivered", "empty")
 OPEN = ("counted", "not asked", "unknown")
 """Neither proven nor refuted."""
+MILD = ("merged", "prepended", "followed", "default inserted")
+"""What is read is the whole persona, though not alone."""
+
+AS_WITHOUT = ", as it does without a persona."
+"""How a detail ends where the template's own words do not tell personas apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,18 @@ class Delivery:
             means = "The persona reached the model word for word, folded into the first question."
         return f"{means} {self.detail}".rstrip()
 
+    @property
+    def severity(self) -> int:
+        """How far from being delivered, from 0; what is not proven is worse than what is."""
+        if self.ok is None:
+            return 1
+        return 0 if self.ok else 2 if self.verdict in MILD else 3
+
     def as_dict(self) -> dict[str, Any]:
         """As a manifest holds it."""
         return asdict(self)
+
+
+def worst(found: Sequence[Delivery]) -> Delivery:
+    """The one that is furthest from being delivered, the first of several."""
+    return max(found, key=lambda each: each.severity)

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from assistants import keys
 from assistants.clients import weights
 from assistants.errors import ServerFailed
 from assistants.servers import logs
@@ -46,15 +47,18 @@ def as_safetensors(name: str, python: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as made:
         program = Path(__file__).with_name("to_safetensors.py")
-        done = subprocess.run(  # noqa: S603 - the Python that the user named, our own program
-            [python, "-P", str(program), str(gguf), f"{made}/{name}"],
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            capture_output=True,
-            check=False,
-            timeout=_SECONDS,
-        )
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace")
+        try:
+            done = subprocess.run(  # noqa: S603 - the Python that the user named, our own program
+                [python, "-P", str(program), str(gguf), f"{made}/{name}"],
+                env={**keys.without_secrets(os.environ), "HF_HUB_OFFLINE": "1"},
+                capture_output=True,
+                check=False,
+                timeout=_SECONDS,
+            )
+            failed, said = bool(done.returncode), done.stderr.decode("utf-8", "replace")
+        except subprocess.TimeoutExpired:
+            failed, said = True, f"It took more than {_SECONDS:g} s."
+        if failed:
             raise ServerFailed(
                 f"The weights of {name} could not be made ready for vLLM.",
                 fix=f"Beside vLLM it takes `{python} -m pip install gguf accelerate`.",

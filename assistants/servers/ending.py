@@ -31,8 +31,15 @@ def hold(supervisor: subprocess.Popen[bytes]) -> None:
 
 def _let_go(entry: Entry) -> None:
     supervisor = _held.pop(entry.supervisor, None)
-    if supervisor is not None:
-        supervisor.communicate()
+    if supervisor is None:
+        return
+    assert supervisor.stdin is not None
+    supervisor.stdin.close()
+    try:
+        supervisor.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
 
 
 def find(name: str) -> Entry:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from assistants import keys
+from assistants.clients.offline_options import decisive
+from assistants.clients.offline_weights import digest as weights_digest
 from assistants.errors import UsageError
 from assistants.servers.plan import Server
+from assistants.text import to_json
 
 LOOPBACK = "127.0.0.1"
 
 OURS = {
     "--api-key": "The key is random and goes through the environment, where `ps` does not show it.",
     "--host": "Use `--host` of `assistants serve`.",
+    "--config": "A file may set all of these: write its options out.",
+    "--uds": "Its address is a port on this machine.",
     "--port": "Use `--port` of `assistants serve`.",
     "--model": "Name the model first.",
     "--served-model-name": "Use `--served-name`.",
@@ -23,8 +30,6 @@ OURS = {
 """Options of vLLM that are decided elsewhere."""
 
 _ANY = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "[::1]"}  # noqa: S104 - asked for, not given
-_KEPT = ("HF_TOKEN", "HF_HUB_TOKEN")
-_SECRET = re.compile(r".*(_API_KEY|_TOKEN|_SECRET|_PASSWORD)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,11 @@ class Launch:
         if self.chat_template is not None and not self.chat_template.is_file():
             raise UsageError(f"{self.chat_template}: there is no such chat template.")
         for option in self.options:
-            if (name := option.partition("=")[0]) in OURS:
-                raise UsageError(f"{name} cannot be passed on to vLLM.", fix=OURS[name])
+            name = option.partition("=")[0].replace("_", "-")
+            # vLLM reads the beginning of an option as the whole of it.
+            for ours, fix in OURS.items() if len(name) > 3 else ():
+                if name.startswith("--") and ours.startswith(name):
+                    raise UsageError(f"{ours} cannot be passed on to vLLM.", fix=fix)
 
     @property
     def served(self) -> str:
@@ -98,6 +106,27 @@ class Launch:
     def name(self) -> str:
         """What its entry, its log and ``assistants stop`` call it."""
         return re.sub(r"[^a-z0-9._-]", "-", self.served.lower())[:64]
+
+    @property
+    def variant(self) -> str:
+        """A digest of what its answers depend on besides its name.
+
+        Empty for a model of the hub that is served under its own name, as it is: answers of such
+        a server are those of any other, wherever it runs.
+        """
+        folder = Path(self.source)
+        asked = {"--dtype": self.dtype, "--quantization": self.quantization}
+        set_here = [word for name, value in asked.items() if value for word in (name, value)]
+        parts: dict[str, object] = {}
+        if folder.is_dir():
+            parts["weights"] = weights_digest(folder)
+        elif folder.name != self.served:
+            parts["weights"] = self.source
+        if self.chat_template is not None:
+            parts["template"] = self.chat_template.read_text(encoding="utf-8", errors="replace")
+        if options := decisive((*set_here, *self.options)):
+            parts["options"] = options
+        return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16] if parts else ""
 
     @property
     def reached_at(self) -> str:
@@ -129,8 +158,11 @@ class Launch:
 
     def environment(self, key: str, given: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What is in its environment: its own key, and nobody else's."""
-        kept = {k: v for k, v in given.items() if k in _KEPT or not _SECRET.fullmatch(k)}
-        kept |= {"VLLM_API_KEY": key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        kept = keys.without_secrets(given) | {
+            "VLLM_API_KEY": key,
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+        }
         if Path(self.source).exists():
             kept["HF_HUB_OFFLINE"] = "1"
         if self.gpus:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from assistants.address import Address
 from assistants.clients.metrics import Metrics, metrics
@@ -51,14 +52,17 @@ async def client_of(entry: Entry) -> AsyncIterator[OpenAIClient]:
 
 
 async def answers(entry: Entry) -> bool:
-    """Whether it is ready to be asked; ``False`` after five seconds of silence."""
+    """Whether it is ready to be asked; ``False`` after five seconds of silence.
+
+    It has to take its key and know its model: somebody else may have its port.
+    """
     async with client_of(entry) as client:
         try:
             async with asyncio.timeout(_SECONDS):
                 await client.get("../health")
+                return any(each.get("id") == entry.model for each in await _served(client))
         except (CallError, TimeoutError):
             return False
-    return True
 
 
 async def observed(entry: Entry) -> Observed:
@@ -72,7 +76,12 @@ async def observed(entry: Entry) -> Observed:
 
 
 async def _context(client: OpenAIClient) -> int | None:
-    served = read_object(await client.get("/models"), client.model).get("data")
-    first = served[0] if isinstance(served, list) and served else None
-    found = first.get("max_model_len") if isinstance(first, dict) else None
+    served = await _served(client)
+    found = served[0].get("max_model_len") if served else None
     return found if type(found) is int and found > 0 else None
+
+
+async def _served(client: OpenAIClient) -> list[Mapping[str, Any]]:
+    """What the server says of each model that it serves."""
+    served = read_object(await client.get("/models"), client.model).get("data")
+    return [each for each in served if isinstance(each, dict)] if isinstance(served, list) else []

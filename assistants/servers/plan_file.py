@@ -20,12 +20,12 @@ from typing import Literal, cast
 
 from pydantic import Field, field_validator
 
+from assistants.clients.hub import folder_of
 from assistants.errors import FileError, UsageError
 from assistants.files import Strict, parse_toml, read_text, shown, validate
 from assistants.servers.configs import read_model
 from assistants.servers.gpus import Report as GpuReport
 from assistants.servers.gpus import gpus, parse_gpus
-from assistants.servers.hub import folder_of
 from assistants.servers.launch import LOOPBACK, Launch
 from assistants.servers.measured import load
 from assistants.servers.plan import Aim, Plan, Wanted, plan

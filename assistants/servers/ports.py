@@ -23,7 +23,7 @@ def port_for(launch: Launch) -> int:
         If it is taken, naming by whom if that is a server of ours, or if none is free.
     """
     if launch.port is not None:
-        if not _is_free(launch.host, launch.port):
+        if not _is_free(launch.host, launch.port, again=True):
             raise UsageError(
                 f"Port {launch.port} is taken{_by_whom(launch.port)}.",
                 fix="Ask for another with `--port`, or for none: the first free one is used.",
@@ -35,10 +35,15 @@ def port_for(launch: Launch) -> int:
     raise UsageError(f"No port from {FIRST} to {FIRST + _MANY - 1} is free.")
 
 
-def _is_free(host: str, port: int) -> bool:
+def _is_free(host: str, port: int, *, again: bool = False) -> bool:
+    """Whether it can be taken; ``again`` if it was in use a moment ago.
+
+    A port that a starting server has bound and does not listen on yet looks free with that.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if again:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((host or LOOPBACK, port))
         except OSError:

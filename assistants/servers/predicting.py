@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from assistants.clients.hub import folder_of
 from assistants.errors import AssistantsError
 from assistants.servers.configs import read_model
 from assistants.servers.gpus import Gpu
-from assistants.servers.hub import folder_of
 from assistants.servers.launch import Launch
 from assistants.servers.memory import cache_of, need
 from assistants.servers.plan import Plan, Server, Wanted

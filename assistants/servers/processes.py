@@ -9,15 +9,22 @@ from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
+_APART_S = 30.0
+"""An entry is written a moment after the process began; a clock may be set in between."""
 
 
 def of_session(session: int, since: float) -> list[int]:
     """Processes of a session that began at ``since`` (seconds since 1970) and run a Python.
 
     A server is the first process of a session, and its children stay in it. Numbers are given out
-    again, after a reboot above all, so neither older sessions nor other programs count.
+    again, after a reboot above all. So a session whose first process began at another time is
+    another one; where that process is gone, its number cannot have been given out, unless all of
+    the session is gone too.
     """
     if not PROC.is_dir() or since < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
+        return []
+    begun = _begun(session)
+    if begun is not None and abs(begun - since) > _APART_S:
         return []
     found: list[int] = []
     for folder in PROC.glob("[0-9]*"):
@@ -26,6 +33,17 @@ def of_session(session: int, since: float) -> list[int]:
             if os.getsid(pid) == session and "python" in (folder / "exe").readlink().name:
                 found.append(pid)
     return found
+
+
+def _begun(pid: int) -> float | None:
+    """When a process began, in seconds since 1970; ``None`` if there is none."""
+    try:
+        stat = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    ticks = int(stat.rpartition(")")[2].split()[19])  # the 22nd field, see proc(5)
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pids: list[int]) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from assistants import keys
 from assistants.clients import running
 from assistants.clients.running import Entry
+from assistants.clients.vllm_python import vllm_python
 from assistants.errors import ServerFailed, UsageError
 from assistants.servers import ending, logs
 from assistants.servers.embedded import as_safetensors, is_embedded
@@ -26,12 +27,13 @@ from assistants.servers.launch import Launch
 from assistants.servers.observed import answers, observed
 from assistants.servers.ports import port_for
 from assistants.servers.processes import of_session, resident
-from assistants.servers.pythons import vllm_python
 
 START_LIMIT_S = 1800.0
 """Seconds. Large weights from a slow disk take many minutes, and compiling takes some more."""
 
 _LOOK_S = 0.5
+_TRIES = 3
+"""Ports that are tried when somebody else takes them between looking and taking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +86,25 @@ async def start(
     """
     command = vllm_python(python)
     async with _alone(launch.name, report):
-        ending.clean()
+        await asyncio.to_thread(ending.clean)
         _check_name(launch)
         if is_embedded(launch.source):
             report(Progress(launch.name, 0, "turning its weights into safetensors", ""))
             folder = await asyncio.to_thread(as_safetensors, launch.source, command)
             launch = replace(launch, source=str(folder), served_name=launch.served)
         free = _free(launch.gpus)
-        for last in (False, False, True):
+        tries = _TRIES if launch.port is None else 1
+        while True:
             entry = _begun(launch, command, port_for(launch), detach)
             try:
                 await _until_it_answers(entry, limit, report)
-                break
+                return await _looked_at(entry, free)
             except BaseException as error:
-                ending.end(entry)
+                await asyncio.shield(asyncio.to_thread(ending.end, entry))
+                tries -= 1
                 beaten = isinstance(error, ServerFailed) and logs.lost_its_port(error.log)
-                if last or launch.port is not None or not beaten:
+                if not beaten or not tries:
                     raise
-        return await _looked_at(entry, free)
 
 
 def _begun(launch: Launch, python: str, port: int, detach: bool) -> Entry:
@@ -146,9 +149,14 @@ def _begun(launch: Launch, python: str, port: int, detach: bool) -> Entry:
         gpus=launch.gpus,
         detached=detach,
         asked=launch.utilization,
+        variant=launch.variant,
         context=launch.max_model_len,
     )
-    running.write(entry)
+    try:
+        running.write(entry)
+    except BaseException:
+        ending.end(entry)
+        raise
     return entry
 
 
@@ -192,10 +200,8 @@ async def _looked_at(entry: Entry, free: dict[int, int]) -> Entry:
     """The entry with what the server says of itself, and the memory that it took."""
     said = await observed(entry)
     now = _free(entry.gpus)
-    if entry.gpus:
-        memory = max((free[index] - now[index] for index in entry.gpus if index in now), default=0)
-    else:
-        memory = resident(of_session(entry.group, entry.started))
+    taken = [free[index] - now[index] for index in now if index in free]
+    memory = max(taken, default=0) or resident(of_session(entry.group, entry.started))
     return running.learned(
         entry,
         context=said.context or entry.context,
@@ -205,7 +211,8 @@ async def _looked_at(entry: Entry, free: dict[int, int]) -> Entry:
 
 
 def _free(which: tuple[int, ...]) -> dict[int, int]:
-    return {gpu.index: gpu.free for gpu in gpus() if gpu.index in which} if which else {}
+    """Bytes free on each GPU that was named, or on all of them."""
+    return {gpu.index: gpu.free for gpu in gpus() if not which or gpu.index in which}
 
 
 def _check_name(launch: Launch) -> None:

@@ -28,6 +28,7 @@ GRACE_S = 2.0
 """Seconds that a server has to end by itself; GPU memory is given back in an orderly way then."""
 
 LOOK_S = 0.2
+LOCK_S = 1.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -40,6 +41,9 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     lock = _locked(Path(order["lock"]))
+    if lock is None:
+        print(json.dumps({"error": "one of that name has not ended yet"}), file=answer, flush=True)
+        return
     try:
         server = _started(order)
     except OSError as error:
@@ -59,10 +63,19 @@ def main() -> None:
         os.close(lock)
 
 
-def _locked(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)  # a reader holds it for an instant at most
-    return handle
+def _locked(path: Path) -> int | None:
+    """The lock, held; ``None`` if somebody else holds it for more than a second."""
+    until = time.monotonic() + LOCK_S
+    while time.monotonic() < until:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed the file: a lock on that one says nothing.
+            if os.fstat(handle).st_ino == path.stat().st_ino:
+                return handle
+        os.close(handle)
+        time.sleep(LOOK_S / 4)
+    return None
 
 
 def _started(order: dict[str, Any]) -> subprocess.Popen[bytes]:

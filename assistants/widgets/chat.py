@@ -269,8 +269,8 @@ class Chat(Columns):
         turns = column.conversation.turns
         if not turns or column.conversation.busy:
             raise UsageError("There is no whole turn to ask everybody.", fix="Ask something first.")
-        others, _ = resolve(map(self._known, personas), models or [column.assistant.client], self.library,
-                            self.sampling)  # fmt: skip
+        others, _ = resolve(map(self._known, personas), models or [column.assistant.client],
+                            self.library, self.sampling)  # fmt: skip
         own = column.assistant
         others = [each for each in map(self._placed, others) if each.digest != own.digest]
         if not others:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assistants.delivery.verdicts import GOOD, OPEN
+from assistants.delivery.verdicts import AS_WITHOUT, GOOD, OPEN
 from assistants.results import Run
 from assistants.text import many
 from assistants.widgets.markdown import escape
@@ -10,7 +10,11 @@ from assistants.widgets.static import Html, table
 
 
 def delivered(run: Run) -> Html:
-    """A warning for each persona that was not delivered as written, and the table of all."""
+    """A warning for each persona that was not delivered as written, and the table of all.
+
+    None for words of the template's own that stand there without a persona too: they are no
+    part of a persona's effect.
+    """
     frame = run.delivery()
     good = int(frame["verdict"].isin(GOOD).sum())
     weak = int(frame["verdict"].isin(OPEN).sum())
@@ -22,6 +26,7 @@ def delivered(run: Run) -> Html:
         for persona, model, verdict, note in zip(
             bad["persona"], bad["model"], bad["verdict"], bad["note"], strict=True
         )
+        if not note.endswith(AS_WITHOUT)
     ]
     listed = "".join(f'<li class="bad">{escape(each)}</li>' for each in warnings)
     head = "<p><b>Effects of these personas are not what they seem:</b></p>" if warnings else ""

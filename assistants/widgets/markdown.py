@@ -119,7 +119,8 @@ def _coloured(code: str, language: str, _: str) -> str:
     from pygments.lexers import get_lexer_by_name
 
     lexer = get_lexer_by_name(language.lower(), stripnl=False, ensurenl=False)
-    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+    page = str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+    return page if code.endswith("\n") else page.removesuffix("\n")  # which it puts at the end
 
 
 @lru_cache(maxsize=1)

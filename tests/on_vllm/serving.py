@@ -61,7 +61,7 @@ class Machine:
 
     def entries(self) -> list[dict[str, Any]]:
         """What is written down of the servers that were started."""
-        files = (self.folder / "cache" / "servers" / "running").glob("*.json")
+        files = (self.folder / "cache" / "servers").glob("*/*.json")
         return [json.loads(file.read_text()) for file in files]
 
     def served(self, name: str, shown: str = "") -> Served:

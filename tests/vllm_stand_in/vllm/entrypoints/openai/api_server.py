@@ -25,6 +25,10 @@ vllm:num_requests_running{engine="0"} 0.0
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        key = f"Bearer {os.environ['VLLM_API_KEY']}"
+        if self.path.startswith("/v1/") and self.headers["Authorization"] != key:
+            self.reply(401, "{}")
+            return
         pages = {
             "/health": "",
             "/metrics": METRICS,

@@ -7,6 +7,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
+"""A name on the Hugging Face hub."""
+
 
 def folder_of(source: str, beside: Path = Path()) -> Path | None:
     """A folder with ``config.json``, a config or a GGUF file; ``None`` if it is not here.
@@ -22,16 +25,21 @@ def folder_of(source: str, beside: Path = Path()) -> Path | None:
     with suppress(OSError, ValueError):  # too long for a path, or no path at all
         if (path / "config.json").is_file() or path.is_file():
             return path
-    if not re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", source):
+    folder = snapshot(source)
+    return folder if folder is not None and (folder / "config.json").is_file() else None
+
+
+def snapshot(name: str) -> Path | None:
+    """What ``main`` of ``name`` stands for in the hub's cache; ``None`` if it was not fetched."""
+    if not NAME.fullmatch(name):
         return None
-    kept = cache() / f"models--{source.replace('/', '--')}"
+    kept = cache() / f"models--{name.replace('/', '--')}"
     try:
         revision = (kept / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return None
     folder = kept / "snapshots" / revision
-    inside = revision.isalnum() and (folder / "config.json").is_file()
-    return folder if inside else None
+    return folder if revision.isalnum() and folder.is_dir() else None  # never out of the cache
 
 
 def cache() -> Path:

@@ -14,7 +14,7 @@ VARIABLE = "ASSISTANTS_VLLM_PYTHON"
 
 
 def vllm_python(named: str | None = None) -> str:
-    """The Python that runs the server.
+    """The Python that runs vLLM.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def vllm_python(named: str | None = None) -> str:
     MissingPart
         If none of them is there.
     """
-    named = named or os.environ.get(VARIABLE)
+    named = named or os.environ.get(VARIABLE, "").strip()
     if named:
         path = shutil.which(str(Path(named).expanduser()))
         if path is None:
