@@ -25,8 +25,10 @@ _LOOK_S = 1.0
 @contextmanager
 def progress() -> Iterator[Report]:
     """Says how far a start is: on one line of a terminal, or a line for each stage in a file."""
+    from assistants.servers.starting import in_lines
+
     if not err.is_terminal:
-        yield _in_lines()
+        yield in_lines(say)
         return
     with err.status("starting") as status:
 
@@ -35,17 +37,6 @@ def progress() -> Iterator[Report]:
             status.update(cell(one_line(line, max(20, err.width - 4))))
 
         yield report
-
-
-def _in_lines() -> Report:
-    said: list[str] = []
-
-    def report(now: Progress) -> None:
-        if now.stage not in said:
-            said.append(now.stage)
-            say(f"{now.name}: {now.stage} ({now.seconds:.0f} s)")
-
-    return report
 
 
 def _seconds(smoke: Smoke) -> float | None:

@@ -15,7 +15,7 @@ from assistants.servers import ending
 from assistants.servers.card import card
 from assistants.servers.launch import LOOPBACK, Launch
 from assistants.servers.observed import Observed, observed
-from assistants.servers.starting import START_LIMIT_S, Progress, Report, start
+from assistants.servers.starting import START_LIMIT_S, Report, in_lines, start
 from assistants.text import one_line
 
 
@@ -98,7 +98,7 @@ async def serve(
         chat_template=Path(chat_template) if chat_template is not None else None,
         options=tuple(options),
     )
-    report = report or _on_stderr()
+    report = report or in_lines(_on_stderr)
     entry = await start(launch, python=python, detach=detach, limit=limit, report=report)
     return Server(entry, await observed(entry))
 
@@ -111,13 +111,5 @@ async def servers() -> list[Server]:
     return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
 
 
-def _on_stderr() -> Report:
-    """A line for each thing that a server does while it starts."""
-    said: list[str] = []
-
-    def report(now: Progress) -> None:
-        if now.stage not in said:
-            said.append(now.stage)
-            print(f"{now.name}: {now.stage} ({now.seconds:.0f} s)", file=sys.stderr)  # noqa: T201
-
-    return report
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201

@@ -49,6 +49,18 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+def in_lines(say: Callable[[str], None]) -> Report:
+    """A report that says a line for each thing that a server does while it starts."""
+    said: list[str] = []
+
+    def report(now: Progress) -> None:
+        if now.stage not in said:
+            said.append(now.stage)
+            say(f"{now.name}: {now.stage} ({now.seconds:.0f} s)")
+
+    return report
+
+
 async def start(
     launch: Launch,
     *,
