@@ -228,6 +228,14 @@ def test_nothing_is_left_when_the_starter_ends(
     assert not any(running.alive(entry) for entry in running.entries())
 
 
+def test_a_server_that_is_open_to_the_network_is_said_to_be(machine: Path) -> None:
+    """With what its key does not guard; it is reached through loopback from here all the same."""
+    done, entry = served("good", "--host", "0.0.0.0")
+    assert "open to the network" in done.err
+    assert entry.url.startswith("http://127.0.0.1:")
+    assert "open to the network" not in served("good", "--served-name", "b")[0].err
+
+
 def test_a_detached_server_outlives_its_starter(machine: Path) -> None:
     """With ``--detach`` it stays until it is ended."""
     done = run("serve", "good", "--detach", cwd=machine)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assistants.address import is_loopback
 from assistants.cli import options, serving
 from assistants.cli.screen import out, say, show
 from assistants.errors import ServerFailed, UnknownName, UsageError
@@ -32,7 +33,9 @@ Free = Annotated[str | None, typer.Option(metavar="SIZE", help="Left free of eac
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A folder with weights, or a name on the hub."),
+        typer.Argument(
+            metavar="[MODEL]", help="A folder of weights, a name on the hub, or smollm2."
+        ),
     ] = None,
     extra: Annotated[
         list[str] | None,
@@ -176,6 +179,12 @@ def stop(
     return 0
 
 
+_OPEN = (
+    "is open to the network. Its key guards what lies below /v1; vLLM asks for none on its other "
+    "routes, /tokenize and /invocations among them. Put it behind a proxy that does."
+)
+
+
 async def _serve(
     launches: Sequence[Launch],
     plan: Plan | None,
@@ -190,6 +199,8 @@ async def _serve(
     up: list[Entry] = []
     try:
         for launch in launches:
+            if not is_loopback(launch.host):
+                say(f"{launch.name} {_OPEN}", style="yellow")
             with serving.progress() as report:
                 entry = await start(launch, python=python, detach=detach, limit=wait, report=report)
             up.append(entry)
