@@ -89,7 +89,7 @@ async def test_who_does_not_tell() -> None:
 
 
 async def test_a_page_that_hangs(server: RudeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Holds nobody up for long, however many servers do: they are asked at the same time."""
+    """Holds nobody up for long, however many servers do."""
     assert metrics_module.PATIENCE_S == 5
     monkeypatch.setattr(metrics_module, "PATIENCE_S", 0.2)
     url = server.url_of("stall before headers")

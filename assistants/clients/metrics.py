@@ -12,6 +12,7 @@ import asyncio
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,11 +117,19 @@ async def prefix_cache(client: Client) -> PrefixCache | None:
 
 
 async def prefix_caches(clients: Iterable[Client]) -> dict[str, PrefixCache]:
-    """The counters of each model whose server tells, by the model's name; all asked at once."""
-    asked = list(clients)
-    found = await asyncio.gather(*(prefix_cache(client) for client in asked))
-    told = zip(asked, found, strict=True)
-    return {client.model: cache for client, cache in told if cache is not None}
+    """The counters of each model whose server tells, by the model's name.
+
+    One after the other, since they may all be the same server, and a run may be allowed one call
+    at a time; what has not come after ``PATIENCE_S`` in all is left out.
+    """
+    found: dict[str, PrefixCache] = {}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            for client in clients:
+                cache = await prefix_cache(client)
+                if cache is not None:
+                    found[client.model] = cache
+    return found
 
 
 def in_manifest(
