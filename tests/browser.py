@@ -99,7 +99,7 @@ def _settle(settings: Path) -> None:
         "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
     }.items():
         file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
 
 

@@ -58,7 +58,11 @@ class Teller:
     @property
     def asked(self) -> int:
         """Requests that came since the last command began."""
-        return len(self.server.requests) - self.asked_before if self.server else 0
+        return self._questions() - self.asked_before
+
+    def _questions(self) -> int:
+        asked = list(self.server.requests) if self.server else []
+        return sum(request.path.endswith("/chat/completions") for request in asked)
 
     # -- the command -------------------------------------------------------------------------------
 
@@ -69,12 +73,12 @@ class Teller:
 
     def run(self, line: list[str], stdin: str = "") -> None:
         """Run ``assistants ...`` to its end."""
-        self.asked_before = len(self.server.requests) if self.server else 0
+        self.asked_before = self._questions()
         self.done = run(*line, stdin=stdin, cwd=self.folder, **self.environment)
 
     def start(self, line: list[str]) -> None:
         """Start ``assistants ...``, and wait until it has five answers."""
-        self.asked_before = len(self.server.requests) if self.server else 0
+        self.asked_before = self._questions()
         self.process = start(*line, cwd=self.folder, env=self.environment)
         end = time.monotonic() + 60
         while self.asked < 9:  # four at a time: with nine asked, five are answered

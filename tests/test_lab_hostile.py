@@ -118,8 +118,8 @@ def server() -> Iterator[HostileServer]:
 
 
 @pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory, server: HostileServer) -> Iterator[Desk]:
-    """A notebook beside a stored run in which everything is hostile that can be."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a stored run in which everything is hostile that can be."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "attacks.json").write_text(json.dumps(ATTACKS))
     write_personas(folder / "odd")
@@ -135,8 +135,15 @@ def at(tmp_path_factory: pytest.TempPathFactory, server: HostileServer) -> Itera
                 "reference": literal(SHORT[n * 5])} for n in range(number)],
     )  # fmt: skip
     asyncio.run(experiment.run(folder / "results", report=lambda progress: None))
+    return folder
+
+
+@pytest.fixture
+def at(folder: Path, server: HostileServer, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """A notebook of its own, and a kernel that has not drawn all of it before."""
     addresses = {"VLLM_BASE_URL": server.url, "OLLAMA_BASE_URL": server.url_of("said")}
-    with desk(folder, **addresses) as opened:
+    name = re.sub(r"\W+", "-", request.node.name)
+    with desk(folder, f"{name}.ipynb", **addresses) as opened:
         yield opened
 
 
