@@ -216,7 +216,7 @@ def test_rated(at: Desk) -> None:
             at.shot("hostile-rate")
             page.locator(".rate .pair").focus()
     page.get_by_text("Every pair is rated.").wait_for()
-    assert len(Results(at.folder / "results").latest().votes()) == votes
+    assert len(Results(at.folder / "results").latest("hostile").votes()) == votes
     is_safe_without_a_kernel(at, "rate", ".assistants-live.rate")
 
 

@@ -25,6 +25,8 @@ from assistants.analysis.layout import (
     COUNTED,
     MOST_MODELS,
     Layout,
+    cell_numbers,
+    column_names,
     counted_grids,
     left_out,
     row_labels,
@@ -144,16 +146,9 @@ def _draw(
             ink = "white" if share > 0.55 else INK
             numbers.append({"x": at + 0.5, "y": y, "t": number(value), "c": ink})
     layers = [rectangles(boxes, stroke="white", strokeWidth=1), rules(hatches, strokeWidth=1)]
-    longest = max((len(str(cell["t"])) for cell in numbers), default=0)
-    if column >= 7 * longest + 4:
-        layers += [
-            texts([n for n in numbers if n["c"] == ink], limit=column, align="center", color=ink)
-            for ink in (INK, "white")
-        ]
-    # Names stand upright enough not to meet each other, and lean so that they can be read.
-    names = [{"x": at + 0.5, "y": 0, "t": label(name, 100)} for at, name in enumerate(personas)]
-    layers.append(texts(names, limit=100, angle=315, dx=2, dy=-8))
-    tall = max((len(str(name["t"])) for name in names), default=0) * 6.6 * 0.71 + 16
+    layers += cell_numbers(numbers, column)
+    names, tall = column_names(personas)
+    layers.append(names)
     pixels = layout.height * height_of_row
     layers += row_labels(layout, _LEFT)
     layers += _key(low, high, pixels, width, height_of_row, len(personas))

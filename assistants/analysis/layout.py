@@ -48,6 +48,27 @@ def rows_by_model(groups: Sequence[tuple[str, Sequence[str]]]) -> Layout:
     return Layout(y, headings, at)
 
 
+def cell_numbers(numbers: Sequence[Mapping[str, Any]], column: float) -> list[Any]:
+    """Layers: the texts of cells, each in its colour ``c``; none if a column is too narrow."""
+    longest = max((len(str(cell["t"])) for cell in numbers), default=0)
+    if column < 7 * longest + 4:
+        return []
+    return [
+        texts([n for n in numbers if n["c"] == ink], limit=column, align="center", color=ink)
+        for ink in (INK, "white")
+    ]
+
+
+def column_names(columns: Sequence[str]) -> tuple[Any, float]:
+    """A layer with a name above each column, and how many pixels tall that is.
+
+    Names stand upright enough not to meet each other, and lean so that they can be read.
+    """
+    names = [{"x": at + 0.5, "y": 0, "t": label(name, 100)} for at, name in enumerate(columns)]
+    tall = max((len(str(name["t"])) for name in names), default=0) * 6.6 * 0.71 + 16
+    return texts(names, limit=100, angle=315, dx=2, dy=-8), tall
+
+
 def row_labels(layout: Layout, left: float) -> list[Any]:
     """Layers: the names, right-aligned against the plot, and the models as headings."""
     room = left - 10

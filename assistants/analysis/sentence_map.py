@@ -25,6 +25,8 @@ from assistants.analysis.canvas import (
 from assistants.analysis.figures import Figure, altair
 from assistants.analysis.layout import (
     MOST_MODELS,
+    cell_numbers,
+    column_names,
     left_out,
     row_labels,
     rows_by_model,
@@ -108,15 +110,9 @@ def sentence_map(
             ink = "white" if abs(value) > 0.6 * most else INK
             numbers.append({"x": x + 0.5, "y": y, "t": _short(value), "c": ink})
     layers = [rectangles(boxes, stroke="white", strokeWidth=1)]
-    longest = max((len(str(cell["t"])) for cell in numbers), default=0)
-    if column >= 7 * longest + 4:
-        layers += [
-            texts([n for n in numbers if n["c"] == ink], limit=column, align="center", color=ink)
-            for ink in (INK, "white")
-        ]
-    names = [{"x": at + 0.5, "y": 0, "t": label(name, 100)} for at, name in enumerate(cases)]
-    layers.append(texts(names, limit=100, angle=315, dx=2, dy=-8))
-    tall = max((len(str(name["t"])) for name in names), default=0) * 6.6 * 0.71 + 16
+    layers += cell_numbers(numbers, column)
+    names, tall = column_names(cases)
+    layers.append(names)
     said = [
         {"y": layout.y[r["model"], _name(r)], "t": label(_total(r), _RIGHT - 12)} for r in shown
     ]
