@@ -6,14 +6,13 @@ the first call, serves every client in this process, and is gone soon after this
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
-from contextlib import suppress
 
 from assistants.address import Address, Endpoint
 from assistants.clients import pace, weights
+from assistants.clients.aside import aside
 from assistants.clients.llama_process import SLOTS, LlamaProcess
 from assistants.clients.openai import OpenAIClient
 
@@ -58,38 +57,10 @@ def _endpoint(name: str) -> Endpoint:
         child = _running.get(name)
         if child is not None and child.alive:
             return child.address
-        return await _in_thread(name)
+        # A child whose start nobody waited for serves the next call.
+        return await aside(lambda: _address(name), f"start local:{name}")
 
     return address
-
-
-async def _in_thread(name: str) -> Address:
-    """Start the child without blocking the event loop; cancelling does not wait for the start.
-
-    Not ``asyncio.to_thread``: the loop waits for those threads before it ends, and so would
-    somebody who pressed Ctrl-C.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Address] = loop.create_future()
-
-    def work() -> None:
-        try:
-            outcome: Address | Exception = _address(name)
-        except Exception as error:  # whatever it is, the call that waits must hear of it
-            outcome = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, outcome)
-
-    def tell(outcome: Address | Exception) -> None:
-        if done.done():
-            return
-        if isinstance(outcome, Exception):
-            done.set_exception(outcome)
-        else:
-            done.set_result(outcome)
-
-    threading.Thread(target=work, name=f"start local:{name}", daemon=True).start()
-    return await done
 
 
 def _address(name: str) -> Address:

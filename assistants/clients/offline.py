@@ -7,7 +7,6 @@ a request means is what it means to ``vllm serve`` with the same options: the sa
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import sys
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from assistants.address import Address
 from assistants.clients import offline_options, offline_weights
+from assistants.clients.aside import aside
 from assistants.clients.call import Deadlines
 from assistants.clients.openai import OpenAIClient
 from assistants.clients.vllm_python import VARIABLE, vllm_python
@@ -100,7 +100,11 @@ class OfflineClient(OpenAIClient):
         if process is None:
             self._waiting += 1
             try:
-                process = await _in_thread(self, self.model, self._wanted)
+                process = await aside(
+                    lambda: _started(self, self.model, self._wanted),
+                    f"start {self.model}",
+                    unheard=self.left,
+                )
             finally:
                 self._waiting -= 1
         if self._pipe is None or self._pipe[0] is not process:
@@ -187,37 +191,6 @@ def _end_unused(wanted: _Wanted, running: _Running) -> None:
             return
         del _running[wanted]
     running.process.stop()
-
-
-async def _in_thread(client: OfflineClient, name: str, wanted: _Wanted) -> EngineProcess:
-    """Start the process without blocking the event loop; cancelling does not wait for the start.
-
-    Not ``asyncio.to_thread``: the loop waits for those threads before it ends, and so would
-    somebody who pressed Ctrl-C.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[EngineProcess] = loop.create_future()
-
-    def work() -> None:
-        try:
-            outcome: EngineProcess | Exception = _started(client, name, wanted)
-        except Exception as error:  # whatever it is, the call that waits must hear of it
-            outcome = error
-        try:
-            loop.call_soon_threadsafe(tell, outcome)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            client.left()
-
-    def tell(outcome: EngineProcess | Exception) -> None:
-        if done.done():
-            client.left()
-        elif isinstance(outcome, Exception):
-            done.set_exception(outcome)
-        else:
-            done.set_result(outcome)
-
-    threading.Thread(target=work, name=f"start {name}", daemon=True).start()
-    return await done
 
 
 def _started(client: OfflineClient, name: str, wanted: _Wanted) -> EngineProcess:
