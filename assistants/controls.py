@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,38 @@ async def write_controls(
     if missing:
         _write(file, plain.name, [(kept | made)[control.persona] for control in controls])
     return file
+
+
+def drafted(path: str | Path, *, personas: Sequence[str | Path] = (), **changes: Any) -> Experiment:
+    """The experiment as large as it will be: a text that is missing has its persona's length.
+
+    For a forecast before the texts are made; what such a text would say is not known, so it is
+    never asked with.
+
+    Raises
+    ------
+    UsageError
+        As ``Experiment.load`` does.
+    """
+    path = Path(path)
+    _, content = _without_controls(path, personas, changes)
+    same = {"controls": {"same": content.controls.same}}
+    plain = Experiment.load(path, personas=personas, **changes | same)
+    of = controlled(plain.assistants, plain.baseline)
+    texts = _fresh(read_controls_file(controls_file(path.parent, plain.name)), of)
+    added = [
+        replace(assistant, persona=_draft(control, of[control.of], texts.get(control.persona)))
+        for assistant in plain.assistants
+        for control in wanted(content.controls, of)
+        if control.of == assistant.name
+    ]
+    return replace(plain, assistants=(*plain.assistants, *added))
+
+
+def _draft(control: Control, of: Persona, made: ControlText | None) -> Persona:
+    # The name within keeps answers of the persona itself from counting as the control's.
+    text = made.system_prompt.strip() if made else f"{of.text} ({control.persona})"
+    return replace(of, name=control.persona, text=text)
 
 
 def missing_controls(

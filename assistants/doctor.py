@@ -84,6 +84,7 @@ def _keys() -> Iterator[Finding]:
         if provider.key:
             there = bool(os.environ.get(provider.key))
             found = f"{provider.key} is {'set' if there else 'not set'}"
+            found += " (not needed)" if provider.key_optional and not there else ""
             fix = f"export {provider.key}=... to use {name}:"
             yield Finding(f"key of {name}", there or provider.key_optional, found, fix, False)
 

@@ -198,7 +198,7 @@ class Experiment:
             judged = judging.expected(self, store) if self.judges else []
             told = forecast(self.trials(), judged, store, self.model)
         replays = self.tape is not None and self.tape.exists()
-        return replace(told, usd=0.0, seconds=0.0) if replays else told
+        return replace(told, usd=0.0, seconds=0.0, replays=True) if replays else told
 
     def power(
         self, effect: float, *, sd: float, within: float = 0.0, power: float = 0.8

@@ -111,6 +111,8 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     where = shown(path)
     try:
         found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise FileError(where, "is a folder.", fix="Name a file in it.")
         if not stat.S_ISREG(found.st_mode):
             raise FileError(where, "is no file.")
         if found.st_size > limit:
@@ -168,7 +170,8 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
         mark = error.problem_mark or error.context_mark
         at = f"{source}:{mark.line + first_line}" if mark else source
         problem = str(error.problem or "is not valid YAML").splitlines()[0].rstrip(".")
-        raise FileError(at, f"{problem}.", fix="See https://yaml.org for the syntax.") from None
+        fix = _other_command(source) if source.endswith(".toml") else _SYNTAX
+        raise FileError(at, f"{problem}.", fix=fix) from None
     except (YAMLError, ValueError, RecursionError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise FileError(source, f"is not valid YAML: {first}.") from None
@@ -179,7 +182,9 @@ def parse_toml(text: str, source: str) -> Document:
     try:
         return Document(source, tomllib.loads(text), {})
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FileError(source, f"is not valid TOML: {error}.") from None
+        raise FileError(
+            source, f"is not valid TOML: {error}.", fix=_other_command(source)
+        ) from None
 
 
 def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> SchemaT:
@@ -191,7 +196,12 @@ def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> Sc
         Naming file, line, what is wrong and, for an unknown key, the nearest known one.
     """
     if not isinstance(document.data, Mapping):
-        raise FileError(document.where(place), "expected `key: value` lines.")
+        empty = document.data is None
+        raise FileError(
+            document.where(place),
+            "is empty." if empty else "expected `key: value` lines.",
+            fix="" if empty else _other_command(document.source),
+        )
     try:
         return schema.model_validate(document.data)
     except ValidationError as error:
@@ -206,8 +216,28 @@ def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> Sc
             where = document.where((*at, key))
             raise FileError(where, f"unknown key {key!r}.", fix=nearest(str(key), known)) from None
         name = ".".join(map(str, inner))
-        said = first["msg"].removeprefix("Value error, ").rstrip(".")
-        raise FileError(document.where(at), f"{name}: {said}." if name else f"{said}.") from None
+        said, fix = _complaint(name, first)
+        raise FileError(document.where(at), said, fix=fix) from None
+
+
+_SYNTAX = "See https://yaml.org for the syntax."
+
+_MISTYPED = {
+    "int": "a whole number", "float": "a number", "string": "text", "bool": "true or false",
+    "list": "a list, in brackets", "tuple": "a list, in brackets", "dict": "a table of keys",
+}  # fmt: skip
+"""What a value has to be, by the first word of pydantic's complaint."""
+
+
+def _complaint(name: str, error: Any) -> tuple[str, str]:
+    """What is wrong with the value called ``name``, and what to do, in plain words."""
+    kind, _, what = error["type"].partition("_")
+    if error["type"] == "missing":
+        return f"{name} is missing.", f"Write `{name.rpartition('.')[2]}` and its value."
+    if kind in _MISTYPED and what in ("type", "parsing", "from_float"):
+        return f"{name or 'this'} has to be {_MISTYPED[kind]}.", ""
+    said = error["msg"].removeprefix("Value error, ").rstrip(".")
+    return (f"{name}: {said}." if name else f"{said}."), ""
 
 
 @lru_cache(maxsize=1)
@@ -271,6 +301,14 @@ def _plain(node: Any) -> Any:
         if isinstance(node, kind):
             return kind(node)
     return getattr(node, "value", node)  # `=` alone: a tag of YAML 1.1 that nobody wrote
+
+
+def _other_command(source: str) -> str:
+    """What a file is for that was given to the wrong command."""
+    suffix = Path(source).suffix
+    if suffix == ".toml":
+        return "Servers in a .toml file are for `assistants plan` and `assistants serve --plan`."
+    return "An experiment is for `assistants run`." if suffix in (".yaml", ".yml") else ""
 
 
 def _beside(path: Path) -> str:

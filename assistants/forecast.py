@@ -24,7 +24,8 @@ class Forecast:
 
     ``input_tokens`` counts four characters a token; ``output_tokens`` goes by this model's earlier
     answers, or else by ``max_tokens``; ``seconds`` by earlier answers, as many in flight as the
-    model takes. ``judging`` of the trials are what judges are asked.
+    model takes. ``judging`` of the trials are what judges are asked. ``replays`` says that a tape
+    answers and no model is asked.
     """
 
     trials: int
@@ -34,6 +35,7 @@ class Forecast:
     usd: float | None
     seconds: float | None
     judging: int = 0
+    replays: bool = False
 
     @property
     def to_ask(self) -> int:
@@ -43,6 +45,11 @@ class Forecast:
     def __str__(self) -> str:
         if not self.to_ask:
             return f"{many(self.trials, 'trial')}, all answered already: nothing to ask."
+        if self.replays:
+            return (
+                f"{many(self.trials, 'trial')}, {self.answered:,} answered already, "
+                f"{self.to_ask:,} to replay from a tape: no model is asked."
+            )
         tokens = self.input_tokens + self.output_tokens
         money = "cost unknown" if self.usd is None else f"about ${self.usd:.4f}"
         if self.usd == 0:

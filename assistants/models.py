@@ -171,9 +171,12 @@ class Catalogue:
             With the nearest names, and ``where`` the name was written.
         """
         entry = self.models.get(name, ModelEntry(model=name))
+        if entry.model != name:
+            where = f"{self.sources.get(name, 'models.toml')}: {name}"
         provider, colon, identifier = entry.model.partition(":")
         if not colon or not identifier:
-            raise UnknownName("model", name, [*self.models, "provider:id"], where=where)
+            known = [each for each in self.models if each != name]
+            raise UnknownName("model", entry.model, [*known, "provider:id"], where=where)
         if provider in IN_PROCESS:
             free = Prices(input=0, output=0)
             return Model(entry.model, None, entry.concurrency, entry.prices or free)

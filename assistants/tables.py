@@ -186,7 +186,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     Means are over trials whose status is ``ok`` or ``length``; the cost is of all answers, and
     unknown if any one's is.
     """
-    good = averaged(frame).assign(words=lambda f: f["answer"].str.split().str.len())
+    good = averaged(frame).assign(words=lambda f: word_counts(f["answer"]))
     groups = ["persona", "model"]
     everything = frame.groupby(groups, sort=False)
     means = good.groupby(groups, sort=False)[["words", "output_tokens", "total_s"]].mean()
@@ -197,6 +197,13 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     answered = frame[frame["status"].isin(FINISHED)].groupby(groups, sort=False)["cost_usd"]
     table["cost_usd"] = answered.sum().where(answered.count() == answered.size())
     return table.reset_index()
+
+
+def word_counts(answers: pd.Series[Any]) -> pd.Series[Any]:
+    """How many words each answer has, as the score ``words`` counts them; missing stays missing."""
+    from assistants.scoring.textual import words_in
+
+    return answers.map(lambda text: len(words_in(text)), na_action="ignore").astype("Float64")
 
 
 def export(frame: pd.DataFrame, form: Format, out: Path | None = None) -> str | None:

@@ -174,7 +174,27 @@ def test_a_tape_records_and_replays(server: RudeServer) -> None:
     assert len(Path("t.jsonl").read_text("utf-8").splitlines()) == 2
     done = call("run", file, "--no-report", "--tape", "t.jsonl", "--results", "again")
     assert done.code == 0
+    assert "2 to replay from a tape: no model is asked" in done.err
     assert asked(server) == 2
+    more = "--no-report --tape t.jsonl --results again --repeats 2".split()
+    missed = call("run", file, *more)
+    assert missed.code == 1
+    assert "has no answer to" in missed.err
+    assert "Run the same command again" not in missed.err, "the tape would say the same"
+
+
+def test_a_dry_run_counts_controls_that_have_no_text_yet(server: RudeServer) -> None:
+    """As many trials as the run will have, at about its price; and nothing is written."""
+    file = write_experiment(controls={"neutral": True, "paraphrases": 2, "same": True})
+    done = call("run", file, "--dry-run", "--json")
+    assert "3 control texts would be made first" in done.err
+    drafted = json.loads(done.out)
+    assert asked(server) == 0
+    assert not Path("exp.controls.yaml").exists()
+    assert call("run", file, "--no-report").code == 0
+    assert drafted["trials"] == drafted["to_ask"] == len(Results().latest("exp").trials) == 6
+    whole = json.loads(call("run", file, "--dry-run", "--json", "--results", "new").out)
+    assert drafted["input_tokens"] == pytest.approx(whole["input_tokens"], rel=0.5)
 
 
 @pytest.mark.parametrize(
@@ -223,13 +243,27 @@ def test_results_in_every_format(form: str) -> None:
     assert done.code == 0
     assert "art" in done.out
     folder = Path("new/folder")
-    assert call("results", "--format", form, "--out", str(folder / "f")).out == ""
+    kept = call("results", "--format", form, "--out", str(folder / "f"))
+    assert (kept.out, kept.err) == ("", f"2 rows in {folder / 'f'}.\n")
     written = (folder / "f").read_text("utf-8")
     if form == "json":
         assert json.loads(written) == json.loads(done.out)
         assert len(json.loads(written)) == 2
     elif form == "csv":
         assert list(pd.read_csv(folder / "f")["persona"]) == ["none", "art"]
+    else:
+        assert max(map(len, written.splitlines())) <= 160
+
+
+def test_a_score_that_scores_nothing_says_why() -> None:
+    """A reference that no case has, and votes that nobody cast, are no table of blanks."""
+    call("run", write_experiment(), "--no-report")
+    done = call("effects", "exp", "--score", "contains")
+    assert done.code == 2
+    assert "contains scores no answer of exp: " in done.err
+    voted = call("effects", "exp", "--score", "votes")
+    assert voted.code == 2
+    assert "Rate(run)" in voted.err
 
 
 def test_results_as_parquet() -> None:

@@ -81,10 +81,19 @@ def test_chat_goes_on_after_a_failure(server: RudeServer, monkeypatch: pytest.Mo
     """A call that fails is said on stderr; its question is not part of what follows."""
     monkeypatch.setenv("VLLM_BASE_URL", server.url_of("400"))
     done = call("chat", "-m", "vllm:a", stdin="One?\nTwo?\n")
-    assert done.code == 0
+    assert done.code == 1
+    assert "kept in" not in done.err
     assert done.err.count("error: ") == 2
     assert [m["content"] for m in server.requests[1].json["messages"]] == ["Two?"]
     assert not list(Path("results").rglob("*.md"))
+
+
+def test_a_command_is_no_question(server: RudeServer) -> None:
+    """Somebody who types ``/help`` is told that there are none; nobody is asked and nobody pays."""
+    done = call("chat", "-m", "vllm:a", stdin="/help\nWhat is /etc?\n")
+    assert done.code == 0
+    assert "there are no commands here" in done.err
+    assert [r.json["messages"][-1]["content"] for r in server.requests] == ["What is /etc?"]
 
 
 def test_ctrl_c_ends_a_chat_that_waits_for_a_question() -> None:

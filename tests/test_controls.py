@@ -173,7 +173,7 @@ async def test_a_model_that_gives_no_paraphrase_is_an_error(here: Path) -> None:
     ("controls", "said"),
     [
         ("{paraphrases: -1}", "greater than or equal to 0"),
-        ("{neutral: maybe}", "valid boolean"),
+        ("{neutral: maybe}", "true or false"),
         ("{natural: true}", "natural"),
         ("{paraphrases: 1, model: nosuch}", "nosuch"),
     ],

@@ -99,12 +99,14 @@ def test_any_text_is_data_or_a_named_error(text: str) -> None:
     ("text", "where", "said"),
     [
         ("question: x\nrepaets: 3", "x:2", "Did you mean 'repeats'?"),
-        ("question: 3", "x:1", "question: "),
-        ("repeats: 1", "x", "question: "),
+        ("question: 3", "x:1", "question has to be text."),
+        ("question: x\nrepeats: many", "x:2", "repeats has to be a whole number."),
+        ("question: x\nrepeats: 1.5", "x:2", "repeats has to be a whole number."),
+        ("repeats: 1", "x", "question is missing. Write `question` and its value."),
         ("question: x\nboth:\n- {a: x}", "x:3", "both.0"),
         ("question: x\n1: 2", "x:2", "unknown key 1"),
         ("- a", "x", "key: value"),
-        ("", "x", "key: value"),
+        ("", "x", "x: is empty."),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(text: str, where: str, said: str) -> None:
@@ -113,6 +115,14 @@ def test_a_wrong_value_is_named_with_its_line(text: str, where: str, said: str) 
         validate(Sheet, parse_yaml(text, "x"))
     assert caught.value.where == where
     assert said in str(caught.value)
+
+
+def test_a_file_for_another_command_is_told() -> None:
+    """Servers given to ``run``, an experiment given to ``plan``."""
+    with pytest.raises(FileError, match="assistants plan"):
+        validate(Sheet, parse_yaml('[servers.a]\nmodel = "b"', "servers.toml"))
+    with pytest.raises(FileError, match="assistants run"):
+        parse_toml("personas: [none]\n", "tea.yaml")
 
 
 def test_toml_errors_name_the_file() -> None:
@@ -131,7 +141,7 @@ def test_unreadable_files_are_refused_with_a_reason(here: Path) -> None:
     for path, said in [
         ("big", "101 bytes"),
         ("latin", "latin:2: is not UTF-8"),
-        (".", "no file"),
+        (".", "is a folder. Name a file in it."),
         ("pipe", "no file"),
         ("/dev/zero", "no file"),
         ("loop", "cannot be read"),

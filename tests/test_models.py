@@ -45,6 +45,14 @@ def test_unknown_names_show_the_nearest(here: Path, name: str, said: str) -> Non
         Catalogue.default().find(name)
 
 
+@pytest.mark.parametrize("wrong", ["tgi", "tgi:x"])
+def test_a_short_name_for_nothing_names_the_file(here: Path, wrong: str) -> None:
+    """Not the short name is unknown but what it stands for, and where that is written is said."""
+    found = project(f'[models]\nbig = "{wrong}"')
+    with pytest.raises(UsageError, match=r"^models\.toml: big: unknown (model|provider) 'tgi'"):
+        found.find("big")
+
+
 def test_the_later_file_wins(here: Path) -> None:
     """Package, then the project's models.toml, then the user's."""
     assert project('[models]\nchatgpt = "vllm:a"').find("chatgpt").name == "vllm:a"

@@ -19,23 +19,27 @@ from assistants.errors import MissingPart, UsageError
 @pytest.mark.parametrize("cases", [2, 3, 10, 30, 200, 5_000])
 @pytest.mark.parametrize(("alpha", "personas"), [(0.05, 1), (0.05, 10), (0.01, 200)])
 def test_power_is_that_of_statsmodels(size: float, cases: int, alpha: float, personas: int) -> None:
-    """The noncentral t, exactly, at the strictest step of Holm's correction."""
+    """The noncentral t, exactly, at the strictest step of Holm's correction.
+
+    Unless no p of a sign-flip test is small enough: then nothing can be found.
+    """
     theirs = import_module("statsmodels.stats.power").TTestPower()
     expected = theirs.power(size, cases, alpha / personas)
     ours = power_of(size * 7, 7, cases, alpha=alpha, personas=personas)
     # Where the far tail underflows theirs is NaN; one-sided power is then the same number.
     if math.isnan(expected):
         expected = theirs.power(size, cases, alpha / personas / 2, alternative="larger")
-    assert ours == pytest.approx(expected, abs=1e-6)
+    possible = 2 ** (1 - cases) <= alpha / personas
+    assert ours == pytest.approx(expected if possible else 0, abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [0.03, 0.1, 0.2, 0.5, 0.8, 1.5])
 @pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
 def test_cases_needed_are_those_of_statsmodels(size: float, power: float) -> None:
-    """Rounded up, since there is no half of a case."""
+    """Rounded up, since there is no half of a case; with five, no p can be below 5%."""
     theirs = import_module("statsmodels.stats.power").TTestPower()
     expected = theirs.solve_power(effect_size=size, alpha=0.05, power=power)
-    assert cases_needed(size, 1, power=power) == math.ceil(expected - 1e-6)
+    assert cases_needed(size, 1, power=power) == max(6, math.ceil(expected - 1e-6))
 
 
 @given(
@@ -48,7 +52,7 @@ def test_fewest_means_fewest(effect: float, sd: float, power: float, personas: i
     """So many cases reach the power, and one fewer do not; the sign of the effect is nothing."""
     cases = cases_needed(effect, sd, power=power, personas=personas)
     assert power_of(effect, sd, cases, personas=personas) >= power
-    assert cases == 2 or power_of(effect, sd, cases - 1, personas=personas) < power
+    assert cases == 6 or power_of(effect, sd, cases - 1, personas=personas) < power
     assert cases == cases_needed(-effect, sd, power=power, personas=personas)
 
 
@@ -70,7 +74,15 @@ def test_a_certain_find_is_certain() -> None:
         for cases in (2, 5, 50, 10_000):
             assert 0 <= power_of(size, 1, cases) <= 1
     assert power_of(100, 1, 50) == 1
-    assert cases_needed(1e9, 1) == 2
+    assert cases_needed(1e9, 1) == 6
+
+
+@pytest.mark.parametrize(("personas", "fewest"), [(1, 6), (2, 7), (3, 7), (50, 11)])
+def test_so_few_cases_prove_nothing(personas: int, fewest: int) -> None:
+    """However large the effect: the p of a sign-flip test, adjusted, has a floor."""
+    assert cases_needed(1e9, 1, personas=personas) == fewest
+    assert power_of(1e9, 1, fewest - 1, personas=personas) == 0
+    assert 2.0 ** (1 - fewest) * personas <= 0.05 < 2.0 ** (2 - fewest) * personas
 
 
 def test_repeats_wear_down_only_the_noise_within_a_case() -> None:

@@ -32,7 +32,7 @@ def power_of(
     Returns
     -------
     float
-        Between 0 and 1.
+        Between 0 and 1; 0 where so few cases allow no p that is small enough, whatever the scores.
 
     Raises
     ------
@@ -45,13 +45,16 @@ def power_of(
     -----
     The noncentral t distribution with ``cases - 1`` degrees of freedom: Cohen (1988),
     "Statistical Power Analysis for the Behavioral Sciences", 2nd edition, chapter 2. It is exact
-    where differences are normal, and close for the sign-flip test of ``permutation.sign_flip``.
+    where differences are normal, and close for the sign-flip test of ``permutation.sign_flip``,
+    whose p is at least ``2 ** (1 - cases)``.
     Right-or-wrong scores need more cases than it says while few of them differ, because then
     few p are possible: ``bench/simulate.py`` shows by how much.
     """
     _check(sd, alpha, personas)
     if cases < 2:
         raise ValueError(f"cases is {cases}: one case has no spread to compare with.")
+    if 2.0 ** (1 - cases) > alpha / personas:
+        return 0.0
     functions = special()
     tail = alpha / personas / 2
     shift = abs(effect) / sd * math.sqrt(cases)
@@ -85,7 +88,8 @@ def cases_needed(
     Returns
     -------
     int
-        At least 2. ``power_of`` reaches ``power`` here, and does not with one case fewer.
+        At least 6 for one persona at 5%. ``power_of`` reaches ``power`` here, and does not with one
+        case fewer.
 
     Raises
     ------

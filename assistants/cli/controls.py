@@ -26,7 +26,7 @@ def controls(
     again: Annotated[bool, typer.Option("--again", help="Make all of them anew.")] = False,
     yes: options.Yes = False,
 ) -> int:
-    """Make the texts of an experiment's control personas, and show them."""
+    """Make an experiment's control texts, and show them."""
     from assistants.experiment_file.controls import read_controls_file
 
     written = make(file, personas or (), results, again=again, yes=yes)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from rich.console import Console
 
 from assistants.cli import options
 from assistants.cli.screen import out, say, show, table
-from assistants.errors import UnknownName
+from assistants.errors import UnknownName, UsageError
 from assistants.text import many, one_line, visible
 
 if TYPE_CHECKING:
@@ -90,7 +93,7 @@ def results(
         raise UnknownName("format", form, get_args(tables.Format))
     run = Results(results).latest(experiment)
     frame = run.trials
-    if form == "table" and to is None:
+    if form == "table":
         several = [name for name in ("model", "repeat") if frame[name].nunique() > 1]
         columns = ["case", "persona", *several, "status", "output_tokens", "answer"]
         rows = [
@@ -100,13 +103,31 @@ def results(
         names = [name.removeprefix("output_") for name in columns]
         counts = ", ".join(f"{count} {status}" for status, count in run.statuses.items())
         title = f"{run.experiment}, run {run.id}: {counts}"
-        out.print(table(names, rows, title=title))
-        return 0
+        with _onto(to) as console:
+            console.print(table(names, rows, title=title))
+        return _written(frame, to)
     text = tables.export(frame, form, to)  # type: ignore[arg-type]  # checked above
     if text is not None:
         # To a file or a pipe go the answers as they are; to a screen, nothing that could drive it.
         text = visible(text) if sys.stdout.isatty() else text
         typer.echo(text, nl=not text.endswith("\n"))
+    return _written(frame, to)
+
+
+@contextmanager
+def _onto(file: Path | None) -> Iterator[Console]:
+    """The screen, or a file in its place."""
+    if file is None:
+        yield out
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8") as stream:
+        yield Console(file=stream, width=160, highlight=False, markup=False, emoji=False)
+
+
+def _written(frame: pd.DataFrame, to: Path | None) -> int:
+    if to is not None:
+        say(f"{many(len(frame), 'row')} in {to}.")
     return 0
 
 
@@ -114,18 +135,29 @@ def effects(
     experiment: options.Experiment = None,
     results: options.ResultsFolder = Path("results"),
     score: Annotated[
-        str | None, typer.Option("--score", help="What to measure; the experiment's first scorer.")
+        str | None,
+        typer.Option(
+            "--score", metavar="SCORER", help="What to measure; the experiment's first scorer."
+        ),
     ] = None,
-    baseline: Annotated[str | None, typer.Option(help="A persona; the experiment's own.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="PERSONA", help="In place of the experiment's own.")
+    ] = None,
     as_json: options.Json = False,
 ) -> int:
-    """Say what each persona changed in the newest run, and whether the change is real."""
+    """Say what each persona changed, and whether it is real."""
     from assistants import tables
+    from assistants.findings import VOTES
     from assistants.results import Results
 
     run = Results(results).latest(experiment)
     score = score or run.main_score
     frame = run.effects(score, baseline=baseline)
+    if frame["effect"].isna().all() and (reasons := run.scores(score)["reason"].dropna()).size:
+        raise UsageError(
+            f"{score} scores no answer of {run.experiment}: {reasons.mode()[0]}.",
+            fix="Votes are cast with `Rate(run)` in a notebook." if score == VOTES else "",
+        )
     if as_json:
         typer.echo(tables.export(frame, "json"))
         return 0
@@ -164,7 +196,7 @@ def fetch(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model: smollm2.")],
     again: Annotated[bool, typer.Option("--again", help="Measure the speed again.")] = False,
 ) -> int:
-    """Fetch and check the weights of an embedded model, and measure how it runs best here."""
+    """Fetch an embedded model, and measure how it runs best."""
     from assistants.clients import pace, weights
 
     path = weights.fetch(name, report=say)

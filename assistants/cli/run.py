@@ -60,7 +60,7 @@ def run(
     as_json: options.Json = False,
 ) -> int:
     """Run an experiment file: ask, compare, report."""
-    from assistants.controls import missing_controls
+    from assistants.controls import drafted, missing_controls
     from assistants.experiment import Experiment
     from assistants.limits import Spending
 
@@ -71,8 +71,7 @@ def run(
     if missing := len(missing_controls(file, personas or (), **changes)):
         said = many(missing, "control text")
         if dry_run:
-            say(f"{said} would be made first: `assistants controls`.")
-            changes["controls"] = {}
+            say(f"{said} would be made first (`assistants controls {file}`); counted in below.")
         else:
             say(f"making {said}")
             plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
@@ -81,7 +80,8 @@ def run(
                 file, personas or (), results, yes=yes, spending=spending, **changes
             )
             say(f"They stand in {written}; read and edit them there.")
-    experiment = Experiment.load(file, personas=personas or (), **changes)
+    load = drafted if dry_run else Experiment.load
+    experiment = load(file, personas=personas or (), **changes)
     experiment = replace(
         experiment,
         cases=experiment.cases[:limit],
@@ -102,7 +102,7 @@ def run(
     if as_json:
         out.print_json(json.dumps(_as_json(done, page)))
     else:
-        _show(done, page)
+        _show(done, page, replayed=forecast.replays)
     return EXIT[done.outcome]
 
 
@@ -195,8 +195,10 @@ def _report(done: Run, file: Path) -> Path | None:
         return None
 
 
-def _show(done: Run, page: Path | None) -> None:
+def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
     """The comparison in the terminal: what each persona answered, and how much."""
+    from assistants.tables import word_counts
+
     frame = done.trials
     for (case, question), of_case in frame.groupby(["case", "question"], sort=False):
         if of_case["model"].nunique() > 1:
@@ -205,7 +207,7 @@ def _show(done: Run, page: Path | None) -> None:
             [
                 persona,
                 f"{len(answers)}",
-                _mean(answers["answer"].str.count(r"\S+")),
+                _mean(word_counts(answers["answer"])),
                 " / ".join(f"{n} {s}" for s, n in answers["status"].value_counts().items()),
                 one_line(_first(answers), 160),
             ]
@@ -218,15 +220,17 @@ def _show(done: Run, page: Path | None) -> None:
         if frame["case"].nunique() > 3:
             show(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
             break
-    _account(done)
+    _account(done, replayed=replayed)
     if page is not None:
         show(f"report: {page}")
 
 
-def _account(done: Run) -> None:
-    """Every status counted aloud, and what is left to do."""
+def _account(done: Run, *, replayed: bool) -> None:
+    """Every status counted aloud, and what is left to do: a tape says the same again."""
     counts = done.statuses
     say(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    if "length" in counts:
+        say("  length: cut at the token limit (`max_tokens`, or the model's own).")
     failed = done.trials.dropna(subset=["error"])
     for judge in _judged(done):
         counts_of = ", ".join(f"{n} {status}" for status, n in judge.statuses.items())
@@ -239,7 +243,7 @@ def _account(done: Run) -> None:
     if done.outcome == "limit":
         left = counts.get("open", 0) + counts.get("error", 0)
         say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
-    elif done.outcome == "failures":
+    elif done.outcome == "failures" and not replayed:
         say("Run the same command again to ask only for what failed.")
 
 

@@ -79,16 +79,20 @@ def chat(
     (assistant,) = _assistants([persona], [model], personas, fold)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     log = results / "chats" / f"{stamp}-{persona}.md"
-    say(f"{assistant}. An empty line or Ctrl-D ends; kept in {log}.")
+    say(f"{assistant}. An empty line or Ctrl-D ends.")
     history: list[Message] = []
+    answered = True
     # Lines are read outside the event loop: a Ctrl-C while somebody types has nothing to wait for.
     with asyncio.Runner() as loop:
         try:
             while question := _read_line():
-                loop.run(_answer(assistant, history, question, log))
+                if question.startswith("/") and question[1:].isalpha():
+                    say(f"{question}: there are no commands here; an empty line ends.")
+                else:
+                    answered = loop.run(_answer(assistant, history, question, log))
         finally:
             loop.run(assistant.client.aclose())
-    return 0
+    return 0 if answered else 1
 
 
 def _assistants(
@@ -132,7 +136,8 @@ async def _ask(columns: list[Column], question: str) -> None:
             await client.aclose()
     for column in columns:
         if not out.is_terminal:
-            show(f"== {column.assistant} ({column.note})\n\n{column.text}\n")
+            text = f"\n\n{column.text}\n" if column.text else ""
+            show(f"== {column.assistant} ({column.note}){text}")
         if column.error is not None:
             say(f"error: {column.error}", style="red")
 
@@ -170,7 +175,8 @@ def _drawn(columns: list[Column]) -> RenderableType:
     return grid
 
 
-async def _answer(assistant: Assistant, history: list[Message], question: str, log: Path) -> None:
+async def _answer(assistant: Assistant, history: list[Message], question: str, log: Path) -> bool:
+    """Show an answer and keep it; whether there was one."""
     from assistants import transcripts
     from assistants.messages import Completion, Message, Transcript
 
@@ -181,7 +187,8 @@ async def _answer(assistant: Assistant, history: list[Message], question: str, l
                 show(piece.text, end="")
                 continue
             show("")
-            say(f"({_facts(piece)})")
+            kept = "" if history else f"; kept in {log}"
+            say(f"({_facts(piece)}{kept})")
             about = {"persona": assistant.name, "model": assistant.model}
             transcripts.write(log, Transcript(assistant.messages(asked), piece), about)
             if piece.text:  # there is nothing to go on from otherwise
@@ -189,6 +196,8 @@ async def _answer(assistant: Assistant, history: list[Message], question: str, l
     except CallError as error:
         show("")
         say(f"error: {error}", style="red")
+        return False
+    return True
 
 
 def _read_line() -> str:

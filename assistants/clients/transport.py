@@ -124,6 +124,10 @@ def check_key(model: str, key: str | None) -> None:
         )
 
 
+_START_VLLM = "Start one (`assistants serve MODEL`), or set VLLM_BASE_URL to where it runs."
+_START = "Start it there, or correct its address: `assistants models` shows where each is set."
+
+
 def shown_url(sdk: openai.AsyncOpenAI) -> str:
     """The address of an SDK object, less whatever secret somebody put into it."""
     url = sdk.base_url
@@ -155,7 +159,7 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
     if names & _BEFORE_REPLY:
         return ServerUnreachable(
             f"{model}: no server answered at {url}.",
-            fix="Start one there, or correct the base URL: `assistants models check` asks all.",
+            fix=_START_VLLM if model.startswith("vllm:") else _START,
         )
     if names & _IN_REPLY:
         return ReplyCut(

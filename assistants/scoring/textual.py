@@ -16,6 +16,8 @@ _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _MARK = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0e7f"
 _LETTER = rf"(?:[^\W_{_IDEOGRAPH}]|[{_MARK}])"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|{_LETTER}+(?:['’.,\-]{_LETTER}+)*")
+_ASCII_WORD = re.compile(r"[a-z0-9]+(?:['.,\-][a-z0-9]+)*")
+"""The same where there is nothing else, four times as fast."""
 
 # Possessive, and only where the marks begin: a hundred thousand dots are looked at once.
 _MARKED = re.compile(r"[ \t]*+(?:(#{1,6})[ \t]|[-*+>][ \t]|\d{1,3}[.)][ \t])")
@@ -30,6 +32,8 @@ def words_in(text: str) -> list[str]:
 
     Numbers are words. Thai and other scripts without spaces come out as long runs.
     """
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
     return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
 
 
