@@ -149,18 +149,21 @@ class Findings:
         UsageError
             If there is no baseline, or as ``scores`` does.
         """
+        from assistants.analysis.cut import note_cuts
         from assistants.analysis.effects import effects
 
         against = self._baseline(baseline)
         made, frame = self._counted(score, counted, against)
-        return effects(
-            frame[self._compared(frame, against)],
+        frame = frame[self._compared(frame, against)]
+        table = effects(
+            frame,
             made.name,
             baseline=against,
             unit=made.unit,
             binary=made.kind == "binary",
             worthwhile=worthwhile,
         )
+        return note_cuts(table, frame, against)
 
     def contrasts(
         self, score: Named | None = None, *, counted: Collection[str] = AVERAGED
