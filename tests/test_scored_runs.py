@@ -71,7 +71,7 @@ async def test_code_runs_only_if_the_experiment_allows_it(here: Path) -> None:
     content = {"personas": ["none"], "models": ["echo"], "cases": ["?"], "scorers": ["code_runs"]}
     with pytest.raises(UsageError, match="allow_code: true"):
         Experiment.define("code", **content)
-    with pytest.raises(UsageError, match="boolean"):
+    with pytest.raises(UsageError, match="true or false"):
         Experiment.define("code", **content, allow_code="yes")
 
 
