@@ -10,7 +10,7 @@ NBVAL := $(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
 ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
 
-.PHONY: run lab install test lint unit behaviour notebooks test-vllm soak bench lock lock-vllm clean
+.PHONY: run lab install test lint unit behaviour notebooks test-vllm soak bench pictures lock lock-vllm clean
 
 run: install  ## the founding experiment on the embedded model, and its report
 	$(BIN)/assistants fetch smollm2
@@ -70,12 +70,17 @@ test-vllm: $(VLLM)/installed $(VENV)/installed-test  ## on a real vLLM, on the C
 soak: $(VENV)/installed-test  ## an hour of kill -9
 	ASSISTANTS_KILL_ROUNDS=1000 $(BIN)/pytest -m kill --timeout 7200
 
-bench: $(VENV)/installed-test  ## the figures of the README, as ratios from one run
+bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what tables and pages take
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
 	sh tests/install-browser.sh
-	$(BIN)/python bench/streaming.py
+	$(BIN)/python bench/streaming.py --check
+
+pictures: run $(VENV)/installed-test  ## those of the README, anew
+	sh tests/install-browser.sh
+	$(BIN)/pytest -q tests/test_lab.py -k compare
+	$(BIN)/python tests/pictures.py
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

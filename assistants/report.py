@@ -14,10 +14,14 @@ from typing import Any
 from assistants.analysis.imports import quick_imports
 from assistants.errors import MissingPart, ReportError, UsageError, nearest
 from assistants.results import Run
+from assistants.text import to_utf8
 from assistants.widgets.markdown import clean, escape
 from assistants.widgets.static import style
 
 NOTEBOOK = "02-run-experiment.ipynb"
+
+IOPUB_S = 60
+"""Seconds to wait for the words of a cell that has ended: large pages take long."""
 
 
 def batch_notebook() -> Path:
@@ -97,6 +101,7 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
             progress_bar=False,
             cwd=str(notebook.parent),
             kernel_manager_class=manager,
+            iopub_timeout=IOPUB_S,
         )
     except PapermillExecutionError as error:
         raise ReportError(
@@ -129,6 +134,8 @@ def to_page(notebook: Path, title: str) -> str:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
+    for cell in content.cells:
+        cell["source"] = to_utf8(cell["source"])
     body, _ = exporter.from_notebook_node(content)
     body = clean(body)
     for place, picture in pictures.items():

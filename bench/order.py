@@ -8,8 +8,9 @@ The same trials (long personas, short questions, short answers) in three orders:
 - **shuffled**: at random, over all of them
 - **case-major**: all personas of a case, then the next case
 
-Each order has personas of its own, so that none finds what another left in the cache. What the
-cache found is read from the server's ``/metrics``, and is exact only while nobody else uses it.
+Each order has personas of its own, so that none finds what another left in the cache. Queries are
+the tokens that were looked up in the cache, hits those that were found, as the server's
+``/metrics`` has them: exact only while nobody else uses it.
 Where all personas fit into the cache at once, no order matters much: without ``--personas`` there
 are so many that about two thirds of them fit. The promise, for ``--check``: persona-major is at
 least as fast as either other order.
@@ -50,6 +51,17 @@ class Result:
     seconds: float
     cache: PrefixCache | None
     failed: int
+
+    def row(self, best: float) -> str:
+        """A line of the table; what the server does not tell is a question mark."""
+        told = ("?", "?", "?")
+        if self.cache is not None:
+            rate = "?" if self.cache.rate is None else f"{self.cache.rate:.0%}"
+            told = (f"{self.cache.queries:,}", f"{self.cache.hits:,}", rate)
+        queries, hits, rate = told
+        failed = f"   {self.failed} FAILED" if self.failed else ""
+        times = f"{self.seconds:10.1f}{self.seconds / best:8.2f}x"
+        return f"{self.order:15}{times}{queries:>14}{hits:>14}{rate:>7}{failed}"
 
 
 def text(seed: str, words: int) -> str:
@@ -121,16 +133,12 @@ async def main(chosen: argparse.Namespace) -> int:
             f" {chosen.in_flight} in flight; the cache holds {known} tokens."
         )
         await measured(client, "warm-up", experiment(client, "warm-up", 1, 2, 50), 1)
+        print(f"{'':15}{'seconds':>10}{'':9}{'queries':>14}{'hits':>14}{'rate':>7}")
         found = []
         for order in ORDERS:
             design = experiment(client, order, personas, chosen.cases, chosen.words)
             found.append(await measured(client, order, design, chosen.in_flight))
-            best = found[0].seconds
-            rate = found[-1].cache.rate if found[-1].cache is not None else None
-            said = "not told" if rate is None else f"{rate:.0%}"
-            failed = f", {found[-1].failed} FAILED" if found[-1].failed else ""
-            seconds = found[-1].seconds
-            print(f"{order:15}{seconds:8.1f} s{seconds / best:7.2f}x   hits {said}{failed}")
+            print(found[-1].row(found[0].seconds), flush=True)
     finally:
         await client.aclose()
     slower = [each.order for each in found[1:] if each.seconds < found[0].seconds]

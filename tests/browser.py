@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
@@ -24,19 +24,21 @@ FLAGS = [
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def find_browser() -> str:
-    """The Chromium on PATH; the tests fail without one rather than pass empty."""
+def find_browser(playwright: Playwright) -> str:
+    """The Chromium on PATH, or Playwright's own; the tests fail without one, and never skip."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
-    raise AssertionError("No Chromium on PATH: run `sh tests/install-browser.sh`.")
+    own = playwright.chromium.executable_path
+    assert Path(own).is_file(), "There is no Chromium: run `sh tests/install-browser.sh`."
+    return own
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A headless Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(playwright), args=FLAGS)
         yield browser
         browser.close()
 
@@ -113,3 +115,8 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except OSError:
             time.sleep(0.3)
     raise AssertionError(log.read_text())
+
+
+if __name__ == "__main__":  # for install-browser.sh
+    with sync_playwright() as running:
+        print(find_browser(running))

@@ -185,34 +185,6 @@ MORE_THAN = "n => document.querySelectorAll('.assistants-live .answer').length >
 AT_REST = """() => !document.querySelector('.assistants-live [aria-busy=true]') &&
     [...document.querySelectorAll('.assistants-live .go')].every(e => e.textContent === 'Send')"""
 
-PALE = """() => {
-    const parts = (color) => {
-        const found = color.match(/[\\d.e-]+/g).map(Number);
-        const most = color.startsWith('color(') ? 1 : 255;
-        return [...found.slice(0, 3).map(v => v / most), found[3] ?? 1];
-    };
-    const over = (a, b) => [0, 1, 2].map(n => a[n] * a[3] + b[n] * (1 - a[3])).concat(1);
-    const ground = (e) => {
-        if (!e) return [1, 1, 1, 1];
-        const color = parts(getComputedStyle(e).backgroundColor);
-        return color[3] === 1 ? color : over(color, ground(e.parentElement));
-    };
-    const light = (color) => {
-        const [r, g, b] = color.map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const all = document.querySelectorAll(
-        '.assistants-live :is(p, h3, .model, .facts, .question, .status, button:not(:disabled),' +
-        ' .change, .badge, label, td, li, summary, .problem, .notice)');
-    return [...all].filter(e => e.innerText && e.offsetParent).map(e => {
-        const below = ground(e);
-        const color = over(parts(getComputedStyle(e).color), below);
-        const [a, b] = [light(color), light(below)].sort((x, y) => y - x);
-        return [Math.round((a + 0.05) / (b + 0.05) * 10) / 10, e.className, e.innerText];
-    }).filter(([contrast]) => contrast < 4.5).slice(0, 9);
-}"""
-"""The texts of a live widget, but for code, with a contrast below 4.5 against their ground."""
-
 
 @contextmanager
 def desk(

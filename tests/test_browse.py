@@ -136,7 +136,7 @@ def test_screens(browse: Browse) -> None:
     """There is no screen before the first nor after the last."""
     browse.turn_to(1)
     assert len(browse.rows) == 13 - ROWS
-    click(browse, do="page", page=7, across=3)
+    click(browse, do="turn", down=7, across=3)
     assert (browse.page, browse.across) == (1, 0)
     browse.turn_to(-1)
     assert browse.page == 0

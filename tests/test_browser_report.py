@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser import chromium
-from hostile import MONSTERS, PAYLOADS
+from hostile import ATTACKS, MONSTERS, PAYLOADS, SHORT, batches
 from playwright.sync_api import Browser, Page
 
 from assistants.assistant import Assistant
@@ -34,6 +34,8 @@ for (const name of ['alert', 'confirm', 'prompt', 'open', 'print']) {
 }
 document.addEventListener('securitypolicyviolation', e => window.violations.push(e.blockedURI));
 """
+BATCHES = [text[:60_000] for text in batches(24)[: -len(MONSTERS) + 12]]
+"""The attacks as text, code, table and link, and a dozen long ones: what a report can hold."""
 CSP = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 
 
@@ -86,7 +88,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run in which everything that can hold text of others holds an attack, and its report."""
     folder = tmp_path_factory.mktemp("hostile")
     attack = "".join(PAYLOADS[:40]).replace("{", "{ ").replace("}", " }")
-    answers = [*PAYLOADS, *(text[:60_000] for text in MONSTERS[:12]), "".join(PAYLOADS)]
+    answers = [*PAYLOADS, *BATCHES, "".join(PAYLOADS)]
 
     def answer(messages: Sequence[Message], sampling: Sampling) -> str:
         number = int(messages[-1].content.split()[0])
@@ -109,8 +111,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_hostile_text_runs_nothing(browser: Browser, hostile: Run) -> None:
-    """Over a hundred attacks in answers, questions, personas, names and errors: none works."""
-    assert len(PAYLOADS) >= 100
+    """Over 500 attacks in answers, over 100 of them in questions, names and errors: none works."""
+    everything = "\n".join(BATCHES)
+    assert len({each for each in ATTACKS if each[:60_000] in everything}) >= 500
     seen = visit(browser, hostile.folder / "report.html")
     seen.assert_quiet()
     cards = hostile.trials.groupby(["persona", "case"]).ngroups
@@ -129,15 +132,16 @@ def test_the_sanitiser_holds_alone(browser: Browser, hostile: Run, tmp_path: Pat
 
 def test_what_cells_print_runs_nothing(browser: Browser, tmp_path: Path) -> None:
     """HTML that did not go through our own widgets is cleaned too, with no policy to help."""
+    assert len(set(SHORT)) >= 500
     cell = nbformat.v4.new_code_cell("x")
-    for text in PAYLOADS:
+    for text in SHORT:
         data = {"text/html": text, "text/plain": text}
         cell.outputs += [
             nbformat.v4.new_output("display_data", data),
             nbformat.v4.new_output("stream", text=text),
             nbformat.v4.new_output("error", ename=text, evalue=text, traceback=[text]),
         ]
-    notes = [nbformat.v4.new_markdown_cell(text) for text in PAYLOADS]
+    notes = [nbformat.v4.new_markdown_cell(text) for text in SHORT]
     made = nbformat.v4.new_notebook(cells=[cell, *notes])
     (tmp_path / "a.ipynb").write_text(json.dumps(made), encoding="utf-8")
     page = CSP.sub("", to_page(tmp_path / "a.ipynb", "</title><script>window.hacked=1</script>"))

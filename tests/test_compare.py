@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-import time
 from pathlib import Path
-from typing import Self
 
 import pandas as pd
 import pytest
@@ -24,9 +21,7 @@ from assistants.experiment import Experiment
 from assistants.messages import Sampling
 from assistants.personas import Persona
 from assistants.results import Results
-from assistants.store import Store
 from assistants.widgets.compare import Compare
-from assistants.widgets.differences import differences
 from assistants.widgets.who import literal
 
 KIND, CURT = Persona("kind", "Be kind."), Persona("curt", "Be curt.")
@@ -246,6 +241,19 @@ async def test_what_no_file_can_name_is_said(here: Path) -> None:
         compare.to_experiment("a.yaml")
 
 
+async def test_an_experiment_without_a_name_is_a_new_file(here: Path) -> None:
+    """In ``experiments``, named by the session; what is there already is never written over."""
+    compare = Compare(["none", "art"], ["echo"])
+    await compare.ask("Tea?")
+    first = compare.to_experiment()
+    assert first == Path("experiments") / f"compare-{compare.record.run}.yaml"
+    await compare.ask("With milk?")
+    assert [len(Experiment.load(path)) for path in (first, compare.to_experiment())] == [2, 4]
+    named = compare.to_experiment(name="tea")
+    assert named == Path("experiments/tea.yaml")
+    assert len(list(Path("experiments").iterdir())) == 3
+
+
 async def test_nobody_to_ask_is_said(here: Path) -> None:
     """With the names that there are."""
     with pytest.raises(UsageError, match="nobody to ask"):
@@ -256,105 +264,47 @@ async def test_nobody_to_ask_is_said(here: Path) -> None:
         Compare([Persona("x", "{{ topic }}")], ["echo"])
 
 
-async def test_a_record_that_cannot_be_written_loses_no_answer(here: Path) -> None:
-    """The answer is there to read, with a note that it was not stored, and why."""
-    Path("results").write_text("a file, where a folder has to be")
-    compare = Compare([KIND], ["echo"])
+async def test_differences_are_left_behind(here: Path) -> None:
+    """Who reads without a kernel sees them below the answers, for as long as they are shown."""
+    said = iter(["Light is a wave.", "Light is a <b>particle</b>.", "Yes.", "Yes and no."])
+    client = ScriptedClient(lambda messages, sampling: next(said), "two")
+    compare = Compare([KIND, CURT], [client], results=None)
+    compare.compare_with(0)
+    assert "<ins>" not in compare.still()  # nothing was said yet
+    for question in ("What is light?", "Sure?"):
+        await compare.ask(question)
+    table = compare.still().split("What differs from kind on scripted:two:")[1]
+    assert "<del>wave.</del>" in table
+    assert "<ins>&lt;b&gt;particle&lt;/b&gt;.</ins>" in table
+    assert "1 word added, 1 left out" in table
+    assert table.index("What is light?") < table.index("particle") < table.index("Sure?")
+    assert "curt on scripted:two" in table
+    compare.compare_with(None)
+    assert "<ins>" not in compare.still()
+    assert "What differs" not in compare.still()
+
+
+async def test_choosing_a_column_brings_the_copy_up_to_date(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an answer does: the notebook has the differences when it is saved."""
+    shown: list[str] = []
+    monkeypatch.setattr(
+        "IPython.display.update_display", lambda data, **_: shown.append(data["text/html"])
+    )
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
+    compare = Compare([KIND, CURT], ["echo"], results=None)
+    compare._ipython_display_()
     await compare.ask("Tea?")
-    assert compare.replies[0]["state"] == "done"
-    assert "Not stored. results/answers.sqlite cannot be opened" in compare.still()
-
-
-def test_no_text_makes_a_comparison_slow() -> None:
-    """It holds the kernel up: 60,000 line ends took it a minute."""
-    began = time.process_time()
-    for each in ("\n" * 200_000, "\t" * 200_000 + "x", "x\n\n" * 50_000, "[" * 200_000):
-        differences(each, "One word.")
-        differences("One word.", each)
-    assert time.process_time() - began < 5
-
-
-@given(st.text(alphabet="ab \n<&+-"), st.text(alphabet="ab \n<&+-"))
-def test_differences_hold_both_texts(old: str, new: str) -> None:
-    """Without what was added it is the old text, without what is gone the new one: word by word."""
-    import html
-    import re
-
-    page = differences(old, new)
-    bare = lambda part: html.unescape(re.sub(r"<[^>]*>", "", part)).split()  # noqa: E731
-    assert bare(re.sub(r"<del>.*?</del>", " ", page, flags=re.S)) == new.split()
-    assert "".join(bare(re.sub(r"<ins>.*?</ins>", " ", page, flags=re.S))) == "".join(old.split())
+    compare.compare_with(0)
+    compare.compare_with(None)
+    assert ["<ins>" in page for page in shown] == [False, True, False]
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_a_literal_persona_says_exactly_its_text(text: str) -> None:
     """Braces and all: what somebody types is no template."""
     assert Persona("x", literal(text)).system_prompt() == text
-
-
-class Locked:
-    """A results folder that another program writes to."""
-
-    def __enter__(self) -> Self:
-        Store("results").close()
-        self._db = sqlite3.connect("results/answers.sqlite", isolation_level=None)
-        self._db.execute("BEGIN EXCLUSIVE")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.execute("COMMIT")
-        self._db.close()
-
-
-async def test_a_locked_record_holds_up_no_answer(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The question is asked all the same, says that it is not kept, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.record.PATIENCE_S", 0.5)
-    compare, other = Compare([KIND], ["echo"]), Compare([CURT], ["echo"], results=None)
-    with Locked():
-        asked = asyncio.create_task(compare.ask("Tea?"))
-        await until(lambda: compare.state == "answering")
-        began = time.monotonic()
-        await other.ask("Milk?")
-        assert time.monotonic() - began < 0.4
-        assert other.replies[0]["state"] == "done"
-        await asyncio.wait_for(asked, 5)
-        assert compare.replies[0]["state"] == "done"
-        assert "Not stored. results was busy for 0.5 s" in compare.still()
-    await compare.ask("With milk?")
-    assert compare.still().count("Not stored") == 1
-    (run,) = Results("results").runs("compare")
-    assert list(run.trials["question"]) == ["Tea?\n\nWith milk?"]
-
-
-async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
-    """It is there to read at once, and in the record as soon as that can be written."""
-    with SlowServer(lambda request: WORDS, every=0.001) as server:
-        compare = Compare([KIND], [OpenAIClient("x:m", endpoint=at(server.url))])
-        asked = asyncio.create_task(compare.ask("Words?"))
-        await until(lambda: any(r["answer"] for r in compare.replies))
-        with Locked():
-            await until(lambda: compare.replies[0]["state"] == "done")
-            assert compare.state == "idle"
-            assert not asked.done()
-        await asyncio.wait_for(asked, 5)
-    (run,) = Results("results").runs("compare")
-    assert list(run.trials["status"]) == ["ok"]
-
-
-async def test_a_question_can_be_stopped_before_the_record_lets_it_in(here: Path) -> None:
-    """Nothing is sent, and nothing is written afterwards."""
-    with SlowServer(lambda request: WORDS) as server:
-        compare = Compare([KIND], [OpenAIClient("x:m", endpoint=at(server.url))])
-        with Locked():
-            asked = asyncio.create_task(compare.ask("Words?"))
-            await until(lambda: compare.state == "answering")
-            await compare.stop()
-            await asyncio.wait_for(asked, 2)
-            assert [row["state"] for row in compare.replies] == ["stopped"]
-        assert server.requests == []
-    assert Results("results").runs("compare") == []
 
 
 async def test_a_text_that_no_message_can_hold_is_told(here: Path) -> None:

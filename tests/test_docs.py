@@ -44,10 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "personas").mkdir()
     (made / "personas" / "gardener.md").write_text(blocks(README, "markdown")[0])
     (made / "experiments" / "yours.yaml").write_text(blocks(README, "yaml")[0])
-    servers = (
-        made / "experiments" / "servers.toml"
-    )  # on the GPUs of this machine, as if it had these
-    servers.write_text('gpus = "2x24GiB,96GiB"\n' + servers.read_text())
     python_with_vllm(made)
     yield made
     run("assistants stop --all", made)

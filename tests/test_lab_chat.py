@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import PALE, SCREENSHOTS, Desk, desk, theme
+from lab import SCREENSHOTS, Desk, desk, theme
+from readable import PALE
 from slow_server import SlowServer
 
 from assistants.experiment import Experiment
@@ -179,6 +181,100 @@ def test_a_small_screen_is_enough(chat: Desk, name: str) -> None:
     assert chat.page.evaluate(PALE) == []
 
 
+def test_any_model_can_be_picked(chat: Desk) -> None:
+    """One of the list, or one by its name; who goes on stands in the transcript."""
+    page = chat.page
+    chat.ask("How does light fall off?")
+    picker = page.get_by_label("Model", exact=True)
+    name = page.get_by_label("Name of another model")
+    assert not name.is_visible()
+    picker.select_option("another …")
+    assert name.evaluate("e => e === document.activeElement")
+    page.keyboard.type("smolm2")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").get_by_text("Did you mean 'smollm2'").wait_for()
+    assert name.input_value() == "smolm2"  # to be typed better
+    chat.shot("chat-model-refused")
+    page.keyboard.press("Escape")
+    assert picker.input_value() == "vllm:m"
+    assert picker.evaluate("e => e === document.activeElement")
+    picker.select_option("another …")
+    page.keyboard.type("vllm:other")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".change >> text=none on vllm:other answers from here on")
+    assert picker.input_value() == "vllm:other"
+    assert not name.is_visible()
+    assert not page.get_by_role("alert").is_visible()
+    chat.ask("And how does it look?")
+    assert "Nobody, turn 2." in said(chat)
+    assert page.locator(".head .model").inner_text() == "vllm:other"
+    picker.select_option("vllm:m")
+    page.wait_for_selector(".head .model >> text=vllm:m")
+    chat.shot("chat-model")
+
+
+def test_a_model_that_is_refused_is_not_shown(chat: Desk, server: SlowServer) -> None:
+    """While an answer is on its way nobody else can take over: the picker says who answers."""
+    page = chat.page
+    server.every = 0.1
+    chat.ask("How does light fall off?", wait=False)
+    page.wait_for_selector("[data-state=streaming]")
+    picker = page.get_by_label("Model", exact=True)
+    picker.select_option("chatgpt")
+    page.get_by_role("alert").get_by_text("still on its way").wait_for()
+    assert picker.input_value() == "vllm:m"
+    picker.press("Escape")
+    page.wait_for_selector("text=Stopped here")
+
+
+def test_a_kernel_that_hears_nothing_is_waited_for(notebook: Desk, server: SlowServer) -> None:
+    """A cell holds on to everything: the question stays where it is, and is answered afterwards."""
+    page = notebook.page
+    server.every = 0.005
+    notebook.show(CHAT, "import ctypes, time; time.sleep(3); ctypes.PyDLL(None).sleep(7)")
+    page.wait_for_timeout(4_000)
+    question = page.get_by_label("Message")
+    question.fill("Is anybody there?")
+    question.press("Enter")
+    began = time.monotonic()
+    page.get_by_role("status").get_by_text("Waiting for the kernel …").wait_for(timeout=1_000)
+    assert time.monotonic() - began < 1
+    assert question.input_value() == "Is anybody there?"
+    question.press("Enter")  # once is enough
+    notebook.shot("chat-waiting")
+    page.wait_for_selector(".answer", timeout=60_000)
+    notebook.rest()
+    assert question.input_value() == ""
+    assert page.get_by_text("Waiting for the kernel").count() == 0
+    assert page.locator(".question").all_inner_texts() == ["Is anybody there?"]
+    assert "Nobody, turn 1." in said(notebook)
+
+
+def test_what_is_refused_can_be_sent_again(chat: Desk, server: SlowServer) -> None:
+    """A question, an edit: while somebody else asks, they are given back as they were typed."""
+    page = chat.page
+    chat.ask("How does light fall off?")
+    server.every = 0.1
+    question = page.get_by_label("Message")
+    question.fill("And how does it look?")
+    page.get_by_label("Edit this question").click()
+    page.get_by_label("Edited question").fill("Why does it?")
+    # Both at once, before the page can know that the first one is being answered.
+    page.evaluate(
+        """() => {
+            const press = (e) => e.dispatchEvent(new KeyboardEvent('keydown',
+                { key: 'Enter', bubbles: true, cancelable: true }));
+            press(document.querySelector('.composer textarea'));
+            press(document.querySelector('.entry textarea'));
+        }"""
+    )
+    page.get_by_role("alert").get_by_text("still on its way").wait_for()
+    page.wait_for_selector("[aria-label='Edited question']")
+    assert page.get_by_label("Edited question").input_value() == "Why does it?"
+    assert page.locator(".question").count() == 2
+    assert question.input_value() == ""
+
+
 def test_everybody_is_asked(chat: Desk) -> None:
     """Columns appear below, with the chat's own answer first."""
     page = chat.page
@@ -220,6 +316,9 @@ def test_a_turn_is_kept_as_a_case(chat: Desk) -> None:
     assert field.input_value() == "mine.yaml"
     region.locator(".editor").get_by_role("button", name="Keep as case").click()
     region.get_by_role("alert").get_by_text("there already, as case '2'").wait_for()
+    assert field.input_value() == "mine.yaml"  # to be named better
+    page.keyboard.press("Escape")
+    assert field.count() == 0
     opener.last.press("Enter")
     page.keyboard.press("Escape")  # changed my mind
     assert field.count() == 0

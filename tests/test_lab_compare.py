@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import PALE, Desk, desk, open_notebook, outputs, save, theme
+from lab import Desk, desk, open_notebook, outputs, save, theme
+from readable import PALE
 from slow_server import SlowServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
@@ -203,6 +204,48 @@ def test_every_control_has_a_role_and_a_name(at: Desk) -> None:
         ".map(e => e.outerHTML)"
     )
     assert unnamed == []
+
+
+def test_a_prompt_that_is_being_edited_outlives_its_head(at: Desk) -> None:
+    """Pin, fold, move, an answer: what was typed is there until it is used or closed."""
+    at.show("Compare(['none', 'art'], ['vllm:m'])")
+    column = at.page.locator(".column", has=at.page.locator("h3 >> text=Art"))
+    column.locator("[data-act=prompt]").click()
+    text = at.page.get_by_role("textbox", name="System prompt")
+    assert text.input_value().startswith("You are a painter")
+    text.fill("You are a sculp")
+    for act in ("pin", "fold", "fold", "pin", "right"):
+        column.locator(f"[data-act={act}]").click()
+    at.page.wait_for_function("document.querySelector('.column h3').textContent !== 'Art'")
+    at.ask("How does light fall off?")
+    assert text.input_value() == "You are a sculp"
+    text.press("End")
+    at.page.keyboard.type("tor.")
+    at.page.get_by_role("button", name="Use this prompt").click()
+    at.page.wait_for_selector(".badge >> text=edited prompt")
+    assert text.count() == 0
+    column.locator("[data-act=prompt]").press("Enter")
+    assert text.input_value() == "You are a sculptor."
+    at.page.get_by_role("button", name="Undo edits").click()
+    at.page.wait_for_selector(".badge >> text=edited prompt", state="detached")
+
+
+def test_a_head_says_what_its_answers_come_to(at: Desk) -> None:
+    """One quiet line: not below one answer that says it itself, but where a column is folded."""
+    at.show("Compare(['none', 'art'], ['vllm:m'])")
+    at.ask("How does light fall off?")
+    lines = at.page.locator(".head .sums")
+    assert [line.is_visible() for line in lines.all()] == [False, False]
+    at.page.locator("[data-act=fold]").first.click()
+    at.page.wait_for_selector(".collapsed .sums >> text=1 answer ·")
+    at.page.get_by_label("How many answers each").fill("2")
+    at.ask("And in water?")
+    at.page.wait_for_function(
+        "[...document.querySelectorAll('.sums')].every(e => e.innerText.startsWith('3 answers ·'))"
+    )
+    said = lines.all_inner_texts()
+    assert all("tokens · $0 · first token" in line and "tokens/s" in line for line in said), said
+    at.shot("compare-sums")
 
 
 def test_differences_are_told_by_signs(at: Desk) -> None:

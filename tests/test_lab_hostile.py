@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 from hostile import ATTACKS, PAYLOADS, SHORT, batches
+from hostile_server import HostileServer
 from lab import IMPORTS, SCREENSHOTS, Desk, desk, open_notebook, outputs, save, shut_down
 from playwright.sync_api import Page
-from rude_replies import Step, http
-from rude_server import Request
-from slow_server import SlowServer
 
 from assistants import Experiment, Message, ScriptedClient
 from assistants.results import Results
@@ -77,25 +75,6 @@ widget.say("\\n".join(short))
 }
 
 
-class HostileServer(SlowServer):
-    """Answers with one attack after the other; below ``/rude`` with errors that say them all."""
-
-    def __init__(self) -> None:
-        super().__init__(self._next, every=0.0, at_once=1_000)
-        self.count = 0
-
-    def _next(self, request: dict[str, Any]) -> str:
-        self.count += 1
-        return ATTACKS[self.count % len(ATTACKS)]
-
-    def _steps(self, request: Request) -> list[Step] | Any:
-        if not request.path.startswith("/rude"):
-            return super()._steps(request)
-        said = "\n".join(each for each in ATTACKS if len(each) < 300).encode("utf-8", "replace")
-        error = {"error": {"message": said.decode(), "code": ATTACKS[0], "type": ATTACKS[1]}}
-        return [http(json.dumps(error).encode(), "400 Bad Request")]
-
-
 def write_personas(folder: Path) -> None:
     """A library in which each of the short ones is a label, a description and a system prompt."""
     folder.mkdir()
@@ -154,6 +133,10 @@ def test_there_are_enough_of_them() -> None:
     assert all(each in everything for each in ATTACKS)
 
 
+ARRIVING = "[data-state=streaming] .markdown > *"
+"""A part of an answer, drawn as Markdown while it goes on."""
+
+
 @pytest.mark.parametrize("name", ["compare", "chat"])
 def test_live(at: Desk, server: HostileServer, name: str) -> None:
     """As answers, in batches that a page may hold, questions, personas, models, errors and so on.
@@ -163,6 +146,9 @@ def test_live(at: Desk, server: HostileServer, name: str) -> None:
     server.count = 0
     end = f"the end of {name}"
     at.run(f"{SETUP}{LIVE[name]}print({end!r})")
+    for _ in range(5):
+        at.page.wait_for_selector(ARRIVING, state="attached", timeout=60_000)
+        at.watch.check(at.page)
     printed = at.page.locator(".jp-RenderedText").filter(has_text=re.compile(f"^{end}|Error"))
     printed.first.wait_for(timeout=150_000)
     assert printed.all_inner_texts() == [f"{end}\n"]  # and no traceback

@@ -117,10 +117,11 @@ def test_nothing_is_wider_than_its_place(page: Page) -> None:
 
 
 def test_the_end_shows_the_names_and_stays_to_read(page: Page, folder: Path) -> None:
-    """In the dark as well; what is saved says no name before, and the tally after."""
+    """In the dark as well; what was rated is saved, without a name before, with the tally after."""
     save(page)
     left = str(outputs(folder / "rate.ipynb"))
     assert "3 of 6 pairs rated" in left
+    assert "<b>left is better</b>" in left
     assert not any(name in left for name in (*SECRET, "quagga"))
     page.locator(".rate .pair").focus()
     for number in (4, 5):
@@ -133,7 +134,9 @@ def test_the_end_shows_the_names_and_stays_to_read(page: Page, folder: Path) -> 
     assert page.evaluate("document.activeElement.className") == "tally"
     page.screenshot(path=SCREENSHOTS / "rate-done.png")
     save(page)
-    assert "zebra-persona" in str(outputs(folder / "rate.ipynb"))
+    left = str(outputs(folder / "rate.ipynb"))
+    assert "<b>Left: zebra-persona</b>" in left
+    assert "-persona is better</b>" in left
 
 
 def test_nothing_ran_and_nothing_was_fetched(at: Desk) -> None:

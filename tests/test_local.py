@@ -196,6 +196,13 @@ async def test_the_key_is_nowhere_to_be_read(client: OpenAIClient) -> None:
     assert not [text for text in shown if key in text]
 
 
+async def test_streams_follow_each_other_at_once(client: OpenAIClient) -> None:
+    """Its server closes the connection behind a stream, having promised to keep it."""
+    for _ in range(6):
+        pieces = [piece async for piece in client.stream([HELLO], SHORT)]
+        assert pieces[-1].text
+
+
 async def test_clients_share_one_child(client: OpenAIClient) -> None:
     """Two clients asked at once before anything runs start one child between them."""
     local.stop()

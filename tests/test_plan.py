@@ -81,7 +81,7 @@ def test_fit_all_uses_few_gpus() -> None:
     made = plan(models, parse_gpus("2x24GiB"))
     assert {index for server in made.servers for index in server.gpus} == {0}
     assert made.proven
-    assert "3 of 3 models on 1 of 2 GPUs" in made.verdict
+    assert "3 of 3 models fit, on 1 of 2 GPUs" in made.verdict
 
 
 def test_the_longest_context_is_the_longest() -> None:
@@ -143,18 +143,6 @@ def test_a_shorter_context_that_would_fit_is_the_longest_that_does() -> None:
     assert len(again.servers) == 1
     more = plan([wanted("Llama-3.1-8B", context=length + 16)], parse_gpus("24GiB"))
     assert not more.servers
-
-
-def test_quantization_and_another_gpu_are_named_when_they_help() -> None:
-    """30B in 16 bit on 24 GiB: four bits would do, or the smallest GPU that is large enough."""
-    asked = wanted("Qwen3-30B-A3B")
-    (missing,) = plan([asked], parse_gpus("24GiB")).left_out
-    assert "weights as awq" in str(missing)
-    awq = wanted("Qwen3-30B-A3B", quantization="awq")
-    assert len(plan([awq], parse_gpus("24GiB")).servers) == 1
-    size = int(numbers(str(missing), r"one more GPU of (\d+) GiB"))
-    assert len(plan([asked], parse_gpus(f"24GiB,{size}GiB")).servers) == 1
-    assert not plan([asked], parse_gpus(f"24GiB,{size - 1}GiB")).servers
 
 
 def test_heads_that_cannot_be_split_are_the_reason() -> None:
@@ -256,7 +244,7 @@ def test_a_plan_needs_a_gpu_an_aim_and_names() -> None:
 
 @pytest.mark.parametrize("aim", AIMS)
 def test_twenty_models_on_sixteen_gpus_are_planned_in_time(aim: Aim) -> None:
-    """Under 5 seconds; twice that here, for a machine that others use."""
+    """Under 5 seconds, with the best that the review of this instance found: 12 conversations."""
     names = [name for name in FACTS if name != "DeepSeek-V3"]
     models = [
         wanted(name, name=f"{name}/{at}", context=min(4096, facts_of(name).context))
@@ -264,9 +252,11 @@ def test_twenty_models_on_sixteen_gpus_are_planned_in_time(aim: Aim) -> None:
     ]
     start = time.perf_counter()
     made = plan(models, parse_gpus("8x24GiB,8x80GiB"), aim)
-    assert time.perf_counter() - start < 10
-    assert len(made.servers) >= 15
+    assert time.perf_counter() - start < 5
+    assert len(made.servers) == 20
     start_all(made)
+    if aim == "most conversations":
+        assert min(server.conversations for server in made.servers) >= 12
 
 
 def facts_of(name: str) -> Facts:

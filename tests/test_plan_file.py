@@ -10,6 +10,7 @@ from commands import call
 from published_configs import CONFIGS
 
 from assistants.clients import hub
+from assistants.clients import weights as embedded
 from assistants.errors import FileError, UsageError
 from assistants.servers.gpus import GIB, parse_gpus
 from assistants.servers.launch import Launch
@@ -79,6 +80,73 @@ def test_a_mistake_names_its_place(models: Path, text: str, said: str) -> None:
     with pytest.raises((FileError, UsageError)) as caught:
         read_plan(written(text), on=None if "gpus" in text else "24GiB")
     assert said in str(caught.value)
+
+
+AWQ = {"quantization_config": {"quant_method": "awq", "bits": 8, "group_size": 128}}
+
+
+def test_a_quantization_that_the_files_have_is_planned_as_they_are(models: Path) -> None:
+    """Of 16-bit weights vLLM makes fp8 while it loads; awq they have to be already."""
+    (models / "awq.json").write_text(json.dumps(CONFIGS["Qwen3-8B"][1] | AWQ))
+    file = written(
+        '[servers.awq]\nmodel = "Qwen3-8B"\nconfig = "awq.json"\nquantization = "awq"\n'
+        '[servers.fp8]\nmodel = "Qwen3-8B"\nquantization = "fp8"\n'
+    )
+    planned = read_plan(file, on="48GiB")
+    assert planned.plan is not None
+    weights = {server.name: server.need.weights / GIB for server in planned.plan.servers}
+    assert weights["awq"] == pytest.approx(8.94, abs=0.05)  # 6.95e9 of 8 bits, 1.24e9 of 16
+    assert weights["fp8"] == pytest.approx(8.79, abs=0.05)  # one scale for 16,384, not for 128
+    for start in planned.starts:
+        assert f"--quantization {start.served}" in " ".join(start.argv("python", 8000))
+
+
+@pytest.mark.parametrize(
+    ("config", "method", "said"),
+    [
+        ({}, "awq", "they are not quantized"),
+        ({}, "int8", "they are not quantized"),
+        (AWQ, "gptq", "they are awq"),
+        (AWQ, "fp8", "they are awq"),
+        ({"text_config": CONFIGS["Qwen3-8B"][1] | AWQ}, "fp8", "they are awq"),
+    ],
+)
+def test_a_quantization_that_nobody_makes_is_refused(
+    models: Path, config: dict[str, object], method: str, said: str
+) -> None:
+    """Before a start that could not work, naming the server and what vLLM does make."""
+    (models / "own.json").write_text(json.dumps(CONFIGS["Qwen3-8B"][1] | config))
+    file = written(f'[servers.a]\nmodel = "m"\nconfig = "own.json"\nquantization = "{method}"\n')
+    with pytest.raises(FileError, match=f"server a: its files would have to be {method}") as caught:
+        read_plan(file, on="48GiB")
+    assert said in caught.value.message
+    assert "fp8 and bitsandbytes" in caught.value.fix
+
+
+def test_a_file_of_weights_lies_beside_the_plan(models: Path) -> None:
+    """A GGUF file is found where the plan is, wherever one calls from; its weights are as it is."""
+    (models / "far").mkdir()
+    (models / "far" / "m.gguf").symlink_to(embedded.path("smollm2"))
+    file = models / "far" / "servers.toml"
+    file.write_text('[servers.a]\nmodel = "m.gguf"\n')
+    (start,) = read_plan(file, on="24GiB").starts
+    assert Path(start.source).samefile(models / "far" / "m.gguf")
+    file.write_text('[servers.a]\nmodel = "m.gguf"\nquantization = "fp8"\n')
+    with pytest.raises(UsageError, match=r"a: .*has its weights as Q4_1"):
+        read_plan(file, on="24GiB")
+
+
+def test_weights_and_cache_in_32_bit_are_planned_so(models: Path) -> None:
+    """Twice the weights and twice the cache of a token, in a file and on the command line."""
+    planned = []
+    for dtype in ("bfloat16", "float32"):
+        file = written(f'[servers.a]\nmodel = "gemma-3-1b"\ndtype = "{dtype}"\n')
+        planned.append(read_plan(file, on="80GiB").plan)
+        planned.append(as_planned(Launch("gemma-3-1b", dtype=dtype), parse_gpus("80GiB")))
+    servers = [plan.servers[0] for plan in planned if plan is not None]
+    for half, whole in zip(servers[:2], servers[2:], strict=True):
+        assert whole.need.weights == pytest.approx(2 * half.need.weights)
+        assert whole.kept.size == 2 * half.kept.size
 
 
 def test_models_of_the_hub_are_found_where_its_tools_keep_them(models: Path) -> None:

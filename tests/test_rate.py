@@ -224,10 +224,3 @@ def test_a_stranger_s_votes_bring_no_word_of_their_own(run: Run, rate: Rate) -> 
             Vote("ann", "judge", second, first, "left"),
         ])  # fmt: skip
     assert Rate(run, rater="ann").progress == "0 of 6"
-
-
-def test_only_the_progress_is_left_behind(rate: Rate) -> None:
-    """What a notebook without a kernel shows is how far it went."""
-    rate.vote("left")
-    assert "1 of 6 pairs rated" in rate.still()
-    assert repr(rate).endswith("1 of 6 rated)")

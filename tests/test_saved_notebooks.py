@@ -11,39 +11,71 @@ import nbformat
 import papermill
 import pytest
 from browser import chromium, jupyter_lab
-from hostile import PAYLOADS
-from lab import SCREENSHOTS, open_notebook, save, write_notebook
+from hostile import SHORT, batches
+from lab import IMPORTS, SCREENSHOTS, open_notebook, save, write_notebook
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser
 
+from assistants.widgets.markdown import escape
+
 pytestmark = pytest.mark.browser
 
+BATCHES = [text for text in batches(8) if len(text) < 2_000]
+"""The short attacks, in answers that each widget leaves whole; the long ones are met live."""
+
 CELLS = (
-    """\
+    f"""{IMPORTS}
+from assistants import Experiment
 from assistants.assistant import Assistant
 from assistants.clients.scripted import ScriptedClient
-from assistants.personas import Persona
-from assistants.widgets.chat import Chat
-from assistants.widgets.compare import Compare
 import json, pathlib
-payloads = json.loads(pathlib.Path("payloads.json").read_text())
 answer = "The **inverse square** law.\\n\\n```python\\nx = 1 / d ** 2\\n```\\n\\n"
-client = ScriptedClient(lambda messages, sampling: answer + "\\n\\n".join(payloads), "m")
-people = [Assistant(Persona(n, f"Be {n}.", label=f"{n} <script>window.hacked=1</script>"), client)
+batches = json.loads(pathlib.Path("batches.json").read_text())
+everything = answer + "\\n\\n".join(batches)
+client = ScriptedClient(lambda messages, sampling: everything, "m")
+script = "<script>window.hacked=1</script>"
+people = [Assistant(Persona(n, f"Be {{n}}.", label=f"{{n}} {{script}}"), client)
           for n in ("kind", "curt")]""",
     "compare = Compare(assistants=people, results=None)\ndisplay(compare)\n"
     "await compare.ask('How does light fall off?')",
     "chat = Chat(people[0], results=None)\nchat",
     "await chat.ask('And how does it <img src=x onerror=window.hacked=1> look?')",
+    """\
+def said(messages, sampling):
+    if not (number := messages[-1].content.split()[0]).isdigit():
+        return everything
+    return batches[(2 * int(number) + (messages[0].role == "system")) % len(batches)]
+
+okapi = {"name": "okapi", "system_prompt": "Be brief.", "label": script}
+count = -(-len(batches) // 2)
+asked = [f"{n} times <img src=x onerror=window.hacked=1> further?" for n in range(count)]
+run = await Experiment.define(
+    "stored", personas=["none", okapi], baseline="none", models=[ScriptedClient(said, "zebra")],
+    cases=[*asked, "What <b>is</b> everything?"]).run("results", report=lambda progress: None)""",
+    "browse = Browse(run)\nbrowse",
+    "browse.filter('onerror')\nbrowse.open(run.trials['key'].iloc[-1])",
+    "rate = Rate(run, rater='ann')\nrate",
+    "while not rate.done:\n    rate.vote('left')",
+    "blind = Rate(run, rater='bea', cases=run.trials['case'].unique()[:9])\nblind",
+    "blind.vote('tie')",
 )
-SAID = ("inverse square", "How does light fall off?", "And how does it")
+SAID = {
+    "compare": ("inverse square", "How does light fall off?", "kind", "curt"),
+    "chat": ("inverse square", "And how does it", "kind"),
+    "browse": ("What <b>is</b> everything?", "inverse square", "okapi", "Be brief."),
+    # Everybody answers the last case the same, so there is nothing to rate in it.
+    "rate": ("36 of 36 pairs rated", "okapi", "2 times <img", "beacon.invalid"),
+    "blind": ("1 of 9 pairs rated", "a tie"),
+}
+"""What is there to read of each widget."""
+ALL_SAID = [text for texts in SAID.values() for text in texts]
 
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A notebook as papermill leaves it."""
     folder = tmp_path_factory.mktemp("saved")
-    (folder / "payloads.json").write_text(json.dumps(PAYLOADS))
+    (folder / "batches.json").write_text(json.dumps(BATCHES))
     write_notebook(folder / "input.ipynb", CELLS)
     papermill.execute_notebook(
         str(folder / "input.ipynb"), str(folder / "done.ipynb"), cwd=str(folder),
@@ -58,16 +90,31 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-def test_the_conversation_stands_in_the_notebook(executed: Path) -> None:
-    """As HTML in the output of the cell that showed the widget, whichever cell asked."""
-    compare, chat = (
+def left_by(executed: Path) -> dict[str, str]:
+    """The HTML that each widget left, in the output of the cell that showed it."""
+    cells = nbformat.read(executed, 4).cells
+    shown = [
         "".join(out["data"]["text/html"] for out in cell.outputs if "text/html" in out["data"])
-        for cell in nbformat.read(executed, 4).cells[-3:-1]
-    )
-    assert all(said in compare for said in SAID[:2])
-    assert all(said in chat for said in (SAID[0], SAID[2]))
-    assert "<script" not in compare + chat
-    assert "<img" not in compare + chat
+        for cell in cells
+    ]
+    return dict(zip(SAID, filter(None, shown), strict=True))
+
+
+def test_there_are_enough_of_them() -> None:
+    """At least 500 attacks, each in an answer."""
+    assert len(set(SHORT)) >= 500
+    everything = "\n".join(BATCHES)
+    assert all(each in everything for each in SHORT)
+
+
+def test_what_was_said_stands_in_the_notebook(executed: Path) -> None:
+    """As HTML, whichever cell asked, voted or opened; what is rated blind names nobody."""
+    left = left_by(executed)
+    for name, texts in SAID.items():
+        assert [text for text in texts if escape(text) not in left[name]] == [], name
+        assert "<script" not in left[name]
+        assert "<img" not in left[name]
+    assert not any(name in left["blind"] for name in ("okapi", "zebra"))
     plain = [
         "".join(out["data"]["text/plain"])
         for cell in nbformat.read(executed, 4).cells
@@ -93,8 +140,9 @@ def test_the_exported_page_can_be_read(executed: Path, browser: Browser, sanitiz
         page.goto(file.as_uri())
     assert page.evaluate("window.hacked") is None
     assert [url for url in set(asked) - own if not url.endswith(WIDGETS)] == []
+    page.locator("details").evaluate_all("all => all.forEach(e => e.open = true)")
     told = page.locator("body").inner_text()
-    assert all(said in told for said in SAID)
+    assert [said for said in ALL_SAID if said not in told] == []
     if not sanitize:  # nbconvert takes classes and half of each table away, and leaves the words
         answers = page.locator("table.conversation").first.locator("> tbody > tr").nth(1)
         boxes = [answers.locator("> td").nth(n).bounding_box() for n in (0, 1)]
@@ -110,8 +158,9 @@ WIDGETS = "/@jupyter-widgets/html-manager@*/dist/embed-amd.js"
 
 
 WIDER = """[...document.querySelectorAll('table.conversation > * > tr > *')]
-    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"""
-"""The cells of a conversation that something breaks out of."""
+    .filter(e => !e.closest('details:not([open])') && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.innerText)"""
+"""The cells of a conversation, but for folded ones, that something breaks out of."""
 
 
 def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser) -> None:
@@ -125,8 +174,10 @@ def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser
         assert page.evaluate("window.hacked") is None
         foreign = [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))]
         assert foreign == []
+        page.locator("details").evaluate_all("all => all.forEach(e => e.open = true)")
         told = page.locator(".jp-Notebook").inner_text()
-        assert all(said in told for said in SAID)
+        assert [said for said in ALL_SAID if said not in told] == []
+        page.locator("details").evaluate_all("all => all.forEach(e => e.open = false)")
         page.locator("table.conversation").first.scroll_into_view_if_needed()
         page.screenshot(path=SCREENSHOTS / "saved-untrusted.png")
         assert page.evaluate(WIDER) == []
@@ -140,7 +191,7 @@ def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser
         page.wait_for_selector("table.conversation >> nth=1")
         page.wait_for_timeout(2_000)  # a live view, were there one, would be there by now
         assert page.locator(".assistants-live:visible").count() == 0
-        assert page.locator("table.conversation:visible").count() == 2
+        assert page.locator(".assistants-still:visible").count() == len(SAID)
         assert not page.get_by_text("Error displaying widget").first.is_visible()
         assert page.evaluate("window.hacked") is None
         assert [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))] == []

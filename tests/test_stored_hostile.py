@@ -16,7 +16,8 @@ from assistants.widgets.rate import Rate
 
 HARMLESS = set("p br hr em strong s del ins code pre blockquote ul ol li h1 h2 a span table thead "
                "tbody tr th td b small i details summary".split())  # fmt: skip
-ATTRIBUTES = r"class=|href=.(?:https?|mailto):|rel=|start=|align=|valign=|style=.text-align"
+ATTRIBUTES = (r"class=|href=.(?:https?|mailto):|rel=|start=|align=|valign=|width=|colspan=|"
+              r"style=.text-align")  # fmt: skip
 PERSONA, MODEL = PAYLOADS[0], PAYLOADS[11]
 
 

@@ -6,40 +6,17 @@ import json
 import struct
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_configs import CONFIGS
+from weight_files import CONFIG, LLAMA, folder, gguf_file, packed, safetensors
 
 from assistants.clients import weights as embedded
 from assistants.errors import AssistantsError, FileError, UsageError
 from assistants.servers import gguf
 from assistants.servers.configs import read_model
 from assistants.servers.memory import need, token_bytes
-
-CONFIG = CONFIGS["SmolLM2-135M"][1]
-
-
-def safetensors(path: Path, tensors: dict[str, tuple[str, list[int], int]]) -> None:
-    """A file with the header of these tensors (type, shape, bytes), and holes for their data."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for name, (kind, shape, size) in tensors.items():
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + size]}
-        at += size
-    raw = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + at)
-
-
-def folder(path: Path, **tensors: tuple[str, list[int], int]) -> Path:
-    (path / "config.json").write_text(json.dumps(CONFIG))
-    named = {name.replace("__", "."): value for name, value in tensors.items()}
-    safetensors(path / "model.safetensors", named)
-    return path
 
 
 def test_files_are_counted_byte_by_byte(tmp_path: Path) -> None:
@@ -125,39 +102,6 @@ def test_a_damaged_config_is_refused(tmp_path: Path, text: str) -> None:
 
 
 # GGUF
-
-
-def written(value: Any) -> bytes:
-    """A value as GGUF writes it: texts, whole numbers, and lists of them."""
-    if isinstance(value, str):
-        return struct.pack("<I", 8) + packed(value)
-    if isinstance(value, list):
-        kind = 8 if isinstance(value[0], str) else 4
-        inside = b"".join(packed(v) if kind == 8 else struct.pack("<I", v) for v in value)
-        return struct.pack("<IIQ", 9, kind, len(value)) + inside
-    return struct.pack("<II", 4, value)
-
-
-def packed(text: str) -> bytes:
-    return struct.pack("<Q", len(text.encode())) + text.encode()
-
-
-def gguf_file(path: Path, values: dict[str, Any], tensors: int = 1, data: int = 18 * 4) -> Path:
-    """A file of ``tensors`` matrices of 32 x 4 weights in Q4_0, which take 72 bytes each."""
-    raw = b"GGUF" + struct.pack("<IQQ", 3, tensors, len(values))
-    raw += b"".join(packed(key) + written(value) for key, value in values.items())
-    for each in range(tensors):
-        raw += packed(f"t{each}") + struct.pack("<IQQIQ", 2, 32, 4, 2, 72 * each)
-    raw += b"\0" * (-len(raw) % 32)
-    path.write_bytes(raw + b"\0" * data)
-    return path
-
-
-LLAMA = {
-    "general.architecture": "llama", "llama.block_count": 3, "llama.embedding_length": 64,
-    "llama.attention.head_count": 4, "llama.attention.head_count_kv": 2,
-    "llama.context_length": 512,
-}  # fmt: skip
 
 
 def test_the_embedded_model_is_read_from_its_own_file() -> None:

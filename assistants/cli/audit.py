@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from assistants.cli import options
 from assistants.cli.screen import out, say, show
+from assistants.errors import UsageError
 from assistants.text import to_json, visible
 
 if TYPE_CHECKING:
-    from assistants.delivery import Audited
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from assistants.assistant import Assistant
+    from assistants.delivery import Audited, Delivery
+    from assistants.models import Model
 
 
 def audit(
@@ -23,14 +31,27 @@ def audit(
         str, typer.Option("-q", "--question", metavar="QUESTION", help="What it is asked.")
     ] = "Why is the sky blue?",
     fold: options.Fold = False,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="If nothing is shown, ask with the persona and without, and count input tokens.",
+        ),
+    ] = False,
+    yes: options.Yes = False,
     personas: options.Folders = None,
     as_json: options.Json = False,
 ) -> int:
     """Show what the model reads of a persona, and whether it is what was written.
 
-    Nothing is generated. 0: it is delivered; 1: it is not, or the server does not show it.
+    Nothing is generated, unless --ask is given: weaker evidence, and no proof. 0: it is delivered;
+    1: it is not, or the server does not show it.
     """
-    found = asyncio.run(_audited(persona, model, question, fold, personas or ()))
+    made, entry = _assistant(persona, model, fold, personas or ())
+    found = asyncio.run(_audited(made, entry, question))
+    if ask and found.delivery.verdict == "unknown":
+        _confirm(made, entry, question, yes=yes)
+        found = replace(found, delivery=asyncio.run(_counted(made, question, found.delivery)))
     delivery = found.delivery
     if as_json:
         typer.echo(_as_json(found))
@@ -45,26 +66,62 @@ def audit(
 _STYLE = {True: "green", False: "red", None: "yellow"}
 
 
-async def _audited(persona: str, model: str, question: str, fold: bool, folders: Any) -> Audited:
-    from dataclasses import replace
-
+def _assistant(
+    persona: str, model: str, fold: bool, folders: Sequence[Path]
+) -> tuple[Assistant, Model]:
     from assistants.assistant import Assistant
     from assistants.clients import connect
-    from assistants.delivery import Auditor, hidden
-    from assistants.messages import Message
     from assistants.models import Catalogue
     from assistants.personas import Library
 
     entry = Catalogue.default().find(model)
-    client = connect(entry)
-    made = Assistant(Library.default(folders).find(persona), client)
-    made = replace(made, persona_in="user") if fold else made
+    found = Library.default(folders).find(persona)
+    made = Assistant(found, connect(entry), persona_in="user" if fold else "system")
+    return made, entry
+
+
+async def _audited(assistant: Assistant, entry: Model, question: str) -> Audited:
+    from assistants.delivery import Auditor, hidden
+    from assistants.messages import Message
+
+    if (unasked := hidden(assistant, entry)) is not None:
+        return unasked
     try:
-        if (unasked := hidden(made, entry)) is not None:
-            return unasked
-        return await Auditor([Message("user", question)]).audit(made)
+        return await Auditor([Message("user", question)]).audit(assistant)
     finally:
-        await client.aclose()
+        await assistant.client.aclose()
+
+
+def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) -> None:
+    """Nobody spends money by accident: what it may cost is said, and where it does, asked."""
+    from assistants.delivery import counts
+    from assistants.forecast import forecast
+    from assistants.messages import Sampling
+    from assistants.trial import Case, Trial
+
+    longest = replace(assistant, sampling=Sampling(max_tokens=counts.CAPS[-1]))
+    case = Case("audit", (question,))
+    trials = [Trial(case, each, 0) for each in (longest, counts.bare(longest))]
+    usd = forecast(trials, [], None, lambda name: entry).usd
+    if usd == 0 or not assistant.system_prompt:
+        return
+    price = "at a price that is not known" if usd is None else f"for ${usd:.4f} at the most"
+    say(f"{entry.name} is asked twice, {price}.")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("This may cost money.", fix="Add --yes.")
+    typer.confirm("Go on?", abort=True, err=True)
+
+
+async def _counted(assistant: Assistant, question: str, made: Delivery) -> Delivery:
+    from assistants.delivery import counts
+    from assistants.messages import Message
+
+    try:
+        return await counts.asked(assistant, [Message("user", question)], made)
+    finally:
+        await assistant.client.aclose()
 
 
 def _prompt(found: Audited) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assistants.address import is_loopback
 from assistants.cli import options, serving
 from assistants.cli.screen import out, say, show
 from assistants.errors import ServerFailed, UnknownName, UsageError
@@ -20,17 +20,24 @@ if TYPE_CHECKING:
     from assistants.clients.running import Entry
     from assistants.servers.launch import Launch
     from assistants.servers.plan import Plan
-    from assistants.servers.plan_file import Planned
 
 Gpus = Annotated[str | None, typer.Option(metavar="GPUS", help="Sizes, such as 24GiB,24GiB.")]
 Aim = Annotated[
     str | None,
-    typer.Option(help="`fit all`, `longest context` or `most conversations`."),
+    typer.Option(metavar="AIM", help="`fit all`, `longest context` or `most conversations`."),
 ]
-Free = Annotated[str | None, typer.Option(metavar="SIZE", help="Left free of each GPU: 4GiB.")]
+Free = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="What weights leave of each GPU for the cache: 4GiB."),
+]
+
+
+_WITH_PLAN = frozenset({"plan", "key_from", "python", "wait", "detach"})
+"""What can be said of all the servers of a file; the rest stands in the file, for each of them."""
 
 
 def serve(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(
@@ -48,10 +55,10 @@ def serve(
         str | None, typer.Option(metavar="0,1", help="Which GPUs; split over all of them.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(metavar="N", help="The first free one from 8000.")
+        int | None, typer.Option(metavar="N", help="Unless given, the first free one from 8000.")
     ] = None,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="Another opens it to the network.")
+        str, typer.Option(metavar="HOST", help="Another than loopback opens it to the network.")
     ] = "127.0.0.1",
     max_model_len: Annotated[
         int | None, typer.Option(metavar="N", help="Tokens of question and answer.")
@@ -67,6 +74,9 @@ def serve(
     served_name: Annotated[
         str, typer.Option(metavar="NAME", help="What it is asked for, behind `vllm:`.")
     ] = "",
+    key_from: Annotated[
+        str | None, typer.Option(metavar="VARIABLE", help="Holds its key; else it is random.")
+    ] = None,
     python: Annotated[
         str | None, typer.Option(metavar="PYTHON", help="The Python that has vLLM.")
     ] = None,
@@ -77,10 +87,11 @@ def serve(
         bool, typer.Option("--detach", help="Let it live on; end it with `assistants stop`.")
     ] = False,
 ) -> int:
-    """Start a vLLM server, or all those of a plan, one after the other."""
+    """Start vLLM servers, one or those of a plan."""
     from assistants.servers.draw import picture
     from assistants.servers.gpus import gpus as find_gpus
     from assistants.servers.launch import Launch
+    from assistants.servers.plan_file import read_plan
     from assistants.servers.predicting import as_planned
 
     if (model is None) == (plan is None):
@@ -89,10 +100,12 @@ def serve(
             fix="For example: `assistants serve Qwen/Qwen3-8B`.",
         )
     if plan is not None:
-        planned = _planned(plan)
+        _refuse_beside_plan(context)
+        planned = read_plan(plan, here=True, report=say)
         if planned.plan is not None:
             out.print(picture(planned.plan))
-        return asyncio.run(_serve(planned.starts, planned.plan, python, wait, detach))
+        starts = [replace(launch, key_from=key_from) for launch in planned.starts]
+        return asyncio.run(_serve(starts, planned.plan, python, wait, detach))
     launch = Launch(
         source=str(model),
         served_name=served_name,
@@ -104,6 +117,7 @@ def serve(
         dtype=dtype,
         quantization=quantization,
         chat_template=chat_template,
+        key_from=key_from,
         options=tuple(extra or ()),
     )
     predicted = as_planned(launch, find_gpus())
@@ -117,11 +131,12 @@ def plan(
     free: Free = None,
     as_json: options.Json = False,
 ) -> int:
-    """Say which model fits onto which GPU, and what would make the others fit."""
+    """Say which model fits onto which GPU."""
     from assistants.servers.draw import picture
     from assistants.servers.measured import load
+    from assistants.servers.plan_file import read_plan
 
-    planned = _planned(file, gpus, aim, free)
+    planned = read_plan(file, on=gpus, aim=aim, free=free, report=say)
     if planned.plan is None:
         raise UsageError("There is no GPU here.", fix="Name some: `--gpus 24GiB,24GiB`.")
     if as_json:
@@ -138,11 +153,11 @@ def servers(
         str, typer.Argument(metavar="[test]", help="`test` asks each of them a question.")
     ] = "",
     question: Annotated[
-        str | None, typer.Option("-q", "--question", help="What `test` asks.")
+        str | None, typer.Option("-q", "--question", metavar="QUESTION", help="What `test` asks.")
     ] = None,
     as_json: options.Json = False,
 ) -> int:
-    """List the servers that `assistants serve` started here, or test them."""
+    """List the servers started here, or test them."""
     from assistants.clients import running
     from assistants.servers import ending
     from assistants.servers.smoke import QUESTION
@@ -166,23 +181,22 @@ def stop(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> int:
-    """End a server, or all that `assistants serve` started here."""
+    """End a server, or all that were started here."""
     from assistants.clients import running
     from assistants.servers import ending
 
     if (name is None) != every:
         raise UsageError("Name a server, or end them with `--all`; one of them.")
     ending.clean()
-    for entry in [ending.find(name)] if name else running.entries():
+    living = running.entries()
+    if name and not living:
+        raise UsageError("No server runs here.")
+    if not living:
+        say("No server runs here.")
+    for entry in [ending.find(name)] if name else living:
         ending.end(entry)
         show(f"{entry.name} has ended.")
     return 0
-
-
-_OPEN = (
-    "is open to the network. Its key guards what lies below /v1; vLLM asks for none on its other "
-    "routes, /tokenize and /invocations among them. Put it behind a proxy that does."
-)
 
 
 async def _serve(
@@ -199,14 +213,13 @@ async def _serve(
     up: list[Entry] = []
     try:
         for launch in launches:
-            if not is_loopback(launch.host):
-                say(f"{launch.name} {_OPEN}", style="yellow")
+            serving.warn_if_open(launch)
             with serving.progress() as report:
                 entry = await start(launch, python=python, detach=detach, limit=wait, report=report)
             up.append(entry)
             serving.show_card(entry, await observed(entry))
         if plan is not None:
-            serving.show_measured(plan, up)
+            serving.show_measured(plan, list(zip(launches, up, strict=True)))
         if detach:
             say("`assistants servers` lists what runs, `assistants stop` ends it.")
             return 1 if plan is not None and plan.left_out else 0
@@ -222,12 +235,18 @@ async def _serve(
                 ending.end(entry)
 
 
-def _planned(
-    file: Path, on: str | None = None, aim: str | None = None, free: str | None = None
-) -> Planned:
-    from assistants.servers.plan_file import read_plan
-
-    return read_plan(file, on=on, aim=aim, free=free, report=say)
+def _refuse_beside_plan(context: typer.Context) -> None:
+    """An option that would be passed over is an error: it may be one that keeps others safe."""
+    given: list[str] = []
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if source is not None and source.name == "COMMANDLINE" and option.name not in _WITH_PLAN:
+            given.append(option.opts[0])
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} cannot stand beside `--plan`.",
+            fix="The file says it of each server, or the plan decides it: `assistants plan FILE`.",
+        )
 
 
 def _indices(text: str | None) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ from assistants.text import one_line, to_json
 
 if TYPE_CHECKING:
     from assistants.clients.running import Entry
+    from assistants.servers.launch import Launch
+    from assistants.servers.measured import Measured
     from assistants.servers.observed import Observed
     from assistants.servers.plan import Plan
     from assistants.servers.smoke import Smoke
@@ -53,23 +55,41 @@ def show_card(entry: Entry, said: Observed) -> None:
     out.print()
 
 
-def show_measured(plan: Plan, up: Sequence[Entry]) -> None:
-    """Predicted beside measured; what was measured is kept for the next plan."""
+def warn_if_open(launch: Launch) -> None:
+    """Say of a server that others can reach what guards it, and where its key lies."""
+    from assistants.address import is_loopback
+    from assistants.clients import running
+    from assistants.servers.card import from_home
+
+    if not is_loopback(launch.host):
+        entry = running.lock_of(launch.name).with_suffix(".json")
+        say(f"{launch.name} {_OPEN.format(entry=from_home(entry))}", style="yellow")
+
+
+_OPEN = (
+    "is open to the network. Its key, which lies in {entry}, guards what lies below /v1; vLLM asks "
+    "for none on its other routes, /tokenize and /invocations among them. Put it behind a proxy "
+    "that does."
+)
+
+
+def show_measured(plan: Plan, up: Sequence[tuple[Launch, Entry]]) -> None:
+    """Predicted beside measured; what says something about a plan is kept for the next one."""
     from assistants.servers import measured
 
     gpus = {gpu.index: gpu for gpu in plan.gpus}
     by_name = {server.name: server for server in plan.servers}
-    found = [
-        measured.record(
-            by_name[entry.model],
-            gpus[by_name[entry.model].gpus[0]],
-            entry.cache_tokens,
-            entry.memory or 0,
-        )
-        for entry in up
-        if entry.cache_tokens
-    ]
-    measured.save(found)
+    found: list[Measured] = []
+    kept: list[Measured] = []
+    for launch, entry in up:
+        server = by_name[entry.model]
+        if entry.cache_tokens:
+            gpu = gpus[server.gpus[0]]
+            seen = measured.record(server, gpu, entry.cache_tokens, entry.memory or 0)
+            found.append(seen)
+            kept += [seen] if measured.tells(launch, server) else []
+    if kept:
+        measured.save(kept)
     columns = ["model", "total_gib", "measured_memory_gib", "cache_tokens"]
     columns += ["measured_cache_tokens", "cache_off_percent"]
     rows = [[row[name] for name in columns] for row in plan.beside(found)]

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 from assistants import keys
 from assistants.clients import wire
 from assistants.clients.streams import StreamReader
-from assistants.clients.transport import shown_url, translated
+from assistants.clients.transport import LAST, shown_url, translated
 from assistants.errors import CallError, DeadlineExceeded
 from assistants.messages import Completion
 
 if TYPE_CHECKING:
     import httpx2
     import openai
+    from openai._types import RequestOptions
 
 _LINGER = 5.0
 """Seconds to wait for the usage once the model has finished: the answer is there already."""
@@ -158,11 +159,19 @@ class Call:
             cast_to=cast("type[Any]", httpx2.Response),
             body=None if as_bytes else self._body,
             content=_encoded(self._body) if as_bytes else None,
-            options={"max_retries": 0, "follow_redirects": False, "timeout": timeout},
+            options=self._options(timeout),
             stream=True,
             stream_cls=openai.AsyncStream[Any],
         )
         return cast("httpx2.Response", response)
+
+    def _options(self, timeout: httpx2.Timeout) -> RequestOptions:
+        options: RequestOptions = {"max_retries": 0, "follow_redirects": False, "timeout": timeout}
+        # llama.cpp's server closes the connection behind a stream, though it promises to keep it:
+        # a request that follows at once would be lost. A new one costs little without TLS.
+        if self._ours and self._body.get("stream") and self._sdk.base_url.scheme == "http":
+            options["headers"] = LAST
+        return options
 
     def _next(self, own: float, end: float, name: str) -> float:
         self._limit = name if own < end else "total"

@@ -44,7 +44,12 @@ def located(model: str, folder: Path = Path()) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """What changes when the weights, the tokeniser, the template or the defaults change."""
+    """What changes when the weights, the tokeniser, the template or the defaults change.
+
+    A single file, such as a GGUF, has all of them in it.
+    """
+    if folder.is_file():
+        return _sampled(folder, folder.stat().st_size).hex()
     files = sorted(path for path in folder.iterdir() if path.is_file())
     facts = [(path, path.stat()) for path in files]
     return _digest(tuple((str(path), s.st_size, s.st_mtime_ns) for path, s in facts))

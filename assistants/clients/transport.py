@@ -35,6 +35,9 @@ _ERROR_BODY_S = 5.0
 _KEEPALIVE_S = 2.0
 """Below the 5 s after which uvicorn closes idle connections: never send on one being closed."""
 
+LAST = {"connection": "close"}
+"""Of a request behind which the connection is not used again."""
+
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 _OPENAI_HOST = "api.openai.com"
 
@@ -53,11 +56,12 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
     check_key(model, address.key)
     host = httpx2.URL(address.url).host
     sent = httpx2.Headers(_headers(host, address.key))
+    last = httpx2.Headers({**sent, **LAST})
 
     async def only_what_we_send(request: httpx2.Request) -> None:
         # The SDK adds headers from the environment, under any name, so only a list of all that
         # goes out is complete. aiohttp adds the host and the length.
-        request.headers = sent
+        request.headers = last if request.headers.get("connection") == "close" else sent
 
     async def refuse_errors(response: httpx2.Response) -> None:
         if response.status_code >= 300:
@@ -124,8 +128,11 @@ def check_key(model: str, key: str | None) -> None:
         )
 
 
-_START_VLLM = "Start one (`assistants serve MODEL`), or set VLLM_BASE_URL to where it runs."
-_START = "Start it there, or correct its address: `assistants models` shows where each is set."
+_START = {
+    "vllm": "Start one (`assistants serve MODEL`), or set VLLM_BASE_URL to where it runs.",
+    "local": "Ask again: the next call starts it anew.",
+}
+_START_ANY = "Start it there, or correct its address: `assistants models` shows where each is set."
 
 
 def shown_url(sdk: openai.AsyncOpenAI) -> str:
@@ -159,7 +166,7 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
     if names & _BEFORE_REPLY:
         return ServerUnreachable(
             f"{model}: no server answered at {url}.",
-            fix=_START_VLLM if model.startswith("vllm:") else _START,
+            fix=_START.get(model.partition(":")[0], _START_ANY),
         )
     if names & _IN_REPLY:
         return ReplyCut(

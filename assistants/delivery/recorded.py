@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from assistants.assistant import Assistant
+from assistants.delivery import counts
 from assistants.delivery.asked import not_audited
-from assistants.delivery.verdicts import MEANS, OPEN, Delivery, Verdict, worst
+from assistants.delivery.verdicts import MEANS, OPEN, Delivery, worst
 from assistants.errors import UsageError
 from assistants.personas import digest_of
 from assistants.store import Store
@@ -22,18 +23,9 @@ if TYPE_CHECKING:
 COLUMNS = ("persona", "model", "verdict", "ok", "known_by", "persona_in", "tokens", "note")
 """Of the table of deliveries."""
 
-WORDS_AT_LEAST = 0.8
-"""Tokens a word of the languages that put spaces between words, at the least."""
-
-BYTES_A_TOKEN = 16
-"""Bytes that one token can stand for, at the most, in running text of any language."""
-
 NOT_LOOKED = "Its answers were there already, and no run looked when they were made."
 
 _EARLIER = "Of answers made earlier: "
-
-FRAME = 32
-"""Tokens that a message takes besides its text, at the most."""
 
 _OPEN = """
 SELECT DISTINCT t.persona, t.model FROM trials t
@@ -42,12 +34,6 @@ LEFT JOIN answers a ON a.key = t.key AND a.final WHERE t.run = ? AND a.key IS NU
 _MADE_IN = """
 SELECT DISTINCT t.persona, t.model, a.run FROM trials t
 JOIN answers a ON a.key = t.key WHERE t.run = ?
-"""
-_COUNTS = """
-SELECT t.model, t.persona, t.case_id, p.system_prompt, MIN(a.input_tokens)
-FROM trials t JOIN answers a ON a.key = t.key AND a.turn = 0
-JOIN prompts p ON p.digest = t.prompt
-WHERE t.run = ? AND a.input_tokens IS NOT NULL GROUP BY 1, 2, 3, 4
 """
 
 
@@ -138,7 +124,7 @@ def table(store: Store, run: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     known = {(each.persona, each.model): each for each in listed(manifest)}
-    counted = _counted(store, run)
+    counted = counts.of_run(store, run)
     rows = []
     for raw_persona, raw_model in store.read(
         "SELECT persona, model FROM trials WHERE run = ? GROUP BY 1, 2 ORDER BY MIN(position)",
@@ -148,7 +134,7 @@ def table(store: Store, run: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
         why = "The run was made before deliveries were audited, or was broken off."
         made = known.get((persona, model)) or Delivery(persona, model, "unknown", detail=why)
         if made.verdict in OPEN and not model.startswith("scripted:"):
-            made = _with_counts(made, counted.get((raw_model, raw_persona)))
+            made = counts.judged(made, counted.get((model, persona)))
         rows.append([made.persona, made.model, made.verdict, made.ok, made.known_by,
                      made.persona_in, made.tokens, made.note])  # fmt: skip
     types = {"ok": "boolean", "tokens": "Int64"}
@@ -159,42 +145,3 @@ def table(store: Store, run: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
             for name, values in zip(COLUMNS, columns, strict=True)
         }
     )
-
-
-@dataclass(slots=True)
-class _Rise:
-    """By how much the input tokens rise over an empty prompt, and what the text makes likely."""
-
-    cases: int = 0
-    tokens: int = 0
-    least: float = 0.0
-    most: int = 0
-
-
-def _counted(store: Store, run: str) -> dict[tuple[str, str], _Rise]:
-    """By model and persona; nothing where no persona of the run sends no prompt."""
-    rows = list(store.read(_COUNTS, [run]))
-    empty = {(model, case): tokens for model, _, case, text, tokens in rows if not text}
-    found: dict[tuple[str, str], _Rise] = {}
-    for model, persona, case, text, tokens in rows:
-        if text and (model, case) in empty:
-            rise = found.setdefault((model, persona), _Rise())
-            size = len(text.encode())
-            rise.cases += 1
-            rise.tokens += tokens - empty[model, case]
-            rise.least += max(WORDS_AT_LEAST * len(text.split()), size / BYTES_A_TOKEN)
-            rise.most += size + FRAME
-    return found
-
-
-def _with_counts(made: Delivery, rise: _Rise | None) -> Delivery:
-    if rise is None:
-        return made
-    tokens = round(rise.tokens / rise.cases)
-    fits = rise.least <= rise.tokens <= rise.most
-    said = (
-        f"{tokens:+,} tokens a question against no prompt, where {rise.least / rise.cases:,.0f} "
-        f"to {rise.most / rise.cases:,.0f} were to be expected."
-    )
-    verdict: Verdict = "counted" if fits else "not counted"
-    return replace(made, verdict=verdict, known_by="token counts", tokens=tokens, detail=said)

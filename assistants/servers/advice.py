@@ -4,39 +4,115 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from assistants.servers import packing
-from assistants.servers.gpus import GIB, Gpu, gib
+from assistants.servers.gpus import CARDS, GIB, Gpu, gib, gpu_names
 from assistants.servers.memory import BLOCK, Need, why_not_split
 from assistants.servers.packing import Answer
-from assistants.servers.plan import LeftOut, Server, Wanted
-from assistants.servers.planning import Problem, usable
+from assistants.servers.plan import LOADING, LeftOut, Server, Wanted
+from assistants.servers.planning import Problem
 from assistants.servers.weights_size import METHODS
+from assistants.text import one_line
 
 TRIED = ("fp8", "awq")
 """Quantizations worth naming, the gentlest first."""
 
-LARGEST = 1024
-"""GiB: no GPU larger than this is proposed."""
+MOST_MORE = 8
+"""Further GPUs that are proposed at most."""
+
+SECONDS = 0.5
+"""For all that is left out, even where the search used up its time."""
+
+Kind = tuple[int, str]
+"""Bytes and name of a GPU."""
+
+Rooms = dict[int, tuple[int, int]]
+"""By the index of a GPU: what is left if every cache is as small as asked, and of that for what is
+fixed."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What would be if something were different: further GPUs, or another wish for the last model.
+
+    ``rooms`` is what the servers that have a place leave where they stand.
+    """
+
+    problem: Problem
+    rooms: Rooms
+
+    @property
+    def model(self) -> Wanted:
+        return self.problem.models[-1]
+
+    def wish(self, **other: Any) -> _Change:
+        models = (*self.problem.models[:-1], replace(self.model, **other))
+        return replace(self, problem=replace(self.problem, models=models))
+
+    def more(self, count: int, kind: Kind) -> _Change:
+        size, name = kind
+        first = 1 + max(gpu.index for gpu in self.problem.gpus)
+        gpus = tuple(Gpu(first + each, name, size, size) for each in range(count))
+        return replace(self, problem=replace(self.problem, gpus=(*self.problem.gpus, *gpus)))
+
+    def stands(self) -> Answer:
+        """Whether the model has a place with all others where they are: known at once."""
+        bins = [
+            replace(each, size=size, fixed=fixed)
+            for each, gpu in zip(self.problem.bins(), self.problem.gpus, strict=True)
+            for size, fixed in [self.rooms.get(gpu.index, (each.size, each.fixed))]
+        ]
+        return packing.pack(replace(self.problem, models=(self.model,)).items(), bins)
+
+    def answer(self, until: float) -> Answer:
+        """Whether all have a place, in a part of the time that is left."""
+        if (found := self.stands()).packing is not None:
+            return found
+        now = time.monotonic()
+        if now > until:
+            return Answer(None, proven=False)
+        part = now + (until - now) / 8
+        return packing.pack(self.problem.items(), self.problem.bins(), until=part)
+
+    def fits(self, until: float) -> bool:
+        return self.answer(until).packing is not None
 
 
 def left_out(
     problem: Problem, servers: Sequence[Server], missing: Sequence[Wanted], until: float
 ) -> tuple[LeftOut, ...]:
-    """Say of each missing model why, and what would help were the other servers as they are."""
+    """Say of each missing model why, and what would give it a place beside those that have one."""
+    until = max(until, time.monotonic() + SECONDS)
+    placed = {server.name for server in servers}
+    others = tuple(each for each in problem.models if each.name in placed)
+    rooms = _rooms(problem, servers)
     made: list[LeftOut] = []
     for at, model in enumerate(missing):
-        share = time.monotonic() + max(0.1, (until - time.monotonic()) / (len(missing) - at))
-        placed = {server.name for server in servers}
-        others = tuple(each for each in problem.models if each.name in placed)
-        alone = replace(problem, models=(*others, model))
-        fixes = _fixes(alone, model, share)
-        made.append(LeftOut(model.name, _why(problem, servers, model), fixes))
+        asked = _Change(replace(problem, models=(*others, model)), rooms)
+        fixes = _fixes(asked, _share(until, len(missing) - at))
+        made.append(LeftOut(model.name, _why(problem, rooms, model), fixes))
     return tuple(made)
 
 
-def _why(problem: Problem, servers: Sequence[Server], model: Wanted) -> str:
+def _share(until: float, parts: int) -> float:
+    now = time.monotonic()
+    return now + (until - now) / parts
+
+
+def _rooms(problem: Problem, servers: Sequence[Server]) -> Rooms:
+    left = problem.room()
+    fixed = {index: size - problem.free for index, size in left.items()}
+    for server in servers:
+        needs = problem.needs(server.wanted, server.wanted.context, server.wanted.conversations)
+        for index in server.gpus:
+            left[index] -= needs[len(server.gpus)].total
+            fixed[index] -= needs[len(server.gpus)].fixed
+    return {index: (size, fixed[index]) for index, size in left.items()}
+
+
+def _why(problem: Problem, rooms: Rooms, model: Wanted) -> str:
     needs = problem.needs(model, model.context, model.conversations)
     if not needs:
         facts = model.planned
@@ -48,7 +124,7 @@ def _why(problem: Problem, servers: Sequence[Server], model: Wanted) -> str:
     gpus, one = min(needs.items(), key=lambda pair: (pair[1].total, pair[0]))
     where = "one GPU" if gpus == 1 else f"each of {gpus} GPUs"
     said = f"it takes {gib(one.total)} of {where}: {_parts(model, one)}"
-    return f"{said}; {_room(problem, servers, gpus, one)}"
+    return f"{said}; {_room(problem, rooms, gpus, one)}"
 
 
 def _parts(model: Wanted, one: Need) -> str:
@@ -59,96 +135,113 @@ def _parts(model: Wanted, one: Need) -> str:
     )
 
 
-def _room(problem: Problem, servers: Sequence[Server], gpus: int, one: Need) -> str:
-    """How much the GPUs with the most room have left, if every cache were as small as asked."""
-    left = {gpu.index: usable(gpu) for gpu in problem.gpus}
-    fixed = {index: size - problem.free for index, size in left.items()}
-    for server in servers:
-        least = problem.needs(server.wanted, server.wanted.context, server.wanted.conversations)
-        for index in server.gpus:
-            left[index] -= least[len(server.gpus)].total
-            fixed[index] -= least[len(server.gpus)].fixed
-    best = sorted(left, key=lambda index: left[index], reverse=True)[:gpus]
-    tight = min(left[index] for index in best)
-    if tight >= one.total and min(fixed[index] for index in best) < one.fixed:
+def _room(problem: Problem, rooms: Rooms, gpus: int, one: Need) -> str:
+    """How much the GPUs of one kind with the most room have left."""
+    kinds: dict[Kind, list[int]] = {}
+    for gpu in sorted(problem.gpus, key=lambda gpu: rooms[gpu.index][0], reverse=True):
+        kinds.setdefault((gpu.total, gpu.name), []).append(gpu.index)
+    groups = [indices[:gpus] for indices in kinds.values() if len(indices) >= gpus]
+    if not groups:
+        return f"there are not {gpus} GPUs of one kind"
+    best = max(groups, key=lambda group: rooms[group[-1]][0])
+    tight = rooms[best[-1]][0]
+    if tight >= one.total and min(rooms[index][1] for index in best) < one.fixed:
         return f"that would leave less than {gib(problem.free)} for inference there"
-    names = ", ".join(str(index) for index in sorted(best))
-    return f"the most that is left is {gib(max(0, tight))} on GPU {names}"
+    names = gpu_names(sorted(best))
+    return (
+        f"with caches as small as asked, the most that is left is {gib(max(0, tight))} on {names}"
+    )
 
 
-def _fixes(problem: Problem, model: Wanted, until: float) -> tuple[str, ...]:
+def _fixes(asked: _Change, until: float) -> tuple[str, ...]:
     """What would help, each by itself; only what a search has shown to work is named."""
     found: list[str] = []
-    try:
-        for ask in (_quantized, _another, _shorter, _fewer):
-            said = ask(problem, model, until)
-            found += [said] if said else []
-    except packing.OutOfTime:
-        return (*found, "There was no time to look for more that would help.")
+    asks = (_quantized, _shorter, _fewer, _more_gpus)
+    for at, ask in enumerate(asks):
+        if time.monotonic() > until:
+            return (*found, "There was no time to look for more that would help.")
+        found += ask(asked, _share(until, len(asks) - at))
     return tuple(found) or ("Nothing that was tried alone would help: plan fewer models.",)
 
 
-def _quantized(problem: Problem, model: Wanted, until: float) -> str:
+def _quantized(asked: _Change, until: float) -> list[str]:
     """The gentlest quantization with which it would fit, if it has not been quantized yet."""
+    model = asked.model
     bits = model.planned.weights.split / max(1, model.planned.parameters.total)
     for method in TRIED:
         lighter = METHODS[method] < 0.9 * bits and model.facts.parameters.embedding
-        if lighter and _fits(problem, replace(model, quantization=method), until):
-            return f"With its weights as {method} it would."
-    return ""
+        if lighter and asked.wish(quantization=method).fits(until):
+            files = "" if method in LOADING else " (another repository: its files have to be so)"
+            return [f"With its weights as {method}{files} it would."]
+    return []
 
 
-def _fits(problem: Problem, model: Wanted, until: float) -> bool:
-    return _answer(problem, model, until).packing is not None
-
-
-def _answer(problem: Problem, model: Wanted, until: float) -> Answer:
-    changed = replace(problem, models=(*problem.models[:-1], model))
-    contexts = [each.context for each in changed.models]
-    counts = [each.conversations for each in changed.models]
-    now = time.monotonic()
-    if now > until:
-        raise packing.OutOfTime
-    share = now + (until - now) / 8
-    return packing.pack(changed.items(contexts, counts), changed.bins(), until=share)
-
-
-def _shorter(problem: Problem, model: Wanted, until: float) -> str:
+def _shorter(asked: _Change, until: float) -> list[str]:
     """The longest context, in whole blocks, with which it would fit."""
 
     def fits(level: int) -> Answer:
-        return _answer(problem, replace(model, context=level * BLOCK), until)
+        return asked.wish(context=level * BLOCK).answer(until)
 
-    top = (model.context - 1) // BLOCK
+    top = (asked.model.context - 1) // BLOCK
     level = packing.highest(fits, 1, top)[0] if top else 0
-    return f"With a context of {level * BLOCK:,} tokens it would." if level > 0 else ""
+    return [f"With a context of {level * BLOCK:,} tokens it would."] if level > 0 else []
 
 
-def _fewer(problem: Problem, model: Wanted, until: float) -> str:
+def _fewer(asked: _Change, until: float) -> list[str]:
     """The most conversations at once with which it would fit."""
 
     def fits(level: int) -> Answer:
-        return _answer(problem, replace(model, conversations=level), until)
+        return asked.wish(conversations=level).answer(until)
 
-    top = model.conversations - 1
+    top = asked.model.conversations - 1
     count = packing.highest(fits, 1, top)[0] if top else 0
-    return f"With {count:,} at once it would." if count > 0 else ""
+    return [f"With {count:,} at once it would."] if count > 0 else []
 
 
-def _another(problem: Problem, model: Wanted, until: float) -> str:
-    """The smallest further GPU, in whole GiB, with which it would fit."""
-    index = 1 + max(gpu.index for gpu in problem.gpus)
+def _more_gpus(asked: _Change, until: float) -> list[str]:
+    """The fewest further GPUs of a kind that is there, and a card of which fewer would do."""
+    splits = set(asked.model.tensor_parallel)
+    most = min(MOST_MORE, max(splits))
+    kinds = sorted({(gpu.total, gpu.name) for gpu in asked.problem.gpus})
+    counts = [(count, kind) for count in range(1, most + 1) for kind in kinds]
+    found = _first(asked, counts, _share(until, 2))
+    said = [f"With {_number(found[0])} more {_known(found[1])} it would."] if found else []
+    fewer = sorted(each for each in splits if each < (found[0] if found else most + 1))
+    cards = [(count, card) for count in fewer for card in _cards(kinds)]
+    if other := _first(asked, cards, until):
+        count, (size, names) = other
+        said.append(f"With {_number(count)} {names} ({gib(size)}) added it would.")
+    return said
 
-    def fits(size: int) -> bool:
-        # Of a kind of its own, unless the same size is there already: then both may form a group.
-        same = next((gpu for gpu in problem.gpus if gpu.total == size * GIB), None)
-        more = Gpu(index, same.name if same else "another", size * GIB, size * GIB)
-        return _fits(replace(problem, gpus=(*problem.gpus, more)), model, until)
 
-    low, high = 0, LARGEST
-    if not fits(high):
-        return ""
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return f"With one more GPU of {high} GiB it would."
+def _first(
+    asked: _Change, more: Sequence[tuple[int, Kind]], until: float
+) -> tuple[int, Kind] | None:
+    """The first of these with which it would fit.
+
+    One that is enough with the others where they are ends the list, so that time is spent only on
+    those before it.
+    """
+    ends = next((at for at, each in enumerate(more) if asked.more(*each).stands().packing), None)
+    tried = (each for each in more[:ends] if asked.more(*each).fits(until))
+    return next(tried, more[ends] if ends is not None else None)
+
+
+def _number(count: int) -> str:
+    return "one" if count == 1 else f"{count:,}"
+
+
+def _known(kind: Kind) -> str:
+    size, name = kind
+    return f"of {name}" if name == gib(size) else f"{one_line(name, 40)} ({gib(size)})"
+
+
+def _cards(there: Sequence[Kind]) -> list[Kind]:
+    """Common cards of another size than all that are there, the smallest first."""
+    made = []
+    for each in sorted(set(CARDS.values())):
+        size = round(each * GIB)
+        if all(abs(size - known) > 0.05 * size for known, _ in there):
+            names = [name.upper() for name, other in CARDS.items() if other == each]
+            made.append((size, " or ".join(names)))
+    return made

@@ -26,7 +26,7 @@ def card(entry: Entry, said: Observed) -> dict[str, str]:
         "context": _tokens(said.context or entry.context),
         "cache": _tokens(said.metrics.cache_tokens or entry.cache_tokens),
         "conversations at once": conversations(said) or "it does not tell",
-        "log": _from_home(entry.log),
+        "log": from_home(entry.log),
     }
 
 
@@ -63,11 +63,11 @@ def _taken(entry: Entry) -> str:
     return f"{gib(entry.memory)} on each" if len(entry.gpus) > 1 else gib(entry.memory)
 
 
-def _from_home(path: str) -> str:
-    """As a person would type it, and without their name on a page that they share."""
+def from_home(path: str | Path) -> str:
+    """A path as a person would type it, and without their name on a page that they share."""
     with suppress(ValueError, RuntimeError):
         return f"~/{Path(path).relative_to(Path.home())}"
-    return path
+    return str(path)
 
 
 def _tokens(number: int | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
 
-from assistants.servers.gpus import Gpu, gib
+from assistants.servers.gpus import Gpu, gib, gpu_names
 from assistants.text import many, one_line, visible
 
 if TYPE_CHECKING:
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
     from assistants.servers.plan import Plan
 
-Part = Literal["taken", "weights", "overhead", "cache", "free"]
+Part = Literal["taken", "weights", "overhead", "cache", "unused"]
 
 COLOURS = ("#3b6ea5", "#b5651d", "#4f8a4f", "#8a4f7d", "#6b6b2f", "#2f7f86", "#a04848", "#5a5aa8")
 """One a model, in the order of the plan; told apart by their labels too."""
 
-SHADES: dict[Part, str] = {"taken": "x", "weights": "█", "overhead": "▓", "cache": "░", "free": " "}
+SHADES: dict[Part, str] = {
+    "taken": "x",
+    "weights": "█",
+    "overhead": "▓",
+    "cache": "░",
+    "unused": " ",
+}
 
 _OPACITY: dict[Part, float] = {"weights": 1.0, "overhead": 0.7, "cache": 0.4}
 
@@ -47,7 +53,7 @@ def blocks(plan: Plan, gpu: Gpu) -> tuple[Block, ...]:
         made.append(Block(server.name, "weights", need.weights))
         made.append(Block(server.name, "overhead", need.overhead + need.process))
         made.append(Block(server.name, "cache", need.cache))
-    made.append(Block(None, "free", plan.spare(gpu)))
+    made.append(Block(None, "unused", plan.spare(gpu)))
     return tuple(block for block in made if block.size > 0)
 
 
@@ -147,9 +153,8 @@ def _title(gpu: Gpu) -> str:
 
 def _sentences(plan: Plan) -> Iterator[str]:
     for order, server in enumerate(plan.servers, 1):
-        where = ", ".join(str(index) for index in server.gpus)
         yield (
-            f"{order}. {one_line(server.name, 60)} on GPU {where}: "
+            f"{order}. {one_line(server.name, 60)} on {gpu_names(server.gpus)}: "
             f"--gpu-memory-utilization {server.utilization:.4f}, cache of "
             f"{many(server.cache_tokens, 'token')}, {server.conversations:,} x "
             f"{server.context:,} tokens at once"

@@ -45,6 +45,28 @@ class Fields:
         value = self.data.get(name)
         return default if value is None else bool(value)
 
+    def numbers(self, name: str) -> list[int] | None:
+        """A list of whole numbers of 0 or more, or of yes and no; ``None`` if it is no list."""
+        value = self.data.get(name)
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return None
+        return [Fields({name: int(each) if isinstance(each, bool) else each}, self.source)
+                .number(name) for each in value]  # fmt: skip
+
+    def each(self, name: str) -> list[int] | None:
+        """A list that has a number for every layer; ``None`` if it is no list, or an empty one."""
+        found = self.numbers(name)
+        if not found:
+            return None
+        if len(found) != self.depth:
+            raise FileError(self.source, f"{name}: of {len(found)} layers, not {self.depth}.")
+        return found
+
+    def section(self, name: str) -> Fields | None:
+        """A config inside of this one."""
+        value = self.data.get(name)
+        return Fields(value, self.source) if isinstance(value, Mapping) else None
+
     @property
     def family(self) -> str:
         """What kind of model it says it is: ``llama``, ``qwen3_next``, ..."""
@@ -65,18 +87,45 @@ class Fields:
         return self.positive("hidden_size", "n_embd", "d_model")
 
     @property
-    def inner(self) -> int:
-        """The widest part of a layer that every token goes through."""
+    def vocabulary(self) -> int:
+        """Tokens it knows."""
+        return self.number("vocab_size", "padded_vocab_size", default=32_000)
+
+    @property
+    def inner(self) -> list[int]:
+        """How wide each layer is where every token goes through it."""
+        if listed := self.each("intermediate_size"):
+            return listed
         width = self.width
-        usual = self.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim",
-                            default=4 * width)  # fmt: skip
-        return usual or self.number("moe_intermediate_size", default=4 * width)
+        usual = self.number("intermediate_size_mlp", "intermediate_size", "n_inner",
+                            "ffn_hidden_size", "ffn_dim", default=4 * width)  # fmt: skip
+        usual = usual or self.number("moe_intermediate_size", default=4 * width)
+        if not self.flag("use_double_wide_mlp"):
+            return [usual] * self.depth
+        own = self.depth - self.borrowing  # Gemma 4: what borrows is twice as wide
+        return [usual * (1 if each < own else 2) for each in range(self.depth)]
+
+    @property
+    def experts(self) -> int:
+        """How many there are in a layer that has some; 0 or 1 where there are none."""
+        return self.number("n_routed_experts", "num_local_experts", "num_experts",
+                           "moe_num_experts", default=0)  # fmt: skip
+
+    @property
+    def expert(self) -> int:
+        """How wide one is; 0 where there are none."""
+        if self.experts <= 1:
+            return 0
+        return self.number("moe_intermediate_size", "intermediate_size", "ffn_hidden_size",
+                           default=0)  # fmt: skip
 
     @property
     def chosen(self) -> int:
         """How wide the experts are that one token goes through, together; 0 without any."""
-        each = self.number("moe_intermediate_size", "intermediate_size", default=0)
-        return self.number("num_experts_per_tok", "experts_per_token", default=0) * each
+        names = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_top_k",
+                 "moe_k", "top_k_experts")  # fmt: skip
+        count = self.number(*names, default=0)
+        return count * self.expert if count else 0
 
     @property
     def heads(self) -> int:
@@ -86,7 +135,8 @@ class Fields:
     @property
     def head(self) -> int:
         """Numbers of one key."""
-        return self.positive("head_dim", "d_kv", default=self.width // self.heads)
+        return self.positive("head_dim", "d_kv", "attention_head_dim", "kv_channels",
+                             default=self.width // self.heads)  # fmt: skip
 
     @property
     def value_head(self) -> int:
@@ -100,42 +150,66 @@ class Fields:
             return self.number("num_kv_heads", "n_head_kv", default=self.heads)
         if self.data.get("multi_query") is True:
             return 1
-        return self.number("num_key_value_heads", "num_kv_heads", "n_head_kv", default=self.heads)
+        names = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads",
+                 "num_attention_groups"]  # fmt: skip
+        if self.flag("multi_query_attention"):  # ChatGLM names groups that it may not use
+            names.append("multi_query_group_num")
+        return self.number(*names, default=self.heads)
 
     def each_head_count(self) -> list[int]:
         """Heads of keys and values, layer by layer."""
-        value = self.data.get("num_key_value_heads")
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return [self.key_heads] * self.depth
-        counts = [Fields({"head count": each}, self.source).number("head count") for each in value]
-        if len(counts) != self.depth:
-            raise FileError(self.source, f"head counts of {len(counts)} layers, not {self.depth}.")
-        return counts
+        listed = self.each("num_key_value_heads")
+        return [self.key_heads] * self.depth if listed is None else listed
+
+    def kept(self, kind: str, key_heads: int) -> tuple[int, int, int]:
+        """Heads of keys and values in a layer of ``kind``, numbers of one key, and of one value.
+
+        Gemma 4 has fewer and larger ones where a layer sees everything.
+        """
+        if kind != "full" or not self.number("global_head_dim", default=0):
+            return key_heads, self.head, self.value_head
+        if self.flag("attention_k_eq_v"):
+            key_heads = self.number("num_global_key_value_heads", default=key_heads)
+        head = self.number("global_head_dim")
+        return key_heads, head, head
+
+    @property
+    def borrowing(self) -> int:
+        """How many of the last layers look into the cache of earlier ones and keep nothing."""
+        return min(self.depth, self.number("num_kv_shared_layers", default=0))
 
     @property
     def window(self) -> int | None:
         """Tokens that a sliding layer looks back; ``None`` if none slides."""
         if self.data.get("use_sliding_window") is False:
             return None
-        return self.number("sliding_window", "attention_window_size", default=0) or None
+        names = ["sliding_window", "attention_window_size"]
+        if self.family.startswith("llama4"):  # it looks back to the start of a chunk
+            names.append("attention_chunk_size")
+        return self.number(*names, default=0) or None
 
     @property
     def context(self) -> int:
         """The longest conversation its makers allow, in tokens."""
-        names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+        names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx",
+                 "model_max_length")  # fmt: skip
         return self.positive(*names, default=2048)
 
     @property
     def mamba(self) -> tuple[int, int, int]:
         """Inner width, numbers of state and groups (0: the first kind of Mamba)."""
         states = self.positive("mamba_d_state", "ssm_state_size", "state_size", default=16)
-        heads = self.number("mamba_n_heads", "mamba_num_heads", default=0)
-        if heads:
-            each = self.data.get("mamba_d_head")
-            usual = self.number("mamba_expand", "expand", default=2) * self.width // heads
-            head = usual if each in ("auto", None) else self.number("mamba_d_head")
-            head = self.number("mamba_head_dim", default=head)
-            return heads * head, states, self.number("mamba_n_groups", "n_groups", default=1)
         inner = self.number("mamba_expand", "expand", default=2) * self.width
-        inner = self.number("mamba_inner", default=inner)
-        return inner, states, self.number("mamba_n_groups", default=0)
+        inner = self.number("mamba_inner", "mamba_d_ssm", default=inner)
+        if not self.mamba_heads:
+            return inner, states, self.number("mamba_n_groups", default=0)
+        if self.data.get("mamba_d_head") != "auto":
+            each = self.number("mamba_d_head", "mamba_head_dim", "mamba_headdim", default=0)
+            inner = each * self.mamba_heads or inner
+        groups = self.number("mamba_n_groups", "n_groups", "mamba_ngroups", default=1)
+        return inner, states, groups
+
+    @property
+    def mamba_heads(self) -> int:
+        """Heads of the second kind of Mamba; the first has none."""
+        return self.number("mamba_n_heads", "mamba_num_heads", "n_mamba_heads", default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,12 @@ class Gpu:
 def gib(size: float) -> str:
     """Bytes as a person reads them: ``22.4 GiB``."""
     return f"{size / GIB:,.1f} GiB"
+
+
+def gpu_names(indices: Sequence[int]) -> str:
+    """``GPU 0``, ``GPUs 0 and 1``."""
+    *others, last = map(str, indices)
+    return f"GPUs {', '.join(others)} and {last}" if others else f"GPU {last}"
 
 
 def gpus(report: Report = lambda _: None) -> list[Gpu]:
@@ -97,6 +103,21 @@ def parse_gpus(text: str) -> list[Gpu]:
             raise UsageError(f"{text!r} is more than {MOST_GPUS:,} GPUs.", fix="Check the number.")
         made += [Gpu(len(made) + each, name, size, size) for each in range(times)]
     return made
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size as a person writes it: ``4GiB``.
+
+    Raises
+    ------
+    UsageError
+        For anything that is not so many GiB or GB, at least one.
+    """
+    try:
+        (only,) = parse_gpus(text)
+    except (UsageError, ValueError):
+        raise UsageError(f"{text!r} is no size.", fix="Write it as 4GiB.") from None
+    return only.total
 
 
 def _counted(part: str) -> tuple[int, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assistants import keys
+from assistants.clients import offline_weights
 from assistants.clients.offline_options import decisive
-from assistants.clients.offline_weights import digest as weights_digest
 from assistants.errors import UsageError
 from assistants.servers.plan import Server
 from assistants.text import to_json
@@ -19,7 +20,7 @@ from assistants.text import to_json
 LOOPBACK = "127.0.0.1"
 
 OURS = {
-    "--api-key": "The key is random and goes through the environment, where `ps` does not show it.",
+    "--api-key": "`ps` would show it: put it into a variable and name that with `--key-from`.",
     "--host": "Use `--host` of `assistants serve`.",
     "--config": "A file may set all of these: write its options out.",
     "--uds": "Its address is a port on this machine.",
@@ -28,6 +29,9 @@ OURS = {
     "--served-model-name": "Use `--served-name`.",
 }
 """Options of vLLM that are decided elsewhere."""
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""No small letters: a key that somebody gives in place of a name has some, and is not repeated."""
 
 _ANY = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "[::1]"}  # noqa: S104 - asked for, not given
 
@@ -54,6 +58,8 @@ class Launch:
         The part of each GPU's memory that it may take.
     chat_template
         A jinja file in place of the model's own.
+    key_from
+        The environment variable that holds its key; a random one is made unless given.
     options
         Anything else that vLLM's server understands, as it would stand on its command line.
     """
@@ -68,6 +74,7 @@ class Launch:
     dtype: str | None = None
     quantization: str | None = None
     chat_template: Path | None = None
+    key_from: str | None = None
     options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,6 +97,11 @@ class Launch:
             raise UsageError(f"GPUs {self.gpus}: each one once, counted from 0.")
         if self.chat_template is not None and not self.chat_template.is_file():
             raise UsageError(f"{self.chat_template}: there is no such chat template.")
+        if self.key_from is not None and not _VARIABLE.fullmatch(self.key_from):
+            raise UsageError(
+                "A key comes from an environment variable, and this names none.",
+                fix="Name one in capitals, never the key itself: `--key-from SERVER_API_KEY`.",
+            )
         for option in self.options:
             name = option.partition("=")[0].replace("_", "-")
             # vLLM reads the beginning of an option as the whole of it.
@@ -114,13 +126,13 @@ class Launch:
         Empty for a model of the hub that is served under its own name, as it is: answers of such
         a server are those of any other, wherever it runs.
         """
-        folder = Path(self.source)
+        path = Path(self.source)
         asked = {"--dtype": self.dtype, "--quantization": self.quantization}
         set_here = [word for name, value in asked.items() if value for word in (name, value)]
         parts: dict[str, object] = {}
-        if folder.is_dir():
-            parts["weights"] = weights_digest(folder)
-        elif folder.name != self.served:
+        if path.exists():
+            parts["weights"] = offline_weights.digest(path)
+        elif path.name != self.served:
             parts["weights"] = self.source
         if self.chat_template is not None:
             parts["template"] = self.chat_template.read_text(encoding="utf-8", errors="replace")
@@ -134,6 +146,19 @@ class Launch:
         if self.host in _ANY:
             return _ANY[self.host]
         return f"[{self.host}]" if ":" in self.host else self.host
+
+    def key(self) -> str:
+        """The key that it will ask for: random, or what its variable holds now.
+
+        Raises
+        ------
+        UsageError
+            If the variable is not set, or holds what is too short to be kept off a page or what
+            no HTTP header can carry.
+        """
+        key = _key_in(self.key_from) if self.key_from else secrets.token_urlsafe(32)
+        keys.remember(key)
+        return key
 
     def argv(self, python: str, port: int) -> list[str]:
         """The command, without the key."""
@@ -179,3 +204,18 @@ class Launch:
             utilization=server.utilization,
             options=(*server.options, *self.options),
         )
+
+
+def _key_in(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UsageError(
+            f"There is no key in {variable}.",
+            fix="Set it, or leave `--key-from` out: then the key is random.",
+        )
+    if len(key) < keys.PIECE or not (key.isascii() and key.isprintable()) or " " in key:
+        raise UsageError(
+            f"What {variable} holds is no key for a server.",
+            fix=f"Use {keys.PIECE} or more letters, digits and signs, without spaces.",
+        )
+    return key

@@ -19,6 +19,7 @@ from assistants.text import to_json
 
 if TYPE_CHECKING:
     from assistants.servers.gpus import Gpu
+    from assistants.servers.launch import Launch
     from assistants.servers.plan import Server
 
 MOST = 1_000
@@ -72,6 +73,15 @@ def record(server: Server, gpu: Gpu, cache_tokens: int, memory: int) -> Measured
         cache_tokens=cache_tokens,
         memory=memory,
     )
+
+
+def tells(launch: Launch, server: Server) -> bool:
+    """Whether what a start showed says something about a plan's: it was given the same options.
+
+    Others take memory of another size (``--kv-cache-dtype``, ``--max-num-seqs``), and no record
+    says which they were.
+    """
+    return launch.options == server.options
 
 
 def correction(measured: Measured, facts: Facts) -> Correction:

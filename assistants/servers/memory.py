@@ -57,16 +57,22 @@ class Cache:
     """How a server on one GPU keeps conversations: in blocks of ``tokens`` and ``size`` bytes.
 
     ``kinds`` are pairs: how many blocks such layers take where one would do, and the tokens that
-    they look back at most (``None``: all; 0: a state, whatever the length).
+    they look back at most (``None``: all; 0: a state, whatever the length). ``roomier`` tells for
+    what they look back at how many times ``tokens`` are in a block, where these are smaller.
     """
 
     tokens: int
     size: int
     kinds: tuple[tuple[int, int | None], ...]
+    roomier: tuple[tuple[int | None, int], ...] = ()
 
     def blocks(self, length: int) -> int:
         """Blocks of one conversation of ``length`` tokens."""
-        return sum(times * self._one(window, length) for times, window in self.kinds)
+        fitting = {window: self.tokens * times for window, times in self.roomier}
+        return sum(
+            times * self._one(window, length, fitting.get(window, self.tokens))
+            for times, window in self.kinds
+        )
 
     def bytes_for(self, length: int, conversations: int = 1) -> int:
         """Bytes of so many conversations of ``length`` tokens at once."""
@@ -82,14 +88,14 @@ class Cache:
         each = self.blocks(length)
         return int(max(0, room) // self.size / each * length) if each else 0
 
-    def _one(self, window: int | None, length: int) -> int:
+    def _one(self, window: int | None, length: int, tokens: int) -> int:
         if window == 0:
             return 1
         if window is None:
-            return -(-length // self.tokens)
+            return -(-length // tokens)
         # While a long question is read, a window keeps what it looks back at and all that is read
         # in one step; it may start in the middle of a block.
-        return -(-min(window - 1 + BATCHED, length) // self.tokens) + 1
+        return -(-min(window - 1 + BATCHED, length) // tokens) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +174,9 @@ def cache_of(
     """How a server keeps conversations on each GPU, as vLLM lays it out.
 
     Layers of one kind share blocks. Where there are several kinds, they are cut into groups of
-    equally many layers, padded if need be, and all blocks have one size; a layer with a state
-    takes one block a conversation, and blocks grow until a state fits into one.
+    equally many layers, padded if need be, and all blocks have one size: where a token takes half
+    as much, twice as many are in one. A layer with a state takes one block a conversation, and
+    blocks grow until a state fits into one. A layer may have both.
 
     Raises
     ------
@@ -178,26 +185,32 @@ def cache_of(
     """
     if cache not in ("auto", "fp8"):
         raise UsageError(f"A cache cannot be kept as {cache!r}.", fix="Known: 'auto', 'fp8'.")
+    keeping = [group for group in facts.layers if group.values]
     counts: dict[int | None, int] = {}
     for group in facts.layers:
-        if group.values or group.state:
-            kind = 0 if group.state else group.window
-            counts[kind] = counts.get(kind, 0) + group.count
-    keeping = [group for group in facts.layers if group.values]
+        if group.values:
+            counts[group.window] = counts.get(group.window, 0) + group.count
+        if group.state:
+            counts[0] = counts.get(0, 0) + group.count
     if not counts:
         return Cache(block, 1, ())
     if len(counts) == 1 and keeping:
         pages = (g.count * _page(facts, g, tensor_parallel, cache, block) for g in keeping)
         return Cache(block, sum(pages), ((1, next(iter(counts))),))
     state = max(-(-group.state // tensor_parallel) for group in facts.layers)
-    page = max((_page(facts, g, tensor_parallel, cache, block) for g in keeping), default=state)
+    largest: dict[int | None, int] = {}
+    for group in keeping:
+        page = _page(facts, group, tensor_parallel, cache, block)
+        largest[group.window] = max(page, largest.get(group.window, 0))
+    page = max(largest.values(), default=state)
+    roomier = tuple((kind, page // own) for kind, own in largest.items() if page % own == 0)
     if state > page:
         times = -(-state // page)
         block, page = block * times, page * times
     least, most = min(counts.values()), max(counts.values())
     together = most if most < 1.5 * least else least  # vLLM's rule against too much padding
     kinds = tuple((-(-count // together), kind) for kind, count in counts.items())
-    return Cache(block, together * page, kinds)
+    return Cache(block, together * page, kinds, roomier)
 
 
 def need(
@@ -215,7 +228,7 @@ def need(
     kept = cache_of(facts, tensor_parallel, cache)
     made = Need(
         weights=facts.weights.on_each(tensor_parallel),
-        activations=max(BATCHED * flow * 2, scores),
+        activations=max(BATCHED * flow * facts.cache_bytes, scores),
         graphs=GRAPHS * facts.depth,
         communication=COMMUNICATION if tensor_parallel > 1 else 0,
         process=max(0, PROCESS + known.process),
@@ -230,4 +243,4 @@ def _page(facts: Facts, group: Layers, tensor_parallel: int, cache: str, tokens:
     """Bytes of so many tokens in one layer on one GPU."""
     each = 1 if cache == "fp8" else facts.cache_bytes
     heads = group.heads if group.shared else -(-group.heads // tensor_parallel)
-    return tokens * heads * group.values * each
+    return tokens * (heads * group.values * each + group.index)

@@ -29,6 +29,10 @@ class Answer:
     proven: bool
 
 
+QUICK = 0.25
+"""Seconds for quick packings, before a search."""
+
+
 class OutOfTime(Exception):
     """The search ran out of time before it knew."""
 
@@ -55,14 +59,18 @@ def pack(
     until
         The moment (``time.monotonic``) after which the search gives up.
     tries
-        Quick packings that are looked at before the search begins.
+        Quick packings that are looked at before the search begins, for ``QUICK`` seconds at most.
     """
     most_bins = len(bins) if most_bins is None else most_bins
-    guess = quick(items, bins, skips if most_bins >= len(bins) else -1, tries)
+    search = _Search(items, bins, until)
+    if not search.may_fit(0, skips, most_bins):
+        return Answer(None, proven=True)
+    soon = time.monotonic() + QUICK
+    soon = soon if until is None else min(soon, until)
+    guess = quick(items, bins, skips if most_bins >= len(bins) else -1, tries, soon)
     used = {index for place in guess if place for index in place.bins}
     if sum(place is None for place in guess) <= skips and len(used) <= most_bins:
         return Answer(guess, proven=True)
-    search = _Search(items, bins, until)
     try:
         found = search.run(skips, most_bins)
     except OutOfTime:
@@ -88,9 +96,16 @@ def fewest_skips(
     return skips, Answer(best, proven=True)
 
 
-def ruled_out(items: Items, bins: Sequence[Bin], skips: int, most_bins: int) -> bool:
-    """Whether it is plain without any search that this cannot be done."""
-    return not _Search(items, bins, None).may_fit(0, skips, most_bins)
+def least_bins(items: Items, bins: Sequence[Bin], skips: int) -> int:
+    """How many bins are needed at least, as is plain without any search."""
+    search = _Search(items, bins, None)
+    return next((n for n in range(len(bins)) if search.may_fit(0, skips, n)), len(bins))
+
+
+def least_skips(items: Items, bins: Sequence[Bin]) -> int:
+    """How many items have to be left out at least, as is plain without any search."""
+    search = _Search(items, bins, None)
+    return next(n for n in range(len(items) + 1) if search.may_fit(0, n, len(bins)))
 
 
 def highest(
@@ -135,25 +150,29 @@ class _Search:
 
     def __init__(self, items: Items, bins: Sequence[Bin], until: float | None) -> None:
         self.until = until
-        self.steps = 0
         self.states: list[State] = [(b.kind, b.size, b.fixed, 0) for b in bins]
         self.items = items
         self.order = sorted(range(len(items)), key=lambda i: hardness(items[i]), reverse=True)
         self.places: list[Place | None] = [None] * len(items)
         self.failed: set[tuple[int, int, int, tuple[State, ...]]] = set()
         self.unit = max(1, max((b.size for b in bins), default=1) // 2048)
-        self.sums = [self._sums(at) for at in range(len(items) + 1)]
+        self.sums = self._sums()
         self.weights = [self._weight(index) for index in self.order]
 
-    def _sums(self, at: int) -> tuple[int, int]:
-        """What items from here on can fill: bit ``n`` stands for ``n`` units."""
+    def _sums(self) -> list[tuple[int, int]]:
+        """What items from each one on can fill of a bin: bit ``n`` stands for ``n`` units."""
+        largest = max((max(state[1], state[2], 0) for state in self.states), default=0)
+        mask = (2 << (largest // self.unit)) - 1
         sizes = fixed = 1
-        for index in self.order[at:]:
+        sums = [(sizes, fixed)]
+        for index in reversed(self.order):
             before, before_fixed = sizes, fixed
             for way in self.items[index]:
                 sizes |= before << (way.size // self.unit)
                 fixed |= before_fixed << (way.fixed // self.unit)
-        return sizes, fixed
+            sizes, fixed = sizes & mask, fixed & mask
+            sums.append((sizes, fixed))
+        return sums[::-1]
 
     def _weight(self, index: int) -> tuple[int, int]:
         """Units that an item takes at least, in all and fixed."""
@@ -169,8 +188,7 @@ class _Search:
     def place(self, at: int, skips: int, bins_left: int) -> bool:
         if at == len(self.order):
             return True
-        self.steps += 1
-        if self.until is not None and self.steps % 64 == 1 and time.monotonic() > self.until:
+        if self.until is not None and time.monotonic() > self.until:
             raise OutOfTime
         if not self.may_fit(at, skips, bins_left):
             return False

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from assistants.errors import UsageError
 from assistants.servers.configs import Facts, quantized
 from assistants.servers.gpus import GIB, Gpu
 from assistants.servers.memory import BATCHED, SEQUENCES, Cache, Need
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 Aim = Literal["fit all", "longest context", "most conversations"]
 """``fit all``: as many models as possible, on as few GPUs as possible. ``longest context``: the
-conversations of the model with the shortest are as long as possible. ``most conversations``: the
-model that holds the fewest at once holds as many as possible."""
+shortest context is as long as possible, then each as long as its own GPUs allow. ``most
+conversations``: the same for how many each holds at once."""
 
 AIMS: tuple[Aim, ...] = ("fit all", "longest context", "most conversations")
 
@@ -33,7 +34,8 @@ class Wanted:
     """A model that is to be served: at least so many conversations of ``context`` tokens at once.
 
     ``tensor_parallel`` are the numbers of GPUs it may be split over, ``cache`` is ``auto`` or
-    ``fp8``, and ``quantization`` plans its weights as if they were kept so.
+    ``fp8``, and ``quantization`` plans its weights as if they were kept so. A GGUF file has them
+    as they are, so there it is a ``UsageError``.
     """
 
     name: str
@@ -43,6 +45,14 @@ class Wanted:
     tensor_parallel: tuple[int, ...] = (1, 2, 4, 8)
     quantization: str | None = None
     cache: str = "auto"
+
+    def __post_init__(self) -> None:
+        in_gguf = not self.facts.parameters.embedding  # its header does not tell parts apart
+        if self.quantization and in_gguf:
+            raise UsageError(
+                f"{self.name}: {self.facts.source} has its weights as {self.facts.weights.kind}.",
+                fix="Name another file, or leave the quantization out.",
+            )
 
     @property
     def planned(self) -> Facts:

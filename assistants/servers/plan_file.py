@@ -2,9 +2,9 @@
 
 ::
 
-    gpus = "2x24GiB"            # those of this machine unless given
+    gpus = "2x24GiB"            # to plan for others than those of this machine
     aim = "most conversations"  # or "fit all", "longest context"
-    free = "4GiB"               # of each GPU, kept for inference
+    free = "4GiB"               # of each GPU, what weights leave for inference
 
     [servers.qwen3-8b]
     model = "Qwen/Qwen3-8B"     # a folder with weights, or a name on the Hugging Face hub
@@ -14,21 +14,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from assistants.clients.hub import folder_of
 from assistants.errors import FileError, UsageError
 from assistants.files import Strict, parse_toml, read_text, shown, validate
 from assistants.servers.configs import read_model
 from assistants.servers.gpus import Report as GpuReport
-from assistants.servers.gpus import gpus, parse_gpus
+from assistants.servers.gpus import gpus, parse_gpus, parse_size
 from assistants.servers.launch import LOOPBACK, Launch
 from assistants.servers.measured import load
-from assistants.servers.plan import Aim, Plan, Wanted, plan
+from assistants.servers.plan import LOADING, Aim, Plan, Wanted, plan
 
 
 class _Server(Strict):
@@ -54,10 +55,10 @@ class _File(Strict):
 
     @field_validator("gpus", "free")
     @classmethod
-    def _sizes(cls, text: str | None) -> str | None:
+    def _sizes(cls, text: str | None, info: ValidationInfo) -> str | None:
         try:
             if text is not None:
-                parse_gpus(text)
+                (parse_size if info.field_name == "free" else parse_gpus)(text)
         except UsageError as error:
             raise ValueError(str(error)) from None
         return text
@@ -88,6 +89,7 @@ def read_plan(
     on: str | None = None,
     aim: str | None = None,
     free: str | None = None,
+    here: bool = False,
     report: GpuReport = lambda _: None,
 ) -> Planned:
     """Read a file and plan it.
@@ -98,20 +100,25 @@ def read_plan(
         A TOML file, as above.
     on, aim, free
         In place of what the file says; ``on`` as ``parse_gpus`` reads it.
+    here
+        Plan for the GPUs of this machine, whatever the file says: what is to be started needs them.
     report
-        Told why GPUs were not found.
+        Told why GPUs were not found, or that those of the file do not count.
 
     Raises
     ------
     FileError
-        For a mistake in the file, or a model whose config is not on this machine.
+        For a mistake in the file, a model whose config is not on this machine, or a quantization
+        that its weights do not have and vLLM does not make.
     UsageError
         If the plan cannot be meant.
     """
     document = parse_toml(read_text(path), shown(path))
     content = validate(_File, document)
     launches = tuple(_launch(name, server, path.parent) for name, server in content.servers.items())
-    wished = on or content.gpus
+    wished = on or (None if here else content.gpus)
+    if here and content.gpus:
+        report(f"{document.source} plans for {content.gpus}; what starts goes onto the GPUs here.")
     found = parse_gpus(wished) if wished else gpus(report)
     if not found:
         return Planned(launches, None)
@@ -119,15 +126,15 @@ def read_plan(
         _wanted(name, server, path.parent, f"{document.source}: server {name}")
         for name, server in content.servers.items()
     ]
-    size = parse_gpus(free or content.free)[0].total
+    size = parse_size(free or content.free)
     asked = cast("Aim", aim or content.aim)  # the plan refuses what is none
     return Planned(launches, plan(models, found, asked, free=size, measured=load()))
 
 
 def _launch(name: str, server: _Server, beside: Path) -> Launch:
-    template = server.chat_template
+    template, path = server.chat_template, beside / server.model
     return Launch(
-        source=str(beside / server.model) if (beside / server.model).is_dir() else server.model,
+        source=str(path) if path.exists() else server.model,
         served_name=name,
         port=server.port,
         host=server.host,
@@ -150,10 +157,37 @@ def _wanted(name: str, server: _Server, beside: Path, where: str) -> Wanted:
         )
     return Wanted(
         name=name,
-        facts=read_model(found),
+        facts=read_model(found, dtype=server.dtype),
         context=server.context,
         conversations=server.conversations,
         tensor_parallel=tuple(server.tensor_parallel),
-        quantization=server.quantization,
+        quantization=_to_make(server.quantization, found, where),
         cache=server.cache,
     )
+
+
+def _to_make(asked: str | None, found: Path, where: str) -> str | None:
+    """The quantization that vLLM makes while it loads; ``None`` if the files have it already."""
+    if asked is None or found.suffix == ".gguf":
+        return asked  # and of a GGUF file nothing is made: Wanted refuses it
+    own = _own_method(found / "config.json" if found.is_dir() else found)
+    if own.removesuffix("_marlin") == asked.removesuffix("_marlin"):
+        return None
+    if own or asked not in LOADING:
+        raise FileError(
+            where,
+            f"its files would have to be {asked}, and they are {own or 'not quantized'}.",
+            fix=f"Name another repository, whose files are. While it loads, vLLM makes "
+            f"{' and '.join(LOADING)}, of weights in 16 bit.",
+        )
+    return asked
+
+
+def _own_method(config: Path) -> str:
+    """How a config says that its weights are quantized; empty if they are not."""
+    data = json.loads(read_text(config))
+    for part in (data, data.get("text_config")):
+        said = part.get("quantization_config") if isinstance(part, dict) else None
+        if isinstance(said, dict):
+            return str(said.get("quant_method", "")).lower()
+    return ""

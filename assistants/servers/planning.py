@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assistants.errors import UsageError, nearest
 from assistants.servers import packing
 from assistants.servers.bins import Bin, Items, Packing, Way
-from assistants.servers.gpus import Gpu
+from assistants.servers.gpus import Gpu, gib
 from assistants.servers.measured import Measured, correction
 from assistants.servers.memory import (
     BLOCK,
@@ -23,8 +23,13 @@ from assistants.servers.memory import (
 )
 from assistants.servers.packing import Answer
 from assistants.servers.plan import AIMS, Aim, Plan, Server, Wanted, utilization
+from assistants.servers.sharing import asked, level_of, share_out, top
+from assistants.text import many
 
 MOST_MODELS = 200
+
+TRIES = 300
+"""Quick packings at a level before the search: cheap, and often enough to settle it."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,18 @@ class Problem:
             made.append(Bin(kind, room, room - self.free))
         return made
 
-    def items(self, contexts: Sequence[int], conversations: Sequence[int]) -> list[list[Way]]:
-        """The ways to place each model, if it is to hold that many conversations that long."""
+    def room(self) -> dict[int, int]:
+        """Bytes of each GPU that may be promised, by its index."""
+        return {gpu.index: usable(gpu) for gpu in self.gpus}
+
+    def items(self, aim: Aim = "fit all", level: int = 0) -> list[list[Way]]:
+        """The ways to place each model, at a level of an aim or as it was asked for."""
         return [
             [
                 Way(gpus, made.total, made.fixed)
-                for gpus, made in self.needs(model, context, count).items()
+                for gpus, made in self.needs(model, *asked(model, aim, level)).items()
             ]
-            for model, context, count in zip(self.models, contexts, conversations, strict=True)
+            for model in self.models
         ]
 
     def needs(self, model: Wanted, context: int, conversations: int) -> dict[int, Need]:
@@ -95,24 +104,20 @@ def make_plan(
     _check(models, gpus, aim, free)
     problem = Problem(models, gpus, free, measured)
     until = time.monotonic() + seconds
-    least = [model.context for model in models], [model.conversations for model in models]
-    bins = problem.bins()
-    skips, first = packing.fewest_skips(problem.items(*least), bins, _part(until, 2))
-    assert first.packing is not None
+    least = problem.items()
+    skips, first = packing.fewest_skips(least, problem.bins(), _part(until, 2))
+    searched = _part(until, 4 / 3) if skips else until  # the rest is for what would help
     if aim == "fit all" or skips == len(models):
-        best, verdict, proven = _fewest_gpus(problem, least, skips, first, until)
-        contexts, counts = least
+        best, verdict, proven = _fewest_gpus(problem, skips, first, searched)
     else:
-        best, level, verdict, proven = _highest(problem, aim, skips, first, until)
-        contexts, counts = _at(problem, aim, level)
-    proven = proven and first.proven
+        best, verdict, proven = _highest(problem, aim, skips, first, searched)
     if not first.proven:
-        verdict += _unsettled(problem.items(*least), bins, skips)
-    servers = _servers(problem, best, contexts, counts)
+        verdict += _unsettled(least, problem.bins(), skips)
+    servers = _ready(problem, share_out(_placed(problem, best), problem.room(), aim))
     missing = [model for model, at in zip(models, best, strict=True) if at is None]
-    said = left_out(problem, servers, missing, _part(until, 1))
+    said = left_out(problem, servers, missing, until)
     notes = tuple(f"{model.name}: {note}" for model in models for note in model.facts.notes)
-    return Plan(aim, gpus, servers, said, proven, verdict, notes)
+    return Plan(aim, gpus, servers, said, proven and first.proven, verdict, notes)
 
 
 def _check(models: Sequence[Wanted], gpus: Sequence[Gpu], aim: str, free: int) -> None:
@@ -123,7 +128,13 @@ def _check(models: Sequence[Wanted], gpus: Sequence[Gpu], aim: str, free: int) -
     if not 1 <= len(models) <= MOST_MODELS:
         raise UsageError(f"{len(models)} models; a plan is for 1 to {MOST_MODELS}.")
     if free < 0:
-        raise UsageError("What is left free for inference cannot be less than nothing.")
+        raise UsageError("What weights leave for inference cannot be less than nothing.")
+    if free >= (largest := max(gpu.total for gpu in gpus)):
+        raise UsageError(
+            f"Weights are to leave {gib(free)} for inference, and no GPU has more than "
+            f"{gib(largest)}.",
+            fix="Ask for less: `--free 4GiB`.",
+        )
     if len({gpu.index for gpu in gpus}) != len(gpus):
         raise UsageError("Two GPUs have the same index.")
     seen: set[str] = set()
@@ -145,14 +156,10 @@ def _check(models: Sequence[Wanted], gpus: Sequence[Gpu], aim: str, free: int) -
 
 
 def _fewest_gpus(
-    problem: Problem,
-    least: tuple[list[int], list[int]],
-    skips: int,
-    first: Answer,
-    until: float,
+    problem: Problem, skips: int, first: Answer, until: float
 ) -> tuple[Packing, str, bool]:
     """The same number of models on as few GPUs as possible."""
-    items, bins = problem.items(*least), problem.bins()
+    items, bins = problem.items(), problem.bins()
     best, proven = first.packing, True
     assert best is not None
     used = _used(best)
@@ -162,116 +169,99 @@ def _fewest_gpus(
             proven = answer.proven
             break
         best, used = answer.packing, _used(answer.packing)
-    said = f"{len(best) - _skipped(best)} of {len(best)} models on {used} of {len(bins)} GPUs"
+    said = f"{len(best) - _skipped(best)} of {len(best)} models fit, on {used} of {len(bins)} GPUs"
     if proven:
-        return best, f"{said}, and no plan needs fewer GPUs.", proven
-    fewest = next(
-        count
-        for count in range(used + 1)
-        if not packing.ruled_out(items, bins, _skipped(best), count)
-    )
+        more = "fits more, or as many on fewer" if skips and first.proven else "needs fewer GPUs"
+        return best, f"{said}; no plan {more}.", proven
+    fewest = packing.least_bins(items, bins, _skipped(best))
     return best, f"{said}; best found in time, {fewest} are needed at least.", proven
 
 
 def _unsettled(items: Items, bins: Sequence[Bin], skips: int) -> str:
     """How many models might still fit, where the search ran out of time."""
-    few = next(k for k in range(skips + 1) if not packing.ruled_out(items, bins, k, len(bins)))
     return (
         f" Whether more than {len(items) - skips} models would fit was not settled in time; "
-        f"more than {len(items) - few} do not."
+        f"more than {len(items) - packing.least_skips(items, bins)} do not."
     )
 
 
 def _highest(
     problem: Problem, aim: Aim, skips: int, first: Answer, until: float
-) -> tuple[Packing, int, str, bool]:
-    """The highest level at which as many models fit as at the lowest."""
-    bins = problem.bins()
+) -> tuple[Packing, str, bool]:
+    """The highest level at which as many models fit as at the lowest.
 
-    def fits(level: int) -> Answer:
-        items = problem.items(*_at(problem, aim, level))
-        return packing.pack(items, bins, skips=skips, until=_part(until, 4))
+    Half of the time is for bisection. What is left is for the next level, which either makes the
+    plan better or proves that nothing does; steps grow for as long as they succeed.
+    """
+    bins, room, most = problem.bins(), problem.room(), top(problem.models, aim)
+    half = _part(until, 2)
 
-    longest = max(model.facts.context for model in problem.models)
-    top = -(-longest // BLOCK) if aim == "longest context" else SEQUENCES
-    level, found, refuted = packing.highest(fits, 1, top)
+    def fits(level: int, by: float) -> Answer:
+        return packing.pack(problem.items(aim, level), bins, skips=skips, until=by, tries=TRIES)
+
+    _, found, refuted = packing.highest(lambda level: fits(level, _part(half, 4)), 1, most)
     best = found or first.packing
     assert best is not None
-    level = max(0, level)
-    proven = refuted is None or refuted == level + 1
-    unit, what = (BLOCK, "tokens") if aim == "longest context" else (1, "conversations")
-    most = SEQUENCES if aim == "most conversations" else longest
-    floor = max(level * unit, min(model.context for model in problem.models)) if unit > 1 else level
-    whom = "Every model has a context of" if unit > 1 else "Every model holds"
-    said = f"{whom} at least {min(floor, most):,} {what}"
-    said += ", or all that it allows" if unit > 1 else ""
-    if proven:
-        return best, level, f"{said}; no plan gives more.", proven
-    bound = most if refuted is None else min(most, refuted * unit - 1)
-    return best, level, f"{said}; best found in time, no plan gives more than {bound:,}.", proven
-
-
-def _at(problem: Problem, aim: Aim, level: int) -> tuple[list[int], list[int]]:
-    """Contexts and conversations at a level of an aim; never less than what was asked for."""
-    contexts = [model.context for model in problem.models]
-    counts = [model.conversations for model in problem.models]
+    level, refuted = level_of(_placed(problem, best), room, aim, most), refuted or most + 1
+    step = 1
+    while level + 1 < refuted and time.monotonic() < until:
+        tried = min(level + step, refuted - 1)
+        answer = fits(tried, _part(until, 3 if tried > level + 1 else 1))
+        if answer.packing is not None:
+            best, step = answer.packing, 2 * step
+            level = level_of(_placed(problem, best), room, aim, most)
+            continue
+        if answer.proven:
+            refuted = tried
+        elif tried == level + 1:
+            break
+        step = 1
+    proven = refuted == level + 1
+    said = _promised([server.wanted for server in _placed(problem, best)], aim, level)
     if aim == "longest context":
-        contexts = [
-            max(model.context, min(level * BLOCK, model.facts.context)) for model in problem.models
-        ]
+        said = f"Every server has a context of at least {said}, or all that its model allows"
     else:
-        counts = [max(model.conversations, level) for model in problem.models]
-    return contexts, counts
+        said = f"Every server holds at least {said}"
+    if proven:
+        return best, f"{said}; no plan gives more.", proven
+    bound = _promised(problem.models, aim, refuted - 1)
+    return best, f"{said}; best found in time, no plan gives more than {bound}.", proven
 
 
-def _servers(
-    problem: Problem, best: Packing, contexts: Sequence[int], counts: Sequence[int]
-) -> tuple[Server, ...]:
-    """Servers with their share of what is left, the largest first.
+def _promised(models: Sequence[Wanted], aim: Aim, level: int) -> str:
+    """What a level means for models that reach it."""
+    if aim == "most conversations":
+        return many(level, "conversation")
+    least, longest = min(m.context for m in models), max(m.facts.context for m in models)
+    return many(min(longest, max(least, level * BLOCK)), "token")
+
+
+def _placed(problem: Problem, best: Packing) -> list[Server]:
+    """Servers where they go, with the cache that was asked for."""
+    made: list[Server] = []
+    for model, place in zip(problem.models, best, strict=True):
+        if place is None:
+            continue
+        needs = problem.needs(model, model.context, model.conversations)
+        gpus, one = list(needs.items())[place.way]
+        kept = cache_of(model.planned, gpus, model.cache)
+        where = tuple(problem.gpus[index].index for index in place.bins)
+        made.append(Server(model, where, model.context, one, kept, 0.0))
+    return made
+
+
+def _ready(problem: Problem, servers: Sequence[Server]) -> tuple[Server, ...]:
+    """Servers with their flag, the largest first.
 
     vLLM looks at what is free when it starts and may take a little more than planned, so the one
     that needs most goes first.
     """
-    made: list[Server] = []
-    for model, place, context, count in zip(problem.models, best, contexts, counts, strict=True):
-        if place is None:
-            continue
-        gpus, one = list(problem.needs(model, context, count).items())[place.way]
-        kept = cache_of(model.planned, gpus, model.cache)
-        where = tuple(problem.gpus[index].index for index in place.bins)
-        made.append(Server(model, where, context, one, kept, 0.0))
-    shared = _share_out(made, {gpu.index: usable(gpu) for gpu in problem.gpus})
     totals = {gpu.index: gpu.total for gpu in problem.gpus}
     ready = [
         replace(each, utilization=utilization(each.need.budget, totals[each.gpus[0]]))
-        for each in shared
+        for each in servers
     ]
     return tuple(sorted(ready, key=lambda each: (-each.need.total, each.name)))
-
-
-def _share_out(servers: Sequence[Server], room: Mapping[int, int]) -> list[Server]:
-    """Give what is left on each GPU to the caches there, in equal shares.
-
-    A server takes the same on each of its GPUs, and no more than 256 conversations could use.
-    """
-    servers = list(servers)
-    for _ in range(8):  # what one cannot use, the others get in the next round
-        left = dict(room)
-        hungry: dict[int, int] = {}
-        for each in servers:
-            for gpu in each.gpus:
-                left[gpu] -= each.need.total
-                hungry[gpu] = hungry.get(gpu, 0) + (_wish(each) > 0)
-        for at, each in enumerate(servers):
-            share = min(max(0, left[gpu]) // max(1, hungry[gpu]) for gpu in each.gpus)
-            more = min(_wish(each), share)
-            if more > 0:
-                servers[at] = replace(each, need=replace(each.need, cache=each.need.cache + more))
-    return servers
-
-
-def _wish(server: Server) -> int:
-    return server.kept.bytes_for(server.context, SEQUENCES) - server.need.cache
 
 
 def _skipped(best: Packing) -> int:
@@ -282,7 +272,7 @@ def _used(best: Packing) -> int:
     return len({index for place in best if place for index in place.bins})
 
 
-def _part(until: float, parts: int) -> float:
+def _part(until: float, parts: float) -> float:
     """The moment after a part of the time that is left."""
     now = time.monotonic()
     return now + max(0.0, until - now) / parts

@@ -39,7 +39,7 @@ def as_planned(launch: Launch, gpus: Sequence[Gpu]) -> Plan | None:
     if folder is None or not chosen or not set(chosen) <= set(by_index):
         return None
     try:
-        facts = read_model(folder, quantization=launch.quantization)
+        facts = read_model(folder, quantization=launch.quantization, dtype=launch.dtype)
         context = min(launch.max_model_len or facts.context, facts.context)
         wanted = Wanted(launch.served, facts, context=context)
         least = need(facts, context, 1, len(chosen))

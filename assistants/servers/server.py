@@ -59,6 +59,7 @@ async def serve(
     dtype: str | None = None,
     quantization: str | None = None,
     chat_template: str | Path | None = None,
+    key_from: str | None = None,
     options: Sequence[str] = (),
     python: str | None = None,
     detach: bool = False,
@@ -73,8 +74,10 @@ async def serve(
     ----------
     model
         A folder with weights, a name on the Hugging Face hub, or an embedded model (``smollm2``).
-    served_name, gpus, port, host, max_model_len, dtype, quantization, chat_template, options
+    served_name, gpus, port, host, max_model_len, dtype, quantization
         As in ``Launch``.
+    chat_template, key_from, options
+        As there too.
     gpu_memory_utilization
         The part of each GPU's memory that it may take.
     python, detach, limit, report
@@ -96,6 +99,7 @@ async def serve(
         dtype=dtype,
         quantization=quantization,
         chat_template=Path(chat_template) if chat_template is not None else None,
+        key_from=key_from,
         options=tuple(options),
     )
     report = report or in_lines(_on_stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from assistants import keys
 from assistants.clients import running
 from assistants.clients.running import Entry
 from assistants.clients.vllm_python import vllm_python
@@ -90,13 +88,14 @@ async def start(
     Raises
     ------
     UsageError
-        If a server of that name runs, or the port is taken.
+        If a server of that name runs, the port is taken, or the variable that was named holds no
+        key.
     MissingPart
         If there is no vLLM.
     ServerFailed
         If it ends or stays silent; it says what the server said last.
     """
-    command = vllm_python(python)
+    command, key = vllm_python(python), launch.key()
     async with _alone(launch.name, report):
         await asyncio.to_thread(ending.clean)
         _check_name(launch)
@@ -107,7 +106,7 @@ async def start(
         free = _free(launch.gpus)
         tries = _TRIES if launch.port is None else 1
         while True:
-            entry = _begun(launch, command, port_for(launch), detach)
+            entry = _begun(launch, command, port_for(launch), key, detach)
             try:
                 await _until_it_answers(entry, limit, report)
                 return await _looked_at(entry, free)
@@ -119,10 +118,8 @@ async def start(
                     raise
 
 
-def _begun(launch: Launch, python: str, port: int, detach: bool) -> Entry:
+def _begun(launch: Launch, python: str, port: int, key: str, detach: bool) -> Entry:
     """Give the order to a supervisor; the entry stands before anything answers."""
-    key = secrets.token_urlsafe(32)
-    keys.remember(key)
     log = logs.fresh(launch.name)
     lock = running.lock_of(launch.name)
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -19,7 +19,12 @@ MOST_HEADER = 64_000_000
 MOST_FILES = 2_000
 
 PLAIN = 2
-"""Bytes of a weight that is not quantized: vLLM loads 32-bit files in 16 bits too."""
+"""Bytes of a weight that is not quantized, unless 32 bits are asked for."""
+
+_PLAIN_TYPES = {"F32": 4, "F16": 2, "BF16": 2}
+"""Bytes of plain numbers in a file; loading makes them as wide as the model is asked to be."""
+
+_DTYPES = {"auto": 2, "half": 2, "float16": 2, "bfloat16": 2, "float": 4, "float32": 4}
 
 METHODS: dict[str, float] = {
     "fp8": 1 + 4 / (128 * 128),  # a float32 scale for each square of 128 x 128
@@ -57,26 +62,47 @@ class Weights:
         return -(-self.split // gpus) + self.copied
 
 
-def from_config(data: Mapping[str, Any], parameters: Parameters) -> Weights:
+def width_of(dtype: str | None) -> int:
+    """Bytes of a number that is not quantized, as ``--dtype`` of vLLM has it.
+
+    ``auto`` is what the config says, but 16 bits where that says ``float32``.
+
+    Raises
+    ------
+    UsageError
+        For a type that vLLM does not know.
+    """
+    if dtype is None:
+        return PLAIN
+    if dtype not in _DTYPES:
+        raise UsageError(f"vLLM has no dtype {dtype!r}.", fix=f"Known: {', '.join(_DTYPES)}.")
+    return _DTYPES[dtype]
+
+
+def from_config(data: Mapping[str, Any], parameters: Parameters, width: int = PLAIN) -> Weights:
     """Count bytes from parameters and what the config says of quantization.
+
+    Numbers that are not quantized take ``width`` bytes.
 
     Raises
     ------
     UsageError
         For a quantization nobody knows.
     """
-    method, each, only_experts, note = _method(data)
-    kind = method or "16 bit"
-    linear = PLAIN if only_experts else each
-    split = PLAIN * parameters.embedding + linear * parameters.linear + each * parameters.experts
-    return Weights(round(split), PLAIN * parameters.small, kind, notes=note)
+    method, quantized, only_experts, note = _method(data)
+    each = quantized or width
+    linear = width if only_experts else each
+    split = width * parameters.embedding + linear * parameters.linear + each * parameters.experts
+    kind = method or f"{8 * width} bit"
+    return Weights(round(split), width * parameters.small, kind, notes=note)
 
 
-def from_files(folder: Path, depth: int) -> Weights | None:
+def from_files(folder: Path, depth: int, width: int = PLAIN) -> Weights | None:
     """What the safetensors files in ``folder`` hold and a server loads; ``None`` without any.
 
-    Further layers than ``depth`` are for guessing several tokens at once, and not loaded. Only
-    the headers are read.
+    Plain numbers are loaded as ``width`` bytes each, however wide the files have them. Further
+    layers than ``depth`` are for guessing several tokens at once, and not loaded. Only the headers
+    are read.
 
     Raises
     ------
@@ -86,26 +112,35 @@ def from_files(folder: Path, depth: int) -> Weights | None:
     files = _files(folder)
     if not files:
         return None
-    split = copied = 0
-    kinds: dict[str, int] = {}
+    split: dict[str, int] = {}  # by type
+    copied: dict[str, int] = {}
     for file in files:
         for name, (kind, rank, size) in _tensors(file).items():
             layer = re.search(r"(?:^|\.)layers\.([0-9]{1,6})\.", name)
             if _EXTRA.search(name) or (layer and int(layer[1]) >= depth):
                 continue
-            kinds[kind] = kinds.get(kind, 0) + size
-            if rank < 2:
-                copied += size
-            else:
-                split += size
-    kind = max(kinds, key=lambda each: kinds[each]) if kinds else "nothing"
-    if kind == "F32":
-        return Weights(split // 2, copied // 2, "F32, loaded in 16 bit", measured=True)
-    return Weights(split, copied, kind, measured=True)
+            part = copied if rank < 2 else split
+            part[kind] = part.get(kind, 0) + size
+    kinds = {kind: split.get(kind, 0) + copied.get(kind, 0) for kind in {**split, **copied}}
+    main = max(kinds, key=lambda each: kinds[each]) if kinds else "nothing"
+    loaded = _loaded(split, main, width), _loaded(copied, main, width)
+    if _PLAIN_TYPES.get(main, width) != width:
+        main = f"{main}, loaded in {8 * width} bit"
+    return Weights(*loaded, main, measured=True)
+
+
+def _loaded(sizes: Mapping[str, int], main: str, width: int) -> int:
+    """Bytes after loading; 32-bit numbers beside quantized ones are scales, and stay."""
+    total = 0
+    for kind, size in sizes.items():
+        scales = kind == "F32" and main not in _PLAIN_TYPES
+        there = width if scales else _PLAIN_TYPES.get(kind, width)
+        total += size * width // there
+    return total
 
 
 def _method(data: Mapping[str, Any]) -> tuple[str | None, float, bool, tuple[str, ...]]:
-    """Name, bytes a weight, whether only experts are meant, and what was assumed."""
+    """Name, bytes a weight (0: not quantized), whether only experts are, and what was assumed."""
     asked = data.get("quantization")
     if isinstance(asked, str):
         if asked not in METHODS:
@@ -114,7 +149,7 @@ def _method(data: Mapping[str, Any]) -> tuple[str | None, float, bool, tuple[str
         return asked, METHODS[asked], asked == "mxfp4", ()
     config = data.get("quantization_config")
     if not isinstance(config, Mapping):
-        return None, PLAIN, False, ()
+        return None, 0, False, ()
     name = str(config.get("quant_method", "")).lower()
     if name in ("awq", "gptq", "auto-round", "awq_marlin", "gptq_marlin"):
         bits, group = _whole(config.get("bits", config.get("w_bit")), 4), config.get("group_size")
@@ -128,8 +163,8 @@ def _method(data: Mapping[str, Any]) -> tuple[str | None, float, bool, tuple[str
         return name, each, False, ()
     if name in METHODS:
         return name, METHODS[name], name == "mxfp4", ()
-    said = f"Its quantization {name!r} is not known here, so 16 bit was assumed."
-    return None, PLAIN, False, (said,)
+    said = f"Its quantization {name!r} is not known here, so none was assumed."
+    return None, 0, False, (said,)
 
 
 def _compressed(config: Mapping[str, Any]) -> tuple[int, int]:

@@ -141,14 +141,14 @@ class EntryView {
     return [...this.answers.values()].some((view) => view.open);
   }
 
-  edit() {
-    const text = h("textarea", { "aria-label": "Edited question", value: this.text, rows: 3 });
+  edit(question = this.text) {
+    const text = h("textarea", { "aria-label": "Edited question", value: question, rows: 3 });
     this.openForm(text, "Ask again", ".edit", () => this.actions.edit(this.id, text.value));
   }
 
-  keep() {
+  keep(file = this.actions.source()) {
     const path = h("input", { type: "text", "aria-label": "Experiment file", spellcheck: false,
-      value: this.actions.source(), placeholder: "experiments/mine.yaml" });
+      value: file, placeholder: "experiments/mine.yaml" });
     this.openForm(path, "Keep as case", ".keep", () =>
       path.value.trim() && this.actions.keep(this.id, path.value));
   }

@@ -2,7 +2,8 @@
 
 function render({ model, el }) {
   let gone = false;
-  const send = (message) => gone || model.send(message);
+  const { send: wish, element: waiting, rest, off } = talk(model);
+  const send = (message) => gone || wish(message);
   const notice = h("div", { class: "notice", role: "alert", hidden: true });
   const said = h("span", { class: "facts", role: "status" });
   let at = [0, 0]; // the cell that the keyboard is in
@@ -15,8 +16,9 @@ function render({ model, el }) {
     "aria-label": "Words in answers and questions", input: later, change: ask });
   const caseName = h("input", { type: "search", placeholder: "Case", "aria-label": "Case", class: "short",
     input: later, change: ask });
-  const selects = Object.fromEntries(["status", "persona", "model"].map((name) =>
-    [name, h("select", { "aria-label": name, change: ask })]));
+  const selects = Object.fromEntries(["Status", "Persona", "Model"].map((name) =>
+    [name.toLowerCase(), h("select", { "aria-label": name, change: ask })]));
+  const offered = {}; // for each option of a select, the names that it stands for
   const failures = h("input", { type: "checkbox", checked: true, change: ask });
 
   function later() {
@@ -27,10 +29,10 @@ function render({ model, el }) {
   function ask() {
     clearTimeout(asked);
     const chosen = { text: text.value, case: caseName.value, failures_first: failures.checked };
-    for (const [name, select] of Object.entries(selects)) chosen[name] = select.value;
+    for (const [name, select] of Object.entries(selects)) chosen[name] = offered[name][select.selectedIndex] ?? [];
     const now = model.get("filters");
     const same = Object.entries(chosen).every(([name, value]) =>
-      String(now[name]) === String(value));
+      JSON.stringify(now[name]) === JSON.stringify(value));
     if (!same) send({ do: "filter", ...chosen });
   }
 
@@ -39,12 +41,13 @@ function render({ model, el }) {
   const table = h("table", { role: "grid", "aria-label": "Answers" }, h("thead", {}, head), body);
   const grid = h("div", { class: "cells" }, table);
   const nothing = h("p", { class: "nothing facts", hidden: true }, "Nothing in this run is like that.");
+  const turn = ({ page, across }) => send({ do: "turn", down: page, across });
   const pager = (trait, most, label) => {
     const shown = h("span", { class: "facts" });
     const go = (by) => () => {
       const place = { page: model.get("page"), across: model.get("across") };
       place[trait] += by;
-      send({ do: "page", ...place });
+      turn(place);
     };
     const back = h("button", { type: "button", "aria-label": `Former ${label}`, click: go(-1) }, "‹");
     const next = h("button", { type: "button", "aria-label": `Next ${label}`, click: go(1) }, "›");
@@ -66,7 +69,7 @@ function render({ model, el }) {
       h("header", { class: "row top" }, runField, text, caseName, ...Object.values(selects),
         labelled("Failures first", failures)),
       notice, grid, nothing,
-      h("footer", { class: "row bottom" }, said, h("span", { class: "space" }),
+      h("footer", { class: "row bottom" }, said, waiting, h("span", { class: "space" }),
         h("span", { class: "facts keys" }, "Enter opens · Space selects, two are compared · r next repeat"),
         pagers.map(({ element }) => element))),
     panel);
@@ -144,7 +147,7 @@ function render({ model, el }) {
     if (moves[event.key]) enter([at[0] + moves[event.key][0], at[1] + moves[event.key][1]]);
     else if (event.key === "Home") enter([at[0], 0]);
     else if (event.key === "End") enter([at[0], Infinity]);
-    else if (page) send({ do: "page", page: model.get("page") + page, across: model.get("across") });
+    else if (page) turn({ page: model.get("page") + page, across: model.get("across") });
     else if (event.key === "Enter") open(cell);
     else if (event.key === " " && cell) send({ do: "select", trial: cell.at });
     else if (event.key === "r" && cell) send({ do: "another", trial: cell.at });
@@ -193,15 +196,20 @@ function render({ model, el }) {
     for (const [name, select] of Object.entries(selects)) {
       const all = { status: "Every status", persona: "Every persona", model: "Every model" }[name];
       const chosen = filters[name] ?? [];
-      const several = chosen.length > 1 ? [h("option", { value: chosen.join(",") }, `${chosen.length} of them`)] : [];
-      select.replaceChildren(h("option", { value: "" }, all), ...several,
-        ...(choices[name] ?? []).map((each) => h("option", { value: each.value }, each.label)));
-      select.value = chosen.join(",");
-      select.hidden = (choices[name] ?? []).length < 2;
+      const single = choices[name] ?? [];
+      const several = chosen.length > 1 ? [chosen] : [];
+      offered[name] = [[], ...several, ...single.map(({ value }) => [value])];
+      select.replaceChildren(...[all, ...several.map((names) => `${names.length} of them`),
+        ...single.map(({ label }) => label)].map((label) => h("option", {}, label)));
+      select.selectedIndex = offered[name].findIndex((names) => String(names) === String(chosen));
+      select.hidden = single.length < 2;
     }
     if (document.activeElement !== text) text.value = filters.text ?? "";
     if (document.activeElement !== caseName) caseName.value = filters.case ?? "";
     failures.checked = filters.failures_first ?? true;
+  }
+
+  function drawSaid() {
     setText(said, model.get("state") === "reading" ? "Reading …" : model.get("said"));
     root.setAttribute("aria-busy", String(model.get("state") === "reading"));
   }
@@ -223,6 +231,7 @@ function render({ model, el }) {
 
   function lose() {
     gone = true;
+    rest();
     disable(root);
     drawNotice();
   }
@@ -242,13 +251,13 @@ function render({ model, el }) {
 
   const drawn = { rows: drawGrid, columns: drawGrid, page: drawGrid, pages: drawGrid, across: drawGrid,
     wide: drawGrid, selected: drawSelected, opened: drawPanel, difference: drawPanel, kept: drawKept,
-    filters: drawFilters, choices: () => { drawFilters(); drawRuns(); }, said: drawFilters, state: drawFilters, runs: drawRuns,
+    filters: drawFilters, choices: () => { drawFilters(); drawRuns(); }, said: drawSaid, state: drawSaid, runs: drawRuns,
     run_id: drawRuns, notice: drawNotice, chat: drawChat };
   for (const [trait, draw] of Object.entries(drawn)) model.on(`change:${trait}`, draw);
   for (const draw of new Set(Object.values(drawn))) draw();
   root.hidden = true; // until a kernel answers: without one there is the copy below to read
   el.append(root, chat);
-  const endings = [whenGone(model, lose), keepCopy(model), listen(model, {
+  const endings = [off, whenGone(model, lose), keepCopy(model), listen(model, {
     whole() { root.hidden = false; },
     item() {},
   })];

@@ -75,7 +75,7 @@ class Browse(TakingUp):
         **TakingUp.commands,
         "run": "_read_run",
         "filter": "_filter_to",
-        "page": "turn_to",
+        "turn": "_turn",
         "another": "another",
         "open": "open",
         "select": "select",
@@ -246,6 +246,9 @@ class Browse(TakingUp):
             self._show(chosen, grid)
         finally:
             self.state = "idle"
+
+    def _turn(self, down: int, across: int) -> None:
+        self.turn_to(down, across)
 
     async def _filter_to(self, **wanted: Any) -> None:
         self._asked += 1

@@ -14,23 +14,22 @@ from assistants.assistant import Assistant
 from assistants.clients import Client
 from assistants.errors import UsageError
 from assistants.messages import Sampling
-from assistants.models import Catalogue
 from assistants.personas import Library, Persona
 from assistants.personas.persona import sampling_from
 from assistants.results import Run
 from assistants.tables import is_known
-from assistants.text import from_utf8, visible
+from assistants.text import from_utf8
 from assistants.trial import Case, Trial
 from assistants.widgets import background
-from assistants.widgets.columns import Columns
 from assistants.widgets.compare import Compare
 from assistants.widgets.going_on import GoingOn
 from assistants.widgets.stored import conversation, persona_of
+from assistants.widgets.switching import Switching
 from assistants.widgets.turns import Answer, Turn, history
 from assistants.widgets.who import resolve
 
 
-class Chat(Columns):
+class Chat(Switching):
     """A conversation, with the personas at its side.
 
     Parameters
@@ -58,20 +57,11 @@ class Chat(Columns):
     Chat(art on scripted:echo: 0 turns)
     """
 
-    personas = traitlets.List(traitlets.Dict()).tag(sync=True)
-    """Who can answer: name, label and description."""
-    models_known = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    """The models to choose from."""
-    persona = traitlets.Unicode("").tag(sync=True)
-    """Who answers now; setting it switches."""
-    model = traitlets.Unicode("").tag(sync=True)
-    """Which model answers now; setting it switches."""
     forked = traitlets.Unicode("").tag(sync=True)
     """The ``Compare`` that is shown below, by its model id; empty for none."""
 
     commands = {  # noqa: RUF012 - declared a ClassVar in Live
-        **Columns.commands,
-        "switch": "switch",
+        **Switching.commands,
         "fork": "fork",
         "close_fork": "close_fork",
     }
@@ -86,20 +76,12 @@ class Chat(Columns):
         library: Library | None = None,
     ) -> None:
         library = library or Library.default()
-        self.sampling = sampling or Sampling()
+        sampling = sampling or Sampling()
         models = [] if isinstance(persona, Assistant) else [model]
-        (first,), entries = resolve([persona], models, library, self.sampling)
-        self._clients: dict[str, Client] = {}  # by the names that the page has for their models
-        self._places = {first.model: first.persona_in}
-        self._strangers: dict[str, Persona] = {}  # that the library does not have
+        (first,), entries = resolve([persona], models, library, sampling)
         self._fork: Compare | None = None
         self._results = results
-        self._switching = False
-        super().__init__("chat", [first], results=results, models=entries, library=library)
-        names = [first.model, *Catalogue.default().models]
-        self.models_known = list(dict.fromkeys(map(visible, names)))
-        self.personas = [_listed(each) for each in library.all()]
-        self._note_choice()
+        super().__init__(first, sampling=sampling, results=results, models=entries, library=library)
 
     @classmethod
     def from_trial(
@@ -150,18 +132,6 @@ class Chat(Columns):
 
     # -- what a person does ----------------------------------------------------------------------
 
-    def switch(
-        self, persona: str | Persona | None = None, model: str | Client | None = None
-    ) -> None:
-        """Let another persona, or another model, answer from here on; the transcript says so.
-
-        Raises
-        ------
-        UsageError
-            For an unknown name, or while an answer is on its way.
-        """
-        background.call(lambda: self._switch(persona, model))
-
     async def fork(
         self, personas: Sequence[str | Persona], models: Iterable[str | Client] = ()
     ) -> Compare:
@@ -194,68 +164,6 @@ class Chat(Columns):
         super().close()
 
     # -- the work, in the thread of `background` -------------------------------------------------
-
-    def _switch(self, persona: str | Persona | None, model: str | Client | None) -> None:
-        (column,) = self._columns
-        now = column.assistant
-        client: str | Client = now.client if model is None else model
-        if isinstance(client, str) and client in self._clients:
-            client = self._clients[client]
-        wanted = column.original.persona if persona is None else self._known(persona)
-        (new,), entries = resolve([wanted], [client], self.library, self.sampling)
-        if persona is None and column.edited:
-            new = replace(now, client=new.client)  # another model leaves the edit as it is
-        new = self._placed(new)
-        if str(new) == str(now) and new.digest == now.digest:
-            return
-        column.conversation.use(new, f"{new} answers from here on")
-        column.original = (
-            self._placed(replace(column.original, client=new.client))
-            if new.persona == now.persona
-            else new
-        )
-        self.models.update({k: v for k, v in entries.items() if k not in self.models})
-        self._turn_to(column)
-        self._note_choice()
-        self._draw_heads()
-
-    @traitlets.observe("persona", "model")
-    def _chosen(self, change: Mapping[str, Any]) -> None:
-        """Somebody set a trait: do it, or take it back and say why."""
-        if self._switching or not self._columns:
-            return
-        try:
-            self.switch(**{str(change["name"]): str(change["new"])})
-        except UsageError:
-            background.call(self._note_choice)
-            raise
-
-    def _note_choice(self) -> None:
-        (column,) = self._columns
-        persona = column.original.persona
-        if persona.name not in self.library.names():
-            self._strangers[persona.name] = persona
-            others = [each for each in self.personas if each["name"] != persona.name]
-            self.personas = [_listed(persona), *others]
-        model = visible(column.assistant.model)  # a page takes no lone surrogate
-        self._clients[model] = column.assistant.client
-        self._switching = True
-        try:
-            if model not in self.models_known:
-                self.models_known = [*self.models_known, model]
-            self.persona = persona.name
-            self.model = model
-        finally:
-            self._switching = False
-
-    def _known(self, persona: str | Persona) -> str | Persona:
-        """The persona of that name that has answered here, if the library does not have it."""
-        return self._strangers.get(persona, persona) if isinstance(persona, str) else persona
-
-    def _placed(self, assistant: Assistant) -> Assistant:
-        """The assistant with its persona where its model is known to take it."""
-        place = self._places.get(assistant.model, "system")
-        return replace(assistant, persona_in=place)
 
     def _fold(self) -> None:
         """Put every persona into the first question of this model, as a stored trial did."""
@@ -308,9 +216,3 @@ class Chat(Columns):
             turns.append(Turn(question, [answer], before))
         column.conversation.go_on_from(turns)
         self._note_state()
-
-
-def _listed(persona: Persona) -> dict[str, str]:
-    """As it stands at the side."""
-    label = visible(persona.label or persona.name)
-    return {"name": persona.name, "label": label, "description": visible(persona.description)}

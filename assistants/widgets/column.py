@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from assistants.assistant import Assistant
 from assistants.text import to_utf8, visible
 from assistants.widgets.conversation import Conversation
+from assistants.widgets.facts import sums
 from assistants.widgets.feed import Feed
 from assistants.widgets.live import Item
+from assistants.widgets.turns import Answer
 
 
 @dataclass(eq=False)
@@ -45,3 +48,8 @@ class Column:
             "collapsed": self.collapsed,
             "pinned": self.pinned,
         }
+
+    def summed(self, cost: Callable[[Answer], float | None]) -> str:
+        """What its answers come to, where no single answer in sight says so; else nothing."""
+        answers = [answer for turn in self.conversation.turns for answer in turn.answers]
+        return " · ".join(sums(answers, cost)) if self.collapsed or len(answers) > 1 else ""

@@ -8,9 +8,11 @@ class ColumnView {
     this.source = source; // the experiment file that a case is kept in unless another is named
     this.entries = new Map();
     this.list = h("div", { class: "entries" });
-    this.head = h("header", { class: "head" });
+    this.about = h("div");
+    this.sums = h("div", { class: "facts sums", hidden: true });
+    this.head = h("header", { class: "head" }, this.about);
     this.element = h("section", { class: "column" }, this.head, this.list);
-    this.prompting = false;
+    this.editor = null; // of the system prompt, while it is open
   }
 
   get open() {
@@ -19,24 +21,31 @@ class ColumnView {
 
   describe(head, place) {
     this.info = head;
-    const key = JSON.stringify([head, place, this.prompting]);
+    const key = JSON.stringify([head, place, Boolean(this.editor)]);
     if (key === this.drawn) return;
     this.drawn = key;
+    this.editor?.follow(head);
     const { element } = this;
     element.setAttribute("aria-label", `${head.label} on ${head.model}`);
     element.classList.toggle("collapsed", head.collapsed);
     element.classList.toggle("pinned", head.pinned);
-    const focused = this.head.contains(document.activeElement)
+    const focused = this.about.contains(document.activeElement)
       && document.activeElement.dataset.act;
-    this.head.replaceChildren(
+    this.about.replaceChildren(
       h("div", { class: "who" },
         h("h3", {}, head.label),
         head.edited ? h("span", { class: "badge" }, "edited prompt") : null,
         head.pinned ? h("span", { class: "badge" }, "pinned") : null),
       h("div", { class: "model" }, head.model),
-      h("div", { class: "row tools" }, ...this.tools(head, place)),
-      ...(this.prompting ? [this.promptEditor(head)] : []));
-    if (focused) this.head.querySelector(`[data-act="${focused}"]`)?.focus();
+      this.sums,
+      h("div", { class: "row tools" }, ...this.tools(head, place)));
+    if (focused) this.about.querySelector(`[data-act="${focused}"]`)?.focus();
+  }
+
+  /** What all of its answers came to, in one line; empty where that is told below. */
+  sum(said) {
+    setText(this.sums, said);
+    this.sums.hidden = !said;
   }
 
   tools(head, { first, last }) {
@@ -45,10 +54,9 @@ class ColumnView {
         title: label, click, ...more }, text);
     const ask = (act, more = {}) => () => this.send({ do: act, column: this.id, ...more });
     const prompt = tool("prompt", "Prompt", "Read or edit the system prompt", () => {
-      this.prompting = !this.prompting;
-      this.describe(this.info, { first, last });
-      if (this.prompting) this.head.querySelector("textarea").focus();
-    }, { "aria-expanded": String(this.prompting) });
+      if (this.editor) this.closePrompt();
+      else this.openPrompt();
+    }, { "aria-expanded": String(Boolean(this.editor)) });
     if (!this.compare) return [prompt];
     return [
       tool("left", "←", "Move left", ask("move", { by: -1 }), { disabled: first }),
@@ -62,27 +70,54 @@ class ColumnView {
     ];
   }
 
+  /** Open the system prompt to be edited; `text` is one that could not be used before. */
+  openPrompt(text) {
+    this.editor ??= this.promptEditor(this.info);
+    if (text) this.editor.text.value = text;
+    this.head.append(this.editor.element);
+    this.describe(this.info, this.place ?? {});
+    this.editor.text.focus();
+  }
+
+  closePrompt() {
+    this.editor.element.remove();
+    this.editor = null;
+    this.describe(this.info, this.place ?? {});
+    this.about.querySelector('[data-act="prompt"]').focus();
+  }
+
+  /** It outlives the head around it, so that nothing typed is lost when that is drawn again. */
   promptEditor(head) {
-    const text = h("textarea", { rows: 8, value: head.prompt, "aria-label": "System prompt",
-      placeholder: "No system message is sent." });
-    const close = () => {
-      this.prompting = false;
-      this.describe(this.info, this.place ?? {});
-      this.head.querySelector('[data-act="prompt"]').focus();
-    };
+    let shown = head.prompt;
+    const text = h("textarea", { rows: 8, value: shown, "aria-label": "System prompt",
+      placeholder: "No system prompt." });
     const use = (value) => () => {
       this.send({ do: "prompt", column: this.id, text: value === undefined ? text.value : value });
-      close();
+      this.closePrompt();
     };
+    const undo = h("button", { type: "button", click: use(null), disabled: !head.edited },
+      "Undo edits");
     text.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
-      close();
+      this.closePrompt();
     });
-    return h("div", { class: "editor" }, text, h("div", { class: "row" },
-      h("button", { type: "button", class: "main", click: use() }, "Use this prompt"),
-      h("button", { type: "button", click: use(null), disabled: !head.edited }, "Undo edits"),
-      h("button", { type: "button", click: close }, "Close")));
+    const element = h("div", { class: "editor" }, text, h("div", { class: "row" },
+      h("button", { type: "button", class: "main", click: use() }, "Use this prompt"), undo,
+      h("button", { type: "button", click: () => this.closePrompt() }, "Close")));
+    const follow = ({ prompt, edited }) => {
+      if (text.value === shown) text.value = prompt; // of somebody else now; nothing was typed
+      shown = prompt;
+      undo.disabled = !edited;
+    };
+    return { element, text, follow };
+  }
+
+  /** Python would not: what was typed is there again, to be sent later. */
+  refused(wish) {
+    if (wish.do === "edit") this.entries.get(wish.turn)?.edit(wish.question);
+    else if (wish.do === "keep") this.entries.get(wish.turn)?.keep(wish.path);
+    else if (wish.do === "prompt") this.openPrompt(wish.text);
   }
 
   entry(item) {

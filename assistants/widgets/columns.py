@@ -15,7 +15,7 @@ from assistants.assistant import Assistant
 from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
-from assistants.personas import Library, Persona
+from assistants.personas import Library
 from assistants.text import visible
 from assistants.widgets import background
 from assistants.widgets.column import Column
@@ -27,7 +27,7 @@ from assistants.widgets.live import Item, source
 from assistants.widgets.printed import printed
 from assistants.widgets.record import Record
 from assistants.widgets.turns import find_turn
-from assistants.widgets.who import literal
+from assistants.widgets.who import edited
 
 _ids = itertools.count(1)
 
@@ -35,12 +35,16 @@ _ids = itertools.count(1)
 class Columns(Keeping):
     """Conversations side by side, streamed to the page and kept in the store."""
 
-    _esm = source("page.js", "dress.js", "answers.js", "columns.js", "sidebar.js", "live.js")
+    _esm = source(
+        "page.js", "dress.js", "answers.js", "columns.js", "models.js", "sidebar.js", "live.js"
+    )
     _css = source("live.css")
 
     kind = traitlets.Unicode("").tag(sync=True)
     columns = traitlets.List(traitlets.Dict()).tag(sync=True)
     """The heads of the columns, in the order in which they are shown."""
+    sums = traitlets.Dict().tag(sync=True)
+    """What the answers of each column come to, by its id; empty where each answer says it alone."""
     state = traitlets.Unicode("idle").tag(sync=True)
     """``idle`` or ``answering``."""
     replies = traitlets.List(traitlets.Dict())
@@ -276,23 +280,11 @@ class Columns(Keeping):
                 said = f"{original.name}: its own system prompt again"
                 column.conversation.use(original, said)
         else:
-            persona = self._edited(original.persona, text)
+            others = [*(c.assistant for c in self._columns), *self.record.assistants]
+            persona = edited(original.persona, text, [each.persona for each in others])
             assistant = replace(original, persona=persona, variables={})
             column.conversation.use(assistant, f"system prompt edited: {persona.name}")
         self._draw_heads()
-
-    def _edited(self, persona: Persona, text: str) -> Persona:
-        """A persona of its own: an edit is no longer what its file says."""
-        text = literal(text)
-        texts = {c.assistant.persona.name: c.assistant.persona.text for c in self._columns}
-        texts |= {a.persona.name: a.persona.text for a in self.record.assistants}
-        base = persona.name[:52]
-        for number in itertools.count(1):
-            name = f"{base}-edited" + (f"-{number}" if number > 1 else "")
-            if texts.get(name, text) == text:
-                break
-        label = f"{persona.label or persona.name} (edited)"
-        return replace(persona, name=name, text=text, label=label, source="edited live")
 
     def _column(self, assistant: Assistant) -> Column:
         name = f"column-{next(_ids)}"
@@ -317,6 +309,7 @@ class Columns(Keeping):
 
     def _draw_heads(self) -> None:
         self.columns = [column.described() for column in self._columns]
+        self._note_sums()
 
     def _note_busy(self) -> None:
         busy = any(column.conversation.busy for column in self._columns)
@@ -330,3 +323,7 @@ class Columns(Keeping):
             for place, turn in enumerate(column.conversation.turns)
             for repeat in range(len(turn.answers))
         ]
+        self._note_sums()
+
+    def _note_sums(self) -> None:
+        self.sums = {column.id: column.summed(self.record.cost) for column in self._columns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,8 @@ from assistants.clients import Client
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.personas import Library, Persona
-from assistants.widgets import background
-from assistants.widgets.column import Column
+from assistants.widgets import background, differing
 from assistants.widgets.columns import Columns
-from assistants.widgets.differences import counts, differences
 from assistants.widgets.live import Item
 from assistants.widgets.who import resolve
 
@@ -125,19 +124,23 @@ class Compare(Columns):
         def work() -> None:
             self.against = "" if column in (None, "") else self._find(column).id
             self.tell(self._differences)
+            self.leave()
 
         background.call(work)
 
-    def to_experiment(self, path: str | Path, *, name: str | None = None, repeats: int = 1) -> Path:
+    def to_experiment(
+        self, path: str | Path | None = None, *, name: str | None = None, repeats: int = 1
+    ) -> Path:
         """Write an experiment file of these columns and the questions asked.
 
         Parameters
         ----------
         path
-            Of the ``.yaml`` file, or a folder if ``name`` is given. An edited system prompt is
-            written into it.
+            Of the ``.yaml`` file, or a folder if ``name`` is given; by default the folder
+            ``experiments``. An edited system prompt is written into the file.
         name
-            The experiment's name; by default the stem of ``path``.
+            The experiment's name; by default the stem of ``path``, or a new one with the id of
+            this session's run.
         repeats
             How many draws of each answer it asks for.
 
@@ -153,6 +156,8 @@ class Compare(Columns):
         """
         from assistants.widgets.design import write_experiment
 
+        if path is None:
+            path, name = "experiments", name or self._free_name(Path("experiments"))
         file = Path(path) / f"{name}.yaml" if name is not None else Path(path)
         conversations = [column.conversation for column in self._columns]
         return write_experiment(file, conversations, repeats)
@@ -163,31 +168,22 @@ class Compare(Columns):
         """Every entry of every column, and the differences if they are shown."""
         return {**super().whole(), "differences": self._differences()["answers"]}
 
+    def still(self) -> str:
+        """The conversations, and the differences if they are shown."""
+        chosen = self._find(self.against) if self.against else None
+        return super().still() + (differing.still(self._columns, chosen) if chosen else "")
+
     async def _doing(self, *work: Any) -> None:
         await super()._doing(*work)
         if self.against:
             self.tell(self._differences)
 
     def _differences(self) -> Item:
-        """Of each column's answers to the same turn of the chosen column."""
-        found: Item = {}
-        for one in self._columns if self.against else ():
-            if one.id != self.against:
-                found |= self._differences_of(one, self._find(self.against))
+        chosen = self._find(self.against) if self.against else None
+        found = differing.answers(self._columns, chosen) if chosen else {}
         return {"op": "differences", "answers": found}
 
-    @staticmethod
-    def _differences_of(one: Column, other: Column) -> Item:
-        found: Item = {}
-        turns = zip(one.conversation.turns, other.conversation.turns, strict=False)
-        for mine, theirs in turns:
-            if theirs.answer.open or not theirs.answer.text:
-                continue
-            for answer in mine.answers:
-                if answer.text and not answer.open:
-                    added, gone = counts(theirs.answer.text, answer.text)
-                    found[answer.id] = {
-                        "html": differences(theirs.answer.text, answer.text),
-                        "said": f"{added:,} words added, {gone:,} left out",
-                    }
-        return found
+    def _free_name(self, folder: Path) -> str:
+        first = f"compare-{self.record.run}"
+        names = itertools.chain([first], (f"{first}-{n}" for n in itertools.count(2)))
+        return next(name for name in names if not (folder / f"{name}.yaml").exists())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
+from assistants.messages import Completion, Usage
 from assistants.text import many
 from assistants.widgets.turns import Answer, Turn
 
@@ -33,6 +36,33 @@ def facts(answer: Answer, cost: float | None) -> list[str]:
     return said
 
 
+def sums(answers: Sequence[Answer], cost: Callable[[Answer], float | None]) -> list[str]:
+    """What several answers come to, in the order of ``facts``; of the first token, the median.
+
+    A sum of which a part is unknown is unknown. Answers that are on their way do not count, nor
+    do those that failed before a word was said, other than as failed.
+    """
+    ended = [answer for answer in answers if not answer.open]
+    given = [answer for answer in ended if answer.text or answer.completion is not None]
+    failed = sum(answer.state == "failed" for answer in ended)
+    said = [many(len(given), "answer")] if given else []
+    said += [f"{failed:,} failed"] if failed else []
+    usages = [answer.completion.usage if answer.completion else Usage() for answer in given]
+    tokens = [usage.output_tokens for usage in usages]
+    if given and None not in tokens:
+        said.append(many(sum(filter(None, tokens)), "token"))
+    costs = [cost(answer) for answer in given]
+    if given:
+        said.append("cost unknown" if None in costs else dollars(sum(filter(None, costs))))
+    completions = [answer.completion for answer in given if answer.completion is not None]
+    waits = [c.first_token_s for c in completions if c.first_token_s is not None]
+    if waits:
+        said.append(f"first token {median(waits):.2f} s")
+    if (speed := _speed(completions)) is not None:
+        said.append(f"{speed:,.0f} tokens/s")
+    return said
+
+
 def dollars(cost: float) -> str:
     """``$0``, ``$0.0012``, ``$1.20``; ``<$0.0001`` for what is not nothing."""
     if cost == 0:
@@ -44,11 +74,15 @@ def dollars(cost: float) -> str:
 
 def tokens_per_second(answer: Answer) -> float | None:
     """Output tokens a second after the first one; ``None`` if unknown."""
-    completion = answer.completion
-    if completion is None or not completion.usage.output_tokens or completion.total_s is None:
-        return None
-    seconds = completion.total_s - (completion.first_token_s or 0.0)
-    return completion.usage.output_tokens / seconds if seconds > 0 else None
+    return None if answer.completion is None else _speed([answer.completion])
+
+
+def _speed(completions: Sequence[Completion]) -> float | None:
+    """Of those whose tokens and times are known."""
+    known = [c for c in completions if c.usage.output_tokens and c.total_s is not None]
+    tokens = sum(c.usage.output_tokens or 0 for c in known)
+    seconds = sum((c.total_s or 0.0) - (c.first_token_s or 0.0) for c in known)
+    return tokens / seconds if seconds > 0 else None
 
 
 def row(number: int, turn: Turn, repeat: int, cost: float | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 function render({ model, el }) {
   const compare = model.get("kind") === "compare";
-  const send = (message) => model.send(message);
   const columns = new Map();
   const answers = new Map(); // by id, whichever column they stand in
   const status = h("span", { class: "status" });
@@ -20,14 +19,31 @@ function render({ model, el }) {
   const clear = h("button", { type: "button", title: "Begin anew; what was stored stays stored",
     click: () => send({ do: "clear" }) }, "Clear");
 
+  const { send, element: waiting, rest, off } = talk(model, refused);
   const source = () => model.get("source_file");
   let gone = false;
   const busy = () => !gone && model.get("state") === "answering";
   const stop = () => send({ do: "stop" });
+  let asked = ""; // what Python has not heard yet; it stands in its field until then
   function ask() {
-    if (busy() || !question.value.trim()) return;
-    send({ do: "ask", question: question.value, repeats: Number(repeats.value) || 1 });
-    question.value = "";
+    const text = question.value;
+    if (busy() || asked || !text.trim()) return;
+    asked = text;
+    send({ do: "ask", question: text, repeats: Number(repeats.value) || 1 }, () => {
+      asked = "";
+      if (question.value === text) question.value = "";
+    });
+  }
+
+  /** Nothing that was typed is lost where Python would not. */
+  function refused(wish) {
+    if (wish.do === "ask") {
+      question.value = [wish.question, question.value].filter(Boolean).join("\n");
+    } else if (wish.do === "switch" && wish.model) {
+      models.refused(wish.model);
+    } else {
+      columns.get(wish.column)?.refused(wish);
+    }
   }
   question.addEventListener("keydown", (event) => { if (isSend(event)) ask(); });
 
@@ -36,11 +52,12 @@ function render({ model, el }) {
     h("div", { class: "row" },
       h("label", { class: "field" }, "Answers each", repeats),
       compare ? h("label", { class: "field" }, "Differences from", against) : null,
-      h("span", { class: "space" }), status, clear, go));
+      h("span", { class: "space" }), waiting, status, clear, go));
+  const models = compare ? null : modelPicker(model, send);
   const main = h("div", { class: "main-part" }, notice, grid, composer);
   const root = h("div", { class: "assistants-live", role: "region",
     "aria-label": compare ? "Compare" : "Chat" },
-    compare ? null : sidebar(model, send), main, announcer);
+    compare ? null : sidebar(model, send, models), main, announcer);
   root.hidden = true; // until a kernel answers: without one there is the copy below to read
   root.classList.add(compare ? "compare" : "chat");
   root.addEventListener("keydown", (event) => {
@@ -72,6 +89,12 @@ function render({ model, el }) {
     against.replaceChildren(h("option", { value: "" }, "none"), ...heads.map((head) =>
       h("option", { value: head.id }, `${head.label} on ${head.model}`)));
     against.value = model.get("against") ?? "";
+    drawSums();
+  }
+
+  function drawSums() {
+    const sums = model.get("sums");
+    for (const [id, view] of columns) view.sum(sums[id] ?? "");
   }
 
   function drawState() {
@@ -93,7 +116,7 @@ function render({ model, el }) {
 
   function index() {
     answers.clear();
-    let most = 0;
+    let most = 1; // no number of rows is no valid style
     for (const view of columns.values()) {
       for (const [id, answer] of view.answers()) answers.set(id, answer);
       most = Math.max(most, view.entries.size);
@@ -114,13 +137,14 @@ function render({ model, el }) {
 
   function lose() {
     gone = true;
+    rest();
     for (const answer of answers.values()) answer.lose();
     disable(root);
     drawState();
     drawNotice();
   }
 
-  const endings = [whenGone(model, lose), keepCopy(model), listen(model, {
+  const endings = [off, whenGone(model, lose), keepCopy(model), listen(model, {
     whole(state) {
       root.hidden = false;
       for (const view of columns.values()) view.clear();
@@ -158,8 +182,8 @@ function render({ model, el }) {
     news.push(`${info.label} on ${info.model}: ${said}.`);
   }
 
-  const drawn = { columns: drawHeads, against: drawHeads, state: drawState, notice: drawNotice,
-    kept: drawNotice };
+  const drawn = { columns: drawHeads, against: drawHeads, sums: drawSums, state: drawState,
+    notice: drawNotice, kept: drawNotice };
   for (const [trait, draw] of Object.entries(drawn)) model.on(`change:${trait}`, draw);
   drawHeads();
   drawState();

@@ -1,12 +1,14 @@
 """What every live widget is: traits, a page drawn from them, and static HTML left behind.
 
-The page asks for things with custom messages (``{"do": "ask", ...}``), and hears what is new in
-batches, at most 15 a second, each with a number: a page that misses one asks for everything.
+The page asks for things with custom messages (``{"do": "ask", ...}``), and is told that each was
+heard. It hears what is new in batches, at most 15 a second, each with a number: a page that misses
+one asks for everything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
@@ -112,13 +114,34 @@ class Live(anywidget.AnyWidget):
 
     def _obey(self, content: Mapping[str, Any]) -> None:
         values = dict(content)
-        name = values.pop("do", None)
+        name, page = values.pop("do", None), str(values.pop("page", ""))
+        number = values.pop("nth", None)
+        self._receipt("heard", page, number)
         if name == "resync":
-            self.schedule(self.resync, page=str(values.get("page", "")))
+            self.schedule(self.resync, page=page)
         elif name == "copy":
             self.schedule(self._copy)
         elif name in self.commands:
-            self.schedule(getattr(self, self.commands[name]), **values)
+            work = getattr(self, self.commands[name])
+            refused = functools.partial(self._receipt, "refused", page, number)
+            self.schedule(functools.partial(self._fulfil, work, values, refused))
+
+    def _receipt(self, kind: str, page: str, number: Any) -> None:
+        """Tell a page what becomes of a wish that it has numbered."""
+        if number is not None:
+            self.send({"kind": kind, "page": page, "nth": number})
+
+    async def _fulfil(
+        self, work: Callable[..., Any], values: Item, refused: Callable[[], None]
+    ) -> None:
+        """Do what a page wishes; if it cannot be done, the page gives the words back."""
+        try:
+            result = work(**values)
+            if isinstance(result, Coroutine):
+                await result
+        except AssistantsError:
+            refused()
+            raise
 
     def schedule(self, work: Callable[..., Any], **values: Any) -> None:
         """Do something without waiting for it; if it fails, the page says why."""

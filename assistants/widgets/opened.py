@@ -35,6 +35,7 @@ def whole(run: Run, row: Mapping[str, Any]) -> Item:
     questions, said = conversation(run, row["case"], row["key"])
     prompt = _prompt(run, row["persona_digest"])
     partial = row["answer"] if row["status"] not in AVERAGED and is_known(row["answer"]) else ""
+    others = _others(run, row)
     turns: list[Item] = []
     for number, question in enumerate(questions):
         answer = said[number] if number < len(said) else None
@@ -45,6 +46,7 @@ def whole(run: Run, row: Mapping[str, Any]) -> Item:
                 "question": to_html(question),
                 "answer": to_html(text, colours=True) if text else "",
                 "reasoning": to_html(reasoning) if reasoning else "",
+                "by": visible(others.get(number, "")),
             }
         )
         if answer is None:
@@ -78,7 +80,7 @@ def facts(row: Mapping[str, Any]) -> list[list[str]]:
     found += [[name, f"{seconds:.2f} s"] for name, seconds in times.items() if is_known(seconds)]
     if is_known(row["attempts"]) and row["attempts"] > 1:
         found.append(["attempts", str(row["attempts"])])
-    if is_known(row["started_at"]):
+    if is_known(row["started_at"]) and row["started_at"]:
         found.append(["asked", visible(row["started_at"][:19].replace("T", " ")) + " UTC"])
     if is_known(row["sampling"]) and row["sampling"] != "{}":
         found.append(["sampling", visible(row["sampling"])])
@@ -100,13 +102,15 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Item:
 def still(item: Item) -> str:
     """The same as static HTML, which needs no style to be read."""
     facts = " · ".join(f"{escape(name)}: {escape(value)}" for name, value in item["facts"])
-    prompt = item["system_prompt"] or "<p><i>No system message was sent.</i></p>"
+    prompt = item["system_prompt"] or "<p><i>No system prompt.</i></p>"
     parts = [
         f"<p><b>{escape(name_of(item))}</b><br><small>{facts}</small></p>",
         f"<details><summary>System prompt</summary>{prompt}</details>",
     ]
     for turn in item["turns"]:
         parts.append(f"<blockquote>{turn['question']}</blockquote>")
+        if turn["by"]:
+            parts.append(f"<p><small>Answered by {escape(turn['by'])}</small></p>")
         if turn["reasoning"]:
             thought = turn["reasoning"]
             parts.append(f"<details><summary>Reasoning</summary>{thought}</details>")
@@ -154,3 +158,24 @@ def _prompt(run: Run, digest: str) -> str | None:
     with Store(run.results) as store:
         rows = list(store.read("SELECT system_prompt FROM prompts WHERE digest = ?", [digest]))
     return from_utf8(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+def _others(run: Run, row: Mapping[str, Any]) -> dict[int, str]:
+    """By turn, who gave an answer if it was somebody else: in a live session, others take over.
+
+    An answer that was gone on from is stored with what came next too, so whose it is stands where
+    it is the last one. Answers are told apart by when they began.
+    """
+    if run.manifest.get("source") != "live":
+        return {}
+    query = """
+        SELECT a.turn, t.persona, t.model FROM answers a
+        JOIN answers b ON b.started_at = a.started_at AND b.turn = a.turn AND b.answer = a.answer
+        JOIN trials t ON t.key = b.key
+        WHERE a.key = ? AND NOT a.final AND b.final ORDER BY t.run = ?
+    """
+    with Store(run.results) as store:
+        found = {turn: (persona, model) for turn, persona, model
+                 in store.read(query, [row["key"], run.id])}  # fmt: skip
+    own = (row["persona"], row["model"])
+    return {turn: " on ".join(who) for turn, who in found.items() if who != own}

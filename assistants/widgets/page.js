@@ -73,6 +73,54 @@ function listen(model, { whole, item }) {
   };
 }
 
+/**
+ * What a page wishes of Python, which says when it has heard it: a cell may keep it from that for
+ * as long as it likes.
+ *
+ * `send(wish, heard)` calls `heard()` then. `element` says that the kernel is waited for, and
+ * `refused(wish)` hears of a wish that Python would not fulfil; the notice says why.
+ */
+function talk(model, refused = () => {}) {
+  const page = Math.random().toString(36).slice(2);
+  const element = h("span", { class: "status", role: "status" });
+  const wishes = new Map(); // by number, the last ones
+  const unheard = new Map();
+  let count = 0;
+  let timer = 0;
+
+  function send(wish, heard = () => {}) {
+    wishes.set(++count, wish);
+    wishes.delete(count - 20);
+    unheard.set(count, heard);
+    if (!timer) timer = setTimeout(() => setText(element, "Waiting for the kernel …"), 400);
+    model.send({ ...wish, nth: count, page });
+  }
+
+  function hear({ kind, nth, page: whose }) {
+    if (whose !== page) return;
+    if (kind === "refused" && wishes.has(nth)) refused(wishes.get(nth));
+    if (kind !== "heard") return;
+    unheard.get(nth)?.();
+    unheard.delete(nth);
+    if (!unheard.size) rest();
+  }
+
+  /** Nothing is waited for any more. */
+  function rest() {
+    clearTimeout(timer);
+    timer = 0;
+    setText(element, "");
+  }
+
+  function off() {
+    rest();
+    model.off("msg:custom", hear);
+  }
+
+  model.on("msg:custom", hear);
+  return { send, element, rest, off };
+}
+
 const GONE = ["restarting", "autorestarting", "terminating", "dead"];
 
 /** Call `gone` once nobody is left to answer: the kernel was restarted, has died, or was shut down. */

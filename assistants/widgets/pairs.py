@@ -20,6 +20,8 @@ from assistants.text import from_utf8
 if TYPE_CHECKING:
     import pandas as pd
 
+    from assistants.scoring.vote import Vote
+
 Choice = Literal["baseline", "all"]
 """Each persona with the baseline, or all with one another."""
 
@@ -58,6 +60,10 @@ class Pair:
     def turned(self) -> Pair:
         """The same pair with the sides exchanged."""
         return replace(self, left=self.right, right=self.left)
+
+    def as_in(self, vote: Vote) -> Pair:
+        """As it was seen for ``vote``, which may be from another day, with the sides exchanged."""
+        return self if self.left.key == vote.left else self.turned()
 
 
 def pairs(

@@ -11,10 +11,11 @@ function trialPanel(item, send, { source, kept }) {
     h("dl", {}, item.facts.map(([name, value]) =>
       h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     fold("System prompt", item.system_prompt, item.system_prompt.length < 500)
-      ?? h("p", { class: "facts" }, "No system message was sent."));
+      ?? h("p", { class: "facts" }, "No system prompt."));
   for (const turn of item.turns) {
     body.append(
       dressed("markdown said", turn.question),
+      ...(turn.by ? [h("p", { class: "facts" }, `Answered by ${turn.by}`)] : []),
       ...[fold("Reasoning", turn.reasoning, false)].filter(Boolean),
       dressed("markdown", turn.answer));
   }

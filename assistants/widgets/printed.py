@@ -13,10 +13,11 @@ from assistants.widgets.markdown import escape, to_html
 from assistants.widgets.rendered import plain
 from assistants.widgets.turns import Answer, Change, Entry, Turn
 
-_CELL = (
+CELL = (
     'align="left" valign="top" '
     'style="text-align: left; vertical-align: top; overflow-wrap: break-word"'
 )
+"""Of a cell, on its own: no style sheet comes along everywhere."""
 
 
 def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | None]) -> str:
@@ -32,7 +33,7 @@ def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | N
     if not any(conversation.turns for conversation in conversations):
         names = ", ".join(escape(str(c.assistant)) for c in conversations)
         return f"<p><i>Nothing has been asked yet. Here to answer: {names}.</i></p>"
-    wide = f'width="{100 // len(conversations)}%" {_CELL}'
+    wide = f'width="{100 // len(conversations)}%" {CELL}'
     heads = "".join(f"<th {wide}>{_head(c)}</th>" for c in conversations)
     rows: list[str] = []
     asked: list[str] = []
@@ -41,11 +42,11 @@ def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | N
         questions = [entry.question for entry in entries if isinstance(entry, Turn)]
         if len(set(questions)) == 1:
             rows.append(
-                f'<tr><td colspan="{len(entries)}" {_CELL}>{_question(questions[0])}</td></tr>'
+                f'<tr><td colspan="{len(entries)}" {CELL}>{question(questions[0])}</td></tr>'
             )
         asked = questions
         cells = [_entry(entry, costs, with_question=len(set(asked)) > 1) for entry in entries]
-        rows.append("<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>")
+        rows.append("<tr>" + "".join(f"<td {CELL}>{cell}</td>" for cell in cells) + "</tr>")
     return (
         f'<table class="conversation" width="100%"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
@@ -58,8 +59,9 @@ def _head(conversation: Conversation) -> str:
     return f"<b>{label}</b><br><small>{escape(str(conversation.assistant))}</small>"
 
 
-def _question(question: str) -> str:
-    return f"<blockquote>{to_html(question)}</blockquote>"
+def question(text: str) -> str:
+    """What was asked, as safe HTML."""
+    return f"<blockquote>{to_html(text)}</blockquote>"
 
 
 def _entry(entry: Entry | None, costs: Mapping[str, float | None], *, with_question: bool) -> str:
@@ -67,13 +69,13 @@ def _entry(entry: Entry | None, costs: Mapping[str, float | None], *, with_quest
         return ""
     if isinstance(entry, Change):
         return f"<p><i>{escape(entry.said)}</i></p>"
-    question = _question(entry.question) if with_question else ""
+    asked = question(entry.question) if with_question else ""
     others = "".join(
         f"<details><summary>another answer</summary>{_answer(answer, costs)}</details>"
         for answer in entry.answers
         if answer is not entry.answer
     )
-    return question + _answer(entry.answer, costs) + others
+    return asked + _answer(entry.answer, costs) + others
 
 
 def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:

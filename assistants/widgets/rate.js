@@ -9,7 +9,8 @@ const VOTES = [
 
 function render({ model, el }) {
   let gone = false;
-  const send = (message) => gone || model.send(message);
+  const { send: wish, element: waiting, rest, off } = talk(model);
+  const send = (message) => gone || wish(message);
   const vote = (winner) => {
     if (model.get("question")) send({ do: "vote", winner, turn: model.get("turn") });
   };
@@ -23,16 +24,7 @@ function render({ model, el }) {
   const rater = h("input", { type: "text", maxLength: 100, spellcheck: false, "aria-label": "Rated by",
     change: () => rater.value.trim() ? send({ do: "rater", name: rater.value }) : drawRater() });
 
-  const question = h("div", { class: "markdown asked-of" });
-  const sides = ["left", "right"].map((side) => {
-    const text = h("div", { class: "markdown" });
-    const element = h("article", { class: "side", "aria-label": `Answer on the ${side}` },
-      h("h4", {}, side === "left" ? "Left" : "Right"), text);
-    return { side, text, element };
-  });
-  const pair = h("div", { class: "pair", tabIndex: 0, role: "group", "aria-label": "Two answers to compare" },
-    h("section", { "aria-label": "Question" }, question),
-    h("div", { class: "sides" }, sides.map(({ element }) => element)));
+  const pair = h("div", { class: "pair", tabIndex: 0, role: "group", "aria-label": "Two answers to compare" });
   const tally = h("div", { class: "tally", tabIndex: 0, role: "group", "aria-label": "Result" });
 
   const button = (key, label, click, more = {}) => h("button",
@@ -50,7 +42,7 @@ function render({ model, el }) {
       counted, progress, h("label", { class: "field" }, "Rated by", rater)),
     notice, pair, tally,
     h("footer", { class: "bottom" }, judging,
-      h("div", { class: "row" }, undo, skip, h("span", { class: "space" }), reveal)),
+      h("div", { class: "row" }, undo, skip, h("span", { class: "space" }), waiting, reveal)),
     heard);
 
   root.addEventListener("keydown", (event) => {
@@ -72,8 +64,9 @@ function render({ model, el }) {
     const inside = root.contains(document.activeElement);
     pair.hidden = !blind;
     tally.hidden = blind;
-    dress(question, model.get("question"));
-    for (const { side, text } of sides) dress(text, model.get(side));
+    const last = { question: model.get("question"), left: model.get("left"), right: model.get("right") };
+    const turns = blind ? [...model.get("earlier"), last] : [];
+    pair.replaceChildren(...turns.flatMap((turn, at) => drawTurn(turn, turns.length > 1 ? ` ${at + 1}` : "")));
     pair.scrollTop = 0;
     const said = `${model.get("voted")} of ${model.get("total")}`;
     setText(counted, `${said} rated`);
@@ -121,6 +114,7 @@ function render({ model, el }) {
 
   function lose() {
     gone = true;
+    rest();
     disable(root);
     drawNotice();
   }
@@ -132,7 +126,7 @@ function render({ model, el }) {
   drawNotice();
   root.hidden = true; // until a kernel answers: without one there is the copy below to read
   el.append(root);
-  const endings = [whenGone(model, lose), keepCopy(model), listen(model, {
+  const endings = [off, whenGone(model, lose), keepCopy(model), listen(model, {
     whole() { root.hidden = false; },
     item() {},
   })];
@@ -140,6 +134,19 @@ function render({ model, el }) {
     for (const end of endings) end();
     for (const [trait, draw] of Object.entries(drawn)) model.off(`change:${trait}`, draw);
   };
+}
+
+/** A question and both answers to it; `number` tells it from the other ones, if there are any. */
+function drawTurn(turn, number) {
+  const asked = h("div", { class: "markdown asked-of" });
+  dress(asked, turn.question);
+  const sides = ["left", "right"].map((side) => {
+    const text = h("div", { class: "markdown" });
+    dress(text, turn[side]);
+    return h("article", { class: "side", "aria-label": `Answer${number} on the ${side}` },
+      h("h4", {}, side === "left" ? "Left" : "Right"), text);
+  });
+  return [h("section", { "aria-label": `Question${number}` }, asked), h("div", { class: "sides" }, sides)];
 }
 
 export default { render };

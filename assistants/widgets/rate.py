@@ -19,6 +19,7 @@ from assistants.widgets import background
 from assistants.widgets.live import Live, source
 from assistants.widgets.markdown import to_html
 from assistants.widgets.pairs import Choice, Pair, pairs
+from assistants.widgets.rated import Asked, asked, rated
 from assistants.widgets.stored import run_of
 from assistants.widgets.tally import table, tally
 
@@ -57,8 +58,10 @@ class Rate(Live):
     _esm = source("page.js", "dress.js", "rate.js")
     _css = source("live.css", "rate.css")
 
+    earlier = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """``question``, ``left`` and ``right`` of the turns before the last one, as safe HTML."""
     question = traitlets.Unicode("").tag(sync=True)
-    """What was asked, as safe HTML; empty when nothing is left, or while names are shown."""
+    """What was asked last, as safe HTML; empty when nothing is left, or while names are shown."""
     left = traitlets.Unicode("").tag(sync=True)
     """The answer on the left, as safe HTML."""
     right = traitlets.Unicode("").tag(sync=True)
@@ -111,6 +114,7 @@ class Rate(Live):
         }
         self._waiting: deque[Pair] = deque()
         self._votes: list[tuple[Pair, Vote]] = []
+        self._read: dict[tuple[str, str], list[Asked]] = {}
         self._begun = False
         super().__init__(rater=_user() if rater is None else rater)
         self._begin()
@@ -167,11 +171,10 @@ class Rate(Live):
     # -- what is left ----------------------------------------------------------------------------
 
     def still(self) -> str:
-        """How far it went, and the tally once it is revealed."""
+        """How far it went, and the pairs that were rated; names and tally once it is revealed."""
         said = f"<p><b>Blind rating:</b> {self.progress} pairs rated.</p>"
-        if not self.revealed:
-            return said
-        return said + table(self.tally)
+        fared = table(self.tally) if self.revealed else ""
+        return said + fared + rated(self._votes, self._asked_of, named=self.revealed)
 
     # -- the work, in the thread of `background` -------------------------------------------------
 
@@ -249,12 +252,12 @@ class Rate(Live):
         """The next pair; the tally instead when there is none, or somebody wants to see it."""
         done = not self._waiting
         revealed = revealed or done
-        pair = None if revealed else self._waiting[0]
+        turns = [] if revealed else [_shown(each) for each in self._asked_of(self._waiting[0])]
+        last = turns.pop() if turns else {"question": "", "left": "", "right": ""}
         self.say("")
         with self.hold_sync():
-            self.question = to_html(pair.question) if pair else ""
-            self.left = to_html(pair.left.answer, colours=True) if pair else ""
-            self.right = to_html(pair.right.answer, colours=True) if pair else ""
+            self.earlier = turns
+            self.question, self.left, self.right = last["question"], last["left"], last["right"]
             self.voted = len(self._votes)
             self.total = len(self._votes) + len(self._waiting)
             self.done = done
@@ -262,6 +265,21 @@ class Rate(Live):
             self.tally = tally(self._votes) if revealed else []
             self.turn += 1
         self.leave()
+
+    def _asked_of(self, pair: Pair) -> list[Asked]:
+        keys = (pair.left.key, pair.right.key)
+        if keys not in self._read:
+            self._read[keys] = asked(self.run, pair)
+        return self._read[keys]
+
+
+def _shown(turn: Asked) -> dict[str, str]:
+    """As a page shows it: safe HTML."""
+    return {
+        "question": to_html(turn.question),
+        "left": to_html(turn.left, colours=True),
+        "right": to_html(turn.right, colours=True),
+    }
 
 
 def _user() -> str:

@@ -25,12 +25,13 @@ from assistants.errors import AssistantsError, ReplyCut, StoreError
 from assistants.experiment import Experiment
 from assistants.files import shown
 from assistants.manifest import begun, finished
-from assistants.messages import Completion, Transcript
+from assistants.messages import Completion, Transcript, Usage
 from assistants.models import Model
 from assistants.store import Store
 from assistants.text import to_json
 from assistants.trial import Case, Trial
 from assistants.widgets.going_on import GoingOn
+from assistants.widgets.logged import Log
 from assistants.widgets.turns import Answer, Turn
 
 _AHEAD = 50
@@ -66,6 +67,9 @@ class Record:
         self._cases: dict[tuple[str, ...], str] = {}
         self._trials: dict[str, tuple[int, Trial]] = {}
         self._manifest: dict[str, Any] | None = None
+        folder = self.folder
+        title = f"{experiment}, {self.run}"
+        self._log = Log(folder / "conversation.md", title) if folder is not None else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="live record")
 
     def __repr__(self) -> str:
@@ -78,14 +82,15 @@ class Record:
 
     @property
     def folder(self) -> Path | None:
-        """Where the Markdown transcripts go."""
+        """Where the Markdown goes: ``conversation.md`` for all of it, and a transcript a trial."""
         return self.results / self.experiment / self.run if self.results is not None else None
 
     def cost(self, answer: Answer) -> float | None:
         """US dollars for an answer; ``None`` if unknown."""
-        if answer.completion is None:
+        if answer.open:
             return None
-        return prices.cost(self._model(answer.assistant.model), answer.completion.usage)
+        usage = answer.completion.usage if answer.completion is not None else Usage()
+        return prices.cost(self._model(answer.assistant.model), usage)
 
     async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """Write down which draws are about to be asked for.
@@ -102,15 +107,17 @@ class Record:
             self._thread, self._begin, self.results, turn, answers, too_late
         )
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await work
-        except TimeoutError:
-            raise StoreError(
-                f"{shown(self.results)} was busy for {PATIENCE_S:g} s.",
-                fix="Close what holds it open: another program is writing to it.",
-            ) from None
+            # Not a timeout around it: where the loop itself was held up, both have come about.
+            done, _ = await asyncio.wait([work], timeout=PATIENCE_S)
+            if not done:
+                raise StoreError(
+                    f"{shown(self.results)} was busy for {PATIENCE_S:g} s.",
+                    fix="Close what holds it open: another program is writing to it.",
+                )
+            work.result()
         finally:
             too_late.set()
+            work.cancel()
 
     async def keep(self, turn: Turn, answer: Answer) -> None:
         """Store an answer that has ended, in the store and as Markdown.
@@ -158,11 +165,13 @@ class Record:
                             cost_usd=self.cost(each),
                             attempts=1,
                         )
-                self._write(position, trial, answer)
+                self._write(position, trial, turn, answer)
             else:
                 failure = _failure(answer)
                 store.add_failure(trial.key, len(turn.before), failure, run=self.run, attempts=1)
             self._end_run(store)
+        if self._log is not None:
+            self._log.add(turn, answer, self.cost(answer))
 
     def _free(self, store: Store, turn: Turn, answer: Answer) -> Trial:
         """The trial of this draw: the first repeat that nobody has an answer to."""
@@ -218,12 +227,15 @@ class Record:
         outcome = "complete" if whole else "failures"
         store.end_run(self.run, outcome, finished(manifest, store, self.run))
 
-    def _write(self, position: int, trial: Trial, answer: Answer) -> None:
+    def _write(self, position: int, trial: Trial, turn: Turn, answer: Answer) -> None:
         assert self.folder is not None
         assert answer.completion is not None
         assistant, case = answer.assistant, trial.case.id
         about = {"persona": assistant.name, "model": assistant.model, "case": case,
                  "repeat": trial.repeat, "key": trial.key}  # fmt: skip
+        before = [str(each.assistant) for each in turn.before]
+        if set(before) - {str(assistant)}:
+            about["before"] = before  # who gave the answers before it: somebody else, too
         name = transcripts.file_name(position, assistant.name, case, trial.repeat)
         said = Transcript(assistant.messages(answer.history), answer.completion)
         transcripts.write(self.folder / "transcripts" / name, said, about)

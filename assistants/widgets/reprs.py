@@ -208,7 +208,7 @@ def _facts(completion: Completion) -> list[str]:
 
 def _prompt(text: str | None) -> str:
     if text is None:
-        return "<p><i>No system message is sent.</i></p>"
+        return "<p><i>No system prompt.</i></p>"
     return _folded(f"system prompt, {many(len(text.split()), 'word')}", text)
 
 

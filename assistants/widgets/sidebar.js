@@ -1,11 +1,9 @@
 // Who can answer in a chat: personas to search and pick, and a model.
 
-function sidebar(model, send) {
+function sidebar(model, send, models) {
   const list = h("ul", { class: "personas", "aria-label": "Personas" });
   const search = h("input", { type: "search", placeholder: "Search personas",
     "aria-label": "Search personas", input: drawPersonas });
-  const models = h("select", { "aria-label": "Model",
-    change: () => send({ do: "switch", model: models.value }) });
 
   function drawPersonas() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -22,18 +20,11 @@ function sidebar(model, send) {
     if (focused) list.querySelector(`[data-name="${focused}"]`)?.focus();
   }
 
-  function drawModels() {
-    models.replaceChildren(...model.get("models_known").map((name) =>
-      h("option", { value: name }, name)));
-    models.value = model.get("model");
-  }
-
   for (const trait of ["personas", "persona"]) model.on(`change:${trait}`, drawPersonas);
-  for (const trait of ["models_known", "model"]) model.on(`change:${trait}`, drawModels);
+  for (const trait of ["models_known", "model"]) model.on(`change:${trait}`, models.draw);
   drawPersonas();
-  drawModels();
   return h("aside", { class: "sidebar", "aria-label": "Who answers" },
-    h("label", { class: "field" }, "Model", models), search, list, everybody(model, send));
+    models.element, search, list, everybody(model, send));
 }
 
 /** The last question to other personas too: whom, and the columns below. */

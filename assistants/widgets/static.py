@@ -152,4 +152,4 @@ def _body(row: Mapping[str, Any]) -> str:
 
 def _prompt(each: Mapping[str, Any]) -> str:
     text = each["system_prompt"]
-    return "<p><i>No system message is sent.</i></p>" if text is None else to_html(text)
+    return "<p><i>No system prompt.</i></p>" if text is None else to_html(text)

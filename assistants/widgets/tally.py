@@ -20,8 +20,7 @@ def tally(votes: Sequence[tuple[Pair, Vote]]) -> list[Item]:
     """
     found: dict[str, Item] = {}
     for pair, vote in votes:
-        # The vote may be from another day, with the sides exchanged.
-        seen = pair if pair.left.key == vote.left else pair.turned()
+        seen = pair.as_in(vote)
         for side, points in zip((seen.left, seen.right), POINTS[vote.winner], strict=True):
             row = found.setdefault(side.persona, dict.fromkeys(_COUNTED, 0) | {"points": 0.0})
             row["points"] += points

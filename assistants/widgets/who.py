@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect
@@ -63,6 +65,22 @@ def literal(text: str) -> str:
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return text
     return "{{ " + json.dumps(text, ensure_ascii=False) + " }}"
+
+
+def edited(persona: Persona, text: str, others: Iterable[Persona]) -> Persona:
+    """A persona of its own that says exactly ``text``: an edit is no longer what its file says.
+
+    Its name is one that none of ``others`` has, unless that one says the same.
+    """
+    text = literal(text)
+    texts = {each.name: each.text for each in others}
+    base = persona.name[:52]
+    for number in itertools.count(1):
+        name = f"{base}-edited" + (f"-{number}" if number > 1 else "")
+        if texts.get(name, text) == text:
+            break
+    label = f"{persona.label or persona.name} (edited)"
+    return replace(persona, name=name, text=text, label=label, source="edited live")
 
 
 def entry_of(client: Client, catalogue: Catalogue) -> Model:

@@ -82,8 +82,9 @@ class Machine:
         self.run("stop", "--all")
 
     def stop(self, served: Served) -> None:
-        """End a server."""
+        """End a server; nothing of it is left."""
         assert self.run("stop", served.model).code == 0
+        assert processes(served.group) == []
 
     def _line(self, name: str, dtype: str, ours: list[str], more: Sequence[str]) -> list[str]:
         line = ["serve", str(self.weights), "--served-name", name, "--dtype", dtype]

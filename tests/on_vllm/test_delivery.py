@@ -72,11 +72,16 @@ async def test_every_template_is_told_for_what_it_does(server: Served, name: str
     assert found.known_by == "tokens"
 
 
-@pytest.mark.parametrize("name", ["drop", "gemma2"])
+@pytest.mark.parametrize(
+    "name", ["drop", "mistral-first", "gemma2", "truncate", "prepend", "chatml"]
+)
 async def test_a_template_of_the_server_renders_as_one_of_the_request(
     server: Served, machine: Machine, name: str
 ) -> None:
-    """So what is shown with the request's template holds for ``--chat-template FILE``."""
+    """So what is shown with the request's template holds for ``--chat-template FILE``.
+
+    One of each kind: a template that drops, merges, refuses, cuts, adds, and a good one.
+    """
     by_request = Templated(server, template(name))
     with started(machine, TEMPLATES / f"{name}.jinja") as server:
         own = plain(server)
@@ -144,7 +149,7 @@ async def test_the_prompt_that_is_shown_is_the_one_that_is_answered(server: Serv
 async def test_a_run_says_what_became_of_its_personas(
     server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Recorded before its first question."""
+    """Recorded before its first question; and after the last, what the server's cache found."""
     monkeypatch.setenv("VLLM_BASE_URL", server.url)
     monkeypatch.setenv("VLLM_API_KEY", server.key)
     experiment = Experiment.define(
@@ -157,3 +162,7 @@ async def test_a_run_says_what_became_of_its_personas(
     run = await experiment.run(tmp_path, report=lambda _: None)
     assert run.outcome == "complete"
     assert list(run.delivery()["verdict"]) == ["default inserted", "delivered"]
+    (cache,) = run.manifest["prefix_cache"]
+    assert cache["model"] == f"vllm:{server.model}"
+    assert cache["queries"] > 100  # the persona alone has more tokens
+    assert 0 <= cache["hits"] <= cache["queries"]

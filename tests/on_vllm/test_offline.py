@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from argparse import Namespace
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 from conformance import said
+from offline_engine import family, gone, running
 from rude_server import at
 
 from assistants.clients import offline
@@ -23,6 +26,10 @@ from assistants.clients.offline import OfflineClient, offline_client
 from assistants.clients.openai import OpenAIClient
 from assistants.errors import RequestRejected, ServerFault, ServerUnreachable
 from assistants.messages import Completion, Delta, Sampling
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import offline as batching
 
 pytestmark = pytest.mark.timeout(900)  # a start takes minutes where two cores do all the work
 
@@ -61,22 +68,6 @@ async def served(server: Any) -> AsyncIterator[OpenAIClient]:
     client = OpenAIClient(f"vllm:{server.model}", endpoint=at(server.url, server.key))
     yield client
     await client.aclose()
-
-
-def family() -> list[psutil.Process]:
-    """The process with vLLM, and all that vLLM started."""
-    (entry,) = offline._running.values()
-    first = psutil.Process(entry.process.pid)
-    return [first, *first.children(recursive=True)]
-
-
-def gone(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 async def in_flight(client: OfflineClient) -> float:
@@ -161,6 +152,19 @@ async def test_many_at_once_are_batched(client: OfflineClient) -> None:
     assert len(await together) == 32
 
 
+async def test_the_benchmark_of_that(
+    client: OfflineClient, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`bench/offline.py` shows both ways beside each other, and all at once take less time."""
+    chosen = Namespace(model=f"vllm-offline:{weights}", questions=8, tokens=16, check=False)
+    await batching.main(chosen)
+    shown = capsys.readouterr().out
+    rows = re.findall(r"^([a-z ]+?) +([\d.]+) +([\d.]+)x +(\d+)$", shown, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["one after the other", "all at once"]
+    assert all(8 <= int(tokens) <= 128 for *_, tokens in rows)
+    assert float(rows[1][2]) < 0.8
+
+
 async def test_the_first_token_comes_early(client: OfflineClient) -> None:
     """A stream begins long before its answer is complete."""
     parts = [p async for p in client.stream(CONVERSATIONS[0], Sampling(max_tokens=40))]
@@ -177,7 +181,7 @@ async def test_the_engine_killed_while_it_answers(client: OfflineClient) -> None
     calls = [asyncio.ensure_future(client.complete(c, LONG)) for c in CONVERSATIONS]
     parts = client.stream(CONVERSATIONS[0], LONG)
     assert isinstance(await anext(parts), Delta)
-    processes = family()
+    processes = family(running())
     titled(processes, "EngineCore").kill()
     start = time.monotonic()
     with pytest.raises(ServerFault) as caught:
@@ -195,7 +199,7 @@ async def test_the_engine_killed_while_it_answers(client: OfflineClient) -> None
 async def test_closed_is_gone(client: OfflineClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the last client is closed and its time is up, no process is left."""
     await client.complete(CONVERSATIONS[0], GREEDY)
-    processes = family()
+    processes = family(running())
     assert len(processes) > 1
     monkeypatch.setattr(offline, "LINGER_S", 0.0)
     await client.aclose()

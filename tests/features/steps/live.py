@@ -104,6 +104,10 @@ def says_where(context: Context, name: str) -> None:
     still = context.live.still()
     first, second = still.index("What is light?"), still.index("And a shadow?")
     assert first < still.index(f"{name} on", first) < second, still
+    log = (context.live.record.folder / "conversation.md").read_text(encoding="utf-8")
+    before, after = log.split("> And a shadow?")
+    assert "## art on vllm:m" in before, log
+    assert f"## {name} on vllm:m" in after, log
 
 
 @given("a model whose server is down")
