@@ -100,7 +100,7 @@ async def test_a_tape_replays_without_a_server(here: Path) -> None:
     replayed = experiment_at(url, 2, client=client, tape=here / "t.jsonl")
     run = await replayed.run(here / "elsewhere", report=quiet)
     assert run.outcome == "complete"
-    assert {each["verdict"] for each in run.manifest["delivery"]} == {"not asked"}
+    assert {each["verdict"] for each in run.manifest["delivery"]} == {"not audited"}
 
 
 async def test_scripted_answers_have_nothing_to_deliver(here: Path) -> None:
@@ -108,7 +108,7 @@ async def test_scripted_answers_have_nothing_to_deliver(here: Path) -> None:
     run = await Experiment.define(
         "tea", personas=["none", "art"], models=["echo"], cases=["Tea?"]
     ).run(report=quiet)
-    assert list(run.delivery()["verdict"]) == ["not asked", "not asked"]
+    assert list(run.delivery()["verdict"]) == ["not audited", "not audited"]
     assert run.delivery()["ok"].isna().all()
     assert 'class="bad"' not in delivered(run).body
 

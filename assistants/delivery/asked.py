@@ -38,7 +38,7 @@ def hidden(assistant: Assistant, model: Model) -> Audited | None:
     """
     if model.provider == "scripted":
         why = "Scripted answers come from no model."
-        return Audited(not_audited(assistant, "not asked", why))
+        return Audited(not_audited(assistant, "not audited", why))
     if model.provider in IN_PROCESS:
         return None
     server = model.server or Catalogue.default().providers.get(model.provider)

@@ -60,7 +60,7 @@ def earlier(
     known = {each.run: _proven(each.manifest) for each in store.runs() if each.run in makers}
     found = []
     for assistant in assistants:
-        unknown = not_audited(assistant, "not asked", why)
+        unknown = not_audited(assistant, "not audited", why)
         requests = {
             _request(assistant.model, assistant.persona_in, digest)
             for digest in {Trial(case, assistant, 0).answering.prompt_digest for case in cases}

@@ -12,7 +12,7 @@ Verdict = Literal[
     "delivered", "empty", "counted",
     "refused", "dropped", "truncated", "altered", "broken out", "repeated", "merged", "misplaced",
     "prepended", "followed", "default inserted", "too long", "not counted",
-    "not asked", "unknown",
+    "not audited", "unknown",
 ]  # fmt: skip
 
 KnownBy = Literal["tokens", "template", "token counts", "unknown"]
@@ -48,13 +48,13 @@ MEANS: dict[str, str] = {
     "model with a longer one (--max-model-len).",
     "not counted": "The input tokens did not rise as a text of this length would make them: look "
     "at what your server sends on.",
-    "not asked": "Nothing was audited.",
+    "not audited": "Nothing was audited.",
     "unknown": "Nothing is known about the delivery.",
 }
 """One sentence a verdict: what happened, and what to do next."""
 
 GOOD = ("delivered", "empty")
-OPEN = ("counted", "not asked", "unknown")
+OPEN = ("counted", "not audited", "unknown")
 """Neither proven nor refuted."""
 MILD = ("merged", "prepended", "followed", "default inserted")
 """What is read is the whole persona, though not alone."""

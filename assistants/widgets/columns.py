@@ -16,7 +16,7 @@ from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
 from assistants.personas import Library
-from assistants.text import visible
+from assistants.text import many, visible
 from assistants.widgets import background
 from assistants.widgets.column import Column
 from assistants.widgets.conversation import Conversation
@@ -82,7 +82,7 @@ class Columns(Keeping):
     def __repr__(self) -> str:
         names = ", ".join(str(column.assistant) for column in self._columns)
         turns = max((len(c.conversation.turns) for c in self._columns), default=0)
-        return f"{type(self).__name__}({names}: {turns} turns)"
+        return f"{type(self).__name__}({names}: {many(turns, 'turn')})"
 
     # -- what a person does ----------------------------------------------------------------------
 

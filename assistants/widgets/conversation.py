@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from assistants.assistant import Assistant
 from assistants.errors import AssistantsError, CallError, ReplyCut, UsageError
 from assistants.messages import Completion, Delta
+from assistants.text import many
 from assistants.widgets.turns import Answer, Change, Entry, Keeper, Listener, State, Turn, history
 
 _PATIENCE_S = 0.5
@@ -45,7 +46,7 @@ class Conversation:
         self._keeping: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"Conversation({str(self.assistant)!r}: {len(self.turns)} turns)"
+        return f"Conversation({str(self.assistant)!r}: {many(len(self.turns), 'turn')})"
 
     @property
     def turns(self) -> list[Turn]:

@@ -93,7 +93,8 @@ def table(frame: pd.DataFrame) -> Html:
     """A DataFrame with every cell whole, and nothing where nothing is known."""
     import pandas as pd
 
-    safe = frame.map(lambda value: visible(value) if isinstance(value, str) else value)
+    known = frame.astype(object).where(frame.notna(), float("nan"))  # of pandas' ways to say it
+    safe = known.map(lambda value: visible(value) if isinstance(value, str) else value)
     with pd.option_context("display.max_colwidth", None):
         body = safe.to_html(index=False, escape=True, na_rep="", float_format="{:.4g}".format)
     return Html(body, frame.to_string(index=False))
