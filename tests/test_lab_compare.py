@@ -228,6 +228,13 @@ def test_a_prompt_that_is_being_edited_outlives_its_head(at: Desk) -> None:
     assert text.input_value() == "You are a sculptor."
     at.page.get_by_role("button", name="Undo edits").click()
     at.page.wait_for_selector(".badge >> text=edited prompt", state="detached")
+    at.ask("And in water?")  # beside the same question to the other, which has changed nothing
+    first, second = (
+        [box["y"] for each in part.locator(".question").all() if (box := each.bounding_box())]
+        for part in at.page.locator(".column").all()
+    )
+    assert len(first) == 2
+    assert first == second
 
 
 def test_a_head_says_what_its_answers_come_to(at: Desk) -> None:

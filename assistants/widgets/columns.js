@@ -130,14 +130,25 @@ class ColumnView {
         source: this.source,
       });
       this.entries.set(item.id, view);
-      this.list.append(view.element);
+      this.row(item).append(view.element);
     }
     view.update(item);
   }
 
+  /** Where an entry stands. What changes stands below the turn before it, so that the questions
+   *  of all columns stay side by side. */
+  row(item) {
+    const last = this.list.lastElementChild;
+    const goesOn = item.change !== undefined || !last?.querySelector(":scope > section");
+    return last && goesOn ? last : this.list.appendChild(h("div", { class: "turn" }));
+  }
+
   drop(ids) {
     for (const id of ids) {
-      this.entries.get(id)?.element.remove();
+      const element = this.entries.get(id)?.element;
+      const row = element?.parentElement;
+      element?.remove();
+      if (row && !row.childElementCount) row.remove();
       this.entries.delete(id);
     }
   }
