@@ -40,7 +40,7 @@ def plan() -> str:
 
 def photograph(browser: Browser, figure: str, name: str) -> None:
     """A figure alone on a page, and nothing around it."""
-    page = browser.new_page(viewport={"width": 1000, "height": 800}, device_scale_factor=1)
+    page = browser.new_page(viewport={"width": 1000, "height": 800}, device_scale_factor=1.5)
     page.set_content(f"<div style='display: inline-block; padding: 12px'>{figure}</div>")
     page.locator("div").first.screenshot(path=DOCS / name)
     page.close()
@@ -48,9 +48,10 @@ def photograph(browser: Browser, figure: str, name: str) -> None:
 
 def main() -> None:
     """Make all four."""
+    figures = {"effects.png": effects(), "plan.png": plan()}
     with chromium() as browser:
-        photograph(browser, effects(), "effects.png")
-        photograph(browser, plan(), "plan.png")
+        for name, figure in figures.items():
+            photograph(browser, figure, name)
         page = browser.new_page(viewport={"width": 1200, "height": 1250})
         report = Results(ROOT / "results").latest("inverse-square-law").folder / "report.html"
         page.goto(report.as_uri())
