@@ -190,7 +190,7 @@ def stop(
     ending.clean()
     living = running.entries()
     if name and not living:
-        raise UsageError("No server runs here.")
+        raise UsageError(f"unknown server {name!r}: none runs here.")
     if not living:
         say("No server runs here.")
     for entry in [ending.find(name)] if name else living:
