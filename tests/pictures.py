@@ -52,9 +52,10 @@ def main() -> None:
     with chromium() as browser:
         for name, figure in figures.items():
             photograph(browser, figure, name)
-        page = browser.new_page(viewport={"width": 1200, "height": 1250})
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
         report = Results(ROOT / "results").latest("inverse-square-law").folder / "report.html"
         page.goto(report.as_uri())
+        page.get_by_role("heading", name="What they answered").evaluate("e => e.scrollIntoView()")
         page.screenshot(path=DOCS / "report.png")
     shutil.copy(ROOT / "build" / "screenshots" / "notebook-06.png", DOCS / "compare.png")
 
