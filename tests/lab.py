@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 from browser import Lab, chromium, jupyter_lab
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Response
 
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"
 
@@ -42,9 +42,15 @@ def run_all(page: Page) -> None:
 
 
 def save(page: Page) -> None:
-    """Save the notebook, and wait until it is saved."""
-    page.locator("[data-command='docmanager:save']").first.click()
+    """Save the notebook, and wait until the server has written it."""
+    with page.expect_response(_has_saved):
+        page.locator("[data-command='docmanager:save']").first.click()
     page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", state="detached")
+
+
+def _has_saved(answer: Response) -> bool:
+    """The mark of an unsaved notebook is no witness: it can be late, and the file half written."""
+    return answer.request.method == "PUT" and "/api/contents/" in answer.url
 
 
 def outputs(path: Path) -> list[dict[str, object]]:
