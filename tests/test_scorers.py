@@ -75,9 +75,9 @@ def test_every_answer_has_a_score_or_a_reason(
 def test_a_huge_answer_takes_no_time(text: str) -> None:
     """No pattern of ours goes wild on an answer that loops."""
     for entry in ENTRIES:
-        began = time.monotonic()
+        began = time.process_time()
         score(entry, text, "a")
-        assert time.monotonic() - began < 3, entry
+        assert time.process_time() - began < 3, entry
 
 
 def test_versions_differ_exactly_with_what_changes_a_score() -> None:

@@ -177,10 +177,10 @@ def test_a_hostile_header_is_refused_at_once(tmp_path: Path, raw: bytes) -> None
     """Claims of billions, lists in lists, unknown kinds: an error, quickly, with little memory."""
     path = tmp_path / "m.gguf"
     path.write_bytes(raw)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FileError, match=r"m\.gguf"):
         read_model(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_lists_are_neither_endless_nor_nested(tmp_path: Path) -> None:
