@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 from assistants.errors import AssistantsError, CallError, ModelDown
@@ -35,38 +36,45 @@ class Attempts:
 
 
 class Breaker:
-    """Gives a model up after ``most`` trials in a row that failed by its server's fault.
+    """Gives an assistant up after ``most`` trials in a row that failed by its server's fault.
 
-    Without it, a server that is down would cost every remaining trial all its attempts.
+    Without it, a server that is down would cost every remaining trial all its attempts. After a
+    second assistant it is the model that is given up; one alone may have a prompt that the server
+    stumbles over, and the others must not wait for it.
     """
 
     def __init__(self, model: str, most: int = 5) -> None:
         self.model = model
         self.most = most
-        self._in_a_row = 0
+        self._in_a_row: Counter[str] = Counter()
         self._last = ""
 
-    def check(self) -> None:
-        """Call before each trial.
+    def check(self, assistant: str) -> None:
+        """Call before each trial of ``assistant``.
 
         Raises
         ------
         ModelDown
-            If the model was given up.
+            If it, or the model, was given up.
         """
-        if self._in_a_row >= self.most:
+        up = [name for name, failures in self._in_a_row.items() if failures >= self.most]
+        if assistant in up or len(up) >= _MOST_UP:
+            who = self.model if len(up) >= _MOST_UP else assistant
             raise ModelDown(
-                f"{self.model} was given up after {self._in_a_row} failures in a row; the last: "
-                f"{self._last}",
+                f"{who} was given up after {self.most} failures in a row; the last: {self._last}",
                 fix="Run again when it is back: only what is missing is asked.",
             )
 
-    def succeeded(self) -> None:
+    def succeeded(self, assistant: str) -> None:
         """An answer came."""
-        self._in_a_row = 0
+        self._in_a_row[assistant] = 0
 
-    def failed(self, error: AssistantsError) -> None:
+    def failed(self, assistant: str, error: AssistantsError) -> None:
         """A trial failed for good."""
         if isinstance(error, CallError) and error.at_fault:
-            self._in_a_row += 1
+            self._in_a_row[assistant] += 1
             self._last = error.message
+
+
+_MOST_UP = 2
+"""Assistants that are given up before their model is."""

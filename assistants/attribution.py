@@ -10,6 +10,7 @@ from assistants import leaving_out, regeneration
 from assistants.clients import connect
 from assistants.clients.base import Client
 from assistants.clients.logprobs import NotTold
+from assistants.errors import UsageError
 from assistants.leaving_out import Answered
 from assistants.models import Catalogue
 from assistants.store import Store
@@ -112,6 +113,11 @@ async def attribution(
     by_model: dict[str, list[Answered]] = {}
     for each in found:
         by_model.setdefault(each.model, []).append(each)
+    if client is not None and len(by_model) > 1:
+        raise UsageError(
+            f"one client cannot measure the answers of {' and '.join(by_model)}.",
+            fix="Name one of them: `model=`.",
+        )
     clients = {name: client or connect(name) for name in by_model}
     try:
         if client is None:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from assistants.errors import FileError, UsageError, nearest
 from assistants.files import Document, Place, Strict, read_text, shown, validate
+from assistants.text import to_json
 from assistants.trial import Case
 
 CASE_FILES = (".csv", ".jsonl", ".parquet")
@@ -35,10 +36,12 @@ def read_cases(document: Document, entries: str | list[Any]) -> list[Case]:
     Raises
     ------
     FileError
-        For a mistake in one, a file that cannot be read, or an id that is there twice.
+        For a mistake in one, a file that cannot be read, or an id or a question that is there
+        twice: a copy would count as one more case that shows the same difference.
     """
     items = [entries] if isinstance(entries, str) else entries
     cases: dict[str, Case] = {}
+    asked: dict[str, str] = {}
     for index, item in enumerate(items):
         place: Place = ("cases", index) if isinstance(entries, list) else ("cases",)
         for where, entry in _entries(document, place, item):
@@ -46,6 +49,13 @@ def read_cases(document: Document, entries: str | list[Any]) -> list[Case]:
             if case.id in cases:
                 raise FileError(where, f"the case id {case.id!r} is there twice.")
             cases[case.id] = case
+            first = asked.setdefault(f"{case.digest} {to_json(case.variables)}", case.id)
+            if first != case.id:
+                raise FileError(
+                    where,
+                    f"the question is there already, as case {first!r}.",
+                    fix="Leave it out: it would count twice. To ask it more often, set `repeats`.",
+                )
     if not cases:
         raise FileError(document.where(("cases",)), "there are no cases.")
     return list(cases.values())
@@ -115,7 +125,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise FileError(where, f"is no JSON: {error}.") from None
             if not isinstance(row, dict):
                 raise FileError(where, "expected a JSON object.")
-            yield where, row
+            yield where, _variables_apart(row)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -135,7 +145,10 @@ def _variables_apart(row: dict[str, Any]) -> dict[str, Any]:
     """Columns called ``vars.NAME`` are variables."""
     own = {key: value for key, value in row.items() if not key.startswith("vars.")}
     variables = {k.removeprefix("vars."): v for k, v in row.items() if k.startswith("vars.")}
-    return {**own, "vars": variables} if variables else own
+    given = own.get("vars", {})
+    if not variables or not isinstance(given, dict):
+        return own
+    return {**own, "vars": {**given, **variables}}
 
 
 _ROWS = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}

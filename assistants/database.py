@@ -62,10 +62,10 @@ class Database:
         with self._errors():
             yield from self._db.execute(query, values)
 
-    def write(self, statement: str, values: Sequence[Any]) -> None:
-        """One change."""
+    def write(self, statement: str, values: Sequence[Any]) -> int:
+        """One change; returns how many rows it touched."""
         with self._errors():
-            self._db.execute(statement, values)
+            return self._db.execute(statement, values).rowcount
 
     def write_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """The same change for many rows; within ``transaction``, or it is slow."""

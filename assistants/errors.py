@@ -12,7 +12,8 @@ AssistantsError             what went wrong, where, and what to do next
 └── CallError               one call to one model failed
     ├── MissingKey          no API key where the model's entry says it is
     ├── ServerUnreachable   nothing answered at the address
-    ├── DeadlineExceeded    connect, first token, idle or total
+    ├── DeadlineExceeded    first token, idle or total
+    │   └── ConnectDeadlineExceeded  nobody took the call in time
     ├── RateLimited         429
     ├── ServerFault         5xx, or an error object inside a reply
     ├── RequestRejected     4xx: sending it again cannot help
@@ -22,6 +23,7 @@ AssistantsError             what went wrong, where, and what to do next
     ├── RedirectRefused     3xx: the prompt would go to another address
     ├── ReplyTooLarge       more bytes than any answer needs
     ├── MalformedReply      a reply that breaks the protocol
+    │   └── UnknownFinish   a reply that ended for a reason nobody has told us of
     ├── ReplyCut            the reply ended before the model did; keeps what arrived
     ├── NotOnTape           a replay was asked for an answer that was never recorded
     └── ModelDown           not asked, because the last calls to this model all failed
@@ -98,12 +100,14 @@ class CallError(AssistantsError):
     """One call to one model failed.
 
     ``retryable`` says whether the same call may succeed later, ``retry_after`` how many seconds
-    the server asked to be left alone, ``partial`` what had arrived, and ``at_fault`` whether the
-    model's server (rather than this one request) is to blame.
+    the server asked to be left alone, ``partial`` what had arrived, ``at_fault`` whether the
+    model's server (rather than this one request) is to blame, and ``billable`` whether the model
+    was at work, so that the call may cost money though there is no answer.
     """
 
     retryable = False
     at_fault = False
+    billable = False
 
     def __init__(
         self,
@@ -136,10 +140,17 @@ class ServerUnreachable(CallError):
 
 
 class DeadlineExceeded(CallError):
-    """A call took longer than one of its deadlines: connect, first token, idle or total."""
+    """A call took longer than one of its deadlines: first token, idle or total."""
 
     retryable = True
     at_fault = True
+    billable = True
+
+
+class ConnectDeadlineExceeded(DeadlineExceeded):
+    """Nobody took the call in time."""
+
+    billable = False
 
 
 class RateLimited(CallError):
@@ -184,17 +195,31 @@ class RedirectRefused(CallError):
 class ReplyTooLarge(CallError):
     """The server sent more bytes than any answer needs."""
 
+    billable = True
+
 
 class MalformedReply(CallError):
     """The reply breaks the protocol, so there is no answer in it to trust."""
 
     retryable = True
+    billable = True
+
+
+class UnknownFinish(MalformedReply):
+    """The model stopped for a reason that is not in the protocol; ``partial`` keeps its words.
+
+    Another try would end in the same way, and cost as much.
+    """
+
+    retryable = False
+    at_fault = True
 
 
 class ReplyCut(CallError):
     """The reply ended before the model had finished; ``partial`` keeps what arrived."""
 
     retryable = True
+    billable = True
 
 
 class NotOnTape(CallError):
@@ -202,7 +227,7 @@ class NotOnTape(CallError):
 
 
 class ModelDown(CallError):
-    """Not asked, because the last calls to this model all failed."""
+    """Not asked, because the last calls to this persona or to this model all failed."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,8 +190,28 @@ class Experiment:
             cases = random.Random(self.shuffle).sample(cases, len(cases))  # noqa: S311 - an order
         for assistant in self.assistants:
             if client is None or assistant.client is client:
+                twins = self._twins(assistant)
                 for case, repeat in itertools.product(cases, range(self.repeats)):
-                    yield Trial(case, assistant, repeat)
+                    yield Trial(case, assistant, repeat, twins.get(case.id, 0))
+
+    def _twins(self, assistant: Assistant) -> dict[str, int]:
+        """How many cases before it ask the assistant the same, by case, where there are any."""
+        seen: Counter[str] = Counter()
+        found = {}
+        for case in self._alike:
+            request = f"{case.digest} {Trial(case, assistant, 0).answering.digest}"
+            found[case.id] = seen[request]
+            seen[request] += 1
+        return found
+
+    @cached_property
+    def _alike(self) -> list[Case]:
+        """Cases that differ in the variables of personas, and not in what they ask."""
+        filled = {case.digest for case in self.cases if case.variables}
+        if not filled:
+            return []
+        alike = Counter(case.digest for case in self.cases)
+        return [c for c in self.cases if c.digest in filled and alike[c.digest] > 1]
 
     def forecast(self, results: str | Path = "results") -> Forecast:
         """What a run would ask and about what it would cost. Nothing is asked or written."""

@@ -25,6 +25,7 @@ Named = str | Mapping[str, Any] | Scorer
 """A scorer, or what an experiment file writes for one."""
 
 _PEOPLE = "person"
+_UNDECIDED = "no comparison of it has a winner in both orders"
 
 
 class Findings:
@@ -347,19 +348,19 @@ class Findings:
             if self._rater(entry) is not None:
                 return Measure(entry, "share of wins", "higher", "number", "", _not_scored)
             if entry not in NAMES:
-                names = [*known, VOTES, *self._comparing, *NAMES]
+                names = [*known, VOTES, *self.comparing, *NAMES]
                 raise UnknownName("scorer", entry, names, where=f"run {self.id}")
         return make(entry)
 
     @property
-    def _comparing(self) -> dict[str, str]:
+    def comparing(self) -> dict[str, str]:
         """The judges of this run that compare answers, and what their votes are signed with."""
         judges = self.manifest.get("judges", [])
         return {j["name"]: j["rater"] for j in judges if isinstance(j, dict) and j.get("rater")}
 
     def _rater(self, name: str) -> str | None:
         """Whose votes a score of this name is made of; ``None`` if it is made of no votes."""
-        return _PEOPLE if name == VOTES else self._comparing.get(name)
+        return _PEOPLE if name == VOTES else self.comparing.get(name)
 
     def _votes_of(self, raters: Sequence[str]) -> pd.DataFrame:
         frame = self.votes()
@@ -369,7 +370,7 @@ class Findings:
         wanted = [self._rater(name) or name for name in raters]
         for name in wanted:
             if name != _PEOPLE and name not in known:
-                names = [VOTES, *self._comparing, *known]
+                names = [VOTES, *self.comparing, *known]
                 raise UnknownName("rater", name, names, where=f"run {self.id}")
         people = (frame["kind"] == _PEOPLE) & (_PEOPLE in wanted)
         return frame[people | frame["rater"].isin(wanted)]
@@ -391,7 +392,8 @@ class Findings:
         if against is not None:
             own = (table["persona"] == against) & table["value"].notna()
             table.loc[own, "value"] = 0.5
-        reason = table["value"].isna().map({True: "nobody compared it", False: None})
+        lacking = "nobody compared it" if rater == _PEOPLE else _UNDECIDED
+        reason = table["value"].isna().map({True: lacking, False: None})
         return table.assign(scorer=name, reason=reason)[list(scores.COLUMNS)]
 
 

@@ -21,6 +21,15 @@ _SECRET = re.compile(
     r"|.*(?:SECRET|PASSWORD|PASSWD|PASSPHRASE).*"
 )
 
+_NONE = frozenset(
+    {
+        "anything", "dummy-key", "fake-key", "lm-studio", "local-key", "no-key-needed",
+        "no-key-required", "not-needed", "not-required", "not-used", "placeholder",
+        "sk-no-key-required", "token-abc123", "your-api-key",
+    }
+)  # fmt: skip
+"""What people write where a server wants no key. Answers may hold these words, and keep them."""
+
 _seen: set[str] = set()
 
 
@@ -41,7 +50,7 @@ def resolve(name: str, model: str) -> str:
 
 def remember(value: str) -> None:
     """Make ``redact`` know a secret that came from somewhere other than the environment."""
-    if len(value) >= PIECE:
+    if len(value) >= PIECE and value.lower() not in _NONE:
         _seen.add(value)
 
 

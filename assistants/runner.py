@@ -166,17 +166,16 @@ class Runner:
         history: list[Message] = []
         for turn, question in enumerate(trial.case.questions):
             history.append(Message("user", question))
-            if turn < len(stored):
-                completion = stored[turn]
-            else:
+            if turn == len(stored):
                 try:
-                    completion = await self._turn(trial, key, turn, history, last, breaker)
+                    stored = await self._turn(trial, key, stored, history, last, breaker)
                 except LimitReached as reached:
                     self.stopped_by = reached
                     return
                 except _Failed:
                     self._count(failed=1)
                     return
+            completion = stored[turn]
             if not completion.text:
                 break  # there is nothing to go on from
             history.append(Message("assistant", completion.text))
@@ -186,21 +185,25 @@ class Runner:
         self,
         trial: Trial,
         key: str,
-        turn: int,
+        stored: list[Completion],
         history: list[Message],
         last: int,
         breaker: Breaker,
-    ) -> Completion:
-        tried = 0
+    ) -> list[Completion]:
+        """Ask for the next turn; returns the turns that are stored then."""
+        turn, who, tried = len(stored), str(trial.assistant), 0
         reply: Transcript | None = None
         try:
             while reply is None:
-                breaker.check()
+                breaker.check(who)
                 self._spending.check()
                 tried += 1
                 try:
                     reply = await trial.answering.reply(history, repeat=trial.draw)
                 except CallError as error:
+                    if error.billable:
+                        sent = trial.answering.messages(history)
+                        self._spend(trial, Transcript(sent, error.partial or Completion("")))
                     wait = self._attempts.wait_s(tried, error)
                     if wait is None:
                         raise
@@ -208,32 +211,31 @@ class Runner:
         except (LimitReached, UsageError):
             raise
         except AssistantsError as error:
-            breaker.failed(error)
+            breaker.failed(who, error)
             self.store.add_failure(key, turn, error, run=self.run, attempts=tried)
             raise _Failed from None
-        breaker.succeeded()
+        breaker.succeeded(who)
         completion = reply.completion
-        usd = self._price(trial.assistant.client, completion.usage)
-        self.store.add_answer(
+        is_first = self.store.add_answer(
             key,
             turn,
             completion,
             final=turn == last or not completion.text,
             run=self.run,
-            cost_usd=usd,
+            cost_usd=self._price(trial.assistant.client, completion.usage),
             attempts=tried,
         )
-        self._spend(trial, reply, usd)
-        return completion
+        self._spend(trial, reply)
+        # Where another process was first, the conversation goes on from what it has stored.
+        return [*stored, completion] if is_first else self.store.completions(key)
 
-    def _spend(self, trial: Trial, reply: Transcript, usd: float | None) -> None:
+    def _spend(self, trial: Trial, reply: Transcript) -> None:
         """Count a call; where the server reported no tokens, by four characters a token."""
         usage = reply.completion.usage
         if usage.input_tokens is None or usage.output_tokens is None:
             sent = sum(len(message.content) for message in reply.messages)
             usage = Usage(sent // 4 + 1, len(reply.completion.text) // 4 + 1)
-            usd = self._price(trial.assistant.client, usage) if usd is None else usd
-        self._spending.add(usage, usd)
+        self._spending.add(usage, self._price(trial.assistant.client, usage))
 
     def _count(
         self, *, reused: int = 0, answered: int = 0, failed: int = 0, status: str | None = None

@@ -81,8 +81,11 @@ class Store:
         run: str,
         cost_usd: float | None,
         attempts: int,
-    ) -> None:
-        """Store a completion; committed when this returns. The first answer to a key stays."""
+    ) -> bool:
+        """Store a completion; committed when this returns.
+
+        The first answer to a key stays. Returns whether this was the first.
+        """
         c, u = completion, completion.usage
         row = (
             key, turn, final, run, to_utf8(c.text), _kept(c.reasoning), c.status,
@@ -91,7 +94,7 @@ class Store:
             _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
         )  # fmt: skip
         marks = ",".join("?" * len(row))
-        self._db.write(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row)  # noqa: S608
+        return self._db.write(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row) > 0  # noqa: S608
 
     def add_failure(
         self, key: str, turn: int, error: AssistantsError, *, run: str, attempts: int

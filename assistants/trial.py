@@ -63,13 +63,22 @@ class Case:
         return hashlib.sha256(to_json(self.questions).encode()).hexdigest()
 
 
+_APART = 10_000
+"""Draws between two cases that ask an assistant the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One cell of the matrix, drawn once. ``repeat`` counts from 0."""
+    """One cell of the matrix, drawn once. ``repeat`` counts from 0.
+
+    ``twin`` is how many cases before this one ask the assistant the same, since their variables
+    mean nothing to it: each has answers of its own, or they would be no cases of their own.
+    """
 
     case: Case
     assistant: Assistant
     repeat: int
+    twin: int = 0
 
     def __str__(self) -> str:
         return f"{self.assistant}, case {self.case.id}, repeat {self.repeat}"
@@ -93,7 +102,7 @@ class Trial:
     @property
     def draw(self) -> int:
         """Which draw of its request this is, from 0."""
-        return self.assistant.first_draw + self.repeat
+        return self.assistant.first_draw + self.repeat + self.twin * _APART
 
     @property
     def key(self) -> str:

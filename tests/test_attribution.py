@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rude_server import RudeServer, at
-from telling_server import NEEDED, telling
+from telling_server import NEEDED, Thinking, telling
 
 from assistants import (
     Assistant,
@@ -65,6 +65,17 @@ async def test_the_sentence_that_the_answers_need(vllm: RudeServer) -> None:
     assert np.allclose(top["logprob_without"], -2.5 * tokens)
     assert np.allclose(top["logprob_empty"], -2.5 * tokens)
     assert not found.totals["note"].str.contains("noise floor").any()
+
+
+async def test_answers_after_reasoning_are_measured_behind_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As likely as after a thought that is closed, not as a part of one; and that is said."""
+    with Thinking() as server:
+        monkeypatch.setenv("VLLM_BASE_URL", server.url)
+        found = await (await asked(["vllm:m"])).attribution("fruity")
+    assert np.allclose(found.totals["effect"], [0, 2 * (len("banana") + 1), 0])
+    assert "12 answers followed reasoning" in found.note
 
 
 async def test_an_interval_is_over_cases(vllm: RudeServer) -> None:
@@ -185,6 +196,15 @@ async def test_a_model_that_does_not_tell_wants_a_yes(here: Path) -> None:
     with pytest.raises(UsageError, match=r"up to 48 calls.*12 answered already.*36 to ask"):
         await run.attribution("fruity", client=ScriptedClient(drawn))
     assert [each.experiment for each in Results().runs()] == ["fruit"]
+
+
+async def test_one_client_does_not_measure_two_models(here: Path, vllm: RudeServer) -> None:
+    """Rows that say one model and mean another would be worse than none."""
+    run = await asked(["vllm:m", "vllm:n"])
+    with pytest.raises(UsageError, match=r"vllm:m and vllm:n.*`model=`"):
+        await run.attribution("fruity", client=connect("vllm:m"))
+    found = await run.attribution("fruity", client=connect("vllm:m"), model="vllm:m")
+    assert set(found.totals["model"]) == {"vllm:m"}
 
 
 async def test_asking_again(here: Path) -> None:

@@ -261,6 +261,9 @@ def test_a_score_that_scores_nothing_says_why() -> None:
     done = call("effects", "exp", "--score", "contains")
     assert done.code == 2
     assert "contains scores no answer of exp: " in done.err
+    one = call("effects", "exp", "--score", "words")  # one case: a table, and too little to tell
+    assert one.code == 0, one.err
+    assert "too little data" in one.out
     voted = call("effects", "exp", "--score", "votes")
     assert voted.code == 2
     assert "Rate(run)" in voted.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def test_personas_by_name_path_pattern_and_inline(here: Path) -> None:
 def test_cases_as_strings_mappings_and_files(here: Path) -> None:
     """Text, mappings, CSV, JSON lines and Parquet, mixed, in order, each with its id."""
     Path("a.csv").write_text('id,question,reference,vars.x\nc1,"Two\nlines?",ref,7\nc2,Plain?,,\n')
-    lines = '{"id": "j1", "turns": ["One?", "Two?"]}\n\n{"question": "No id?"}\n'
+    lines = (
+        '{"id": "j1", "turns": ["One?", "Two?"], "vars": {"v": 1}, "vars.w": 2}\n'
+        '\n{"question": "No id?"}\n'
+    )
     Path("b.jsonl").write_text(lines)
     rows = [{"id": "p1", "question": "Parquet?", "reference": None, "vars.y": 3}]
     pd.DataFrame(rows).to_parquet("c.parquet")
@@ -75,6 +79,7 @@ def test_cases_as_strings_mappings_and_files(here: Path) -> None:
     assert (cases["c1"].reference, cases["c2"].reference) == ("ref", None)
     assert cases["c1"].variables == {"x": "7"}
     assert cases["j1"].turns == ("One?", "Two?")
+    assert cases["j1"].variables == {"v": 1, "w": 2}
     assert cases["p1"].variables == {"y": 3}
     assert cases["8"].turns == ("NO",)
 
@@ -86,6 +91,7 @@ WRONG = [
     ("personas: [none]\nmodels: ['opnai:x']\ncases: [a]", "exp.yaml:2", "'openai'"),
     (HEAD + "cases:\n- a\n- {id: x, qestion: a}", "exp.yaml:5", "'question'"),
     (HEAD + "cases:\n- {id: x, question: a}\n- {id: x, question: b}", "exp.yaml:5", "twice"),
+    (HEAD + "cases:\n- a\n- b\n- {id: x, question: a}", "exp.yaml:6", "there already, as case '1'"),
     (HEAD + "cases:\n- {id: x}", "exp.yaml:4", "either"),
     (HEAD + "cases:\n- {question: a, turns: [b]}", "exp.yaml:4", "either"),
     (HEAD + "cases:\n- {turns: []}", "exp.yaml:4", "empty"),
@@ -192,6 +198,27 @@ def test_twins_are_refused_in_python_too() -> None:
         Experiment("e", (one,), (Case("1", ("a",)), Case("1", ("b",))))
     with pytest.raises(UsageError, match="twice"):
         Experiment("e", (one, one), (Case("1", ("a",)),))
+
+
+async def test_cases_that_ask_the_same_have_answers_of_their_own(here: Path) -> None:
+    """Where only a persona's variables differ, the baseline without any is drawn for each case.
+
+    One draw for all would be counted as many cases in which the baseline happened to be low.
+    """
+    hears = {"name": "hears", "system_prompt": "You speak with {{ who }}."}
+    cases = [
+        {"question": "Who am I?", "vars": {"who": who}} for who in ("Ann", "Ben", "Cleo")
+    ]  # fmt: skip
+    experiment = Experiment.define(
+        "same", personas=["none", hears], cases=cases, repeats=2, shuffle=3,
+        models=[ScriptedClient(lambda messages, sampling: f"draw {sampling.repeat}")],
+    )  # fmt: skip
+    keys = [trial.key for trial in experiment.trials()]
+    assert len(set(keys)) == len(keys) == 12
+    frame = (await experiment.run(report=lambda progress: None)).trials
+    assert frame[frame["persona"] == "none"]["answer"].nunique() == 6
+    more = {trial.key for trial in replace(experiment, repeats=3).trials()}
+    assert more > set(keys)  # what is answered stays answered
 
 
 def test_millions_of_trials_expand_in_bounded_memory() -> None:

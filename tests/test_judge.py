@@ -288,9 +288,42 @@ def test_what_is_no_winner_is_no_vote() -> None:
     for reply in (
         "An odd pair.", "Both are fine.", "", "C", "A clear case: B is better.",
         "A and B are equal", "a bit of both", "A better answer would be B",
+        "A is shorter, but B explains better", "A's reason is weak", "A is not the better one",
+        "B gives less detail than A", "Answers A and B", "Tied",
     ):  # fmt: skip
         with pytest.raises(Unscorable, match=r"no winner|is empty"):
             judge.winner({case.id: Completion(text=reply)}, case)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("X", ""), ("**X**", ""), ("(X)", ""), ("X.", ""), ("X - clear", "clear"),
+        ("X: it is clear", "it is clear"), ("X because it is clear", "because it is clear"),
+        ("**X** because it is clear", "because it is clear"), ("[X] clear", "clear"),
+        ("**X** is clearer", "is clearer"), ("X (clearer)", "clearer)"), ("Answer: X", ""),
+        ("Winner: **X**", ""), ("The better answer is X.", ""), ("Answer X wins", "wins"),
+        ("X explains it more simply.", "explains it more simply."), ("X\nClear", "Clear"),
+        ("X is clearer, though longer", "is clearer, though longer"),
+    ],
+)  # fmt: skip
+def test_a_winner_is_read_in_the_ways_judges_write(reply: str, reason: str) -> None:
+    """The same for both letters: a form that only one of them had would favour the other."""
+    judge = pairwise(ScriptedClient(wordy), "Which?")
+    case = judge.case(Answered("Q", "one"), Answered("Q", "two"))
+    for letter, place in (("A", "left"), ("B", "right")):
+        said = {case.id: Completion(text=reply.replace("X", letter))}
+        assert judge.winner(said, case) == (place, reason)
+    assert judge.winner({case.id: Completion(text="TIE Both are good")}, case)[0] == "tie"
+
+
+async def test_verdicts_that_cannot_be_read_are_told(here: Path) -> None:
+    """Nobody is told that nobody compared what a judge was paid to compare."""
+    done = await run(experiment(comparing(lambda messages, sampling: "Hard to say, really.")))
+    assert done.votes().empty
+    frame = done.scores("longer")
+    assert set(frame["reason"]) == {"no comparison of it has a winner in both orders"}
+    assert list(done.comparing) == ["longer"]
 
 
 @pytest.mark.parametrize(

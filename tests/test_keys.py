@@ -84,3 +84,11 @@ def test_a_child_process_gets_the_rest() -> None:
         HF_HOME HF_TOKEN HF_HUB_TOKEN HUGGING_FACE_HUB_TOKEN""".split()
     environment = dict.fromkeys(names, "x")
     assert keys.without_secrets(environment) == environment
+
+
+@pytest.mark.parametrize("word", ["placeholder", "not-needed", "Token-abc123"])
+def test_a_word_that_stands_for_no_key_stays_in_answers(word: str) -> None:
+    """People set one where a server wants none; an answer may say it and is not cut for that."""
+    keys.remember(word)
+    text = f'<input {word}="Name">'
+    assert keys.redact(text) == text

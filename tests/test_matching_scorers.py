@@ -81,6 +81,18 @@ def test_a_catastrophic_pattern_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
         ("12%", 12),
         ("10m", 10),
         ("The answer is below:\n\n 17", 17),
+        ("To answer this question, we multiply 5 by 3. The total is 15.", 15),
+        ("As a result, of the 16 eggs she sells 9, so she makes $18.", 18),
+        ("The answer is 42. Do you want another answer with 3 decimals?", 42),
+        ("The answer to the 3 questions is 9, as 1 shows", 9),
+        ("Die Antwort lautet 5, nicht 6.", 5),
+        ("Answer\n\n42\n\nSee section 3.", 42),
+        (r"\boxed{\frac{1}{2}}, not 3", 0.5),
+        (r"\boxed{-\dfrac{7}{4}}", -1.75),
+        (r"$x=\frac34$", 0.75),
+        (r"\boxed{12{,}345}", 12345),
+        ("Answer: 3 × 10^5", 3e5),
+        (r"Answer: $3 \times 10^{−2}$", 0.03),
     ],
 )
 def test_the_number_of_an_answer(answer: str, expected: float) -> None:

@@ -166,7 +166,7 @@ async def test_a_dead_server_does_not_cost_every_trial_its_attempts(here: Path) 
     frame = run.trials
     assert run.statuses == {"error": 200}
     assert frame["attempts"].sum() <= 9 * QUICK.most
-    assert frame["error"].iloc[-1].startswith("test:m was given up")
+    assert frame["error"].iloc[-1].startswith("none on test:m was given up")
     with RudeServer() as server:
         alive = replace(
             experiment,

@@ -50,9 +50,9 @@ def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         With ``COLUMNS``: a row for ``people``, for ``judges`` and for all of them together, where
         there are any, and one for each two raters that share a comparison. ``comparisons`` counts
         those that at least two of the row's raters judged. ``agree`` is the share of pairs of
-        raters that gave the same verdict, averaged over these. ``alpha`` is Krippendorff's, of
-    X ``low`` and ``high`` are of its 95% interval, from resampling whole
-        cases. NaN is "not known", with the reason in ``note``.
+        raters that gave the same verdict, averaged over these. ``alpha`` is Krippendorff's, with
+        verdicts as nominal values, each entered both ways round; ``low`` and ``high`` are of its 95% interval, from resampling
+        whole cases. NaN is "not known", with the reason in ``note``.
 
     Raises
     ------

@@ -153,7 +153,8 @@ def effects(
     run = Results(results).latest(experiment)
     score = score or run.main_score
     frame = run.effects(score, baseline=baseline)
-    if frame["effect"].isna().all() and (reasons := run.scores(score)["reason"].dropna()).size:
+    scored = run.scores(score)
+    if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
         raise UsageError(
             f"{score} scores no answer of {run.experiment}: {reasons.mode()[0]}.",
             fix="Votes are cast with `Rate(run)` in a notebook." if score == VOTES else "",

@@ -17,7 +17,7 @@ from assistants.cli import options
 from assistants.cli.controls import make as make_controls
 from assistants.cli.screen import err, out, say, show, table
 from assistants.errors import MissingPart, ReportError, UsageError
-from assistants.messages import AVERAGED
+from assistants.messages import AVERAGED, FINISHED
 from assistants.text import many, one_line
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _account(done: Run, *, replayed: bool) -> None:
     for error, count in failed["error"].value_counts().head(3).items():
         say(f"  {count} x {one_line(str(error), 300)}", style="red")
     if done.outcome == "limit":
-        left = counts.get("open", 0) + counts.get("error", 0)
+        left = sum(n for status, n in counts.items() if status not in FINISHED)
         say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
     elif done.outcome == "failures" and not replayed:
         say("Run the same command again to ask only for what failed.")
@@ -265,11 +265,11 @@ def _judged(done: Run) -> list[Run]:
 
 def _not_scored(done: Run) -> Iterator[tuple[str, str]]:
     """Scorers that failed on answers, with the reason that is most frequent."""
-    frame = done.scores()
-    failed = frame[frame["value"].isna() & frame["status"].isin(AVERAGED)]
-    for scorer, rows in failed.groupby("scorer", sort=False):
-        reason = rows["reason"].value_counts().index[0]
-        yield str(scorer), f"no score of {many(len(rows), 'answer')}: {one_line(reason, 200)}"
+    for frame in (done.scores(), *(done.scores(name) for name in done.comparing)):
+        failed = frame[frame["value"].isna() & frame["status"].isin(AVERAGED)]
+        for scorer, rows in failed.groupby("scorer", sort=False):
+            reason = rows["reason"].value_counts().index[0]
+            yield str(scorer), f"no score of {many(len(rows), 'answer')}: {one_line(reason, 200)}"
 
 
 def _as_json(done: Run, page: Path | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from assistants.address import Address, is_loopback
 from assistants.clients import faults
 from assistants.errors import (
     CallError,
-    DeadlineExceeded,
+    ConnectDeadlineExceeded,
     KeyRejected,
     MalformedReply,
     ReplyCut,
@@ -159,7 +159,7 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
             fix="Check that the base URL is that of an OpenAI-compatible server.",
         )
     if "ConnectionTimeoutError" in names or {"ConnectTimeout", "TimeoutError"} <= names:
-        return DeadlineExceeded(
+        return ConnectDeadlineExceeded(
             f"{model}: the connect deadline of {connect_s:g} s has passed at {url}.",
             fix="Check the address, or set a longer deadline.",
         )

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from assistants import keys
 from assistants.clients import faults
-from assistants.errors import MalformedReply, ReplyCut, ReplyTooLarge
+from assistants.errors import MalformedReply, ReplyCut, ReplyTooLarge, UnknownFinish
 from assistants.messages import Completion, Status, Usage
 
 _MOST_TOKENS = 1_000_000_000
@@ -29,11 +29,13 @@ STREAM_OVERHEAD = 8
 _STATUSES: dict[str, Status] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "ok"),
     **dict.fromkeys(("tool_calls", "function_call"), "ok"),
-    **dict.fromkeys(("length", "max_tokens"), "length"),
+    # Mistral says model_length where the context is full.
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "content_filter": "content_filter",
     "refusal": "refusal",
 }
-_CUT = frozenset({"abort", "error"})  # vLLM: the request was dropped, or the engine failed
+# vLLM: the request was dropped, or the engine failed; DeepSeek: its machines are too busy
+_CUT = frozenset({"abort", "error", "insufficient_system_resource"})
 
 _AGAIN = "Try again; if it stays, the address is no OpenAI-compatible server."
 
@@ -44,7 +46,8 @@ def read_reply(body: bytes, model: str) -> Completion:
     Raises
     ------
     MalformedReply
-        If it breaks the protocol, so that there is no answer in it to trust.
+        If it breaks the protocol, so that there is no answer in it to trust; ``UnknownFinish`` if
+        only its finish reason does.
     ReplyCut
         If it has no finish reason, or one that says that the model was stopped.
     CallError
@@ -101,7 +104,7 @@ def build_completion(
     usage: Usage,
     served_model: str | None,
 ) -> Completion:
-    """A finished reply with its status; ``ReplyCut`` or ``MalformedReply`` for any other."""
+    """A finished reply with its status; ``ReplyCut`` or ``UnknownFinish`` for any other."""
     if finish_reason is None or finish_reason in _CUT:
         status: Status | None = "truncated"
     else:
@@ -111,16 +114,21 @@ def build_completion(
     elif not text and status in ("ok", "length"):
         status = "empty"
     said = shown(finish_reason)
-    if status is None:
-        malformed(model, f"the finish reason {faults.quoted(str(said))!r} is not known")
     completion = Completion(
         text=text,
-        status=status,
+        status=status or "error",
         finish_reason=said,
         reasoning=reasoning or None,
         usage=usage,
         served_model=served_model or None,
     )
+    if status is None:
+        raise UnknownFinish(
+            f"{model}: the reply breaks the protocol: the finish reason "
+            f"{faults.quoted(str(said))!r} is not known.",
+            fix="Its text is kept with the failure. Please report the server and the reason.",
+            partial=completion,
+        )
     if status == "truncated":
         why = "without a finish reason" if said is None else f"with finish reason {said!r}"
         raise ReplyCut(

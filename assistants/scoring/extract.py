@@ -9,11 +9,21 @@ from assistants.scoring.base import Unscorable
 
 _DIGITS = r"(?:\d{1,3}(?:[,\u202f\u00a0']\d{3})+(?!\d)|\d+)(?:[.,]\d+)?|\.\d+"
 _NUMBER = re.compile(
-    rf"(?<![\w.])([-+−–]?)[$€£¥]?({_DIGITS})(?:[eE]([-+]?\d{{1,4}}))?(?:/(\d+)(?![\d/]))?"
+    rf"(?<![\w.])([-+–]?)[$€£¥]?({_DIGITS})(?:[eE]([-+]?\d{{1,4}}))?(?:/(\d+)(?![\d/]))?"
 )
 _ANSWER = re.compile(
-    r"####|\\boxed\{|\b(?:final answer|answer|antwort|ergebnis|result|réponse|respuesta)\b",
-    re.IGNORECASE,
+    r"####|\\boxed\{|\b(?:answer|antwort|ergebnis|result|resultado|résultat|réponse|respuesta)\b"
+    # "To answer this, ..." and "as a result, ..." announce nothing.
+    r"(?:\s+(?:to|of|for|in|zu|zur|auf|à|de|a)\b[^.,:=\n]{0,80}?)?"
+    r"[\s*_]*(?:\([^)\n]{0,40}\))?[*_]*"
+    r"(?:\s*[:=]|[ \t]*$|\s*\b(?:is|ist|est|es|lautet|equals|was|would be|comes to)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LATEX = (
+    (re.compile(r"(?<!\d)\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r"\1/\2"),
+    (re.compile(r"(?<!\d)\\[dt]?frac\s*(\d)\s*(\d)"), r"\1/\2"),
+    (re.compile(r"(?<=\d)(?:\{,\}|\\,)(?=\d{3})"), ","),
+    (re.compile(r"(?<=\d)\s*(?:×|\*|\\times|\\cdot)\s*10\s*\^\s*\{?\s*(-?\d{1,4})\s*\}?"), r"e\1"),
 )
 _CAP = 20_000  # characters from the end that are searched; an answer decides at its end
 
@@ -21,12 +31,15 @@ _CAP = 20_000  # characters from the end that are searched; an answer decides at
 def number_in(text: str) -> float | None:
     r"""The number a text settles on.
 
-    That is the one after the last "answer" (also ``\boxed{``, ``####``, "result"), and on its line
-    the one after the last equals sign; without such a word, the last number of the text. Reads
-    1,234.5, 3,14 (a comma not followed by exactly three digits is a decimal one), -2, 1e-5, $5
-    and 1/2. A per cent sign is ignored, so 12% is 12. A number too large for a float is none.
+    That is the one after the last "answer is" or "answer:" (also ``\boxed{``, ``####``, "result"),
+    and on its line the one after the last equals sign; without such words, the last number of the
+    text. Reads 1,234.5, 3,14 (a comma not followed by exactly three digits is a decimal one), -2,
+    1e-5, $5, 1/2, and LaTeX's \frac{1}{2}, 1{,}234 and 3 \times 10^5. A per cent sign is ignored,
+    so 12% is 12. A number too large for a float is none.
     """
-    text = text[-_CAP:].replace("\\!", "").replace("**", "")
+    text = text[-_CAP:].replace("\\!", "").replace("**", "").replace("−", "-")
+    for pattern, plain in _LATEX:
+        text = pattern.sub(plain, text)
     cues = list(_ANSWER.finditer(text))
     if cues:
         line = text[cues[-1].end() :].lstrip(" :\n").split("\n", 1)[0]
@@ -45,7 +58,7 @@ def _value(found: re.Match[str]) -> float | None:
     if below:
         value = value / float(below) if float(below) else math.nan
     # A dash that follows text without a space joins a range: 3-5 holds 3 and 5, not -5.
-    value = -value if sign in ("-", "−", "–") and sign else value
+    value = -value if sign in ("-", "–") and sign else value
     return value if math.isfinite(value) else None
 
 

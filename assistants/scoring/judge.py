@@ -116,19 +116,39 @@ class Pairwise:
         """
         reply = _reply(replies, case)
         found = _VERDICT.match(reply)
-        if found is None:
+        if found is None or _is_open(found, reply):
             raise Unscorable(f"the judge names no winner: {reply[:80]!r}")
-        places: dict[str, Winner] = {"a": "left", "b": "right", "tie": "tie"}
-        return places[found[1].lower()], reply[found.end() :].strip()
+        reason = reply[found.end() :].strip()
+        return "tie" if found["tie"] else _PLACES[found["letter"]], reason
 
 
 Judge = Rubric | Pairwise
 
-_VERDICT = re.compile(
-    r"[\s*_`\"'(\[]*(?:(?i:answer)\s+)?(A|B|(?i:tie))"
-    # Then the end, a mark, or a word that goes on about it: "A clear case" is an article.
-    r"(?=[\s*_`\"')\]]*(?:$|[\n.:;,)\u2013\u2014-])|\s+(?:is|wins)\b)[\s*_`\"')\].:;,\u2013\u2014-]*"
+_PLACES: dict[str, Winner] = {"A": "left", "B": "right"}
+_MARKS = r"[\s*_`\"'(\[]*"
+_LEAD = (
+    r"(?i:(?:the\s+)?(?:(?:better|best|final|clearer)\s+)?"
+    r"(?:answer|winner|verdict|choice|response)(?:\s+is\b|\s*[:=])?)"
 )
+_ENDED = (
+    r"(?=[\s*_`\"')\]]*(?:$|[\n.:;,)\u2013\u2014-]))|[*_`\"')\]]+(?!\w)|\s*\("
+    r"|\s+(?=(?:because|since)\b)"
+)
+_GOES_ON = (
+    r"\s+(?=(?:clearly\s+|also\s+)?"
+    r"(?:is|was|wins|explains|gives|has|uses|provides|offers|shows|stays|answers|describes|makes"
+    r"|covers|includes|states|avoids|adds|keeps|goes|reads|feels|contains|presents|mentions"
+    r"|addresses|tells|says|does)\b(?!\s+(?:not|less|worse|wrong|weaker|incorrect|too)\b))"
+)
+# A letter counts where an end, a mark or a verb follows: "A clear case" is an article. What is
+# taken for A is taken for B, or one of them would win more of the replies that are left out.
+_VERDICT = re.compile(
+    rf"{_MARKS}(?:{_LEAD}{_MARKS}\b)?"
+    rf"(?:(?P<tie>(?i:tie)\b)|(?P<letter>[AB])(?:{_ENDED}|(?P<loose>{_GOES_ON})))"
+    r"[\s*_`\"')\].:;,\u2013\u2014-]*"
+)
+_AGAINST = r"\b(?:but|while|whereas|although|though|however|yet|less|worse|fewer|not)\b[^.\n]*\b"
+"""Before the other letter, where only a verb has followed the first: which is meant is open."""
 
 
 def rubric(
@@ -187,6 +207,14 @@ def _reply(replies: Replies, case: Case) -> str:
     if completion.status not in ("ok", "length"):
         raise Unscorable(f"the judge's reply is {completion.status}")
     return completion.text
+
+
+def _is_open(found: re.Match[str], reply: str) -> bool:
+    """Whether what follows a letter and a verb may speak for the other letter."""
+    if found["loose"] is None:
+        return False
+    other = "B" if found["letter"] == "A" else "A"
+    return re.search(rf"{_AGAINST}{other}\b", reply[found.end() :]) is not None
 
 
 def _points(reply: str, criterion: str, scale: tuple[int, int], *, alone: bool) -> float:

@@ -95,7 +95,7 @@ def number(tolerance: float = 0.0, relative: float = 1e-9) -> Measure:
     relative
         Largest difference allowed, as a share of the reference; the larger of the two holds.
     """
-    return _binary(_number, tolerance=float(tolerance), relative=float(relative))
+    return _binary(_number, revision=2, tolerance=float(tolerance), relative=float(relative))
 
 
 def choice() -> Measure:
