@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from assistants.trial import Case
 _SIMPLE = re.compile(
     r"[A-Za-z0-9(¿¡][^\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028\u2029\ufeff]*"
 )
+
+_one_at_a_time = threading.Lock()
+"""Two cases that are kept at once, from two widgets, are both in the file in the end."""
 
 
 def keep_case(
@@ -54,9 +58,13 @@ def keep_case(
     UsageError
         If the question is empty.
     """
-    path = Path(path)
     turns = (question,) if isinstance(question, str) else tuple(question)
     new = Case(id or "new", turns, reference or None)
+    with _one_at_a_time:
+        return _keep(Path(path), new, id)
+
+
+def _keep(path: Path, new: Case, id: str | None) -> str:  # noqa: A002 - as above
     document = parse_yaml(read_text(path), shown(path))
     if not isinstance(document.data, Mapping) or "cases" not in document.data:
         raise FileError(shown(path), "is no experiment: it has no `cases`.")

@@ -93,9 +93,12 @@ def check_name(name: str, kind: str, *, where: str = "") -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as a person would type it: relative where it lies below the working directory."""
+    """A path as a person would type it: relative to the working directory where that is short."""
     try:
-        return str(Path(os.path.realpath(path)).relative_to(Path.cwd()))
+        real = os.path.realpath(path)
+        if Path(real).is_relative_to(Path.cwd()):
+            return os.path.relpath(real)
+        return min(str(path), os.path.relpath(real), key=len)
     except (ValueError, OSError):
         return str(path)
 
@@ -172,7 +175,7 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
         problem = str(error.problem or "is not valid YAML").splitlines()[0].rstrip(".")
         fix = _other_command(source) if source.endswith(".toml") else _SYNTAX
         raise FileError(at, f"{problem}.", fix=fix) from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, ValueError, IndexError, RecursionError) as error:  # `-_` is an IndexError
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise FileError(source, f"is not valid YAML: {first}.") from None
 

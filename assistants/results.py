@@ -19,7 +19,7 @@ class Results:
     """A results folder, to read."""
 
     def __init__(self, folder: str | Path = "results") -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
 
     def __repr__(self) -> str:
         try:

@@ -11,7 +11,7 @@ import assistants
 from assistants import tables, transcripts
 from assistants.assistant import folded
 from assistants.errors import AssistantsError
-from assistants.files import check_name
+from assistants.files import check_name, shown
 from assistants.findings import Findings
 from assistants.messages import AVERAGED, FINISHED, Message, Transcript
 from assistants.store import RunRecord, Store
@@ -70,7 +70,7 @@ class Run(Findings):
         """Where its manifest, table, transcripts and report are written."""
         # A store may come from somebody else, and its names are parts of a path here.
         experiment = check_name(self.experiment, "experiment")
-        return self.results / experiment / check_name(self.id, "run")
+        return Path(shown(self.results)) / experiment / check_name(self.id, "run")
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -186,6 +186,13 @@ class Store:
             (run, experiment, _now(), to_json(manifest)),
         )
 
+    def move_trial(self, run: str, position: int, trial: Trial) -> None:
+        """Make a trial of a run another draw: somebody else had an answer to the one it was."""
+        self._db.write(
+            "UPDATE trials SET repeat = ?, key = ? WHERE run = ? AND position = ?",
+            (trial.repeat, trial.key, run, position),
+        )
+
     def add_trials(self, run: str, first: int, trials: Sequence[Trial]) -> int:
         """Write down which trials belong to a run; returns how many are already answered.
 

@@ -32,7 +32,8 @@ _TYPES = {
 }
 
 # One row a trial of the run. Tokens, dollars and seconds are of all turns together, and unknown
-# (NULL) if any turn's are; summed only where there are several turns, which is slow. A trial
+# (NULL) if any turn's are; summed only where there are several turns, which is slow. In a live
+# session dollars are of the last turn: the others were paid for in trials of their own. A trial
 # without an answer shows its last failure in this run; one that was never asked, because a limit
 # or an interrupt came first, is `open`.
 _TRIALS = """

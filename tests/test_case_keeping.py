@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,16 @@ def test_what_is_no_experiment_is_refused(here: Path) -> None:
     (here / "tea.yaml").write_text("personas: [none]\n")
     with pytest.raises(FileError, match=r"tea\.yaml: is no experiment"):
         keep_case(here / "tea.yaml", "Tea?")
+
+
+@pytest.mark.parametrize("name", ["tea.yaml", "cases.jsonl"])
+def test_cases_that_are_kept_at_once_are_all_there(file: Callable[..., Path], name: str) -> None:
+    """Each under a name of its own: two widgets may be told to keep something at one time."""
+    many = "".join(f"- Is {number} an even number?\n" for number in range(60))
+    path = file(f"cases:\n{many}" if name == "tea.yaml" else "cases: cases.jsonl\n")
+    (path.parent / "cases.jsonl").write_text('{"question": "Tea?"}\n' * (name != "tea.yaml"))
+    asked = [f"Kept number {number}?" for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        names = list(threads.map(lambda question: keep_case(path, question), asked))
+    kept = {case.id: case.questions for case in Experiment.load(path).cases}
+    assert [kept.get(name) for name in names] == [(question,) for question in asked]

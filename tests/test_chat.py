@@ -37,7 +37,7 @@ async def test_the_traits_are_the_interface(here: Path) -> None:
     chat.persona = "art"
     await chat.ask("Two?")
     assert [row["persona"] for row in chat.replies] == ["none", "art"]
-    assert "art on scripted:echo answers from here on" in chat.still()
+    assert "art on scripted:echo answers from here on (before: none" in chat.still()
     assert chat.replies[1]["answer"].startswith("system: You are a painter")
 
 

@@ -178,6 +178,40 @@ async def test_a_failed_draw_does_not_replace_an_answer(server: RudeServer) -> N
     assert turn.answer.state == "done"
 
 
+async def test_an_interrupt_forgets_no_answer() -> None:
+    """The conversation goes on from the answer that is whole, whichever draw was on its way."""
+    count = iter(range(9))
+    with SlowServer(lambda request: WORDS if next(count) == 1 else "Yes.") as server:
+        assistant = on(server.url)
+        talk = Conversation(assistant)
+        await talk.ask("One?")
+        again = asyncio.create_task(talk.regenerate())
+        await until(lambda: len(talk.turns[0].answers) == 2 and bool(talk.turns[0].answer.text))
+        again.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await again
+        assert talk.turns[0].answer.text == "Yes."
+        following = await talk.ask("Two?")
+        assert [m.content for m in following.answer.history] == ["One?", "Yes.", "Two?"]
+        await assistant.client.aclose()
+
+
+@pytest.mark.parametrize("whole", [0, 1, 2])
+async def test_an_interrupt_of_several_draws_keeps_the_whole_one(whole: int) -> None:
+    """Any of them: the next question goes on from it."""
+    with SlowServer(lambda r: "Yes." if r["seed"] == whole else WORDS) as server:
+        client = OpenAIClient("x:m", endpoint=at(server.url))
+        talk = Conversation(Assistant(KIND, client, Sampling(seed=0)))
+        asked = asyncio.create_task(talk.ask("One?", repeats=3))
+        await until(lambda: bool(talk.turns) and talk.turns[0].answers[whole].whole)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await client.aclose()
+    assert [answer.whole for answer in talk.turns[0].answers].count(True) == 1
+    assert talk.turns[0].chosen == whole
+
+
 async def test_editing_a_question_drops_what_came_after() -> None:
     """The edited question is asked in the old one's place."""
     heard = Heard()

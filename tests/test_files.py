@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assistants.errors import FileError
@@ -85,6 +85,7 @@ def test_yaml_means_what_it_says() -> None:
 
 
 @given(st.text("ab:-[]{}#&*!|>'\"%@?, \n<=~0._", max_size=40))
+@example("-_")
 def test_any_text_is_data_or_a_named_error(text: str) -> None:
     """No text in a file ends in anything but values with lines, or a FileError."""
     where = "x.yaml"

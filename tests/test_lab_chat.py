@@ -55,7 +55,10 @@ def said(chat: Desk) -> str:
 
 
 def test_a_conversation_with_several_personas(chat: Desk) -> None:
-    """Search, switch, see the switch; regenerate, edit; everything is in the store."""
+    """Search, switch, see the switch; regenerate, edit; everything is in the store.
+
+    What one persona was asked and another one answered says so.
+    """
     page = chat.page
     chat.ask("How does light fall off?")
     assert "Nobody, turn 1." in said(chat)
@@ -85,6 +88,13 @@ def test_a_conversation_with_several_personas(chat: Desk) -> None:
     assert "You are a painter who has, turn 1." in said(chat)
     *_, run = Results(chat.folder / "results").runs("chat")
     assert list(run.trials["status"]) == ["ok"] * 4
+    assert "Answered by" not in said(chat)
+    page.locator('.personas [data-name="none"]').click()
+    page.wait_for_selector(".change")
+    page.locator(".regenerate:visible").click()
+    page.wait_for_selector("text=1 more answer")
+    chat.rest()
+    assert "Answered by none on vllm:m" in said(chat)
     page.get_by_role("button", name="Clear").click()
     page.wait_for_function(QUESTIONS, arg=0)
 

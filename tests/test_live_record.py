@@ -47,6 +47,22 @@ def headings(log: str) -> list[str]:
     ]
 
 
+async def test_what_could_not_be_written_comes_with_the_next_answer(here: Path) -> None:
+    """A disk that is full for a moment costs no question's heading."""
+    chat = Chat("none", "echo")
+    await chat.ask("What is light?")
+    assert chat.record.folder is not None
+    file = chat.record.folder / "conversation.md"
+    aside = file.rename(file.with_suffix(".aside"))
+    file.mkdir()
+    await chat.ask("And a shadow?")
+    assert "cannot be written" in chat.still()
+    file.rmdir()
+    aside.rename(file)
+    await chat.regenerate()
+    assert headings(log_of(chat))[3:] == ["Question 2", "none on scripted:echo, answer 2"]
+
+
 async def test_the_log_says_who_answered(here: Path) -> None:
     """One file is the whole conversation: each question, and whose answer it is."""
     chat = Chat("none", "echo")

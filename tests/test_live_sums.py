@@ -34,15 +34,15 @@ def given(tokens: int | None, first: float | None = 0.5, total: float | None = 2
 
 def test_a_sum_of_what_is_known() -> None:
     """Tokens and dollars are added up, the first token is the median, the speed that of all."""
-    answers = [given(10, 0.1, 1.1), given(30, 0.9, 1.9), given(50, 0.2, 3.2)]
+    answers = [given(11, 0.1, 1.1), given(31, 0.9, 1.9), given(51, 0.2, 3.2)]
     assert sums(answers, lambda answer: 0.001) == [
-        "3 answers", "90 tokens", "$0.0030", "first token 0.20 s", "18 tokens/s",
+        "3 answers", "93 tokens", "$0.0030", "first token 0.20 s", "18 tokens/s",
     ]  # fmt: skip
 
 
 def test_a_sum_with_an_unknown_part_is_unknown() -> None:
     """It is never told as if it were the whole; what is on its way or failed is not in it."""
-    answers = [given(10), given(None)]
+    answers = [given(11), given(None)]
     costs = {answers[0].id: 0.001, answers[1].id: None}
     assert sums(answers, lambda answer: costs[answer.id]) == [
         "2 answers", "cost unknown", "first token 0.50 s", "5 tokens/s",
@@ -50,7 +50,7 @@ def test_a_sum_with_an_unknown_part_is_unknown() -> None:
     assistant = answers[0].assistant
     others = [Answer(assistant, ()), Answer(assistant, (), state="failed", error="No.")]
     assert sums([answers[0], *others], lambda answer: 0.0)[:3] == [
-        "1 answer", "1 failed", "10 tokens",
+        "1 answer", "1 failed", "11 tokens",
     ]  # fmt: skip
     assert sums(others, lambda answer: None) == ["1 failed"]
     assert sums(others[:1], lambda answer: None) == []

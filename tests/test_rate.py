@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assistants import Experiment, Message, Results, Run, ScriptedClient
-from assistants.errors import UnknownName, UsageError
+from assistants.errors import StoreError, UnknownName, UsageError
 from assistants.scoring.vote import Vote
 from assistants.store import Store
 from assistants.widgets import background
+from assistants.widgets.chat import Chat
 from assistants.widgets.rate import Rate
 
 SECRET = ["zebra-persona", "okapi-persona", "gnu-persona"]
@@ -52,7 +56,14 @@ def state(rate: Rate) -> str:
 def click(rate: Rate, **message: Any) -> None:
     """What the page sends, done."""
     background.call(lambda: rate._obey(message))
-    background.call(lambda: None)
+    ended(rate)
+
+
+def ended(rate: Rate) -> None:
+    """Waits until everything that the page wished for is done, or was refused."""
+    end = time.monotonic() + 20
+    while background.call(lambda: list(rate._tasks)) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def test_votes_are_stored_at_once_as_shown(run: Run, rate: Rate) -> None:
@@ -224,3 +235,77 @@ def test_a_stranger_s_votes_bring_no_word_of_their_own(run: Run, rate: Rate) -> 
             Vote("ann", "judge", second, first, "left"),
         ])  # fmt: skip
     assert Rate(run, rater="ann").progress == "0 of 6"
+
+
+def test_a_vote_is_on_the_pair_on_the_page(run: Run, rate: Rate) -> None:
+    """Where the next pair cannot be read nothing is stored, and the same pair is voted on next."""
+    seen = rate.left, rate.right
+    with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
+        other.execute("UPDATE cases SET turns = '?' || turns")
+        click(rate, do="vote", winner="left", turn=rate.turn)
+        assert rate.notice
+        assert (rate.left, rate.right, rate.progress) == (*seen, "0 of 6")
+        assert run.votes().empty
+        other.execute("UPDATE cases SET turns = substr(turns, 2)")
+    click(rate, do="vote", winner="right", turn=rate.turn)
+    (vote,) = run.votes().to_dict("records")
+    answers = run.trials.set_index(["persona", "case"])["answer"]
+    assert answers[vote["left"], vote["case"]] in seen[0]
+    assert answers[vote["right"], vote["case"]] in seen[1]
+    assert (rate.notice, rate.progress) == ("", "1 of 6")
+
+
+def test_keys_that_are_pressed_at_once_are_obeyed_in_order(run: Run, rate: Rate) -> None:
+    """However long the store takes: none is lost, and none is early."""
+    wishes = ["vote", "undo", "vote", "skip", "vote", "vote", "undo", "reveal", "hide"]
+    other = Rate(run, rater="bob")
+    for wish in wishes:
+        more = {"winner": "left", "turn": rate.turn} if wish == "vote" else {}
+        click(rate, do=wish, **more)
+
+    def at_once() -> None:
+        turn = other.turn
+        for number, wish in enumerate(wishes):
+            more = {"winner": "left", "turn": turn + number} if wish == "vote" else {}
+            other._obey({"do": wish, **more})
+
+    background.call(at_once)
+    ended(other)
+    assert (other.progress, other.revealed) == (rate.progress, rate.revealed) == ("2 of 6", False)
+    assert Counter(run.votes()["rater"]) == {"ann": 2, "bob": 2}
+
+
+async def test_a_locked_store_holds_up_nobody_else(
+    run: Run, rate: Rate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says so after a while, and no vote is stored behind the rater's back."""
+    monkeypatch.setattr("assistants.widgets.rate.PATIENCE_S", 0.5)
+    chat = Chat("none", "echo", results=None)
+    with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        background.call(lambda: rate._obey({"do": "vote", "winner": "left", "turn": rate.turn}))
+        began = time.monotonic()
+        await chat.ask("Tea?")
+        assert time.monotonic() - began < 0.4
+        ended(rate)
+        assert rate.notice.startswith("results was busy for 0.5 s")
+        assert rate.progress == "0 of 6"
+    rate.skip()  # which waits for what came before
+    assert run.votes().empty
+
+
+def test_a_rater_who_cannot_be_found_changes_nothing(run: Run, rate: Rate) -> None:
+    """The name, the pair and the votes stay together."""
+    rate.vote("left")
+    seen, store = rate.left, Path("results/answers.sqlite")
+    store.rename("away")
+    store.mkdir()
+    with pytest.raises(StoreError):
+        rate.rater = "bob"
+    click(rate, do="rater", name="bob")
+    assert "answers.sqlite" in rate.notice
+    store.rmdir()
+    Path("away").rename(store)
+    assert (rate.rater, rate.left, rate.progress) == ("ann", seen, "1 of 6")
+    rate.rater = "bob"
+    assert rate.progress == "0 of 6"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -89,3 +90,16 @@ def test_a_store_from_a_stranger_writes_nowhere_else(here: Path, name: str, run:
         store.add_run(run, name, {})
     with pytest.raises(UsageError, match="cannot name"):
         Results().latest().write()
+
+
+async def test_a_folder_stays_the_same_wherever_one_goes(here: Path) -> None:
+    """And is named as a person would type it from there."""
+    tea = Experiment.define("tea", personas=["none"], models=["echo"], cases=["Tea?"])
+    run, results = await tea.run(report=quiet), Results()
+    assert run.folder == Path("results/tea") / run.id
+    (here / "notebooks").mkdir()
+    os.chdir(here / "notebooks")
+    assert len(results.latest().trials) == len(run.trials) == 1
+    assert run.write() == Path("../results/tea") / run.id
+    assert repr(results) == repr(Results("../results")) == "Results('../results': 1 run)"
+    assert list(Path().iterdir()) == []

@@ -51,8 +51,8 @@ def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
         there are any, and one for each two raters that share a comparison. ``comparisons`` counts
         those that at least two of the row's raters judged. ``agree`` is the share of pairs of
         raters that gave the same verdict, averaged over these. ``alpha`` is Krippendorff's, with
-        verdicts as nominal values, each entered both ways round; ``low`` and ``high`` are of its 95% interval, from resampling
-        whole cases. NaN is "not known", with the reason in ``note``.
+        verdicts as nominal values, each entered both ways round; ``low`` and ``high`` are of its
+        95% interval, from resampling whole cases. NaN is "not known", with the reason in ``note``.
 
     Raises
     ------

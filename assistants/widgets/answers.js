@@ -39,6 +39,10 @@ class AnswerView {
     this.element.dataset.state = item.state;
     this.element.setAttribute("aria-label", `Answer ${item.number}`);
     this.element.setAttribute("aria-busy", String(this.open));
+    if (item.by && !this.by) { // it does not go without saying any more
+      this.by = h("p", { class: "facts" }, `Answered by ${item.by}`);
+      this.element.prepend(this.by);
+    }
     this.drawText();
     setText(this.tail, this.open ? item.tail ?? "" : "");
     const said = [item.state === "stopped" ? "Stopped here: this is not the whole answer." : "",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import traitlets
@@ -15,11 +16,12 @@ from assistants.widgets import background
 from assistants.widgets.filters import Filter
 from assistants.widgets.grid import Found, Grid
 from assistants.widgets.live import Item, source
+from assistants.widgets.looking_at import LookingAt
 from assistants.widgets.markdown import escape
-from assistants.widgets.opened import difference, screen, whole
+from assistants.widgets.opened import screen
 from assistants.widgets.opened import still as still_whole
+from assistants.widgets.patience import wait_for
 from assistants.widgets.stored import label_of, run_of
-from assistants.widgets.taking_up import TakingUp
 
 ROWS = 10
 """Cases on a screen."""
@@ -27,7 +29,7 @@ COLUMNS = 12
 """Columns on a screen."""
 
 
-class Browse(TakingUp):
+class Browse(LookingAt):
     """Cases as rows, personas (on models) as columns; a screen of them at a time.
 
     Parameters
@@ -64,29 +66,20 @@ class Browse(TakingUp):
     across = traitlets.Int(0).tag(sync=True)
     """Which screen of columns, from 0, of ``wide``."""
     wide = traitlets.Int(1).tag(sync=True)
-    opened = traitlets.Dict().tag(sync=True)
-    """The trial that is open, whole; empty if none is."""
-    selected = traitlets.List(traitlets.Int()).tag(sync=True)
-    """At most two trials."""
-    difference = traitlets.Dict().tag(sync=True)
-    """The words in which two trials differ; empty if none are compared."""
 
     commands = {  # noqa: RUF012 - declared a ClassVar in Live
-        **TakingUp.commands,
+        **LookingAt.commands,
         "run": "_read_run",
         "filter": "_filter_to",
         "turn": "_turn",
-        "another": "another",
-        "open": "open",
-        "select": "select",
-        "shut": "shut",
+        "another": "_another",
     }
 
     def __init__(self, run: Run | Results) -> None:
         self.run = run_of(run)
         self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
         self._chosen: dict[tuple[int, int], int] = {}
-        self._asked = 0
+        self._asked = self._asked_runs = self._reading = 0
         super().__init__(runs=[each.id for each in self._runs])
         self._show(self.run, Grid(self.run.trials))
 
@@ -147,8 +140,15 @@ class Browse(TakingUp):
         """
         lists = {"status": status, "persona": persona, "model": model}
         wanted = Filter.of(text=text, **lists, case=case, failures_first=failures_first)
-        found = self._grid.find(wanted)
-        background.call(lambda: self._apply(found))
+        grid = self._grid
+        found = grid.find(wanted)
+
+        def work() -> None:
+            self._asked += 1
+            if grid is self._grid:
+                self._apply(found)
+
+        background.call(work)
 
     def turn_to(self, page: int = 0, across: int = 0) -> None:
         """Show another screen of cases, or of columns; both count from 0."""
@@ -162,68 +162,12 @@ class Browse(TakingUp):
 
     def another(self, trial: str | int, by: int = 1) -> None:
         """Show the next draw in the cell of a trial; after the last one the first."""
-
-        def work() -> None:
-            at = self._grid.place(trial)
-            places = self._grid.repeats(at)
-            there = places[(places.index(at) + by) % len(places)]
-            self._chosen[self._grid.chosen(at)] = there
-            self.selected = [there if each == at else each for each in self.selected]
-            self._draw()
-            if self.opened.get("at") == at:
-                self._open(there)
-
-        background.call(work)
-
-    def open(self, trial: str | int | None = None) -> None:
-        """Show a trial whole, by its key or its place in the run.
-
-        Raises
-        ------
-        UsageError
-            If the run has no such trial.
-        """
-        if trial is None:  # the open() of a widget, which ipywidgets calls
-            super().open()
-        else:
-            background.call(lambda: self._open(self._grid.place(trial)))
-
-    def shut(self) -> None:
-        """Put away what ``open`` or ``compare`` shows."""
-
-        def work() -> None:
-            self.opened = {}
-            if self.difference:
-                self.difference = {}
-                self.selected = []
-            self.leave()
-
-        background.call(work)
-
-    def select(self, trial: str | int) -> None:
-        """Select a trial, or no longer; two that are selected are compared."""
-
-        def work() -> None:
-            at = self._grid.place(trial)
-            others = [each for each in self.selected if each != at]
-            self.selected = others if at in self.selected else [*others[-1:], at]
-            self._compare()
-
-        background.call(work)
-
-    def compare(self, trial: str | int, other: str | int) -> None:
-        """Show which words ``other`` adds to a trial, and which it leaves out."""
-
-        def work() -> None:
-            self.selected = [self._grid.place(trial), self._grid.place(other)]
-            self._compare()
-
-        background.call(work)
+        wait_for(self._another(trial, by))
 
     # -- what is left ----------------------------------------------------------------------------
 
     def still(self) -> str:
-        """The screen as it was filtered, and what was opened from it."""
+        """The screen as it was filtered, what was opened from it, and the chat below."""
         where = f"screen {self.page + 1:,} of {self.pages:,}" if self.pages > 1 else ""
         said = ", ".join(each for each in (self.said, str(self._found.wanted), where) if each)
         head = f"<b>{escape(self.run.experiment)}</b>, run {escape(self.run.id)}: {escape(said)}."
@@ -233,37 +177,50 @@ class Browse(TakingUp):
         if self.difference:
             names = f"{self.difference['new']} against {self.difference['old']}"
             parts.append(f"<p><b>{escape(names)}</b></p>{self.difference['html']}")
+        if self._chat is not None:
+            parts.append(f"<p><b>Chat:</b></p>{self._chat.still()}")
         return "".join(parts)
 
     # -- the work, in the thread of `background` -------------------------------------------------
 
     async def _read_run(self, run: str) -> None:
         """Elsewhere, since a large run takes seconds, and answers arrive in this thread."""
-        self.state = "reading"
-        try:
-            chosen = Results(self.run.results).run(run)
-            grid = await asyncio.to_thread(lambda: Grid(chosen.trials))
-            self._show(chosen, grid)
-        finally:
-            self.state = "idle"
+        self._asked_runs += 1
+        number, results = self._asked_runs, Results(self.run.results)
+
+        def read() -> tuple[Run, Grid]:
+            chosen = results.run(run)
+            return chosen, Grid(chosen.trials)
+
+        with self._looking_up():
+            found = await asyncio.to_thread(read)
+        if number == self._asked_runs:  # else somebody chose another one
+            self._show(*found)
 
     def _turn(self, down: int, across: int) -> None:
         self.turn_to(down, across)
 
     async def _filter_to(self, **wanted: Any) -> None:
         self._asked += 1
-        number = self._asked
+        number, grid = self._asked, self._grid
         self.say("")
-        self.state = "reading"
-        try:
-            found = await asyncio.to_thread(self._grid.find, Filter.of(**wanted))
-        finally:
-            if number == self._asked:
-                self.state = "idle"
-        if number == self._asked:  # else somebody typed on
+        with self._looking_up():
+            found = await asyncio.to_thread(grid.find, Filter.of(**wanted))
+        if number == self._asked and grid is self._grid:  # else somebody typed on, or left the run
             self._apply(found)
 
+    @contextmanager
+    def _looking_up(self) -> Iterator[None]:
+        self._reading += 1
+        self.state = "reading"
+        try:
+            yield
+        finally:
+            self._reading -= 1
+            self.state = "reading" if self._reading else "idle"
+
     def _show(self, run: Run, grid: Grid) -> None:
+        self._asked_runs += 1
         self.run, self._grid = run, grid
         self.run_id = run.id
         self.choices = {
@@ -276,7 +233,8 @@ class Browse(TakingUp):
         self.source_file = written if written.endswith((".yaml", ".yml")) else ""
         self._chosen = {}
         self.kept = ""
-        self.opened, self.difference, self.selected = {}, {}, []
+        self._put_away()
+        self.difference, self.selected = {}, []
         self._apply(grid.find(Filter()))
 
     def _apply(self, found: Found) -> None:
@@ -298,18 +256,12 @@ class Browse(TakingUp):
             self.rows = self._grid.cells(self._found, rows, columns, self._chosen)
         self.leave()
 
-    def _open(self, at: int) -> None:
-        item = whole(self.run, self._grid.row(at))
+    async def _another(self, trial: str | int, by: int = 1) -> None:
+        at = self._grid.place(trial)
         places = self._grid.repeats(at)
-        self.difference = {}
-        self.kept = ""
-        self.opened = {**item, "at": at, "number": places.index(at) + 1, "repeats": len(places)}
-        self.leave()
-
-    def _compare(self) -> None:
-        if len(self.selected) < 2:
-            self.difference = {}
-            return
-        self.opened = {}
-        self.difference = difference(*(self._grid.row(at) for at in self.selected))
-        self.leave()
+        there = places[(places.index(at) + by) % len(places)]
+        self._chosen[self._grid.chosen(at)] = there
+        self.selected = [there if each == at else each for each in self.selected]
+        self._draw()
+        if self._at == at:
+            await self._open(there)

@@ -41,7 +41,7 @@ class Chat(Switching):
     results
         The results folder that every answer is stored in; ``None`` stores nothing.
     sampling
-        Goes over each persona's own.
+        Goes over each persona's own; by default that of the ``Assistant``, if one is given.
     library
         The personas to choose from.
 
@@ -76,11 +76,12 @@ class Chat(Switching):
         library: Library | None = None,
     ) -> None:
         library = library or Library.default()
+        models: list[str | Client] = [model]
+        if isinstance(persona, Assistant):
+            models, sampling = [], sampling or persona.sampling
         sampling = sampling or Sampling()
-        models = [] if isinstance(persona, Assistant) else [model]
         (first,), entries = resolve([persona], models, library, sampling)
         self._fork: Compare | None = None
-        self._results = results
         super().__init__(first, sampling=sampling, results=results, models=entries, library=library)
 
     @classmethod
@@ -178,19 +179,21 @@ class Chat(Switching):
         if not turns or column.conversation.busy:
             raise UsageError("There is no whole turn to ask everybody.", fix="Ask something first.")
         others, _ = resolve(map(self._known, personas), models or [column.assistant.client],
-                            self.library, self.sampling)  # fmt: skip
+                            self.library, self.sampling, self._variables)  # fmt: skip
         own = column.assistant
         others = [each for each in map(self._placed, others) if each.digest != own.digest]
         if not others:
             raise UsageError("There is nobody else to ask.", fix="Choose more personas.")
+        compare = Compare(
+            assistants=[own, *others], results=self.record.results, library=self.library
+        )
         self._close_fork()
-        compare = Compare(assistants=[own, *others], results=self._results, library=self.library)
         compare.models.update(self.models)
         *earlier, last = turns
         for number, each in enumerate(compare._columns):
             each.conversation.go_on_from(turns if number == 0 else earlier)
         compare._note_state()
-        self._fork = compare
+        self._fork, compare.owner = compare, self
         self.forked = compare.model_id
         await compare._doing(
             *(each.conversation.ask(last.question) for each in compare._columns[1:])

@@ -22,6 +22,7 @@ from assistants.widgets.column import Column
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.facts import row
 from assistants.widgets.feed import Feed
+from assistants.widgets.in_use import in_use
 from assistants.widgets.keeping import Keeping
 from assistants.widgets.live import Item, source
 from assistants.widgets.printed import printed
@@ -255,11 +256,12 @@ class Columns(Keeping):
         self._note_state()
 
     async def _hang_up(self) -> None:
-        """Leave no connection open while nobody asks anything."""
+        """Leave no connection open while nobody asks anything, here or in another widget."""
         if not any(column.conversation.busy for column in self._columns):
             clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
             for client in clients.values():
-                await client.aclose()
+                if not in_use(client):
+                    await client.aclose()
 
     async def _keep_in(self, path: str, turn: str, column: str) -> None:
         """Elsewhere, since a large file takes a while to read, and answers arrive here."""
@@ -280,7 +282,9 @@ class Columns(Keeping):
                 said = f"{original.name}: its own system prompt again"
                 column.conversation.use(original, said)
         else:
-            others = [*(c.assistant for c in self._columns), *self.record.assistants]
+            turns = [turn for each in self._columns for turn in each.conversation.turns]
+            asked = [answer.assistant for turn in turns for answer in turn.answers]
+            others = [*(c.assistant for c in self._columns), *asked, *self.record.assistants]
             persona = edited(original.persona, text, [each.persona for each in others])
             assistant = replace(original, persona=persona, variables={})
             column.conversation.use(assistant, f"system prompt edited: {persona.name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Compare(Columns):
     Raises
     ------
     UsageError
-        For an unknown name, or if there is nobody to ask.
+        For an unknown name, if there is nobody to ask, or if two that answer have one name, one
+        model and not the same prompt and settings: no table could tell them apart.
 
     Examples
     --------
@@ -80,6 +81,7 @@ class Compare(Columns):
                 "There is nobody to ask.",
                 fix='Name personas and models: Compare(["none", "art"], ["smollm2"]).',
             )
+        _refuse_namesakes(found)
         super().__init__("compare", found, results=results, models=entries, library=library)
 
     # -- what a person does ----------------------------------------------------------------------
@@ -187,3 +189,22 @@ class Compare(Columns):
         first = f"compare-{self.record.run}"
         names = itertools.chain([first], (f"{first}-{n}" for n in itertools.count(2)))
         return next(name for name in names if not (folder / f"{name}.yaml").exists())
+
+
+def _refuse_namesakes(assistants: Sequence[Assistant]) -> None:
+    """An answer is stored by who gave it: the same assistant may be there twice, two may not."""
+    first: dict[str, Assistant] = {}
+    for each in assistants:
+        other = first.setdefault(str(each), each)
+        if other.prompt_digest != each.prompt_digest:
+            what = "another system prompt"
+        elif (other.settings, other.persona_in) != (each.settings, each.persona_in):
+            what = "other settings"
+        else:
+            continue
+        raise UsageError(
+            f"{each} is there twice, the second time with {what}.",
+            fix="Name one of them otherwise: "
+            f'Assistant(replace(persona, name="{each.persona.name}-2"), ...), with '
+            "`from dataclasses import replace`.",
+        )

@@ -10,6 +10,7 @@ from assistants.assistant import Assistant
 from assistants.errors import AssistantsError, CallError, ReplyCut, UsageError
 from assistants.messages import Completion, Delta
 from assistants.text import many
+from assistants.widgets.in_use import asking
 from assistants.widgets.turns import Answer, Change, Entry, Keeper, Listener, State, Turn, history
 
 _PATIENCE_S = 0.5
@@ -78,10 +79,9 @@ class Conversation:
             raise UsageError("The question is empty.")
         if repeats < 1:
             raise UsageError(f"at least one repeat is needed, not {repeats!r}.")
-        turn = Turn(question, [], self._whole(self.turns))
+        turn = Turn(question, [], self._whole(self.turns), asked=self.assistant)
         self.entries.append(turn)
         await self._draw(turn, repeats)
-        turn.chosen = next((i for i, a in enumerate(turn.answers) if a.whole), 0)
         await self._kept()
         return turn
 
@@ -97,15 +97,14 @@ class Conversation:
         if not self.turns:
             raise UsageError("Nothing has been asked yet.", fix="Ask a question first.")
         turn = self.turns[-1]
-        former = turn.chosen
         await self._draw(turn, 1)
-        turn.chosen = len(turn.answers) - 1 if turn.answers[-1].whole else former
-        self._tell(turn)
         await self._kept()
         return turn
 
     async def edit(self, turn: Turn | int, question: str) -> Turn:
         """Ask something else in the place of an earlier question; what came after it goes.
+
+        Whoever answers now answers it, and the transcript goes on saying so.
 
         Raises
         ------
@@ -115,7 +114,11 @@ class Conversation:
         self._check_idle()
         if not question.strip():
             raise UsageError("The question is empty.")
-        self._drop(self.entries.index(self.turns[turn] if isinstance(turn, int) else turn))
+        first = self.entries.index(self.turns[turn] if isinstance(turn, int) else turn)
+        said = [entry.said for entry in self.entries[first:] if isinstance(entry, Change)]
+        self._drop(first)
+        if said:
+            self.use(self.assistant, said[-1])
         return await self.ask(question)
 
     async def stop(self) -> None:
@@ -150,22 +153,22 @@ class Conversation:
         self.assistant = assistant
         if self.entries and isinstance(self.entries[-1], Change):
             self._drop(len(self.entries) - 1)  # nobody has answered in between
-        if self.entries:
-            change = Change(said, assistant)
+        if self.entries and not _same(assistant, self.turns[-1].asked):
+            change = Change(said, assistant, self.turns[-1].asked)
             self.entries.append(change)
             self._tell(change)
 
     def go_on_from(self, turns: Sequence[Turn]) -> None:
         """Put turns that were answered elsewhere at the end; each answer knows who gave it."""
         for turn in turns:
-            copy = Turn(turn.question, [turn.answer], turn.before)
+            copy = Turn(turn.question, [turn.answer], turn.before, asked=self.assistant)
             self.entries.append(copy)
             self._tell(copy)
 
     async def _draw(self, turn: Turn, repeats: int) -> None:
         earlier = self.turns[: self.turns.index(turn)]
         said = history(earlier, turn.question)
-        first = len(turn.answers)
+        first, former = len(turn.answers), turn.chosen
         new = [Answer(self.assistant, said, first + i) for i in range(repeats)]
         turn.answers += new
         if first:
@@ -178,20 +181,22 @@ class Conversation:
                     if answer.open:
                         self._watched(group.create_task(self._fill(turn, answer)))
         except asyncio.CancelledError:
-            self._stopped(turn, new)
+            self._settle(turn, new, former)
             await self._kept(_PATIENCE_S)
             raise
         except BaseExceptionGroup as errors:  # mistakes of ours, not of a model
             raise errors.exceptions[0] from None
         finally:
-            self._stopped(turn, new)
+            self._settle(turn, new, former)
             self._tell(turn)
 
-    def _stopped(self, turn: Turn, new: Sequence[Answer]) -> None:
-        """What was stopped before it could begin has ended too."""
+    def _settle(self, turn: Turn, new: Sequence[Answer], former: int) -> None:
+        """What was stopped before it could begin has ended too; the first whole one is chosen."""
         for answer in new:
             if answer.open:
                 self._end(turn, answer, "stopped")
+        whole = (turn.answers.index(answer) for answer in new if answer.whole)
+        turn.chosen = next(whole, former)
 
     async def _begin(self, turn: Turn, new: Sequence[Answer]) -> None:
         if self._keeper is None:
@@ -219,8 +224,9 @@ class Conversation:
     async def _fill(self, turn: Turn, answer: Answer) -> None:
         """Stream one answer in; its failure is its own."""
         try:
-            async with self.turnstile or contextlib.nullcontext():
-                await self._stream(turn, answer)
+            with asking(answer.assistant.client):
+                async with self.turnstile or contextlib.nullcontext():
+                    await self._stream(turn, answer)
         except asyncio.CancelledError:
             self._end(turn, answer, "stopped")
             raise
@@ -290,6 +296,11 @@ class Conversation:
     @staticmethod
     def _whole(turns: Sequence[Turn]) -> tuple[Answer, ...]:
         return tuple(turn.answer for turn in turns if turn.answer.whole)
+
+
+def _same(one: Assistant, other: Assistant | None) -> bool:
+    """Whether nobody could tell who of the two answers."""
+    return other is not None and str(one) == str(other) and one.digest == other.digest
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.errors import AssistantsError, UnknownName, UsageError
 from assistants.files import check_name, shown
-from assistants.personas import Library, Persona
+from assistants.personas import Library
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.who import literal
 
@@ -41,7 +42,7 @@ def write_experiment(path: Path, conversations: Sequence[Conversation], repeats:
     cases = _cases(conversations)
     if not cases:
         raise UsageError("Nothing has been asked yet.", fix="Ask something first.")
-    assistants = [conversation.assistant for conversation in conversations]
+    assistants = _once(conversation.assistant for conversation in conversations)
     for name in dict.fromkeys(assistant.model for assistant in assistants):
         _check_model(name)
     library = Library.default()
@@ -53,6 +54,11 @@ def write_experiment(path: Path, conversations: Sequence[Conversation], repeats:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_yaml(content), encoding="utf-8", newline="\n")
     return path
+
+
+def _once(assistants: Iterable[Assistant]) -> list[Assistant]:
+    """A comparison may have the same one twice; a batch draws repeats instead."""
+    return list({(str(each), each.digest): each for each in assistants}.values())
 
 
 def _cases(conversations: Sequence[Conversation]) -> list[Any]:
@@ -85,12 +91,14 @@ def _whole_cross(assistants: Sequence[Assistant], library: Library) -> dict[str,
 def _pairs(assistants: Sequence[Assistant], library: Library, path: Path) -> dict[str, Any]:
     """``assistants``, with a file beside the experiment for each persona of its own."""
     written: list[dict[str, Any]] = []
+    names = {_said_by(a): a.persona.name for a in assistants if _is_known(a, library)}
     for assistant in assistants:
         persona = assistant.persona.name
         if not _is_known(assistant, library):
+            persona = names.setdefault(_said_by(assistant), _free(persona, names.values()))
             file = path.parent / f"{path.stem}-personas" / f"{persona}.md"
             file.parent.mkdir(parents=True, exist_ok=True)
-            head = _yaml(_head(assistant.persona))
+            head = _yaml(_head(assistant))
             file.write_text(
                 f"---\n{head}---\n{literal(assistant.system_prompt or '')}\n", encoding="utf-8"
             )
@@ -107,17 +115,30 @@ def _entry(assistant: Assistant, library: Library) -> Any:
     return {
         "name": persona.name,
         "system_prompt": literal(assistant.system_prompt or ""),
-        **_head(persona),
+        **_head(assistant),
     }
 
 
-def _head(persona: Persona) -> dict[str, Any]:
-    head: dict[str, Any] = {"label": persona.label or persona.name}
+def _head(assistant: Assistant) -> dict[str, Any]:
+    persona = assistant.persona
+    label = assistant.name if assistant.variables else persona.label or persona.name
+    head: dict[str, Any] = {"label": label}
     if persona.description:
         head["description"] = persona.description
     if settings := persona.sampling.as_dict():
         head["sampling"] = settings
     return head
+
+
+def _said_by(assistant: Assistant) -> tuple[str, str]:
+    """A persona with its variables, and its text: what has a file of its own."""
+    return assistant.name, assistant.prompt_digest
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name itself, or else the first with a number that is free."""
+    others = (f"{name[:60]}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], others) if each not in taken)
 
 
 def _is_known(assistant: Assistant, library: Library) -> bool:

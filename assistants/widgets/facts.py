@@ -18,6 +18,9 @@ _ENDED = {
     "truncated": "broke off",
 }
 
+_SHARE = 0.01
+"""Of a call's time: what came in less was not written then but handed over, by whoever held it."""
+
 
 def facts(answer: Answer, cost: float | None) -> list[str]:
     """How it ended if not well, tokens, dollars, seconds to the first token, tokens a second."""
@@ -73,16 +76,29 @@ def dollars(cost: float) -> str:
 
 
 def tokens_per_second(answer: Answer) -> float | None:
-    """Output tokens a second after the first one; ``None`` if unknown."""
+    """Output tokens a second after the first one; ``None`` if unknown.
+
+    Tokens that a model thought unseen came before its first one, and do not count. Where a server
+    holds an answer back until it is whole, nobody knows how fast it was written.
+    """
     return None if answer.completion is None else _speed([answer.completion])
 
 
 def _speed(completions: Sequence[Completion]) -> float | None:
     """Of those whose tokens and times are known."""
-    known = [c for c in completions if c.usage.output_tokens and c.total_s is not None]
-    tokens = sum(c.usage.output_tokens or 0 for c in known)
-    seconds = sum((c.total_s or 0.0) - (c.first_token_s or 0.0) for c in known)
+    known = [after for each in completions if (after := _after_the_first(each)) is not None]
+    tokens, seconds = (sum(values) for values in zip(*known, strict=True)) if known else (0, 0.0)
     return tokens / seconds if seconds > 0 else None
+
+
+def _after_the_first(completion: Completion) -> tuple[int, float] | None:
+    """How many tokens came after the first one, and in how many seconds."""
+    usage, first, total = completion.usage, completion.first_token_s, completion.total_s
+    if usage.output_tokens is None or first is None or total is None:
+        return None
+    unseen = 0 if completion.reasoning else usage.reasoning_tokens or 0
+    tokens, seconds = usage.output_tokens - unseen - 1, total - first
+    return (tokens, seconds) if tokens > 0 and seconds > _SHARE * total else None
 
 
 def row(number: int, turn: Turn, repeat: int, cost: float | None) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Feed:
         self._heard = heard
         self._arriving: dict[str, Arriving] = {}
         self._waiting: set[str] = set()
-        self._told: dict[str, tuple[str, str]] = {}
+        self._told: dict[str, tuple[str, str, str]] = {}
         self._dropped: set[str] = set()
 
     def changed(self, entry: Entry) -> None:
@@ -69,7 +69,7 @@ class Feed:
     def entry(self, entry: Entry, answers: Iterable[Answer] | None = None) -> Item:
         """An entry as the page draws it, with all of its answers or some."""
         if isinstance(entry, Change):
-            return {"id": entry.id, "change": visible(entry.said)}
+            return {"id": entry.id, "change": visible(entry.line)}
         wanted = entry.answers if answers is None else answers
         return {
             "id": entry.id,
@@ -85,7 +85,7 @@ class Feed:
             return None
         new = []
         if isinstance(entry, Turn):
-            new = [a for a in entry.answers if self._told.get(a.id) != (a.state, a.note)]
+            new = [a for a in entry.answers if self._told.get(a.id) != _state(entry, a)]
         return {"op": "entry", "column": self._column, "entry": self.entry(entry, new)}
 
     def _piece(self, answer: Answer) -> Item | None:
@@ -95,13 +95,14 @@ class Feed:
         return {"op": "more", "answer": answer.id, **self._arriving[answer.id].take()}
 
     def _answer(self, turn: Turn, answer: Answer) -> Item:
-        self._told[answer.id] = (answer.state, answer.note)
+        self._told[answer.id] = _state(turn, answer)
         item = {
             "id": answer.id,
             "number": turn.answers.index(answer) + 1,
             "state": answer.state,
             "error": visible(answer.error),
             "note": visible(answer.note),
+            "by": visible(turn.by(answer)),
             "facts": facts(answer, self._cost(answer)),
         }
         if answer.open:
@@ -110,3 +111,8 @@ class Feed:
             return {**item, **arriving.whole()}
         self._arriving.pop(answer.id, None)
         return {**item, "html": coloured(answer.text), "text": to_utf8(answer.text)}
+
+
+def _state(turn: Turn, answer: Answer) -> tuple[str, str, str]:
+    """What may change of an answer besides its text, and has to be told again then."""
+    return answer.state, answer.note, turn.by(answer)

@@ -62,6 +62,7 @@ class Live(anywidget.AnyWidget):
         self._left = ""
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self.owner: Live | None = None  # the widget that this one is shown in, copy and all
         super().__init__(**traits)
         self.copied = [self.model_id, 0]
         self.on_msg(self._heard)
@@ -181,6 +182,8 @@ class Live(anywidget.AnyWidget):
 
     def leave(self) -> None:
         """Bring what is left up to date, where it is shown; at the end of a turn is soon enough."""
+        if self.owner is not None:
+            self.owner.leave()
         if self._shown and (page := self.still()) != self._left:
             from IPython.display import update_display
 

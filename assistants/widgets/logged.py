@@ -7,6 +7,7 @@ be taken for a heading, open a block that swallows what follows, or hide it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from assistants.text import one_line, visible
@@ -42,6 +43,14 @@ class Log:
         What was said elsewhere, before the session, is written too, where it is first gone on
         from: the file is the whole conversation.
         """
+        before = set(self._told), self._question
+        try:
+            self._write(self._parts(turn, answer, cost))
+        except OSError:  # what is not there has to come with the next one
+            self._told, self._question = before
+            raise
+
+    def _parts(self, turn: Turn, answer: Answer, cost: float | None) -> list[str]:
         parts = [] if self.path.exists() else [f"# {_plain(self._title)}"]
         for earlier in turn.before:
             if earlier.id not in self._told:
@@ -54,6 +63,9 @@ class Log:
             parts.append(f"*Goes on from what {_name(turn.before[-1])} said.*")
         parts += [*_ended(answer), " · ".join(facts(answer, cost))]
         self._told.add(answer.id)
+        return parts
+
+    def _write(self, parts: Sequence[str]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(f"{part}\n\n" for part in parts if part))

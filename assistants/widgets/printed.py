@@ -6,6 +6,7 @@ It is a table, because GitHub and an untrusted notebook take away every style.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from assistants.widgets.conversation import Conversation
 from assistants.widgets.facts import facts
@@ -21,7 +22,7 @@ CELL = (
 
 
 def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | None]) -> str:
-    """Safe HTML: a column a conversation, a row a question.
+    """Safe HTML: a column a conversation, a row a turn, with what changes after it.
 
     Parameters
     ----------
@@ -36,16 +37,14 @@ def printed(conversations: Sequence[Conversation], costs: Mapping[str, float | N
     wide = f'width="{100 // len(conversations)}%" {CELL}'
     heads = "".join(f"<th {wide}>{_head(c)}</th>" for c in conversations)
     rows: list[str] = []
-    asked: list[str] = []
-    for number in range(max(len(c.entries) for c in conversations)):
-        entries = [c.entries[number] if number < len(c.entries) else None for c in conversations]
-        questions = [entry.question for entry in entries if isinstance(entry, Turn)]
-        if len(set(questions)) == 1:
-            rows.append(
-                f'<tr><td colspan="{len(entries)}" {CELL}>{question(questions[0])}</td></tr>'
-            )
-        asked = questions
-        cells = [_entry(entry, costs, with_question=len(set(asked)) > 1) for entry in entries]
+    for row in zip_longest(*map(_turns, conversations), fillvalue=()):
+        questions = {e.question for entries in row for e in entries if isinstance(e, Turn)}
+        if len(questions) == 1:
+            rows.append(f'<tr><td colspan="{len(row)}" {CELL}>{question(*questions)}</td></tr>')
+        cells = [
+            "".join(_entry(entry, costs, with_question=len(questions) > 1) for entry in entries)
+            for entries in row
+        ]
         rows.append("<tr>" + "".join(f"<td {CELL}>{cell}</td>" for cell in cells) + "</tr>")
     return (
         f'<table class="conversation" width="100%"><thead><tr>{heads}</tr></thead>'
@@ -59,27 +58,37 @@ def _head(conversation: Conversation) -> str:
     return f"<b>{label}</b><br><small>{escape(str(conversation.assistant))}</small>"
 
 
+def _turns(conversation: Conversation) -> list[list[Entry]]:
+    """Its turns, each with what changes after it: what was asked together stands in one row."""
+    rows: list[list[Entry]] = []
+    for entry in conversation.entries:
+        if isinstance(entry, Turn) or not rows:
+            rows.append([])
+        rows[-1].append(entry)
+    return rows
+
+
 def question(text: str) -> str:
     """What was asked, as safe HTML."""
     return f"<blockquote>{to_html(text)}</blockquote>"
 
 
-def _entry(entry: Entry | None, costs: Mapping[str, float | None], *, with_question: bool) -> str:
-    if entry is None:
-        return ""
+def _entry(entry: Entry, costs: Mapping[str, float | None], *, with_question: bool) -> str:
     if isinstance(entry, Change):
-        return f"<p><i>{escape(entry.said)}</i></p>"
+        return f"<p><i>{escape(entry.line)}</i></p>"
     asked = question(entry.question) if with_question else ""
     others = "".join(
-        f"<details><summary>another answer</summary>{_answer(answer, costs)}</details>"
+        f"<details><summary>another answer</summary>{_answer(entry, answer, costs)}</details>"
         for answer in entry.answers
         if answer is not entry.answer
     )
-    return asked + _answer(entry.answer, costs) + others
+    return asked + _answer(entry, entry.answer, costs) + others
 
 
-def _answer(answer: Answer, costs: Mapping[str, float | None]) -> str:
-    parts = [plain(answer.text) if answer.text else ""]
+def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> str:
+    by = turn.by(answer)
+    parts = [f"<p><small>Answered by {escape(by)}</small></p>" if by else ""]
+    parts.append(plain(answer.text) if answer.text else "")
     if answer.state != "done":
         said = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
         parts.append(f"<p><b>{escape(said.get(answer.state, 'The answer is on its way.'))}</b></p>")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
+import asyncio
+import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import traitlets
@@ -14,23 +16,22 @@ from assistants.results import Results
 from assistants.run import Run
 from assistants.scoring.vote import POINTS, Vote, Winner
 from assistants.store import Store
-from assistants.text import one_line, visible
-from assistants.widgets import background
 from assistants.widgets.live import Live, source
 from assistants.widgets.markdown import to_html
 from assistants.widgets.pairs import Choice, Pair, pairs
+from assistants.widgets.patience import PATIENCE_S, patiently, wait_for
 from assistants.widgets.rated import Asked, asked, rated
+from assistants.widgets.raters import named, user, votes_of
 from assistants.widgets.stored import run_of
 from assistants.widgets.tally import table, tally
-
-_MAX_NAME = 100
 
 
 class Rate(Live):
     """Pairs of answers of a stored run, to be rated blind.
 
     Nothing that reaches the page names a persona or a model before ``reveal``. Each vote is
-    stored at once; who comes back goes on where they stopped, whatever ``seed`` they had.
+    stored at once; who comes back goes on where they stopped, whatever ``seed`` they had. The store
+    is read and written elsewhere than where answers arrive, one wish after the other.
 
     Parameters
     ----------
@@ -83,10 +84,10 @@ class Rate(Live):
 
     commands = {  # noqa: RUF012 - declared a ClassVar in Live
         "vote": "_vote_on",
-        "undo": "undo",
-        "skip": "skip",
-        "reveal": "reveal",
-        "hide": "hide",
+        "undo": "_undo",
+        "skip": "_skip",
+        "reveal": "_reveal",
+        "hide": "_hide",
         "rater": "_sign",
     }
 
@@ -115,10 +116,11 @@ class Rate(Live):
         self._waiting: deque[Pair] = deque()
         self._votes: list[tuple[Pair, Vote]] = []
         self._read: dict[tuple[str, str], list[Asked]] = {}
-        self._begun = False
-        super().__init__(rater=_user() if rater is None else rater)
-        self._begin()
-        self._begun = True
+        self._whose = ""
+        self._turnstile = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rating")
+        super().__init__(rater=user() if rater is None else rater)
+        wait_for(self._sign(self.rater))
 
     def __repr__(self) -> str:
         return f"Rate({self.run.id!r}: {self.progress} rated)"
@@ -137,8 +139,10 @@ class Rate(Live):
         ------
         UsageError
             For another word, when every pair is rated, or while names are shown.
+        StoreError
+            If the vote cannot be stored.
         """
-        background.call(lambda: self._vote(winner))
+        wait_for(self._vote(winner))
 
     def undo(self) -> None:
         """Take the last vote back, of an earlier day too, and show its pair again.
@@ -148,25 +152,19 @@ class Rate(Live):
         UsageError
             If there is none.
         """
-        background.call(self._undo)
+        wait_for(self._undo())
 
     def skip(self) -> None:
         """Leave this pair for later: it comes again at the end."""
-
-        def work() -> None:
-            self._check_open()
-            self._waiting.rotate(-1)
-            self._draw()
-
-        background.call(work)
+        wait_for(self._skip())
 
     def reveal(self) -> None:
         """Show how the personas fared so far; happens by itself when every pair is rated."""
-        background.call(lambda: self._show_names(True))
+        wait_for(self._reveal())
 
     def hide(self) -> None:
         """Go on rating blind after ``reveal``."""
-        background.call(lambda: self._show_names(False))
+        wait_for(self._hide())
 
     # -- what is left ----------------------------------------------------------------------------
 
@@ -180,64 +178,67 @@ class Rate(Live):
 
     @traitlets.validate("rater")
     def _named(self, proposal: Mapping[str, Any]) -> str:
-        name = str(proposal["value"]).strip()
-        if not name or len(name) > _MAX_NAME or visible(name) != name or "\n" in name:
-            raise UsageError(
-                "A rater needs a name.", fix=f"Up to {_MAX_NAME} characters, on one line."
-            )
-        if name in [judge.get("rater") for judge in self.run.manifest.get("judges", [])]:
-            raise UsageError(f"{name!r} is what a judge's votes are signed with.")
-        return name
+        return named(self.run, proposal["value"])
 
     @traitlets.observe("rater")
-    def _signed(self, _: Any) -> None:
-        if self._begun:
-            background.call(self._begin)
+    def _signed(self, change: Mapping[str, Any]) -> None:
+        if self._whose and change["new"] != self._whose:
+            try:
+                wait_for(self._sign(change["new"]))
+            except BaseException:
+                self.rater = self._whose
+                raise
 
-    def _sign(self, name: str) -> None:
-        self.say("")
-        self.rater = name
+    async def _sign(self, name: str) -> None:
+        name = named(self.run, name)
+        async with self._turnstile:
+            votes, waiting = await asyncio.to_thread(self._begun, name)
+            await self._go_to(votes, waiting)
+            self._whose = self.rater = name
 
-    def _begin(self) -> None:
+    def _begun(self, rater: str) -> tuple[list[tuple[Pair, Vote]], deque[Pair]]:
         """What this rater has rated already, and what is still to be rated."""
-        order = pairs(self._frame, self.rater, **self._asked)
-        by_keys = {pair.keys: pair for pair in order}
-        earlier: dict[frozenset[str], Vote] = {}
-        with Store(self.run.results) as store:
-            for vote in store.votes(self.run.id):
-                keys = frozenset((vote.left, vote.right))
-                own = vote.rater == self.rater and vote.kind == "person"
-                if own and keys in by_keys and vote.winner in POINTS:
-                    earlier[keys] = vote
-        self._votes = [(by_keys[keys], vote) for keys, vote in earlier.items()]
-        self._waiting = deque(pair for pair in order if pair.keys not in earlier)
-        self._draw()
+        order = pairs(self._frame, rater, **self._asked)
+        votes = votes_of(self.run, rater, order)
+        done = {pair.keys for pair, _ in votes}
+        return votes, deque(pair for pair in order if pair.keys not in done)
 
-    def _vote_on(self, winner: Winner, turn: int) -> None:
-        if turn == self.turn:  # else it was meant for a pair that is rated
-            self._vote(winner)
+    async def _vote_on(self, winner: Winner, turn: int) -> None:
+        await self._vote(winner, turn)
 
-    def _vote(self, winner: Winner) -> None:
-        if winner not in POINTS:
-            raise UnknownName("vote", winner, POINTS)
-        self._check_open()
-        pair = self._waiting[0]
-        vote = Vote(self.rater, "person", pair.left.key, pair.right.key, winner)
-        with Store(self.run.results) as store:
-            store.add_votes([vote])
-        self._waiting.popleft()
-        self._votes.append((pair, vote))
-        self._draw()
+    async def _vote(self, winner: Winner, turn: int | None = None) -> None:
+        async with self._turnstile:
+            if turn not in (None, self.turn):
+                return  # it was meant for a pair that is rated
+            if winner not in POINTS:
+                raise UnknownName("vote", winner, POINTS)
+            self._check_open()
+            pair, *rest = self._waiting
+            vote = Vote(self._whose, "person", pair.left.key, pair.right.key, winner)
+            votes = [*self._votes, (pair, vote)]
+            await self._go_to(votes, deque(rest), lambda store: store.add_votes([vote]))
 
-    def _undo(self) -> None:
-        if not self._votes:
-            raise UsageError("There is no vote to take back.")
-        pair, vote = self._votes[-1]
-        with Store(self.run.results) as store:
-            store.remove_vote(vote)
-        self._votes.pop()
-        self._waiting.appendleft(pair)
-        self._draw()
+    async def _undo(self) -> None:
+        async with self._turnstile:
+            if not self._votes:
+                raise UsageError("There is no vote to take back.")
+            *votes, (pair, vote) = self._votes
+            waiting = deque([pair, *self._waiting])
+            await self._go_to(votes, waiting, lambda store: store.remove_vote(vote))
+
+    async def _skip(self) -> None:
+        async with self._turnstile:
+            self._check_open()
+            first, *rest = self._waiting
+            await self._go_to(self._votes, deque([*rest, first]))
+
+    async def _reveal(self) -> None:
+        async with self._turnstile:
+            await self._go_to(self._votes, self._waiting, revealed=True)
+
+    async def _hide(self) -> None:
+        async with self._turnstile:
+            await self._go_to(self._votes, self._waiting)
 
     def _check_open(self) -> None:
         if not self._waiting:
@@ -245,14 +246,37 @@ class Rate(Live):
         if self.revealed:
             raise UsageError("The names are shown.", fix="`hide()` goes on blind.")
 
-    def _show_names(self, shown: bool) -> None:
-        self._draw(revealed=shown)
+    async def _go_to(
+        self,
+        votes: list[tuple[Pair, Vote]],
+        waiting: deque[Pair],
+        change: Callable[[Store], None] | None = None,
+        *,
+        revealed: bool = False,
+    ) -> None:
+        """Read what comes next, then store what was said, and only then show it.
 
-    def _draw(self, *, revealed: bool = False) -> None:
+        Whatever fails, the page shows the pair that the next vote is on.
+        """
+        revealed = revealed or not waiting
+
+        def work(too_late: threading.Event) -> Sequence[Asked]:
+            turns = [] if revealed else self._asked_of(waiting[0])
+            if self._shown:
+                rated(votes, self._asked_of, named=revealed)  # so that it is read when it is left
+            if change is not None:
+                with Store(self.run.results) as store:  # which waits for as long as it is locked
+                    if not too_late.is_set():
+                        change(store)
+            return turns
+
+        turns = await patiently(self._thread, self.run.results, work, seconds=PATIENCE_S)
+        self._votes, self._waiting = votes, waiting
+        self._draw(turns, revealed=revealed)
+
+    def _draw(self, asked: Sequence[Asked], *, revealed: bool) -> None:
         """The next pair; the tally instead when there is none, or somebody wants to see it."""
-        done = not self._waiting
-        revealed = revealed or done
-        turns = [] if revealed else [_shown(each) for each in self._asked_of(self._waiting[0])]
+        turns = [_shown(each) for each in asked]
         last = turns.pop() if turns else {"question": "", "left": "", "right": ""}
         self.say("")
         with self.hold_sync():
@@ -260,7 +284,7 @@ class Rate(Live):
             self.question, self.left, self.right = last["question"], last["left"], last["right"]
             self.voted = len(self._votes)
             self.total = len(self._votes) + len(self._waiting)
-            self.done = done
+            self.done = not self._waiting
             self.revealed = revealed
             self.tally = tally(self._votes) if revealed else []
             self.turn += 1
@@ -280,11 +304,3 @@ def _shown(turn: Asked) -> dict[str, str]:
         "left": to_html(turn.left, colours=True),
         "right": to_html(turn.right, colours=True),
     }
-
-
-def _user() -> str:
-    """The name that the system knows the user by."""
-    try:
-        return one_line(getpass.getuser(), _MAX_NAME) or "somebody"
-    except (OSError, KeyError):
-        return "somebody"

@@ -2,13 +2,18 @@
 
 The trial of a turn is the case of all questions so far. Its key may be shared with a batch only
 if a batch could have come to the same history: the same assistant gave every answer before it, in
-the same repeat. Otherwise the history is made part of the model's identity, so that no run ever
+in the same repeat. Otherwise the history is made part of the model's identity, so that no run ever
 takes the answer for one of its own.
+
+A trial of several turns holds the answers before its own too, so its tokens and seconds are of the
+whole conversation, as a batch's are. Its dollars are of its last answer alone: the others were paid
+for where they were given, and the sum of a session's trials is what the session cost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import secrets
 import threading
@@ -28,17 +33,17 @@ from assistants.manifest import begun, finished
 from assistants.messages import Completion, Transcript, Usage
 from assistants.models import Model
 from assistants.store import Store
-from assistants.text import to_json
+from assistants.text import to_json, to_utf8
 from assistants.trial import Case, Trial
 from assistants.widgets.going_on import GoingOn
 from assistants.widgets.logged import Log
+from assistants.widgets.patience import PATIENCE_S, patiently
 from assistants.widgets.turns import Answer, Turn
 
 _AHEAD = 50
 """Draws of a request that are looked up in the store at a time."""
 
-PATIENCE_S = 3.0
-"""How long a question waits for a store that others have locked; then it goes unrecorded."""
+_SAID = "SELECT answer FROM answers WHERE key = ? AND turn = ?"
 
 
 class Record:
@@ -49,7 +54,7 @@ class Record:
     Parameters
     ----------
     results
-        The results folder; ``None`` keeps nothing.
+        The results folder, which stays the same wherever the kernel goes; ``None`` keeps nothing.
     experiment
         ``chat`` or ``compare``: what the run is a run of.
     models
@@ -59,7 +64,7 @@ class Record:
     def __init__(
         self, results: str | Path | None, experiment: str, models: Mapping[str, Model]
     ) -> None:
-        self.results = Path(results) if results is not None else None
+        self.results = Path(results).absolute() if results is not None else None
         self.experiment = experiment
         self.models = models
         self.run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -102,22 +107,8 @@ class Record:
         """
         if self.results is None:
             return
-        too_late = threading.Event()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._begin, self.results, turn, answers, too_late
-        )
-        try:
-            # Not a timeout around it: where the loop itself was held up, both have come about.
-            done, _ = await asyncio.wait([work], timeout=PATIENCE_S)
-            if not done:
-                raise StoreError(
-                    f"{shown(self.results)} was busy for {PATIENCE_S:g} s.",
-                    fix="Close what holds it open: another program is writing to it.",
-                )
-            work.result()
-        finally:
-            too_late.set()
-            work.cancel()
+        begin = functools.partial(self._begin, self.results, turn, answers)
+        await patiently(self._thread, self.results, begin, seconds=PATIENCE_S)
 
     async def keep(self, turn: Turn, answer: Answer) -> None:
         """Store an answer that has ended, in the store and as Markdown.
@@ -151,30 +142,61 @@ class Record:
     def _keep(self, results: Path, turn: Turn, answer: Answer) -> None:
         if answer.id not in self._trials:
             return  # it was stopped before it was asked for
-        position, trial = self._trials[answer.id]
         with Store(results) as store:
             if answer.state == "done":
-                for number, each in enumerate((*turn.before, answer)):
-                    if each.completion is not None:
-                        store.add_answer(
-                            trial.key,
-                            number,
-                            each.completion,
-                            final=each is answer,
-                            run=self.run,
-                            cost_usd=self.cost(each),
-                            attempts=1,
-                        )
-                self._write(position, trial, turn, answer)
+                self._add(store, turn, answer)
             else:
+                _, trial = self._trials[answer.id]
                 failure = _failure(answer)
                 store.add_failure(trial.key, len(turn.before), failure, run=self.run, attempts=1)
             self._end_run(store)
-        if self._log is not None:
-            self._log.add(turn, answer, self.cost(answer))
+        try:
+            if answer.state == "done":
+                self._write(*self._trials[answer.id], turn, answer)
+            if self._log is not None:
+                self._log.add(turn, answer, self.cost(answer))
+        except OSError as error:
+            assert self.folder is not None
+            raise StoreError(
+                f"{shown(self.folder)} cannot be written: {error.strerror or error}.",
+                fix="What was said is in the store all the same.",
+            ) from None
+
+    def _add(self, store: Store, turn: Turn, answer: Answer) -> None:
+        """Store an answer as the draw that it was begun as, or as the next that is free.
+
+        Meanwhile somebody else may have had an answer to the same request: the first one stays.
+        """
+        position, trial = self._trials[answer.id]
+        while not self._added(store, trial, (*turn.before, answer)):
+            trial = self._free(store, turn, answer)
+            store.move_trial(self.run, position, trial)
+            self._trials[answer.id] = (position, trial)
+            answer.repeat = trial.repeat
+
+    def _added(self, store: Store, trial: Trial, said: Sequence[Answer]) -> bool:
+        """Whether the store now says what was said; nothing is put behind somebody else's words."""
+        for number, each in enumerate(said):
+            if each.completion is None:
+                continue
+            last = each is said[-1]
+            is_first = store.add_answer(
+                trial.key,
+                number,
+                each.completion,
+                final=last,
+                run=self.run,
+                cost_usd=self.cost(each) if last else 0.0,
+                attempts=1,
+            )
+            if not is_first:
+                ((stored,),) = store.read(_SAID, [trial.key, number])
+                if stored != to_utf8(each.completion.text):
+                    return False
+        return True
 
     def _free(self, store: Store, turn: Turn, answer: Answer) -> Trial:
-        """The trial of this draw: the first repeat that nobody has an answer to."""
+        """The trial of this draw: the first repeat to which nobody was told anything else."""
         questions = tuple(m.content for m in answer.history if m.role == "user")
         case = Case(self._case(questions), questions)
         taken = {trial.key for _, trial in self._trials.values()}
@@ -191,7 +213,7 @@ class Record:
             repeats = {before.repeat for before in turn.before}
             if digests == {assistant.digest} and len(repeats) == 1:
                 shared = Trial(case, assistant, min(repeats))
-                if is_free(shared) and not store.finished([shared.key]):
+                if is_free(shared) and not _told(store, [shared], turn.before):
                     return shared
             said = to_json([message.content for message in answer.history])
             history = hashlib.sha256(said.encode()).hexdigest()[:16]
@@ -199,9 +221,9 @@ class Record:
         first = 0
         while True:
             ahead = [Trial(case, assistant, first + i) for i in range(_AHEAD)]
-            done = store.finished([trial.key for trial in ahead])
+            told = _told(store, ahead, turn.before)
             for trial in ahead:
-                if trial.key not in done and is_free(trial):
+                if trial.key not in told and is_free(trial):
                     return trial
             first += _AHEAD
 
@@ -248,6 +270,16 @@ def _plain(assistant: Assistant) -> Assistant:
     """The assistant itself, if a stored trial was opened and its client is one of ours."""
     client = assistant.client
     return replace(assistant, client=client.client) if isinstance(client, GoingOn) else assistant
+
+
+def _told(store: Store, trials: Sequence[Trial], before: Sequence[Answer]) -> set[str]:
+    """The keys of those that have their answer, or of which an earlier turn went another way."""
+    keys = [trial.key for trial in trials]
+    marks = ",".join("?" * len(keys))
+    query = f"SELECT key, turn, answer FROM answers WHERE key IN ({marks}) AND NOT final"  # noqa: S608 - marks only
+    said = dict(enumerate(to_utf8(each.text) for each in before))
+    other = {key for key, turn, text in store.read(query, keys) if said.get(turn) != text}
+    return store.finished(keys) | other
 
 
 def _failure(answer: Answer) -> AssistantsError:

@@ -16,7 +16,7 @@ from assistants.widgets.who import literal
 
 
 def run_of(given: Run | Results) -> Run:
-    """The run itself, or the newest one of a results folder.
+    """The run itself, or the newest one of a results folder; the same wherever the kernel goes.
 
     Raises
     ------
@@ -24,13 +24,13 @@ def run_of(given: Run | Results) -> Run:
         If there is none, or it is neither.
     """
     if isinstance(given, Results):
-        return given.latest()
+        given = given.latest()
     if not isinstance(given, Run):
         raise UsageError(
             f"expected a run or results, not {type(given).__name__}.",
             fix="Pass `Results().latest()`, or what `await experiment.run()` returned.",
         )
-    return given
+    return Run(given.results.absolute(), given.record)
 
 
 def conversation(run: Run, case: str, key: str) -> tuple[list[str], list[Completion]]:

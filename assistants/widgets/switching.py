@@ -43,6 +43,7 @@ class Switching(Columns):
         self._clients: dict[str, Client] = {}  # by the names that the page has for their models
         self._places = {first.model: first.persona_in}
         self._strangers: dict[str, Persona] = {}  # that the library does not have
+        self._variables = {first.persona.name: first.variables}
         self._switching = False
         super().__init__("chat", [first], **settings)
         self.personas = [_listed(each) for each in self.library.all()]
@@ -71,9 +72,9 @@ class Switching(Columns):
         if isinstance(client, str) and client in self._clients:
             client = self._clients[client]
         wanted = column.original.persona if persona is None else self._known(persona)
-        (new,), entries = resolve([wanted], [client], self.library, self.sampling)
-        if persona is None and column.edited:
-            new = replace(now, client=new.client)  # another model leaves the edit as it is
+        (new,), entries = resolve([wanted], [client], self.library, self.sampling, self._variables)
+        if persona is None:
+            new = replace(now, client=new.client)  # another model leaves all else as it is
         new = self._placed(new)
         if str(new) == str(now) and new.digest == now.digest:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,7 @@ class TakingUp(Keeping):
         FileError
             If the file is no experiment, or has the case already.
         """
-        row = self._grid.row(self._grid.place(trial))
-        questions, _ = conversation(self.run, row["case"], row["key"])
-        reference = from_utf8(row["reference"]) if is_known(row["reference"]) else None
-        return self._keep_case(path, questions, id=id, reference=reference)
+        return self._keep(self.run, self._grid.row(self._grid.place(trial)), path, id)
 
     def close(self) -> None:
         """Take the widget off the page."""
@@ -81,12 +79,28 @@ class TakingUp(Keeping):
     async def _chat_with(self, trial: int) -> None:
         await asyncio.to_thread(self.open_chat, trial)
 
-    def _keep_in(self, trial: int, path: str) -> None:
+    async def _keep_in(self, trial: int, path: str) -> None:
+        """Elsewhere, since a large file takes a while to read, and answers arrive here."""
         self._begin_keeping()
-        self.keep(trial, path.strip())
+        row = self._grid.row(self._grid.place(trial))
+        await asyncio.to_thread(self._keep, self.run, row, path.strip())
+
+    def _keep(
+        self,
+        run: Run,
+        row: Mapping[str, Any],
+        path: str | Path,
+        id: str | None = None,  # noqa: A002 - as above
+    ) -> str:
+        questions, _ = conversation(run, row["case"], row["key"])
+        reference = from_utf8(row["reference"]) if is_known(row["reference"]) else None
+        return self._keep_case(path, questions, id=id, reference=reference)
 
     def _show_chat(self, chat: Any) -> None:
         former, self._chat = self._chat, chat
+        if chat is not None:
+            chat.owner = self
         self.chat = f"IPY_MODEL_{chat.model_id}" if chat is not None else ""
+        self.leave()
         if former is not None:
             former.close()

@@ -48,12 +48,16 @@ class Answer:
 
 @dataclass(eq=False)
 class Turn:
-    """A question and the answers to it; the conversation goes on from the ``chosen`` one."""
+    """A question and the answers to it; the conversation goes on from the ``chosen`` one.
+
+    ``asked`` is who was to answer it, and whom a reader takes its answers for.
+    """
 
     question: str
     answers: list[Answer]
     before: tuple[Answer, ...] = ()
     chosen: int = 0
+    asked: Assistant | None = None
     id: str = field(default_factory=lambda: f"t{next(_ids)}")
 
     @property
@@ -66,6 +70,12 @@ class Turn:
         """Whether an answer is on its way."""
         return any(answer.open for answer in self.answers)
 
+    def by(self, answer: Answer) -> str:
+        """Who gave an answer, if not all of the turn's are by who was asked; else nothing."""
+        others = (each.assistant for each in self.answers if each.assistant is not self.asked)
+        mixed = self.asked is not None and any(str(each) != str(self.asked) for each in others)
+        return str(answer.assistant) if mixed else ""
+
 
 @dataclass(eq=False)
 class Change:
@@ -73,7 +83,13 @@ class Change:
 
     said: str
     assistant: Assistant
+    former: Assistant | None
     id: str = field(default_factory=lambda: f"c{next(_ids)}")
+
+    @property
+    def line(self) -> str:
+        """What stands in the transcript: who answers from here on, and who did above."""
+        return self.said if self.former is None else f"{self.said} (before: {self.former})"
 
 
 Entry = Turn | Change

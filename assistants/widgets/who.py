@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect
@@ -20,8 +22,11 @@ def resolve(
     models: Iterable[str | Client],
     library: Library,
     sampling: Sampling,
+    variables: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> tuple[list[Assistant], dict[str, Model]]:
     """Every persona on every model, model by model, and the entries of the models.
+
+    ``variables`` has values by the name of the persona that they are for.
 
     Raises
     ------
@@ -39,9 +44,9 @@ def resolve(
         else:
             entries[model.model] = entry_of(model, catalogue)
             clients.append(model)
-    given = list(personas)
+    given = [library.find(each) if isinstance(each, str) else each for each in personas]
     found = [
-        Assistant(library.find(each) if isinstance(each, str) else each, client, sampling)
+        Assistant(each, client, sampling, variables.get(each.name, {}))
         for client in clients
         for each in given
         if not isinstance(each, Assistant)
