@@ -72,17 +72,25 @@ class Assistant:
         """The sampling that is used: this assistant's over its persona's."""
         return self.sampling.over(self.persona.sampling)
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """Equal for assistants whose answers may be shared."""
-        parts = {
-            "model": self.client.identity,
-            "system_prompt": self.system_prompt,
-            "sampling": self.settings.as_dict(),
-        }
-        if self.persona_in != "system" and self.system_prompt is not None:
-            parts["persona_in"] = self.persona_in  # only then, so that earlier keys stay equal
-        return hashlib.sha256(to_json(parts).encode()).hexdigest()
+        """Equal for assistants whose answers may be shared, as their model is served now."""
+        model = self.client.identity
+        if model not in self._digests:
+            parts = {
+                "model": model,
+                "system_prompt": self.system_prompt,
+                "sampling": self.settings.as_dict(),
+            }
+            if self.persona_in != "system" and self.system_prompt is not None:
+                parts["persona_in"] = self.persona_in  # only then, so that earlier keys stay equal
+            self._digests[model] = hashlib.sha256(to_json(parts).encode()).hexdigest()
+        return self._digests[model]
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """By the identity of the client: a trial asks for one several times."""
+        return {}
 
     def given(self, variables: Mapping[str, Any]) -> Assistant:
         """This assistant with more variables, which win over its own."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from assistants import tables
 from assistants.analysis.sentences import Sentences, split
@@ -23,6 +23,15 @@ Asked = tuple[Message, ...]
 PersonaIn = Literal["system", "user"]
 
 
+class Turn(NamedTuple):
+    """What was asked, the answer, whether it ended by itself, and whether it followed reasoning."""
+
+    asked: Asked
+    answer: str
+    ended: bool
+    reasoned: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A trial with its answers: ``completions`` to the first of ``questions``, one each."""
@@ -37,8 +46,8 @@ class Answered:
     reference: str | None = None
     persona_in: PersonaIn = "system"
 
-    def turns(self, system: str) -> Iterator[tuple[Asked, str, bool]]:
-        """What was asked (with ``system`` as persona), the answer, and whether it ended itself.
+    def turns(self, system: str) -> Iterator[Turn]:
+        """What was asked (with ``system`` as persona), and what was answered.
 
         A stop text of the sampling is no end of the model's own.
         """
@@ -46,10 +55,10 @@ class Answered:
         for question, completion in zip(self.questions, self.completions, strict=False):
             history.append(Message("user", question))
             ended = completion.status == "ok" and not self.sampling.get("stop")
+            asked = (Message("system", system), *history)
             if self.persona_in == "user":
-                yield folded(system, history), completion.text, ended
-            else:
-                yield (Message("system", system), *history), completion.text, ended
+                asked = folded(system, history)
+            yield Turn(asked, completion.text, ended, bool(completion.reasoning))
             history.append(Message("assistant", completion.text))
 
 
@@ -138,17 +147,22 @@ async def by_logprob(
     Raises
     ------
     NotTold
-        If its server gives no log-probabilities.
+        If its server gives no log-probabilities, or does not show where an answer stands.
     CallError
         If there is no whole reply.
     """
     said = dict.fromkeys(turn for each in found for turn in each.turns(each.system))
-    tokens = await _each(client, lambda t: logprobs.answer_tokens(client, *t[:2], ended=t[2]), said)
 
-    def asked(each: Answered, system: str) -> list[tuple[Asked, Tokens]]:
+    async def told(turn: Turn) -> Tokens:
+        asked, answer, ended, reasoned = turn
+        return await logprobs.answer_tokens(client, asked, answer, ended=ended, reasoned=reasoned)
+
+    tokens = await _each(client, told, said)
+
+    def asked(each: Answered, system: str) -> list[tuple[Turn, Tokens]]:
         """The same tokens of the answers, after the system message that is asked about."""
         whole = [tokens[turn] for turn in each.turns(each.system)]
-        return [(t[0], ids) for t, ids in zip(each.turns(system), whole, strict=True)]
+        return list(zip(each.turns(system), whole, strict=True))
 
     variants = {
         whole: ["", *(sentences.without(at) for at in range(len(sentences)))]
@@ -161,9 +175,12 @@ async def by_logprob(
         for turn in asked(each, system)
     )
 
-    async def summed(turn: tuple[Asked, Tokens]) -> float:
-        messages, answer = turn
-        prompt = await logprobs.prompt_tokens(client, messages)
+    async def summed(pair: tuple[Turn, Tokens]) -> float:
+        turn, answer = pair
+        if turn.reasoned:
+            prompt = await logprobs.prompt_of_reasoned(client, turn.asked, turn.answer, answer)
+        else:
+            prompt = await logprobs.prompt_tokens(client, turn.asked)
         return sum(await logprobs.logprobs(client, prompt, answer))
 
     known = await _each(client, summed, wanted)
@@ -190,7 +207,7 @@ async def by_logprob(
 
 
 def reasoned(found: Iterable[Answered]) -> str:
-    """What to say of answers whose reasoning is not among what they are measured after."""
+    """What to say of answers that are measured after no reasoning, as if they had followed none."""
     count = sum(any(c.reasoning for c in each.completions) for each in found)
     if not count:
         return ""

@@ -26,6 +26,12 @@ def install_driver(
             raise DriverError("GPU is lost")
         return SimpleNamespace(total=card.total, free=card.free, used=card.total - card.free)
 
+    def divided(card: SimpleNamespace) -> list[int]:
+        if card.divided is None:
+            raise DriverError("Not Supported")
+        return [int(card.divided), 0]
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     library = ModuleType("pynvml")
     library.NVMLError = DriverError  # type: ignore[attr-defined]
     library.nvmlInit = init  # type: ignore[attr-defined]
@@ -33,5 +39,6 @@ def install_driver(
     library.nvmlDeviceGetCount = lambda: len(cards)  # type: ignore[attr-defined]
     library.nvmlDeviceGetHandleByIndex = lambda index: cards[index]  # type: ignore[attr-defined]
     library.nvmlDeviceGetMemoryInfo = memory  # type: ignore[attr-defined]
+    library.nvmlDeviceGetMigMode = divided  # type: ignore[attr-defined]
     library.nvmlDeviceGetName = lambda card: card.name  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pynvml", library)

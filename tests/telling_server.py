@@ -6,8 +6,10 @@ nat, and two more where the system message lacks the sentence that the answer ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from rude_replies import Step, json_reply
 from rude_server import Request, RudeServer
 
 END = 256
@@ -39,6 +41,44 @@ def of_vllm(request: Request) -> dict[str, Any]:
     return {"choices": [{"index": 0, "text": "x", "prompt_logprobs": told}]}
 
 
+def of_thinking(request: Request) -> dict[str, Any]:
+    """As ``of_vllm``, of a model that thinks: its template begins a reply with an open thought.
+
+    What stands in the thought is dear, and so is what follows no thought at all.
+    """
+    body = request.json if request.body else {}
+    if request.path == "/tokenize" and "messages" in body:
+        tokens = rendered(body["messages"], body["add_generation_prompt"])
+        opened, closed = b"<assistant><think>", b"<assistant><think></think>"
+        text = _written(tokens).replace(b"<assistant>", closed)
+        if body["add_generation_prompt"]:
+            text = text.removesuffix(closed) + opened
+        return {"tokens": [END if byte == 0 else byte for byte in text]}
+    reply = of_vllm(request)
+    if "choices" in reply:
+        text = _written(body["prompt"])
+        if text.rfind(b"<think>") > text.rfind(b"</think>"):
+            told = [None, *({str(t): {"logprob": -9.0}} for t in body["prompt"][1:])]
+            reply["choices"][0]["prompt_logprobs"] = told
+    return reply
+
+
+def _written(tokens: list[int]) -> bytes:
+    return bytes(0 if token == END else token for token in tokens)
+
+
 def telling(answer: str = "banana") -> RudeServer:
     """One whose answers are all the same."""
     return RudeServer(lambda request: answer, other=of_vllm)
+
+
+class Thinking(RudeServer):
+    """One that thinks before it answers, and tells both apart."""
+
+    def __init__(self) -> None:
+        super().__init__(other=of_thinking)
+
+    def _steps(self, request: Request) -> Sequence[Step]:
+        if request.path.endswith("/chat/completions"):
+            return json_reply("\n\nbanana", message={"reasoning": "Fruit it is."})
+        return super()._steps(request)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
+
 import pytest
-from rude_server import at
+from rude_replies import Step, http
+from rude_server import Request, at
 from template_server import VERDICTS, TemplateServer, audited, template
 
 from assistants.assistant import Assistant
@@ -90,7 +95,27 @@ async def test_one_rendering_a_persona_and_no_answer() -> None:
             assert (await auditor.audit(Assistant(persona, client))).delivery.ok
         await client.aclose()
     assert set(server.paths) == {"/tokenize"}
-    assert len(server.requests) <= 5 + len(personas)
+    assert len(server.requests) <= 6 + len(personas)
+
+
+class Harmony(TemplateServer):
+    """vLLM with gpt-oss: the tokens of its own format are one each, and its template is unused."""
+
+    def _answered(self, request: Request) -> Sequence[Step]:
+        if request.path == "/tokenize" and "prompt" in request.json:
+            words = re.findall(r"<\|\w+\|>", request.json["prompt"])
+            tokens = list(range(200_000, 200_000 + len(words)))
+            return [http(json.dumps({"tokens": tokens}).encode())]
+        return super()._answered(request)
+
+
+@pytest.mark.parametrize("text", [PERSONA, None])
+async def test_a_template_that_nobody_reads_proves_nothing(text: str | None) -> None:
+    """Of gpt-oss vLLM shows the template, and writes the conversation without it."""
+    with Harmony(template("chatml")) as server:
+        found = (await audited(server, text, QUESTION)).delivery
+    assert (found.verdict, found.known_by, found.ok) == ("unknown", "unknown", None)
+    assert "harmony" in found.note
 
 
 @pytest.mark.parametrize("fault", ["500", "401", "404", "html", "close before headers"])

@@ -39,7 +39,7 @@ GEMMA_3N = {
     "block_count": 35, "embedding_length": 2048, "attention.head_count": 8,
     "attention.head_count_kv": 2, "attention.key_length": 256, "attention.value_length": 256,
     "attention.sliding_window": 512, "attention.shared_kv_layers": 15,
-    "feed_forward_length": [16384] * 35,
+    "feed_forward_length": [16384] * 35, "context_length": 32768,
 }  # fmt: skip
 
 GEMMA_4 = {
@@ -47,7 +47,7 @@ GEMMA_4 = {
     "attention.head_count_kv": [16, 16, 16, 16, 16, 4] * 10, "attention.key_length": 512,
     "attention.value_length": 512, "attention.key_length_swa": 256,
     "attention.value_length_swa": 256, "attention.sliding_window": 1024,
-    PATTERN: [True, True, True, True, True, False] * 10,
+    PATTERN: [True, True, True, True, True, False] * 10, "context_length": 262144,
 }  # fmt: skip
 
 SLIDING = [(layer + 1) % 6 != 0 for layer in range(26)]

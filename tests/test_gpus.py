@@ -12,8 +12,15 @@ from assistants.errors import UsageError
 from assistants.servers.gpus import GIB, Gpu, gpus, parse_gpus
 
 
-def card(name: str | bytes = "NVIDIA L4", *, taken: int = 0, broken: bool = False) -> object:
-    return SimpleNamespace(name=name, total=22 * GIB, free=22 * GIB - taken, broken=broken)
+def card(
+    name: str | bytes = "NVIDIA L4",
+    *,
+    taken: int = 0,
+    broken: bool = False,
+    divided: bool | None = None,
+) -> object:
+    free = 22 * GIB - taken
+    return SimpleNamespace(name=name, total=22 * GIB, free=free, broken=broken, divided=divided)
 
 
 def test_a_machine_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +64,35 @@ def test_a_broken_card_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     install_driver(monkeypatch, [card(broken=True), card()])
     assert [gpu.index for gpu in gpus(said.append)] == [1]
     assert "GPU 0" in said[0]
+
+
+def test_a_divided_card_is_not_planned_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a card in MIG mode a server gets a part; one that could be divided and is not counts."""
+    said: list[str] = []
+    install_driver(monkeypatch, [card(divided=True), card(divided=False)])
+    assert [gpu.index for gpu in gpus(said.append)] == [1]
+    assert "GPU 0 is divided (MIG)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "told"),
+    [
+        ("1", [1], "leaves GPU 1, of 3"), ("2,0", [0, 2], "leaves GPUs 0 and 2, of 3"),
+        ("", [], "leaves no GPU"), ("-1", [], "leaves no GPU"),
+        ("GPU-8932f937", [0, 1, 2], "not understood"), ("0,1,2", [0, 1, 2], ""),
+    ],
+)  # fmt: skip
+def test_only_cards_that_are_given_are_planned(
+    monkeypatch: pytest.MonkeyPatch, given: str, left: list[int], told: str
+) -> None:
+    """``CUDA_VISIBLE_DEVICES`` gives some: the others are somebody else's, and that is said."""
+    said: list[str] = []
+    install_driver(monkeypatch, [card(), card(), card()])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert [gpu.index for gpu in gpus(said.append)] == left
+    assert told in " ".join(said)
+    assert bool(said) == bool(told)
+    assert len(gpus(hidden=True)) == 3
 
 
 @pytest.mark.parametrize(

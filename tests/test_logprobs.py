@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 from rude_server import Request, RudeServer, at
-from telling_server import END, NEEDED, of_vllm, rendered
+from telling_server import END, NEEDED, of_thinking, of_vllm, rendered
 
 from assistants import Message, OpenAIClient, ScriptedClient
-from assistants.clients.logprobs import NotTold, answer_tokens, logprobs, prompt_tokens
+from assistants.clients.logprobs import (
+    NotTold,
+    answer_tokens,
+    logprobs,
+    prompt_of_reasoned,
+    prompt_tokens,
+)
 from assistants.errors import CallError, ContextTooLong, MalformedReply
 
 ASKED = (Message("system", NEEDED), Message("user", "Fruit?"))
@@ -58,6 +64,35 @@ async def test_a_template_that_trims_tells_no_end(client_at: Build) -> None:
     with RudeServer(other=trimming) as server:
         client = client_at(server.url)
         assert await answer_tokens(client, ASKED, " a b", ended=True) == tuple(b" a b")
+
+
+async def test_an_answer_after_reasoning_stands_behind_the_thought(client_at: Build) -> None:
+    """Not within it: the model's reply begins with an open thought, and the answer does not."""
+    with RudeServer(other=of_thinking) as server:
+        client = client_at(server.url)
+        assert bytes((await prompt_tokens(client, ASKED))[-7:]) == b"<think>"
+        said = await answer_tokens(client, ASKED, "\n\nyes", ended=True, reasoned=True)
+        assert said == (*b"yes", END)
+        cut = await answer_tokens(client, ASKED, "yes", ended=False, reasoned=True)
+        assert cut == tuple(b"yes")
+        prompt = await prompt_of_reasoned(client, ASKED, "\n\nyes", said)
+        assert bytes(prompt[-26:]) == b"<assistant><think></think>"
+        assert await logprobs(client, prompt, said) == (-0.5,) * 4
+
+
+async def test_an_answer_that_does_not_stand_is_not_told(client_at: Build) -> None:
+    """A template that leaves answers out, or writes them otherwise, tells nothing of them."""
+
+    def upper(request: Request) -> dict[str, Any]:
+        reply = of_thinking(request)
+        if "messages" in request.json:
+            return {"tokens": [*bytes(t % 256 for t in reply["tokens"]).upper()]}
+        return reply
+
+    with RudeServer(other=upper) as server:
+        client = client_at(server.url)
+        with pytest.raises(NotTold, match="reasons before it answers"):
+            await prompt_of_reasoned(client, ASKED, "yes", tuple(b"yes"))
 
 
 async def test_a_model_that_wants_a_system_message_gets_one(client_at: Build) -> None:

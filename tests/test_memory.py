@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published_configs import CONFIGS
 
+from assistants.clients.metrics import Metrics
 from assistants.errors import FileError, UsageError
 from assistants.servers.configs import read_model
 from assistants.servers.gpus import GIB
@@ -20,6 +21,7 @@ from assistants.servers.memory import (
     token_bytes,
     why_not_split,
 )
+from assistants.servers.observed import Observed
 
 BY_HAND: dict[str, tuple[int, int, int]] = {
     # name: bytes a token, bytes of one more token in a long conversation, bytes of a conversation
@@ -160,11 +162,31 @@ def test_heads_that_do_not_divide_are_named() -> None:
 
 
 def test_a_window_stops_the_growth() -> None:
-    """Beyond window and one step of reading, a longer conversation takes no more."""
+    """Beyond window and two steps of reading, a longer conversation takes no more.
+
+    vLLM 0.32 reserves that much: it plans a step while the one before still runs.
+    """
     cache = cache_of(read_model(CONFIGS["Mistral-7B-v0.1"][1]))
-    limit = 4096 - 1 + 8192
-    assert cache.blocks(limit) == cache.blocks(32_768)
+    limit = 4096 - 1 + 2 * 8192
+    assert cache.blocks(limit) == cache.blocks(32_768) == 1280 + 1
     assert cache.blocks(4096) == 4096 // 16 + 1  # it may start in the middle of a block
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_card_promises_no_more_than_fits(name: str) -> None:
+    """From what a server of that model tells: exactly as many as fit, or nothing."""
+    cache, context, blocks = cache_of(read_model(CONFIGS[name][1])), 9_000, 40_000
+    told = Metrics(
+        cache_tokens=cache.capacity(blocks * cache.size, context),
+        cache_blocks=blocks,
+        block_size=cache.tokens,
+    )
+    said = Observed(context, told)
+    assert said.holds(context) == cache.conversations(blocks * cache.size, context)
+    one_block = len(cache.kinds) == 1 and cache.kinds[0][1] is None
+    for length in (1_024, 4_096):
+        fits = cache.conversations(blocks * cache.size, length)
+        assert said.holds(length) == (fits if one_block else None)
 
 
 def test_hybrid_layers_are_laid_out_as_vllm_does() -> None:

@@ -156,3 +156,21 @@ def test_a_hosted_model_elsewhere_is_another_model(
     moved = [connect(name).identity for name in ("openai:m", "vllm:m")]
     assert plain[0] != moved[0]
     assert plain[1] == moved[1]
+
+
+def test_a_hosted_model_of_another_file_is_another_model(here: Path) -> None:
+    """Whoever writes another address into ``models.toml`` gets no answers of the old one."""
+    found = {connect("openai:m").identity}
+    for place in ("a", "b"):
+        found.add(connect("x:m", catalogue=custom(f"https://{place}.example/v1")).identity)
+        user(
+            f'[providers.openai]\naddress = "https://{place}.example/v1"\nkey = "OPENAI_API_KEY"\n'
+        )
+        found.add(connect("openai:m").identity)
+    assert len(found) == 5
+    assert "openai:m" in found
+
+
+def custom(address: str) -> Catalogue:
+    user(provider(address, key="X_API_KEY"))
+    return Catalogue.default()

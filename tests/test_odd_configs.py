@@ -231,3 +231,45 @@ def test_a_hostile_config_is_refused_or_read(change: dict[str, object], name: st
     except (FileError, UsageError):
         return
     assert need(facts, 100, 1).total > 0
+
+
+def test_what_a_family_leaves_out_is_known() -> None:
+    """Gemma 3 27B as published says neither vocabulary nor context, nor how large a head is."""
+    published = {
+        "model_type": "gemma3",
+        "text_config": {
+            "model_type": "gemma3_text", "hidden_size": 5376, "intermediate_size": 21504,
+            "num_attention_heads": 32, "num_hidden_layers": 62, "num_key_value_heads": 16,
+            "head_dim": 128, "query_pre_attn_scalar": 168, "sliding_window": 1024,
+        },
+    }  # fmt: skip
+    small = {
+        "model_type": "gemma3",
+        "text_config": {
+            "model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240,
+            "num_hidden_layers": 34, "sliding_window": 1024,
+        },
+    }  # fmt: skip
+    for config, billions in ((published, 27.01), (small, 3.88)):  # without what sees pictures
+        facts = read_model(config)
+        assert (facts.vocabulary, facts.context) == (262_208, 131_072)
+        assert facts.parameters.total == pytest.approx(billions * 1e9, rel=0.01)
+    # keys and values x layers x heads x numbers x 2 bytes; every sixth of 34 layers sees all
+    assert bytes_of(small) == (2 * 34 * 4 * 256 * 2, 2 * 5 * 4 * 256 * 2, 0)
+
+
+def test_no_vocabulary_is_guessed() -> None:
+    """A config that does not say its vocabulary is refused; of Llama, its own default is meant."""
+    unsaid = {key: value for key, value in LLAMA.items() if key != "vocab_size"}
+    assert read_model(unsaid).vocabulary == 32_000
+    with pytest.raises(FileError, match="vocab_size"):
+        read_model({**unsaid, "model_type": "another"})
+
+
+def test_a_context_that_nobody_says_is_told() -> None:
+    """2,048 tokens, which is what vLLM takes, and a note; of Llama, its own default is meant."""
+    unsaid = {key: value for key, value in LLAMA.items() if key != "max_position_embeddings"}
+    assert (read_model(unsaid).context, read_model(unsaid).notes) == (2048, ())
+    other = read_model({**unsaid, "model_type": "another"})
+    assert other.context == 2048
+    assert "2,048 tokens" in " ".join(other.notes)

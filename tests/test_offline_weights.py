@@ -93,6 +93,7 @@ def test_options(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = "--dtype bfloat16 --quantization fp8", "--quantization fp8 --dtype=bfloat16"
     assert with_options(one) == with_options(other)
     assert with_options("--not-known-yet 1") != plain
+    assert with_options("--load-format dummy") != plain  # weights that are no weights
 
 
 @pytest.mark.parametrize("option", ["--chat-template {}", "--chat-template={}"])

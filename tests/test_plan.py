@@ -102,8 +102,8 @@ def test_the_most_conversations_are_the_most() -> None:
     assert first.gpus != second.gpus
     room = 16 * GIB - round(0.03 * 16 * GIB) - (first.need.total - first.need.cache)
     # Blocks of 16 tokens and 4 layers: 2,048 of those that see all, and for each of 6 groups that
-    # slide 512 - 1 + 8,192 tokens and one more.
-    each = (32_768 // 16 + 6 * (-(-8703 // 16) + 1)) * 4 * 16 * 1_024
+    # slide 512 - 1 + 2 x 8,192 tokens and one more.
+    each = (32_768 // 16 + 6 * (-(-16_895 // 16) + 1)) * 4 * 16 * 1_024
     assert first.conversations == second.conversations == room // each
     assert made.proven
 

@@ -73,6 +73,14 @@ def test_a_model_without_a_place_is_left_out_of_the_starts(models: Path) -> None
         ('gpus = "three"\n[servers.a]\nmodel = "x"\n', "servers.toml: "),
         ('aim = "win"\n[servers.a]\nmodel = "x"\n', "servers.toml: "),
         ('[servers.a]\nmodel = "gpt2"\ncontext = 4096\n', "1 to 1,024"),
+        (
+            '[servers.Qwen3]\nmodel = "gpt2"\n[servers.qwen3]\nmodel = "gpt2"\n',
+            "servers Qwen3 and qwen3 are both called qwen3",
+        ),
+        (
+            '[servers.a]\nmodel = "gpt2"\nport = 8001\n[servers.b]\nmodel = "gpt2"\nport = 8001\n',
+            "servers a and b ask for the same port, 8001",
+        ),
     ],
 )
 def test_a_mistake_names_its_place(models: Path, text: str, said: str) -> None:

@@ -10,9 +10,12 @@ import pytest
 from commands import call, start
 from machine import children, machine_at, said_by, served, until
 
+from assistants.assistant import Assistant
 from assistants.clients import connect, running
 from assistants.errors import ServerUnreachable
+from assistants.personas import Persona
 from assistants.servers.launch import Launch
+from assistants.trial import Case, Trial
 
 
 @pytest.fixture
@@ -180,6 +183,22 @@ def test_servers_that_answer_otherwise_do_not_share_answers(machine: Path) -> No
     assert connect("vllm:good").identity == "vllm:good"
 
 
+def test_a_server_that_was_replaced_is_another_model_to_whoever_knew_the_first(
+    machine: Path,
+) -> None:
+    """An experiment that was read before: its next run asks the server that answers now."""
+    trial = Trial(Case("a", ("Why?",)), Assistant(Persona("plain", None), connect("vllm:good")), 0)
+    before = trial.key
+    (machine / "other.jinja").write_text("{{ messages }}")
+    served("good", "--chat-template", "other.jinja")
+    other = trial.key
+    assert other != before
+    call("stop", "good")
+    assert trial.key == other
+    served("good")
+    assert trial.key == before
+
+
 def test_files_of_one_name_do_not_share_answers(here: Path) -> None:
     """A GGUF file is told by what is in it, not by what it is called or where it lies."""
     found = []
@@ -189,3 +208,15 @@ def test_files_of_one_name_do_not_share_answers(here: Path) -> None:
         found.append(Launch(f"{folder}/m.gguf").variant)
     assert found[0] == found[2] != found[1]
     assert all(found)
+
+
+def test_models_of_one_last_name_do_not_share_answers(machine: Path) -> None:
+    """Two organisations, one name: the first that was started here has it, the other its own."""
+    found = {}
+    for source in ("one/good", "other/good", "one/good", "other/good"):
+        served(source)
+        found.setdefault(source, set()).add(connect("vllm:good").identity)
+        call("stop", "good")
+    assert found["one/good"] == {"vllm:good"}
+    assert len(found["other/good"]) == 1
+    assert found["other/good"] != found["one/good"]

@@ -62,6 +62,18 @@ def test_its_key_may_be_ones_own(machine: Path, monkeypatch: pytest.MonkeyPatch)
     assert not is_shown(KEY, died.out, died.err)
 
 
+def test_a_supervisor_gets_what_a_python_needs_to_start(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its libraries are, and no more of the environment: no key of any kind."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(machine))
+    monkeypatch.setenv("SERVER_API_KEY", KEY)
+    _, entry = served("good", "--key-from", "SERVER_API_KEY")
+    given = psutil.Process(entry.supervisor).environ()
+    assert given["LD_LIBRARY_PATH"] == str(machine)
+    assert set(given) <= {"PATH", "LD_LIBRARY_PATH", "LC_CTYPE"}
+
+
 def test_servers_of_a_file_share_ones_own_key(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

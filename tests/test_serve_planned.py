@@ -40,7 +40,7 @@ def test_a_plan_without_gpus_starts_every_server_in_turn(machine: Path) -> None:
 class Gpu:
     """A GPU of 22 GiB, of which a running server takes 5."""
 
-    name, total, broken = "NVIDIA L4", 22 * GIB, False
+    name, total, broken, divided = "NVIDIA L4", 22 * GIB, False, None
 
     @property
     def free(self) -> int:

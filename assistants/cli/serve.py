@@ -120,7 +120,7 @@ def serve(
         key_from=key_from,
         options=tuple(extra or ()),
     )
-    predicted = as_planned(launch, find_gpus())
+    predicted = as_planned(launch, find_gpus(hidden=bool(launch.gpus)))
     return asyncio.run(_serve([launch], predicted, python, wait, detach))
 
 

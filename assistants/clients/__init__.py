@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from assistants import keys
 from assistants.address import Address, Endpoint
 from assistants.clients import running
 from assistants.clients.base import Client
-from assistants.models import Catalogue, Model, Provider, address_of
+from assistants.models import PACKAGED, Catalogue, Model, Provider, address_of
 
 __all__ = ["Client", "connect"]
 
@@ -41,15 +42,16 @@ def connect(
         from assistants.clients.offline import offline_client
 
         return offline_client(model.id, Path(folder))
-    assert model.server is not None
+    name, server = model.name, model.server
+    assert server is not None
     from assistants.clients.openai import OpenAIClient
 
     return OpenAIClient(
-        model.name,
-        endpoint=endpoint(model.name, model.server),
-        identity=_identity(model.name, model.server),
-        max_concurrency=model.concurrency or model.server.concurrency,
-        max_tokens_field=model.server.max_tokens_field,
+        name,
+        endpoint=endpoint(name, server),
+        identity=lambda: _identity(name, server),
+        max_concurrency=model.concurrency or server.concurrency,
+        max_tokens_field=server.max_tokens_field,
     )
 
 
@@ -85,12 +87,22 @@ def _started_here(name: str, server: Provider) -> bool:
 def _identity(name: str, server: Provider) -> str:
     """A hosted model by another address is another model; a local server's address is not.
 
-    vLLM and the like are named after their weights and move from port to port, so there the name
-    is what the answers depend on; for a server that was started here, also on how.
+    Another address than the package's own counts, whether a file or the environment says so: what
+    one name stands for there may be another model. vLLM and the like are named after their
+    weights and move from port to port, so there the name is what the answers depend on; for a
+    server that was started here, also on how.
     """
     if _started_here(name, server):
         variant = running.variant_of(name.partition(":")[2])
         return f"{name}@{variant}" if variant else name
-    moved = server.key is not None and not server.key_optional
+    if server.key is None or server.key_optional:
+        return name
     address = address_of(server)
-    return f"{name}@{address}" if moved and address != server.address else name
+    return name if address == _packaged().get(name.partition(":")[0]) else f"{name}@{address}"
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> dict[str, str]:
+    """The addresses of the providers that come with the package."""
+    known = Catalogue.read([PACKAGED]).providers
+    return {name: server.address for name, server in known.items()}

@@ -20,11 +20,16 @@ class Client(Protocol):
     model: str
     """``provider:id``, e.g. ``vllm:Qwen3-8B``; a column of every table."""
 
-    identity: str
-    """What an answer's key says about the model: equal if and only if the answers may be shared."""
-
     max_concurrency: int
     """Calls in flight that the model behind it can use."""
+
+    @property
+    def identity(self) -> str:
+        """What an answer's key says about the model: equal if and only if answers may be shared.
+
+        It may change while a client exists: a server is stopped, and another one started.
+        """
+        ...
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Send the whole conversation and wait for the whole reply."""

@@ -31,7 +31,12 @@ class NotTold(RequestRejected):
 
 
 async def answer_tokens(
-    client: Client, messages: Sequence[Message], answer: str, *, ended: bool
+    client: Client,
+    messages: Sequence[Message],
+    answer: str,
+    *,
+    ended: bool,
+    reasoned: bool = False,
 ) -> Tokens:
     """The tokens of an answer, as the model would have said them.
 
@@ -47,6 +52,8 @@ async def answer_tokens(
         Whether the model ended the answer by itself. The token by which it did is then one of the
         answer's (a persona that wants short answers shows there), if the server's template puts
         one right behind it; else the answer's own tokens are all.
+    reasoned
+        Whether the answer followed reasoning; see ``prompt_of_reasoned``.
 
     Raises
     ------
@@ -55,9 +62,14 @@ async def answer_tokens(
     CallError
         If there is no whole reply.
     """
+    if reasoned:
+        answer = answer.lstrip()  # what parts it from the reasoning is the template's
     alone = await _tokenised(client, {"prompt": answer, "add_special_tokens": False})
     if not ended:
         return alone
+    if reasoned:
+        whole, at = await _answered(client, messages, answer, alone)
+        return whole[at : at + len(alone) + 1]
     before = await prompt_tokens(client, messages)
     whole = await prompt_tokens(client, [*messages, Message("assistant", answer)], asked=False)
     said = (*before, *alone)
@@ -74,6 +86,24 @@ async def prompt_tokens(
     """
     turns = _server(client).turns(messages)
     return await _tokenised(client, {"messages": turns, "add_generation_prompt": asked})
+
+
+async def prompt_of_reasoned(
+    client: Client, messages: Sequence[Message], answer: str, tokens: Tokens
+) -> Tokens:
+    """The tokens in front of an answer that followed reasoning, without the reasoning.
+
+    Where the model's reply begins, its template may have it think first (``<think>``): an answer
+    behind that would stand within the thought. So it is the conversation with the answer in it, as
+    the template renders that, up to where the answer's ``tokens`` stand.
+
+    Raises
+    ------
+    NotTold
+        If the answer does not stand in it, token by token.
+    """
+    whole, at = await _answered(client, messages, answer.lstrip(), tokens)
+    return whole[:at]
 
 
 async def logprobs(client: Client, prompt: Tokens, answer: Tokens) -> tuple[float, ...]:
@@ -99,6 +129,20 @@ async def logprobs(client: Client, prompt: Tokens, answer: Tokens) -> tuple[floa
         malformed(client.model, "it was sent tokens and told of others")
     places = zip(given[len(prompt) :], answer, strict=True)
     return tuple(_of(place, token, client.model) for place, token in places)
+
+
+async def _answered(
+    client: Client, messages: Sequence[Message], answer: str, tokens: Tokens
+) -> tuple[Tokens, int]:
+    """The tokens of the conversation with the answer in it, and where in them it begins."""
+    whole = await prompt_tokens(client, [*messages, Message("assistant", answer)], asked=False)
+    for at in range(len(whole) - len(tokens), 0, -1):
+        if whole[at : at + len(tokens)] == tokens:
+            return whole, at
+    raise NotTold(
+        f"{client.model} reasons before it answers, and its template does not show where an answer "
+        "stands behind that, so how likely one is cannot be told.",
+    )
 
 
 async def _tokenised(client: Client, body: Mapping[str, Any]) -> Tokens:

@@ -22,7 +22,7 @@ _OURS = frozenset(
 _NO_ANSWER_CHANGES = frozenset(
     "--gpu-memory-utilization --kv-cache-memory-bytes --max-num-seqs --max-num-batched-tokens "
     "--enforce-eager --no-enforce-eager --tensor-parallel-size -tp --pipeline-parallel-size -pp "
-    "--data-parallel-size -dp --distributed-executor-backend --cpu-offload-gb --load-format "
+    "--data-parallel-size -dp --distributed-executor-backend --cpu-offload-gb "
     "--max-parallel-loading-workers --disable-log-stats".split()
 )
 """How much room there is and how it is shared out: setting them anew keeps stored answers."""

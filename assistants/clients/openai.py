@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from assistants.address import Address, Endpoint
@@ -40,7 +40,8 @@ class OpenAIClient:
         Instead of ``endpoint``: a finished SDK object, e.g. for Azure. It stays its owner's:
         ``aclose`` leaves it open, and it belongs to one event loop.
     identity
-        What answers are shared by; ``model`` unless given.
+        What answers are shared by, or what tells it at each moment, as ``endpoint`` does the
+        address; ``model`` unless given.
     max_tokens_field
         What the server calls ``max_tokens``; OpenAI's newer models want ``max_completion_tokens``.
     always_system
@@ -56,7 +57,7 @@ class OpenAIClient:
         *,
         endpoint: Endpoint | None = None,
         sdk: openai.AsyncOpenAI | None = None,
-        identity: str | None = None,
+        identity: str | Callable[[], str] | None = None,
         max_concurrency: int = 8,
         deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen, so sharing it is safe
         max_tokens_field: str = "max_tokens",
@@ -69,7 +70,7 @@ class OpenAIClient:
         if not (provider and colon and served):
             raise UsageError(f"{model!r} names no model.", fix="Write it as provider:model.")
         self.model = model
-        self.identity = identity or model
+        self._identity = identity or model
         self.max_concurrency = max_concurrency
         self.deadlines = deadlines
         self._served = served
@@ -84,6 +85,11 @@ class OpenAIClient:
 
     def __repr__(self) -> str:
         return one_line(f"{type(self).__name__}({self.model!r})", 120)
+
+    @property
+    def identity(self) -> str:
+        """What answers are shared by, now: a server may have been replaced since."""
+        return self._identity if isinstance(self._identity, str) else self._identity()
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Send the whole conversation and wait for the whole reply."""

@@ -16,12 +16,15 @@ from typing import Any, Literal
 
 from assistants.clients.base import Client
 from assistants.clients.openai import OpenAIClient
-from assistants.errors import ModelNotServed
+from assistants.errors import ModelNotServed, RequestRejected
 from assistants.messages import Message
 from assistants.text import many, one_line
 
 How = Literal["tokens", "template"]
 """Read back from the tokens that the model gets, or the text that the template makes."""
+
+_HARMONY = ("<|start|>", "<|channel|>", "<|message|>")
+"""Each one token of gpt-oss, and several of any other model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,27 @@ async def rendered(
     if how != "template" and (found := await _from_tokens(client, turns)) is not None:
         return found
     return None if how == "tokens" else await _from_template(client, turns)
+
+
+async def is_written_otherwise(client: Client) -> bool:
+    """Whether the server writes conversations in another way than by the template that it shows.
+
+    vLLM does so with gpt-oss, in the harmony format (``renderers/online_renderer.py`` of 0.32),
+    also where it is given a template. Such a model is known by the tokens that only it has.
+
+    Raises
+    ------
+    CallError
+        If there is no whole reply.
+    """
+    if not isinstance(client, OpenAIClient):
+        return False
+    body = {"prompt": "".join(_HARMONY), "add_special_tokens": False}
+    try:
+        tokens = (await _asked(client, "../tokenize", body)).get("tokens")
+    except RequestRejected:  # a server that takes conversations only
+        return False
+    return isinstance(tokens, list) and len(tokens) == len(_HARMONY)
 
 
 async def _from_tokens(client: OpenAIClient, turns: Any) -> Rendered | None:

@@ -13,6 +13,7 @@ import platform
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,12 @@ def write(entry: Entry) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(to_json(asdict(entry)) + "\n")
     part.replace(_file(entry.name))
+    known = {"model": entry.model, "variant": entry.variant}
+    first = first_source(entry.model)
+    if not first and Path(entry.source).name == entry.model and not Path(entry.source).exists():
+        first = entry.source
     (folder() / f"{entry.name}.variant").write_text(
-        to_json({"model": entry.model, "variant": entry.variant}), encoding="utf-8"
+        to_json(known | {"source": first} if first else known), encoding="utf-8"
     )
 
 
@@ -147,16 +152,40 @@ def serving(model: str) -> Entry | None:
 def variant_of(model: str) -> str:
     """What the answers of a model depend on besides its name; also when its server has ended.
 
-    Otherwise nobody could read a run again, or go on with it, once its server is stopped.
+    Otherwise nobody could read a run again, or go on with it, once its server is stopped. Every
+    trial asks, so the files are read again only when one has come or gone.
     """
+    where = folder()
+    try:
+        changed = where.stat().st_mtime_ns
+    except OSError:
+        return ""
+    return _variant_of(model, where, changed)
+
+
+@lru_cache(maxsize=64)
+def _variant_of(model: str, where: Path, changed: int) -> str:
+    """As the files in ``where`` say it, which were ``changed`` then."""
     entry = serving(model)
     if entry is not None:
         return entry.variant
-    for file in folder().glob("*.variant"):
+    return _remembered(model, "variant", where)
+
+
+def first_source(model: str) -> str:
+    """The repository of the hub that first stood behind the name of a model here; ``""`` if none.
+
+    Its answers are those of the name alone. Another of the same last name is told from it.
+    """
+    return _remembered(model, "source", folder())
+
+
+def _remembered(model: str, fact: str, where: Path) -> str:
+    for file in where.glob("*.variant"):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             known = json.loads(file.read_text(encoding="utf-8"))
             if known["model"] == model:
-                return str(known["variant"])
+                return str(known.get(fact, ""))
     return ""
 
 

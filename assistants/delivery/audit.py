@@ -2,8 +2,8 @@
 
 What a template makes of a marker in the persona's place shows where the persona goes and what
 stands around it. The prompt with the persona then has to be that one with the persona instead of
-the marker, character by character. Four or five renderings a model, one more a persona, all of
-them small requests to one's own server that generate nothing.
+the marker, character by character. Five or six requests a model, one more a persona, all of them
+small ones to one's own server that generate nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from assistants.assistant import Assistant
-from assistants.clients.rendering import How, Rendered, rendered
+from assistants.clients.rendering import How, Rendered, is_written_otherwise, rendered
 from assistants.delivery.shape import (
     ANSWER,
     FIRST,
@@ -39,6 +39,10 @@ from assistants.messages import Message
 from assistants.text import one_line
 
 _SILENT = "The server does not show what the model reads."
+_OTHERWISE = (
+    "Its server writes conversations in the harmony format of gpt-oss itself, and shows the "
+    "template, which nobody reads."
+)
 
 _REST = 8
 """Characters of its own, dots for example, that a template may put where it cut a text."""
@@ -62,12 +66,12 @@ class Auditor:
     conversation
         What the personas are asked, without a system message.
     how, silent
-        What is known of the server: how it shows what its model reads, or that it does not.
+        What is known of the server: how it shows what its model reads, or why it does not.
     """
 
     conversation: Sequence[Message]
     how: How | None = None
-    silent: bool = False
+    silent: str = ""
     _made: dict[tuple[Message, ...], Rendered | AssistantsError] = field(default_factory=dict)
 
     def asking(self, conversation: Sequence[Message]) -> Auditor:
@@ -139,7 +143,7 @@ class Auditor:
         """A rendering or the refusal of one, asked for once; one that nobody can give raises."""
         messages = assistant.messages(conversation)
         if self.silent:
-            raise NotShown(_SILENT)
+            raise NotShown(self.silent)
         if messages not in self._made:
             self._made[messages] = await self._asked(assistant, messages)
         return self._made[messages]
@@ -154,8 +158,11 @@ class Auditor:
         except (RequestRejected, ServerFault) as error:
             return error
         if made is None:
-            self.silent = True
-            raise NotShown(_SILENT)
+            self.silent = _SILENT
+        elif self.how is None and made.how == "tokens":
+            self.silent = _OTHERWISE if await is_written_otherwise(assistant.client) else ""
+        if made is None or self.silent:
+            raise NotShown(self.silent)
         self.how = made.how
         return made
 

@@ -15,8 +15,12 @@ Short, lower case and without spaces, so that what a template does to texts does
 """
 
 # What a template writes around a text without saying anything: tokens such as <|im_start|>, [INST]
-# or <<SYS>>, and a line that names a role.
-_CONTROL = re.compile(r"<<?/?[^<>\s]{1,60}>>?|\[/?[A-Z_]{2,40}\]")
+# or <<SYS>>, [gMASK] (GLM), [|endofturn|] (EXAONE), [UNUSED_TOKEN_146] (InternLM), ]~b] and [e~[
+# (MiniMax), and a line that names a role.
+_CONTROL = re.compile(
+    r"<<?/?[^<>\s]{1,60}>>?|\[/?g?[A-Z_]{2,40}[0-9]{0,4}\]|\[\|[^\[\]|\s]{1,40}\|\]"
+    r"|\]~!?b[\[\]]|\[e~\["
+)
 _ROLE = re.compile(
     r"^[\W_]*(system|user|assistant|model|human|ai|bot|developer|tool|inst|instructions?|input"
     r"|response|question|answer)"

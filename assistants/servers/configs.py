@@ -11,7 +11,8 @@ from typing import Any
 from assistants.errors import FileError, UsageError
 from assistants.files import read_text, shown
 from assistants.servers import gguf
-from assistants.servers.fields import Fields
+from assistants.servers.family_defaults import with_defaults
+from assistants.servers.fields import UNSAID_CONTEXT, Fields
 from assistants.servers.gguf_config import as_config
 from assistants.servers.kinds import RECURRENT, guessed, layer_kinds
 from assistants.servers.parameters import Parameters, count_parameters
@@ -130,7 +131,7 @@ def _facts(
     for name in _SECTIONS:
         section = data.get(name)
         data = {**section, **data} if isinstance(section, Mapping) else data
-    fields = Fields(data, source)
+    fields = Fields(with_defaults(data), source)
     parameters = count_parameters(fields)
     asked = {"quantization": quantization} if quantization else data
     weights = None if quantization or folder is None else from_files(folder, fields.depth, width)
@@ -145,6 +146,9 @@ def _facts(
 def _of(
     fields: Fields, parameters: Parameters, weights: Weights, width: int, notes: list[str]
 ) -> Facts:
+    if not fields.says_context:
+        notes.append("It does not say how long a conversation may be, so it was taken to be "
+                     f"{UNSAID_CONTEXT:,} tokens, as vLLM does.")  # fmt: skip
     return Facts(
         source=fields.source,
         layers=_layers(fields, width),

@@ -12,6 +12,14 @@ MOST = 1 << 40
 
 MOST_LAYERS = 10_000
 
+UNSAID_CONTEXT = 2048
+"""Tokens that vLLM takes where a config says nothing (``_get_and_verify_max_len``)."""
+
+_CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx",
+            "model_max_length")  # fmt: skip
+
+_GGUF_VOCABULARY = 32_000
+
 
 class Fields:
     """A config, asked by our word for a thing; what is missing or absurd is a ``FileError``."""
@@ -88,8 +96,9 @@ class Fields:
 
     @property
     def vocabulary(self) -> int:
-        """Tokens it knows."""
-        return self.number("vocab_size", "padded_vocab_size", default=32_000)
+        """Tokens it knows. A GGUF file has them in a list that nobody reads, and has its size."""
+        guess = _GGUF_VOCABULARY if self.flag("gguf") else None
+        return self.number("vocab_size", "padded_vocab_size", default=guess)
 
     @property
     def inner(self) -> list[int]:
@@ -191,9 +200,12 @@ class Fields:
     @property
     def context(self) -> int:
         """The longest conversation its makers allow, in tokens."""
-        names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx",
-                 "model_max_length")  # fmt: skip
-        return self.positive(*names, default=2048)
+        return self.positive(*_CONTEXT, default=UNSAID_CONTEXT)
+
+    @property
+    def says_context(self) -> bool:
+        """Whether its makers say how long a conversation may be."""
+        return any(self.data.get(name) is not None for name in _CONTEXT)
 
     @property
     def mamba(self) -> tuple[int, int, int]:

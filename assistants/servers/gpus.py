@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +57,15 @@ def gpu_names(indices: Sequence[int]) -> str:
     return f"GPUs {', '.join(others)} and {last}" if others else f"GPU {last}"
 
 
-def gpus(report: Report = lambda _: None) -> list[Gpu]:
-    """The GPUs of this machine, as its NVIDIA driver counts them.
+def gpus(report: Report = lambda _: None, *, hidden: bool = False) -> list[Gpu]:
+    """The GPUs of this machine that are whole and ours, as its NVIDIA driver counts them.
 
     Parameters
     ----------
     report
         Told why the list is empty, or shorter than it should be; the list itself never fails.
+    hidden
+        Those too that ``CUDA_VISIBLE_DEVICES`` leaves out: whoever names one means it.
     """
     try:
         import pynvml
@@ -82,7 +86,8 @@ def gpus(report: Report = lambda _: None) -> list[Gpu]:
         pynvml.nvmlShutdown()
     if not found:
         report("The NVIDIA driver answers, and has no GPU.")
-    return [gpu for gpu in found if gpu]
+    whole = [gpu for gpu in found if gpu]
+    return whole if hidden else _visible(whole, report)
 
 
 def parse_gpus(text: str) -> list[Gpu]:
@@ -137,8 +142,28 @@ def _sized(what: str, part: str) -> tuple[str, int]:
     return gib(size), round(size)
 
 
+def _visible(found: list[Gpu], report: Report) -> list[Gpu]:
+    """Those that ``CUDA_VISIBLE_DEVICES`` gives to this process: on a shared machine not all."""
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is None:
+        return found
+    words = [word.strip() for word in said.split(",")] if said.strip() else []
+    if not all(re.fullmatch("-?[0-9]{1,4}", word) for word in words):
+        report("CUDA_VISIBLE_DEVICES names GPUs by more than their number, which is not understood "
+               "here, so all of them count. Set it to numbers, such as 0,1.")  # fmt: skip
+        return found
+    kept = [gpu for gpu in found if str(gpu.index) in words]
+    if len(kept) < len(found):
+        left = gpu_names([gpu.index for gpu in kept]) if kept else "no GPU"
+        report(f"CUDA_VISIBLE_DEVICES leaves {left}, of {len(found)} here.")
+    return kept
+
+
 def _one(nvml: Any, index: int, report: Report) -> Gpu | None:
-    """One GPU, or nothing if it does not answer: a broken card must not hide the others."""
+    """One GPU, or nothing if it does not answer: a broken card must not hide the others.
+
+    Of one that is divided (MIG) a server gets a part at most, whatever all of it holds.
+    """
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
@@ -146,6 +171,10 @@ def _one(nvml: Any, index: int, report: Report) -> Gpu | None:
     except nvml.NVMLError as error:
         report(f"GPU {index} does not answer ({_said(error)}) and is left out.")
         return None
+    with suppress(nvml.NVMLError):  # most cards cannot be divided, and say so with an error
+        if nvml.nvmlDeviceGetMigMode(handle)[0]:
+            report(f"GPU {index} is divided (MIG), which is not planned, and is left out.")
+            return None
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
     return Gpu(index, text, int(memory.total), int(memory.free))
 

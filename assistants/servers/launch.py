@@ -13,6 +13,7 @@ from pathlib import Path
 from assistants import keys
 from assistants.clients import offline_weights
 from assistants.clients.offline_options import decisive
+from assistants.clients.running import first_source
 from assistants.errors import UsageError
 from assistants.servers.plan import Server
 from assistants.text import to_json
@@ -124,7 +125,8 @@ class Launch:
         """A digest of what its answers depend on besides its name.
 
         Empty for a model of the hub that is served under its own name, as it is: answers of such
-        a server are those of any other, wherever it runs.
+        a server are those of any other, wherever it runs. Of two with the same last name
+        (``Qwen/Qwen3-8B``, ``unsloth/Qwen3-8B``) that is the one which was started first here.
         """
         path = Path(self.source)
         asked = {"--dtype": self.dtype, "--quantization": self.quantization}
@@ -132,7 +134,7 @@ class Launch:
         parts: dict[str, object] = {}
         if path.exists():
             parts["weights"] = offline_weights.digest(path)
-        elif path.name != self.served:
+        elif path.name != self.served or first_source(self.served) not in ("", self.source):
             parts["weights"] = self.source
         if self.chat_template is not None:
             parts["template"] = self.chat_template.read_text(encoding="utf-8", errors="replace")

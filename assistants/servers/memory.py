@@ -36,6 +36,13 @@ GRAPHS = 16 * MIB
 BATCHED = 8192
 """Tokens that go through the model in one step at most; the server is started with this."""
 
+STEPS = 2
+"""Steps that are under way at the same time: vLLM plans one while the one before still runs.
+
+What a window has passed is given back only when a step has ended (``max_in_flight_tokens`` in
+vLLM's ``config/vllm.py``). On a CPU it is one step.
+"""
+
 SEQUENCES = 256
 """Answers that grow at the same time at most; the server is started with this."""
 
@@ -94,8 +101,8 @@ class Cache:
         if window is None:
             return -(-length // tokens)
         # While a long question is read, a window keeps what it looks back at and all that is read
-        # in one step; it may start in the middle of a block.
-        return -(-min(window - 1 + BATCHED, length) // tokens) + 1
+        # in the steps under way; it may start in the middle of a block.
+        return -(-min(window - 1 + STEPS * BATCHED, length) // tokens) + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ from assistants.errors import CallError
 
 _SECONDS = 5.0
 
+_ROUNDED = 16
+"""Tokens by which a sum may be off: each engine of a server rounds its own down."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -28,13 +31,19 @@ class Observed:
     def holds(self, length: int) -> int | None:
         """Conversations of ``length`` tokens that fit into its cache at once.
 
-        Counted in whole blocks where it tells them. Of a model whose layers keep different things
-        (windows, states) more fit than this.
+        Counted in whole blocks where a token takes one. A model whose layers keep different things
+        (windows, states) takes several: what its server tells as tokens is then how often the
+        longest conversation fits, and of any other length nothing is known.
         """
         told = self.metrics
-        if told.cache_blocks and told.block_size:
-            return told.cache_blocks // -(-length // told.block_size)
-        return told.cache_tokens // length if told.cache_tokens else None
+        if not told.cache_tokens:
+            return None
+        blocks, size = told.cache_blocks or 0, told.block_size or 1
+        longest = self.context or size
+        whole = blocks * size, blocks * longest / -(-longest // size)  # earlier versions, and 0.32
+        if any(abs(tokens - told.cache_tokens) < _ROUNDED for tokens in whole):
+            return blocks // -(-length // size)
+        return told.cache_tokens // length if length == self.context else None
 
 
 @asynccontextmanager

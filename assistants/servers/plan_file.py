@@ -116,6 +116,7 @@ def read_plan(
     document = parse_toml(read_text(path), shown(path))
     content = validate(_File, document)
     launches = tuple(_launch(name, server, path.parent) for name, server in content.servers.items())
+    _refuse_collisions(launches, document.source)
     wished = on or (None if here else content.gpus)
     if here and content.gpus:
         report(f"{document.source} plans for {content.gpus}; what starts goes onto the GPUs here.")
@@ -144,6 +145,27 @@ def _launch(name: str, server: _Server, beside: Path) -> Launch:
         chat_template=beside / template if template else None,
         options=tuple(server.options),
     )
+
+
+def _refuse_collisions(launches: tuple[Launch, ...], where: str) -> None:
+    """Two that cannot run side by side, told before the first has loaded for minutes."""
+    names: dict[str, str] = {}
+    ports: dict[int, str] = {}
+    for launch in launches:
+        if (other := names.setdefault(launch.name, launch.served)) != launch.served:
+            raise FileError(
+                where,
+                f"servers {other} and {launch.served} are both called {launch.name} when they run.",
+                fix="Give one of them a name that differs by more than capitals and signs.",
+            )
+        if launch.port is None:
+            continue
+        if (other := ports.setdefault(launch.port, launch.served)) != launch.served:
+            raise FileError(
+                where,
+                f"servers {other} and {launch.served} ask for the same port, {launch.port}.",
+                fix="Give one of them another `port`, or none: then a free one is taken.",
+            )
 
 
 def _wanted(name: str, server: _Server, beside: Path, where: str) -> Wanted:

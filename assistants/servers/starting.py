@@ -29,6 +29,9 @@ from assistants.servers.processes import of_session, resident
 START_LIMIT_S = 1800.0
 """Seconds. Large weights from a slow disk take many minutes, and compiling takes some more."""
 
+_NEEDED = ("PATH", "LD_LIBRARY_PATH")
+"""All that a supervisor gets of the environment: some a Python cannot start without."""
+
 _LOOK_S = 0.5
 _TRIES = 3
 """Ports that are tried when somebody else takes them between looking and taking."""
@@ -136,7 +139,7 @@ def _begun(launch: Launch, python: str, port: int, key: str, detach: bool) -> En
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={"PATH": os.environ.get("PATH", "")},
+        env={name: os.environ[name] for name in _NEEDED if name in os.environ},
         start_new_session=True,
     )
     said = _order(supervisor, order)
@@ -221,7 +224,8 @@ async def _looked_at(entry: Entry, free: dict[int, int]) -> Entry:
 
 def _free(which: tuple[int, ...]) -> dict[int, int]:
     """Bytes free on each GPU that was named, or on all of them."""
-    return {gpu.index: gpu.free for gpu in gpus() if not which or gpu.index in which}
+    found = gpus(hidden=bool(which))
+    return {gpu.index: gpu.free for gpu in found if not which or gpu.index in which}
 
 
 def _check_name(launch: Launch) -> None:

@@ -17,8 +17,13 @@ class GoingOn:
     def __init__(self, client: Client, history: str) -> None:
         self.client = client
         self.model = client.model
-        self.identity = f"{client.identity} after {history}"
+        self._history = history
         self.max_concurrency = client.max_concurrency
+
+    @property
+    def identity(self) -> str:
+        """One of its own for every history."""
+        return f"{self.client.identity} after {self._history}"
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """As before."""
