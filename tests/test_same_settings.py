@@ -119,3 +119,19 @@ async def test_an_experiment_has_every_value_of_a_variable(here: Path) -> None:
     ]
     assert loaded.assistants[1].persona.label == "explain[audience=children]"
     assert loaded.forecast("results").answered == 5
+
+
+async def test_a_persona_as_it_was_can_be_asked_beside_what_it_is(here: Path) -> None:
+    """Whoever changed a prompt wants to compare the two: they have two names."""
+    Path("personas").mkdir()
+    file = Path("personas/tea.md")
+    file.write_text("---\nlabel: Tea\n---\nTalk of tea.\n")
+    once = Experiment.define("tea", personas=["tea"], models=["echo"], cases=["Milk?"])
+    run = await once.run(report=lambda progress: None)
+    file.write_text("---\nlabel: Tea\n---\nTalk of green tea.\n")
+    chat = Chat.from_trial(run, run.trials["key"][0])
+    assert chat.replies[0]["persona"] == "tea-as-it-was"
+    compare = await chat.fork(["tea"])
+    said = {row["persona"]: row["answer"] for row in compare.replies}
+    assert said["tea-as-it-was"].startswith("system: Talk of tea.")
+    assert said["tea"].startswith("system: Talk of green tea.")

@@ -42,14 +42,19 @@ def conversation(run: Run, case: str, key: str) -> tuple[list[str], list[Complet
 
 
 def persona_of(name: str, prompt: str | None, library: Library) -> Persona:
-    """The persona of that name if it still says the same; otherwise one that says it."""
-    base = name.partition("[")[0]
+    """The persona of that name if it still says the same; otherwise one that says it.
+
+    Where the name stands for another text by now, it has a name of its own: then both can be asked.
+    """
+    base = called = name.partition("[")[0]
     with suppress(UnknownName):
         persona = library.find(base)
-        if not persona.variables and digest_of(persona.system_prompt()) == digest_of(prompt):
-            return persona
+        if not persona.variables:
+            if digest_of(persona.system_prompt()) == digest_of(prompt):
+                return persona
+            called = f"{base[:53]}-as-it-was"  # a name has 64 characters at most
     text = None if prompt is None else literal(prompt)
-    return Persona(base, text, label=f"{base} (as it was)", source="a stored trial")
+    return Persona(called, text, label=f"{base} (as it was)", source="a stored trial")
 
 
 def label_of(run: Run) -> str:
