@@ -11,7 +11,6 @@ that many of them can be tried at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import random
@@ -161,8 +160,7 @@ class RudeServer:
             self.in_flight -= 1
             for task in (gone, reply):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                    await task
+            await asyncio.gather(gone, reply, return_exceptions=True)
 
     async def _reply(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         if self.latency:
