@@ -24,9 +24,6 @@ VOTES = "votes"
 Named = str | Mapping[str, Any] | Scorer
 """A scorer, or what an experiment file writes for one."""
 
-_PEOPLE = "person"
-_UNDECIDED = "no comparison of it has a winner in both orders"
-
 
 class Findings:
     """The questions that a run answers. None of them asks a model.
@@ -92,7 +89,7 @@ class Findings:
         named: Sequence[Named] = scorers or self.scorers
         with Store(self.results) as store:
             parts = [
-                self._voted(store, each)
+                votes.as_scores(store, self.id, each, self._rater(each))
                 if isinstance(each, str) and self._rater(each) is not None
                 else scores.scores(store, self.id, [self._scorer(each)])
                 for each in named
@@ -310,7 +307,7 @@ class Findings:
         made = self._scorer(score)
         if isinstance(score, str) and self._rater(score) is not None:
             with Store(self.results) as store:
-                frame = self._voted(store, score, against)
+                frame = votes.as_scores(store, self.id, score, self._rater(score), against)
         else:
             frame = self.scores(score)
         return made, frame.assign(value=frame["value"].where(frame["status"].isin(counted)))
@@ -360,7 +357,7 @@ class Findings:
 
     def _rater(self, name: str) -> str | None:
         """Whose votes a score of this name is made of; ``None`` if it is made of no votes."""
-        return _PEOPLE if name == VOTES else self.comparing.get(name)
+        return votes.PEOPLE if name == VOTES else self.comparing.get(name)
 
     def _votes_of(self, raters: Sequence[str]) -> pd.DataFrame:
         frame = self.votes()
@@ -369,32 +366,11 @@ class Findings:
         known = [*dict.fromkeys(frame["rater"])]
         wanted = [self._rater(name) or name for name in raters]
         for name in wanted:
-            if name != _PEOPLE and name not in known:
+            if name != votes.PEOPLE and name not in known:
                 names = [VOTES, *self.comparing, *known]
                 raise UnknownName("rater", name, names, where=f"run {self.id}")
-        people = (frame["kind"] == _PEOPLE) & (_PEOPLE in wanted)
+        people = (frame["kind"] == votes.PEOPLE) & (votes.PEOPLE in wanted)
         return frame[people | frame["rater"].isin(wanted)]
-
-    def _voted(self, store: Store, name: str, against: str | None = None) -> pd.DataFrame:
-        """Votes as scores, one row a trial, without a value where nobody compared it.
-
-        With ``against``, only its own comparisons count, and it has half of the wins: an effect is
-        then how far a persona wins more than half of them, whoever else was compared.
-        """
-        rater = self._rater(name)
-        frame = votes.votes(store, self.id)
-        frame = frame[frame["kind" if rater == _PEOPLE else "rater"] == rater]
-        place = ["case", "model", "repeat", "persona"]
-        trials = tables.trials(store, self.id)[[*place, "status"]]
-        if against is not None:
-            frame = frame[(frame["left"] == against) | (frame["right"] == against)]
-        table = trials.merge(votes.shares(frame), how="left", on=place)
-        if against is not None:
-            own = (table["persona"] == against) & table["value"].notna()
-            table.loc[own, "value"] = 0.5
-        lacking = "nobody compared it" if rater == _PEOPLE else _UNDECIDED
-        reason = table["value"].isna().map({True: lacking, False: None})
-        return table.assign(scorer=name, reason=reason)[list(scores.COLUMNS)]
 
 
 def _not_scored(answered: Any) -> float:

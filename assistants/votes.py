@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assistants import scores, tables
 from assistants.scoring.vote import POINTS, Vote
 from assistants.store import Store
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple("rater kind case model repeat left right winner reason voted_at".split())
 """Of the votes table, in order."""
+
+PEOPLE = "person"
+"""Of whom ``as_scores`` takes all votes together; a judge is a rater of its own."""
 
 
 def votes(store: Store, run: str) -> pd.DataFrame:
@@ -60,6 +64,37 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
     table = points.agg(["mean", "size"]).reset_index()
     table["detail"] = [f"{n} vote{'' if n == 1 else 's'}" for n in table["size"]]
     return table.rename(columns={"mean": "value"})[[*at, "persona", "value", "detail"]]
+
+
+def as_scores(
+    store: Store, run: str, name: str, rater: str | None, against: str | None = None
+) -> pd.DataFrame:
+    """Votes as scores, with ``scores.COLUMNS``: one row a trial, ``value`` missing where none is.
+
+    Parameters
+    ----------
+    name
+        Of the score.
+    rater
+        ``PEOPLE``, or what a judge's votes are signed with.
+    against
+        Only the comparisons of this persona count, and it has half of the wins: an effect is then
+        how far a persona wins more than half of them, whoever else was compared.
+    """
+    frame = votes(store, run)
+    frame = frame[frame["kind" if rater == PEOPLE else "rater"] == rater]
+    place = ["case", "model", "repeat", "persona"]
+    trials = tables.trials(store, run)[[*place, "status"]]
+    if against is not None:
+        frame = frame[(frame["left"] == against) | (frame["right"] == against)]
+    table = trials.merge(shares(frame), how="left", on=place)
+    if against is not None:
+        own = (table["persona"] == against) & table["value"].notna()
+        table.loc[own, "value"] = 0.5
+    people = "nobody compared it"
+    lacking = people if rater == PEOPLE else "no comparison of it has a winner in both orders"
+    reason = table["value"].isna().map({True: lacking, False: None})
+    return table.assign(scorer=name, reason=reason)[list(scores.COLUMNS)]
 
 
 def _is_ours(vote: Vote) -> bool:

@@ -14,7 +14,7 @@ ROOT = Path(assistants.__file__).parent
 LAYERS = """
     text messages errors keys address files templates personas models prices clients techniques
     assistant trial scoring case_files experiment_file schema database store limits attempts
-    runner tables transcripts analysis votes scores judging embeddings delivery leaving_out
+    runner tables transcripts analysis scores votes judging embeddings delivery leaving_out
     regeneration attribution findings run results forecast planning manifest progress asking
     experiment controls case_keeping servers widgets kernel report doctor magics cli
 """.split()
