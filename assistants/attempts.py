@@ -35,6 +35,10 @@ class Attempts:
         return min(wait, self.longest_wait_s)
 
 
+_MOST_UP = 2
+"""Assistants that are given up before their model is."""
+
+
 class Breaker:
     """Gives an assistant up after ``most`` trials in a row that failed by its server's fault.
 
@@ -74,7 +78,3 @@ class Breaker:
         if isinstance(error, CallError) and error.at_fault:
             self._in_a_row[assistant] += 1
             self._last = error.message
-
-
-_MOST_UP = 2
-"""Assistants that are given up before their model is."""

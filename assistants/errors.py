@@ -26,7 +26,7 @@ AssistantsError             what went wrong, where, and what to do next
     │   └── UnknownFinish   a reply that ended for a reason nobody has told us of
     ├── ReplyCut            the reply ended before the model did; keeps what arrived
     ├── NotOnTape           a replay was asked for an answer that was never recorded
-    └── ModelDown           not asked, because the last calls to this model all failed
+    └── ModelDown           not asked, because the last calls to this persona or model all failed
 """
 
 from __future__ import annotations

@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_browse import click
 
 from assistants import Experiment, Results
 from assistants.widgets import background
 from assistants.widgets.browse import Browse
 from assistants.widgets.chat import Chat
 from assistants.widgets.grid import Grid
-
-
-def click(browse: Browse, **message: Any) -> None:
-    """What the page sends, done and waited for."""
-    background.call(lambda: browse._obey(message))
-    for _ in range(200):
-        if not background.call(lambda: list(browse._tasks)):
-            return
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -42,14 +42,19 @@ def cells(page: str) -> list[list[str]]:
     return found
 
 
+async def forked() -> tuple[Chat, Compare]:
+    """A chat that is shown, and the columns below it in which everybody was asked."""
+    chat = Chat(KIND, "echo", results=None)
+    chat._ipython_display_()
+    await chat.ask("One?")
+    return chat, await chat.fork([CURT])
+
+
 async def test_the_copy_of_a_chat_has_what_everybody_is_asked(
     here: Path, copies: dict[str, str]
 ) -> None:
     """As soon as it was answered, wherever it was asked; and no more once the columns are gone."""
-    chat = Chat(KIND, "echo", results=None)
-    chat._ipython_display_()
-    await chat.ask("One?")
-    compare = await chat.fork([CURT])
+    chat, compare = await forked()
     await compare.ask("And all of you?")
     (copy,) = copies.values()
     assert copy.count("And all of you?") > 1
@@ -65,10 +70,7 @@ async def test_a_fork_that_is_shown_itself_has_a_copy_too(
     here: Path, copies: dict[str, str]
 ) -> None:
     """Both are up to date."""
-    chat = Chat(KIND, "echo", results=None)
-    chat._ipython_display_()
-    await chat.ask("One?")
-    compare = await chat.fork([CURT])
+    _, compare = await forked()
     compare._ipython_display_()
     await compare.ask("And all of you?")
     assert ["And all of you?" in copy for copy in copies.values()] == [True, True]

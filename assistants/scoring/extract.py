@@ -58,7 +58,7 @@ def _value(found: re.Match[str]) -> float | None:
     if below:
         value = value / float(below) if float(below) else math.nan
     # A dash that follows text without a space joins a range: 3-5 holds 3 and 5, not -5.
-    value = -value if sign in ("-", "–") and sign else value
+    value = -value if sign in ("-", "–") else value
     return value if math.isfinite(value) else None
 
 
