@@ -49,7 +49,7 @@ behaviour: $(VENV)/installed-test
 	$(BIN)/behave --no-capture tests/features
 
 unit: $(VENV)/installed-test
-	sh tests/install-browser.sh
+	sh tests/support/install-browser.sh
 	$(BIN)/assistants fetch smollm2
 	$(BIN)/pytest
 
@@ -74,13 +74,13 @@ bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what t
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
-	sh tests/install-browser.sh
+	sh tests/support/install-browser.sh
 	$(BIN)/python bench/streaming.py --check
 
 pictures: run $(VENV)/installed-test  ## those of the README, anew
-	sh tests/install-browser.sh
-	$(BIN)/pytest -q tests/test_lab.py -k compare
-	$(BIN)/python tests/pictures.py
+	sh tests/support/install-browser.sh
+	$(BIN)/pytest -q tests/browser/test_notebooks.py -k compare
+	$(BIN)/python tests/support/pictures.py
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -11,39 +11,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from assistants.assistant import Assistant
     from assistants.clients import connect
-    from assistants.clients.openai import OpenAIClient
+    from assistants.clients.openai.client import OpenAIClient
     from assistants.clients.scripted import ScriptedClient
     from assistants.clients.tape import Tape, TapedClient
+    from assistants.design.limits import Limits
     from assistants.errors import AssistantsError
     from assistants.experiment import Experiment
-    from assistants.limits import Limits
     from assistants.messages import Completion, Message, Sampling, Transcript
     from assistants.personas import Library, Persona
     from assistants.results import Results, Run
     from assistants.servers.server import Server, serve
     from assistants.trial import Case, Trial
-    from assistants.widgets.browse import Browse
-    from assistants.widgets.chat import Chat
-    from assistants.widgets.compare import Compare
-    from assistants.widgets.rate import Rate
+    from assistants.widgets.browse.browse import Browse
+    from assistants.widgets.chat.chat import Chat
+    from assistants.widgets.chat.compare import Compare
+    from assistants.widgets.rate.rate import Rate
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Assistant": "assistants.assistant",
     "AssistantsError": "assistants.errors",
-    "Browse": "assistants.widgets.browse",
+    "Browse": "assistants.widgets.browse.browse",
     "Case": "assistants.trial",
-    "Chat": "assistants.widgets.chat",
-    "Compare": "assistants.widgets.compare",
+    "Chat": "assistants.widgets.chat.chat",
+    "Compare": "assistants.widgets.chat.compare",
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
-    "Limits": "assistants.limits",
+    "Limits": "assistants.design.limits",
     "Message": "assistants.messages",
-    "OpenAIClient": "assistants.clients.openai",
+    "OpenAIClient": "assistants.clients.openai.client",
     "Persona": "assistants.personas",
-    "Rate": "assistants.widgets.rate",
+    "Rate": "assistants.widgets.rate.rate",
     "Results": "assistants.results",
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
@@ -76,13 +76,13 @@ def in_html(value: object) -> str:
     The pages are made in a layer above the values, so a value asks here, where names are imported
     when they are first used.
     """
-    page: str = import_module("assistants.widgets.reprs").page(value)
+    page: str = import_module("assistants.widgets.html.reprs").page(value)
     return page
 
 
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext assistants``: ``%%ask``, ``%personas``, ``%models`` and completion of names."""
-    import_module("assistants.magics").load(shell)
+    import_module("assistants.widgets.magics").load(shell)
 
 
 def __dir__() -> list[str]:

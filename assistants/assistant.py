@@ -12,7 +12,7 @@ import assistants
 from assistants.clients.base import Client
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
 from assistants.personas import Persona, digest_of
-from assistants.text import one_line, to_json
+from assistants.utils.text import to_json, truncate_line
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Assistant:
         return f"{self.name} on {self.model}"
 
     def __repr__(self) -> str:
-        return one_line(f"Assistant({one_line(str(self), 100)!r})", 120)
+        return truncate_line(f"Assistant({truncate_line(str(self), 100)!r})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -113,7 +113,7 @@ class Assistant:
         if self.system_prompt is None:
             return tuple(conversation)
         if self.persona_in == "user":
-            return folded(self.system_prompt, conversation)
+            return inline_system_prompt(self.system_prompt, conversation)
         return (Message("system", self.system_prompt), *conversation)
 
     async def reply(self, conversation: str | Sequence[Message], *, repeat: int = 0) -> Transcript:
@@ -136,7 +136,9 @@ class Assistant:
         return self.client.stream(self.messages(conversation), self.settings.drawn(repeat))
 
 
-def folded(system_prompt: str, conversation: Sequence[Message]) -> tuple[Message, ...]:
+def inline_system_prompt(
+    system_prompt: str, conversation: Sequence[Message]
+) -> tuple[Message, ...]:
     """The conversation with the system prompt at the head of its first question.
 
     Raises

@@ -3,30 +3,30 @@
 AssistantsError             what went wrong, where, and what to do next
 ├── UsageError              something a person wrote: fix it and run again
 │   ├── FileError           a persona, experiment, case or config file; names file and line
-│   ├── UnknownName         a name nobody defined; names the nearest ones
-│   └── MissingPart         an extra, a program or weights that are not installed
+│   ├── UnknownNameError         a name nobody defined; names the nearest ones
+│   └── MissingDependencyError         an extra, a program or weights that are not installed
 ├── StoreError              the record cannot be read or written
 ├── ReportError             a notebook broke off while it was executed
-├── ServerFailed            a server of our own did not start
-├── LimitReached            a cap on money, tokens or minutes stopped the run
+├── ServerStartError            a server of our own did not start
+├── BudgetExceededError            a cap on money, tokens or minutes stopped the run
 └── CallError               one call to one model failed
-    ├── MissingKey          no API key where the model's entry says it is
-    ├── ServerUnreachable   nothing answered at the address
-    ├── DeadlineExceeded    first token, idle or total
-    │   └── ConnectDeadlineExceeded  nobody took the call in time
-    ├── RateLimited         429
-    ├── ServerFault         5xx, or an error object inside a reply
-    ├── RequestRejected     4xx: sending it again cannot help
-    │   ├── KeyRejected     401, 403
-    │   ├── ModelNotServed  404
-    │   └── ContextTooLong  the conversation does not fit the model
-    ├── RedirectRefused     3xx: the prompt would go to another address
-    ├── ReplyTooLarge       more bytes than any answer needs
-    ├── MalformedReply      a reply that breaks the protocol
-    │   └── UnknownFinish   a reply that ended for a reason nobody has told us of
-    ├── ReplyCut            the reply ended before the model did; keeps what arrived
-    ├── NotOnTape           a replay was asked for an answer that was never recorded
-    └── ModelDown           not asked, because the last calls to this persona or model all failed
+    ├── MissingKeyError          no API key where the model's entry says it is
+    ├── ServerUnreachableError   nothing answered at the address
+    ├── CallTimeoutError    first token, idle or total
+    │   └── ConnectTimeoutError  nobody took the call in time
+    ├── RateLimitError         429
+    ├── ServerError         5xx, or an error object inside a reply
+    ├── BadRequestError     4xx: sending it again cannot help
+    │   ├── AuthenticationError     401, 403
+    │   ├── ModelNotFoundError  404
+    │   └── ContextLengthError  the conversation does not fit the model
+    ├── RedirectRefusedError     3xx: the prompt would go to another address
+    ├── ReplyTooLargeError       more bytes than any answer needs
+    ├── MalformedReplyError      a reply that breaks the protocol
+    │   └── UnknownFinishReasonError   a reply that ended for a reason nobody has told us of
+    ├── IncompleteReplyError            the reply ended before the model did; keeps what arrived
+    ├── TapeMissError           a replay was asked for an answer that was never recorded
+    └── CircuitOpenError           not asked, because the last calls to this persona or model all failed
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class FileError(UsageError):
         self.where = where
 
 
-class UnknownName(UsageError):
+class UnknownNameError(UsageError):
     """A name nobody defined, with the nearest ones that somebody did."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
@@ -72,7 +72,7 @@ class UnknownName(UsageError):
         self.name = name
 
 
-class MissingPart(UsageError):
+class MissingDependencyError(UsageError):
     """An extra, a program or weights that this installation lacks."""
 
 
@@ -84,7 +84,7 @@ class ReportError(AssistantsError):
     """The notebook of a report broke off; the answers themselves are all stored."""
 
 
-class ServerFailed(AssistantsError):
+class ServerStartError(AssistantsError):
     """A server that was to be started here did not come up; ``log`` is what it said last."""
 
     def __init__(self, message: str, *, fix: str = "", log: str = "") -> None:
@@ -92,7 +92,7 @@ class ServerFailed(AssistantsError):
         self.log = log
 
 
-class LimitReached(AssistantsError):
+class BudgetExceededError(AssistantsError):
     """A cap on money, tokens or minutes stopped the run; what was answered is kept."""
 
 
@@ -122,7 +122,7 @@ class CallError(AssistantsError):
         self.partial = partial
 
 
-class MissingKey(CallError):
+class MissingKeyError(CallError):
     """No API key where the model's entry says it is."""
 
     def __init__(self, model: str, name: str) -> None:
@@ -132,14 +132,14 @@ class MissingKey(CallError):
         )
 
 
-class ServerUnreachable(CallError):
+class ServerUnreachableError(CallError):
     """Nothing answered at a model's address."""
 
     retryable = True
     at_fault = True
 
 
-class DeadlineExceeded(CallError):
+class CallTimeoutError(CallError):
     """A call took longer than one of its deadlines: first token, idle or total."""
 
     retryable = True
@@ -147,65 +147,65 @@ class DeadlineExceeded(CallError):
     billable = True
 
 
-class ConnectDeadlineExceeded(DeadlineExceeded):
+class ConnectTimeoutError(CallTimeoutError):
     """Nobody took the call in time."""
 
     billable = False
 
 
-class RateLimited(CallError):
+class RateLimitError(CallError):
     """HTTP 429: too many requests, or no credit left."""
 
     retryable = True
 
 
-class ServerFault(CallError):
+class ServerError(CallError):
     """HTTP 5xx, or an error object where an answer belongs."""
 
     retryable = True
     at_fault = True
 
 
-class RequestRejected(CallError):
+class BadRequestError(CallError):
     """HTTP 4xx: the server will not answer this request, however often it is sent."""
 
 
-class KeyRejected(RequestRejected):
+class AuthenticationError(BadRequestError):
     """HTTP 401 or 403."""
 
     at_fault = True
 
 
-class ModelNotServed(RequestRejected):
+class ModelNotFoundError(BadRequestError):
     """HTTP 404: the server does not know the model, or is no OpenAI-compatible server."""
 
     at_fault = True
 
 
-class ContextTooLong(RequestRejected):
+class ContextLengthError(BadRequestError):
     """The conversation and the answer together do not fit the model's context."""
 
 
-class RedirectRefused(CallError):
+class RedirectRefusedError(CallError):
     """HTTP 3xx: following it would send the prompt, and perhaps the key, somewhere else."""
 
     at_fault = True
 
 
-class ReplyTooLarge(CallError):
+class ReplyTooLargeError(CallError):
     """The server sent more bytes than any answer needs."""
 
     billable = True
 
 
-class MalformedReply(CallError):
+class MalformedReplyError(CallError):
     """The reply breaks the protocol, so there is no answer in it to trust."""
 
     retryable = True
     billable = True
 
 
-class UnknownFinish(MalformedReply):
+class UnknownFinishReasonError(MalformedReplyError):
     """The model stopped for a reason that is not in the protocol; ``partial`` keeps its words.
 
     Another try would end in the same way, and cost as much.
@@ -215,18 +215,18 @@ class UnknownFinish(MalformedReply):
     at_fault = True
 
 
-class ReplyCut(CallError):
+class IncompleteReplyError(CallError):
     """The reply ended before the model had finished; ``partial`` keeps what arrived."""
 
     retryable = True
     billable = True
 
 
-class NotOnTape(CallError):
+class TapeMissError(CallError):
     """A replay was asked for an answer that was never recorded."""
 
 
-class ModelDown(CallError):
+class CircuitOpenError(CallError):
     """Not asked, because the last calls to this persona or to this model all failed."""
 
 

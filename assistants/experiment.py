@@ -13,15 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import assistants
-from assistants import judging, prices
-from assistants.asking import Asking
+from assistants import prices
 from assistants.assistant import Assistant
-from assistants.attempts import Attempts
-from assistants.case_files import read_cases
 from assistants.clients import Client
 from assistants.clients.tape import Tape
-from assistants.errors import FileError, UsageError, nearest
-from assistants.experiment_file import (
+from assistants.design import (
     Control,
     ExperimentFile,
     check_variables,
@@ -29,20 +25,26 @@ from assistants.experiment_file import (
     read_controls,
     read_scorers,
 )
-from assistants.files import Document, check_name, parse_yaml, read_text, validate
-from assistants.files import shown as shown_path
-from assistants.forecast import Forecast, forecast
-from assistants.limits import Limits, Spending
+from assistants.design.case_files import read_cases
+from assistants.design.limits import Limits
+from assistants.errors import FileError, UsageError, nearest
 from assistants.models import Catalogue, Model
 from assistants.personas import Library
 from assistants.results import Results, Run
-from assistants.runner import Report
-from assistants.schema import FILE
+from assistants.runs import judging
+from assistants.runs.budget import Budget
+from assistants.runs.execution import ExecutionContext
+from assistants.runs.forecast import Forecast, forecast
+from assistants.runs.retry import RetryPolicy
+from assistants.runs.runner import ProgressCallback
+from assistants.runs.store import Store
+from assistants.runs.store_schema import FILE
 from assistants.scoring import Scorer
 from assistants.scoring.judge import Judge
-from assistants.store import Store
-from assistants.text import many, one_line
 from assistants.trial import Case, Trial
+from assistants.utils.config_files import Document, check_name, parse_yaml, read_text, validate
+from assistants.utils.config_files import display_path as shown_path
+from assistants.utils.text import pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,13 +88,13 @@ class Experiment:
 
     def __repr__(self) -> str:
         parts = [
-            many(len({assistant.name for assistant in self.assistants}), "persona"),
-            many(len({assistant.model for assistant in self.assistants}), "model"),
-            many(len(self.cases), "case"),
-            many(self.repeats, "repeat"),
+            pluralize(len({assistant.name for assistant in self.assistants}), "persona"),
+            pluralize(len({assistant.model for assistant in self.assistants}), "model"),
+            pluralize(len(self.cases), "case"),
+            pluralize(self.repeats, "repeat"),
         ]
-        design = f"{' x '.join(parts)} = {many(len(self), 'trial')}"
-        return one_line(f"Experiment({self.name!r}: {design})", 120)
+        design = f"{' x '.join(parts)} = {pluralize(len(self), 'trial')}"
+        return truncate_line(f"Experiment({self.name!r}: {design})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -216,7 +218,7 @@ class Experiment:
     def forecast(self, results: str | Path = "results") -> Forecast:
         """What a run would ask and about what it would cost. Nothing is asked or written."""
         with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
-            judged = judging.expected(self, store) if self.judges else []
+            judged = judging.expected_judge_trials(self, store) if self.judges else []
             told = forecast(self.trials(), judged, store, self.model)
         replays = self.tape is not None and self.tape.exists()
         return replace(told, usd=0.0, seconds=0.0, replays=True) if replays else told
@@ -253,7 +255,7 @@ class Experiment:
         UsageError
             If a number is out of range, or there is nothing to compare with the baseline.
         """
-        from assistants.planning import power_table
+        from assistants.runs.power_table import power_table
 
         return power_table(self, effect, sd=sd, within=within, power=power)
 
@@ -261,9 +263,9 @@ class Experiment:
         self,
         results: str | Path = "results",
         *,
-        report: Report | None = None,
-        attempts: Attempts = Attempts(),  # noqa: B008 - frozen
-        spending: Spending | None = None,
+        report: ProgressCallback | None = None,
+        attempts: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        spending: Budget | None = None,
     ) -> Run:
         """Ask for what is missing, store each answer as it arrives, and return the run.
 
@@ -289,7 +291,9 @@ class Experiment:
         self._check_limits()
         tape = Tape(self.tape) if self.tape is not None else None
         with Store(results) as store:
-            asking = Asking(store, tape, spending or Spending(self.limits), attempts, report)
+            asking = ExecutionContext(
+                store, tape, spending or Budget(self.limits), attempts, report
+            )
             try:
                 run = Results(results).run(await asking.run(self))
                 if tape is not None and run.outcome == "complete":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
 import assistants
-from assistants.text import many, one_line
+from assistants.utils.text import pluralize, truncate_line
 
 Role = Literal["system", "user", "assistant"]
 
@@ -33,11 +33,11 @@ class Message:
     def __repr__(self) -> str:
         # A system prompt is long, and may be somebody's secret: a line says how long it is.
         said = (
-            many(len(self.content.split()), "word")
+            pluralize(len(self.content.split()), "word")
             if self.role == "system"
-            else repr(one_line(self.content, 60))
+            else repr(truncate_line(self.content, 60))
         )
-        return one_line(f"Message({self.role!r}: {said})", 120)
+        return truncate_line(f"Message({self.role!r}: {said})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -78,7 +78,7 @@ class Sampling:
     def __repr__(self) -> str:
         known = self.as_dict() | ({"repeat": self.repeat} if self.repeat else {})
         said = ", ".join(f"{name}={value!r}" for name, value in known.items())
-        return one_line(f"Sampling({said})", 120)
+        return truncate_line(f"Sampling({said})", 120)
 
     def over(self, defaults: Sampling) -> Sampling:
         """These settings, with ``defaults`` wherever they say nothing."""
@@ -131,8 +131,10 @@ class Completion:
 
     def __repr__(self) -> str:
         tokens = self.usage.output_tokens
-        facts = [self.status] if tokens is None else [self.status, many(tokens, "token")]
-        return one_line(f"Completion({', '.join(facts)}: {one_line(self.text, 60)!r})", 120)
+        facts = [self.status] if tokens is None else [self.status, pluralize(tokens, "token")]
+        return truncate_line(
+            f"Completion({', '.join(facts)}: {truncate_line(self.text, 60)!r})", 120
+        )
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -162,8 +164,8 @@ class Transcript:
         return self.completion.text
 
     def __repr__(self) -> str:
-        said = many(len(self.messages), "message")
-        return one_line(f"Transcript({said}, then {self.completion!r})", 120)
+        said = pluralize(len(self.messages), "message")
+        return truncate_line(f"Transcript({said}, then {self.completion!r})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)

@@ -12,10 +12,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from assistants.address import check_url, is_loopback
-from assistants.errors import FileError, UnknownName, UsageError
-from assistants.files import Document, Strict, parse_toml, read_text, shown, validate
-from assistants.text import many, one_line
+from assistants.errors import FileError, UnknownNameError, UsageError
+from assistants.utils.config_files import (
+    Document,
+    Strict,
+    display_path,
+    parse_toml,
+    read_text,
+    validate,
+)
+from assistants.utils.text import pluralize, truncate_line
+from assistants.utils.urls import check_url, is_loopback
 
 PACKAGED = Path(__file__).with_name("models.toml")
 IN_PROCESS = ("local", "scripted", "vllm-offline")
@@ -89,7 +96,7 @@ class Model:
     prices: Prices | None = None
 
     def __repr__(self) -> str:
-        return one_line(f"Model({one_line(self.name, 100)!r})", 120)
+        return truncate_line(f"Model({truncate_line(self.name, 100)!r})", 120)
 
     @property
     def provider(self) -> str:
@@ -121,8 +128,8 @@ class Catalogue:
     sources: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        providers = many(len(self.providers), "provider")
-        return f"Catalogue({providers}, {many(len(self.models), 'short name')})"
+        providers = pluralize(len(self.providers), "provider")
+        return f"Catalogue({providers}, {pluralize(len(self.models), 'short name')})"
 
     @classmethod
     def default(cls) -> Catalogue:
@@ -145,7 +152,7 @@ class Catalogue:
         files: list[tuple[Path, Document, _File]] = []
         for path in paths:
             if path.is_file():
-                document = parse_toml(read_text(path), shown(path))
+                document = parse_toml(read_text(path), display_path(path))
                 files.append((path, document, validate(_File, document)))
         for path, _, content in files:
             for provider in content.providers.values():
@@ -167,7 +174,7 @@ class Catalogue:
 
         Raises
         ------
-        UnknownName
+        UnknownNameError
             With the nearest names, and ``where`` the name was written.
         """
         entry = self.models.get(name, ModelEntry(model=name))
@@ -176,13 +183,15 @@ class Catalogue:
         provider, colon, identifier = entry.model.partition(":")
         if not colon or not identifier:
             known = [each for each in self.models if each != name]
-            raise UnknownName("model", entry.model, [*known, "provider:id"], where=where)
+            raise UnknownNameError("model", entry.model, [*known, "provider:id"], where=where)
         if provider in IN_PROCESS:
             free = Prices(input=0, output=0)
             return Model(entry.model, None, entry.concurrency, entry.prices or free)
         server = self.providers.get(provider)
         if server is None:
-            raise UnknownName("provider", provider, [*self.providers, *IN_PROCESS], where=where)
+            raise UnknownNameError(
+                "provider", provider, [*self.providers, *IN_PROCESS], where=where
+            )
         return Model(entry.model, server, entry.concurrency, entry.prices or server.prices)
 
 
@@ -193,7 +202,7 @@ def user_file() -> Path:
     return platformdirs.user_config_path("assistants") / "models.toml"
 
 
-def address_of(server: Provider) -> str:
+def base_url(server: Provider) -> str:
     """The base URL as the environment has it now."""
     override = os.environ.get(server.address_from, "").strip() if server.address_from else ""
     return override or server.address
@@ -218,5 +227,5 @@ def _check_binding(
     raise FileError(
         document.source,
         f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
-        fix=f"{whose}If you mean it, write the entry into your own {shown(user_file())}.",
+        fix=f"{whose}If you mean it, write the entry into your own {display_path(user_file())}.",
     )

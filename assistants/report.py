@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from assistants.analysis.imports import quick_imports
-from assistants.errors import MissingPart, ReportError, UsageError, nearest
+from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
-from assistants.text import to_utf8
-from assistants.widgets.markdown import clean, escape
-from assistants.widgets.static import style
+from assistants.utils.imports import quick_imports
+from assistants.utils.text import to_utf8
+from assistants.widgets.html.markdown import clean, escape
+from assistants.widgets.html.run_summary import style
 
 NOTEBOOK = "02-run-experiment.ipynb"
 
@@ -30,7 +30,9 @@ def batch_notebook() -> Path:
     for place in (package / NOTEBOOK, package.parent / "notebooks" / NOTEBOOK):
         if place.is_file():
             return place
-    raise MissingPart(f"{NOTEBOOK} is not part of this installation.", fix="Install it anew.")
+    raise MissingDependencyError(
+        f"{NOTEBOOK} is not part of this installation.", fix="Install it anew."
+    )
 
 
 def write_report(run: Run, experiment: str | Path) -> Path:
@@ -40,7 +42,7 @@ def write_report(run: Run, experiment: str | Path) -> Path:
 
     Raises
     ------
-    MissingPart
+    MissingDependencyError
         If papermill is not installed.
     ReportError
         If the notebook breaks off; ``report.ipynb`` then shows where.
@@ -62,7 +64,7 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    MissingPart
+    MissingDependencyError
         If papermill, or something else that it takes, is not installed.
     UsageError
         For a parameter that the notebook does not have.
@@ -80,7 +82,7 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
 
             manager = kernel_manager()
     except ImportError as error:
-        raise MissingPart(
+        raise MissingDependencyError(
             f"{error.name} is not installed, so there is no report.",
             fix="Install it: pip install 'assistants[notebooks]'",
         ) from None
@@ -140,7 +142,7 @@ def to_page(notebook: Path, title: str) -> str:
     body = clean(body)
     for place, picture in pictures.items():
         body = body.replace(place, picture)
-    css = files("assistants.widgets").joinpath("page.css").read_text(encoding="utf-8") + style()
+    css = files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8") + style()
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import assistants
-from assistants.errors import AssistantsError, UnknownName, UsageError
-from assistants.files import shown
+from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.run import Run
-from assistants.schema import FILE
-from assistants.store import Store
-from assistants.text import many, one_line
+from assistants.runs.store import Store
+from assistants.runs.store_schema import FILE
+from assistants.utils.config_files import display_path
+from assistants.utils.text import pluralize, truncate_line
 
 __all__ = ["Results", "Run"]
 
@@ -23,10 +23,12 @@ class Results:
 
     def __repr__(self) -> str:
         try:
-            holds = many(len(self.runs()), "run")
+            holds = pluralize(len(self.runs()), "run")
         except AssistantsError:  # a repr is for looking into what is wrong, so it never fails
             holds = "cannot be read"
-        return one_line(f"Results({one_line(shown(self.folder), 80)!r}: {holds})", 120)
+        return truncate_line(
+            f"Results({truncate_line(display_path(self.folder), 80)!r}: {holds})", 120
+        )
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -43,12 +45,12 @@ class Results:
 
         Raises
         ------
-        UnknownName
+        UnknownNameError
             If there is none.
         """
         runs = {each.id: each for each in self.runs()}
         if run not in runs:
-            raise UnknownName("run", run, runs, where=shown(self.folder))
+            raise UnknownNameError("run", run, runs, where=display_path(self.folder))
         return runs[run]
 
     def latest(self, experiment: str | None = None) -> Run:
@@ -69,9 +71,9 @@ class Results:
             return runs[-1]
         known = {each.experiment for each in self.runs()}
         if experiment is not None and known:
-            raise UnknownName("experiment", experiment, known, where=shown(self.folder))
+            raise UnknownNameError("experiment", experiment, known, where=display_path(self.folder))
         raise UsageError(
-            f"{shown(self.folder)} holds no run.", fix="Make one: `assistants run FILE`."
+            f"{display_path(self.folder)} holds no run.", fix="Make one: `assistants run FILE`."
         )
 
 

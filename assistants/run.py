@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import assistants
-from assistants import tables, transcripts
-from assistants.assistant import folded
+from assistants.assistant import inline_system_prompt
 from assistants.errors import AssistantsError
-from assistants.files import check_name, shown
-from assistants.findings import Findings
 from assistants.messages import AVERAGED, FINISHED, Message, Transcript
-from assistants.store import RunRecord, Store
-from assistants.text import from_utf8, one_line
+from assistants.runs import tables, transcripts
+from assistants.runs.statistics import RunStatistics
+from assistants.runs.store import RunRecord, Store
+from assistants.utils.config_files import check_name, display_path
+from assistants.utils.text import from_utf8, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.attribution import Attribution
     from assistants.clients import Client
-    from assistants.runner import Report
+    from assistants.runs.attribution.attribution import Attribution
+    from assistants.runs.runner import ProgressCallback
 
 
-class Run(Findings):
+class Run(RunStatistics):
     """One execution of an experiment, read from the store each time it is asked."""
 
     def __init__(self, results: Path, record: RunRecord) -> None:
@@ -37,7 +37,7 @@ class Run(Findings):
             said = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
         except AssistantsError:  # a repr is for looking into what is wrong, so it never fails
             said = "cannot be read"
-        return one_line(f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})", 120)
+        return truncate_line(f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -70,7 +70,7 @@ class Run(Findings):
         """Where its manifest, table, transcripts and report are written."""
         # A store may come from somebody else, and its names are parts of a path here.
         experiment = check_name(self.experiment, "experiment")
-        return Path(shown(self.results)) / experiment / check_name(self.id, "run")
+        return Path(display_path(self.results)) / experiment / check_name(self.id, "run")
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -102,7 +102,7 @@ class Run(Findings):
         counted: Collection[str] = AVERAGED,
         regenerate: bool = False,
         max_usd: float | None = None,
-        report: Report | None = None,
+        report: ProgressCallback | None = None,
     ) -> Attribution:
         """Which sentence of a persona matters: each is left out in turn.
 
@@ -138,7 +138,7 @@ class Run(Findings):
 
         Raises
         ------
-        UnknownName
+        UnknownNameError
             For a persona, case or model that the run does not have.
         UsageError
             If no answer counts, the persona sends no text, or it would have to be asked again and
@@ -146,9 +146,9 @@ class Run(Findings):
         CallError
             If there is no whole reply.
         """
-        from assistants.attribution import attribution
+        from assistants.runs.attribution.attribution import attribute
 
-        return await attribution(
+        return await attribute(
             self,
             persona,
             case,
@@ -202,5 +202,5 @@ def _transcript(
     sent = tuple(messages[:-1])
     if system is not None:
         as_system = (Message("system", system), *sent)
-        sent = as_system if persona_in == "system" else folded(system, sent)
+        sent = as_system if persona_in == "system" else inline_system_prompt(system, sent)
     return Transcript(sent, completions[-1])

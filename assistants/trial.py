@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import assistants
-from assistants import templates
 from assistants.assistant import Assistant
 from assistants.errors import UsageError
-from assistants.text import many, one_line, to_json
+from assistants.utils import templating
+from assistants.utils.text import pluralize, to_json, truncate_line
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Case:
         return f"{self.id}: {self.question}"
 
     def __repr__(self) -> str:
-        several = f", {many(len(self.turns), 'turn')}" if len(self.turns) > 1 else ""
-        said = f"{one_line(self.id, 40)!r}{several}: {one_line(self.turns[0], 50)!r}"
-        return one_line(f"Case({said})", 120)
+        several = f", {pluralize(len(self.turns), 'turn')}" if len(self.turns) > 1 else ""
+        said = f"{truncate_line(self.id, 40)!r}{several}: {truncate_line(self.turns[0], 50)!r}"
+        return truncate_line(f"Case({said})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -54,7 +54,7 @@ class Case:
         if not self.variables:
             return self.turns
         return tuple(
-            templates.render(turn, self.variables, f"case {self.id!r}") for turn in self.turns
+            templating.render(turn, self.variables, f"case {self.id!r}") for turn in self.turns
         )
 
     @cached_property
@@ -84,9 +84,9 @@ class Trial:
         return f"{self.assistant}, case {self.case.id}, repeat {self.repeat}"
 
     def __repr__(self) -> str:
-        case = one_line(self.case.id, 40)
-        said = f"{one_line(str(self.assistant), 50)}, case {case!r}, repeat {self.repeat}"
-        return one_line(f"Trial({said})", 120)
+        case = truncate_line(self.case.id, 40)
+        said = f"{truncate_line(str(self.assistant), 50)}, case {case!r}, repeat {self.repeat}"
+        return truncate_line(f"Trial({said})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)

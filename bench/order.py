@@ -30,11 +30,11 @@ from dataclasses import dataclass
 
 from assistants import Assistant, Case, Experiment, Limits, Persona, Sampling, Trial, connect
 from assistants.clients import Client
-from assistants.clients.metrics import PrefixCache, metrics, prefix_cache
-from assistants.clients.tokens import count_tokens
-from assistants.limits import Spending
-from assistants.runner import Runner
-from assistants.store import Store
+from assistants.clients.openai.token_counts import count_tokens
+from assistants.clients.vllm.metrics import PrefixCache, metrics, prefix_cache
+from assistants.runs.budget import Budget
+from assistants.runs.runner import Runner
+from assistants.runs.store import Store
 
 ORDERS = ("persona-major", "shuffled", "case-major")
 WORDS = (
@@ -105,7 +105,7 @@ async def measured(client: Client, order: str, design: Experiment, in_flight: in
             store,
             "order",
             price=lambda client, usage: None,
-            spending=Spending(Limits()),
+            spending=Budget(Limits()),
             concurrency=in_flight,
         )
         start = time.perf_counter()

@@ -79,13 +79,13 @@ def question(i: int) -> str:
 
 
 async def ask_assistants(url: str, first: int, trials: int, in_flight: int) -> None:
-    from assistants.address import Address
     from assistants.assistant import Assistant
-    from assistants.clients.openai import OpenAIClient
+    from assistants.clients.openai.client import OpenAIClient
     from assistants.experiment import Experiment
     from assistants.models import Model, Prices
     from assistants.personas import Persona
     from assistants.trial import Case
+    from assistants.utils.urls import Address
 
     async def endpoint() -> Address:
         return Address(url)

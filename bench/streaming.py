@@ -28,9 +28,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from lab import Desk, desk
 from playwright.sync_api import Page
-from slow_server import SlowServer
+
+from support.jupyterlab import Desk, desk
+from support.slow_server import SlowServer
 
 PROMISED = 250
 """Bytes a token that the kernel may send: 0.5 MB for 2,000."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from rude_server import RudeServer
 
-from assistants import keys
+from assistants.utils import api_keys
+from support.faulty_server import FaultyServer
 
 # The machine may be busy: a slow example says nothing about the law that it tests.
 settings.register_profile(
@@ -31,7 +31,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def no_keys_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that an earlier test made known would be redacted from this one's answers."""
-    monkeypatch.setattr(keys, "_seen", set())
+    monkeypatch.setattr(api_keys, "_seen", set())
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[RudeServer]:
+def server() -> Iterator[FaultyServer]:
     """A loopback server that behaves, and answers with what it received."""
-    with RudeServer() as running:
+    with FaultyServer() as running:
         yield running

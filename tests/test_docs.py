@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stand_in import python_with_vllm
 
 from assistants import Experiment, Results
-from assistants.files import parse_yaml
 from assistants.models import Catalogue
+from assistants.utils.config_files import parse_yaml
+from support.fake_vllm_python import python_with_vllm
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from assistants.clients import connect
 from assistants.errors import UsageError
-from assistants.models import PACKAGED, Catalogue, address_of, user_file
+from assistants.models import PACKAGED, Catalogue, base_url, user_file
 
 
 def project(text: str) -> Catalogue:
@@ -103,7 +103,7 @@ def test_a_hostile_address_is_refused(
 ) -> None:
     """Only http and https, a host, and no room for a key, a query or a trick."""
     monkeypatch.setenv("VLLM_BASE_URL", url.replace("\0", "\x01"))
-    from assistants.address import check_url
+    from assistants.utils.urls import check_url
 
     with pytest.raises(UsageError):
         check_url(url)
@@ -121,9 +121,9 @@ def test_an_environment_variable_moves_a_server(
     """VLLM_BASE_URL goes before the file, at the moment of the call."""
     server = Catalogue.default().find("vllm:m").server
     assert server is not None
-    assert address_of(server) == "http://127.0.0.1:8000/v1"
+    assert base_url(server) == "http://127.0.0.1:8000/v1"
     monkeypatch.setenv("VLLM_BASE_URL", "http://gpu:9/v1")
-    assert address_of(server) == "http://gpu:9/v1"
+    assert base_url(server) == "http://gpu:9/v1"
 
 
 @pytest.mark.parametrize("address", ["https://evil.example/v1", "http://api.openai.com/v1"])

@@ -14,11 +14,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from commands import COMMAND, call, write_experiment
-from rude_server import RudeServer
 
-from assistants.attempts import Attempts
-from assistants.errors import MissingPart, ReportError, UsageError
+from assistants.errors import MissingDependencyError, ReportError, UsageError
 from assistants.experiment import Experiment
 from assistants.report import (
     batch_notebook,
@@ -28,13 +25,16 @@ from assistants.report import (
     write_report,
 )
 from assistants.results import Results, Run
+from assistants.runs.retry import RetryPolicy
+from support.commands import COMMAND, call, write_experiment
+from support.faulty_server import FaultyServer
 
 
 @pytest.fixture(autouse=True)
-def at_server(here: Path, server: RudeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def at_server(here: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """``vllm:`` is the loopback server, and nothing waits between attempts."""
     monkeypatch.setenv("VLLM_BASE_URL", server.url)
-    monkeypatch.setattr(Attempts, "wait_s", lambda self, tried, error: None)
+    monkeypatch.setattr(RetryPolicy, "wait_s", lambda self, tried, error: None)
 
 
 def notebook(*cells: str, path: str = "a.ipynb") -> Path:
@@ -61,7 +61,7 @@ class Links(HTMLParser):
         self.found += [(tag, k, v or "") for k, v in attrs if k in wanted or k.startswith("on")]
 
 
-def test_a_report_shows_a_run_and_asks_nothing(server: RudeServer) -> None:
+def test_a_report_shows_a_run_and_asks_nothing(server: FaultyServer) -> None:
     """The page has the name, the question, every answer and prompt; no model is asked again."""
     file = write_experiment(description="Two <b>personas</b>", repeats=2)
     done = call("run", file)
@@ -96,7 +96,7 @@ def assert_self_contained(page: str) -> None:
     assert "url(" not in page
 
 
-def interrupted_run(server: RudeServer, file: str) -> Run:
+def interrupted_run(server: FaultyServer, file: str) -> Run:
     server.latency = 5
 
     async def stopped() -> None:
@@ -107,14 +107,14 @@ def interrupted_run(server: RudeServer, file: str) -> Run:
     return Results().latest()
 
 
-def failed_run(server: RudeServer, file: str) -> Run:
+def failed_run(server: FaultyServer, file: str) -> Run:
     assert call("run", file, "--no-report").code == 1
     return Results().latest()
 
 
 @pytest.mark.parametrize("how", ["failures", "interrupted"])
 def test_a_run_that_did_not_end_well_is_reported_too(
-    server: RudeServer, how: str, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Failures with their reasons, and trials that were never asked, are all there."""
     file = write_experiment()
@@ -296,5 +296,5 @@ def test_no_batch_notebook_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import assistants.report as report
 
     monkeypatch.setattr(report, "NOTEBOOK", "nope.ipynb")
-    with pytest.raises(MissingPart, match=r"nope\.ipynb"):
+    with pytest.raises(MissingDependencyError, match=r"nope\.ipynb"):
         batch_notebook()

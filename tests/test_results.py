@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from engine import experiment_at, quiet, turns
-from rude_server import RudeServer
 
-from assistants import transcripts
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling
 from assistants.results import Results
-from assistants.store import Store
+from assistants.runs import transcripts
+from assistants.runs.store import Store
+from support.experiments import experiment_at, quiet, turns
+from support.faulty_server import FaultyServer
 
 
-async def test_a_run_leaves_its_files_behind(here: Path, server: RudeServer) -> None:
+async def test_a_run_leaves_its_files_behind(here: Path, server: FaultyServer) -> None:
     """Manifest, table and one transcript a trial, all readable without the store."""
     run = await experiment_at(server.url, turns(2, 2)).run(report=quiet)
     folder = run.write()
@@ -36,7 +36,7 @@ async def test_a_run_leaves_its_files_behind(here: Path, server: RudeServer) -> 
     run.write()  # again is no error
 
 
-async def test_a_manifest_is_enough_to_believe_a_run(here: Path, server: RudeServer) -> None:
+async def test_a_manifest_is_enough_to_believe_a_run(here: Path, server: FaultyServer) -> None:
     """Texts, their digests, models and what the server called itself, versions, order, counts."""
     experiment = experiment_at(server.url, 2, sampling=Sampling(seed=7), shuffle=3)
     run = await experiment.run(report=quiet)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.orders import FEWEST_CASES, combine_orders
+from assistants.analysis.pairwise_votes import FEWEST_CASES, combine_orders
 from assistants.analysis.permutation import Floats
 from assistants.analysis.ranking import evalica
-from assistants.text import many
+from assistants.utils.text import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     ------
     UsageError
         As ``orders.combine_orders`` does.
-    MissingPart
+    MissingDependencyError
         If evalica is not installed.
 
     Notes
@@ -198,7 +198,7 @@ def _resampled(by_case: Floats, generator: np.random.Generator) -> NDArray[np.fl
 def _note(comparisons: int, cases: int) -> list[str]:
     said = []
     if cases < FEWEST_CASES:
-        said.append(f"Only {many(cases, 'case')}: too few for an interval.")
+        said.append(f"Only {pluralize(cases, 'case')}: too few for an interval.")
     if comparisons < FEW:
-        said.append(f"Only {many(comparisons, 'comparison')}.")
+        said.append(f"Only {pluralize(comparisons, 'comparison')}.")
     return said

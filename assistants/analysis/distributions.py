@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assistants.errors import MissingPart
+from assistants.errors import MissingDependencyError
 
 
 def special() -> Any:
@@ -12,13 +12,13 @@ def special() -> Any:
 
     Raises
     ------
-    MissingPart
+    MissingDependencyError
         If scipy is not installed.
     """
     try:
         from scipy import special as functions
     except ImportError as e:
-        raise MissingPart(
+        raise MissingDependencyError(
             "Effects are computed with scipy, which is not installed.",
             fix="pip install 'assistants[analysis]'",
         ) from e

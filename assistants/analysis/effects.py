@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistants.analysis.distributions import special
-from assistants.analysis.grid import Grid, grids
 from assistants.analysis.paired import (
     CaseMeans,
     binary_interval,
@@ -23,8 +22,9 @@ from assistants.analysis.paired import (
 )
 from assistants.analysis.permutation import EXACT, FLIPS, Floats, holm, sign_flip
 from assistants.analysis.power import cases_needed
-from assistants.analysis.verdict import Finding, note, verdict
-from assistants.errors import UnknownName, UsageError
+from assistants.analysis.score_matrix import Grid, grids
+from assistants.analysis.verdict import VerdictInput, note, verdict
+from assistants.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,9 +88,9 @@ def effects(
     UsageError
         If a column is missing, a trial occurs twice, a value is infinite, ``binary`` scores are
         other than 0 and 1, or ``worthwhile`` is not above 0.
-    UnknownName
+    UnknownNameError
         If no row is of ``baseline``.
-    MissingPart
+    MissingDependencyError
         If scipy is not installed.
     """
     import pandas as pd
@@ -100,7 +100,7 @@ def effects(
     models = grids(frame, score)
     names = {name for grid in models for name in grid.personas}
     if baseline not in names:
-        raise UnknownName("persona", baseline, names)
+        raise UnknownNameError("persona", baseline, names)
     if binary and any(_not_binary(grid) for grid in models):
         raise UsageError(
             f"{score!r} has values other than 0 and 1.", fix="Leave out `binary` for this score."
@@ -196,7 +196,7 @@ def _table(
     data |= {"p": p, "p_adjusted": adjusted, "persona": np.array(one.personas, dtype=object)}
     data["model"] = np.full(len(p), one.model, dtype=object)
     found = [
-        Finding(
+        VerdictInput(
             n_cases=int(data["n_cases"][i]),
             n_all_cases=one.d.shape[1],
             effect=float(data["effect"][i]),

@@ -38,7 +38,7 @@ def power_of(
     ------
     ValueError
         For fewer than two cases, an ``sd`` that is not above 0, or an ``alpha`` outside (0, 1).
-    MissingPart
+    MissingDependencyError
         If scipy is not installed.
 
     Notes
@@ -96,7 +96,7 @@ def cases_needed(
     ValueError
         For an effect of 0, which no number of cases finds; an ``sd`` that is not above 0; a
         ``power`` or ``alpha`` out of range; or an effect too small for any number to be named.
-    MissingPart
+    MissingDependencyError
         If scipy is not installed.
     """
     _check(sd, alpha, personas)

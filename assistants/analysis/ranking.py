@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.orders import FEWEST_CASES, combine_orders
+from assistants.analysis.pairwise_votes import FEWEST_CASES, combine_orders
 from assistants.analysis.permutation import Floats
-from assistants.errors import MissingPart
-from assistants.text import many
+from assistants.errors import MissingDependencyError
+from assistants.utils.text import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +37,13 @@ def evalica() -> Any:
 
     Raises
     ------
-    MissingPart
+    MissingDependencyError
         If it is not installed.
     """
     try:
         import evalica as library
     except ImportError as e:
-        raise MissingPart(
+        raise MissingDependencyError(
             "Votes are evaluated with evalica, which is not installed.",
             fix="pip install 'assistants[analysis]'",
         ) from e
@@ -76,7 +76,7 @@ def ranking(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     ------
     UsageError
         As ``orders.combine_orders`` does.
-    MissingPart
+    MissingDependencyError
         If evalica is not installed.
 
     Notes
@@ -286,9 +286,9 @@ def _note(row: dict[Any, Any], *, held: bool, alone: bool, cases: int) -> list[s
             "for each pair that was compared."
         )
     if cases < FEWEST_CASES:
-        said.append(f"Only {many(cases, 'case')}: too few for an interval.")
+        said.append(f"Only {pluralize(cases, 'case')}: too few for an interval.")
     if row["comparisons"] < FEW:
-        said.append(f"Only {many(row['comparisons'], 'comparison')}.")
+        said.append(f"Only {pluralize(row['comparisons'], 'comparison')}.")
     if row["both_bad"]:
         said.append(f"{row['both_bad']:,} times both were bad, counted as a tie.")
     return said

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.grid import grids
-from assistants.analysis.vectors import Vectors, of_answers
+from assistants.analysis.score_matrix import grids
+from assistants.analysis.text_vectors import Vectors, of_answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def shares(frame: pd.DataFrame, *, vectors: Vectors | None = None) -> pd.DataFra
     ------
     UsageError
         If a column is missing, a trial occurs twice, or ``vectors`` do not fit.
-    MissingPart
+    MissingDependencyError
         If scikit-learn is not installed.
 
     Notes

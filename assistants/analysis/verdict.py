@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from assistants.text import many
+from assistants.utils.text import pluralize
 
 MORE = "more"
 LESS = "less"
@@ -24,7 +24,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class VerdictInput:
     """One persona against the baseline, as far as a verdict needs it; NaN is unknown.
 
     ``effect``, ``low``, ``high``, ``sd`` and ``noise_floor`` are in the score's units.
@@ -50,7 +50,7 @@ class Finding:
     skewed: bool = False
 
 
-def verdict(found: Finding, *, unit: str = "", worthwhile: float | None = None) -> str:
+def verdict(found: VerdictInput, *, unit: str = "", worthwhile: float | None = None) -> str:
     """``more``, ``less``, ``no difference larger than X`` or ``too little data to tell``.
 
     More or less: the adjusted p is at most 0.05 and the interval excludes 0. No difference: the
@@ -91,22 +91,22 @@ def verdict(found: Finding, *, unit: str = "", worthwhile: float | None = None) 
     return TOO_LITTLE
 
 
-def note(found: Finding, *, unit: str = "", worthwhile: float | None = None) -> str:
+def note(found: VerdictInput, *, unit: str = "", worthwhile: float | None = None) -> str:
     """What else a reader has to know before believing the verdict; often empty."""
     return " ".join(
         [*_missing(found), *_few(found), *_equal(found, unit), *_small(found, unit, worthwhile)]
     )
 
 
-def _missing(found: Finding) -> list[str]:
+def _missing(found: VerdictInput) -> list[str]:
     said = []
     if found.lost or found.baseline_lost:
         said.append(
-            f"{found.lost:,} of {many(found.planned, 'trial')} missing, "
+            f"{found.lost:,} of {pluralize(found.planned, 'trial')} missing, "
             f"{found.baseline_lost:,} of the baseline's."
         )
     if found.n_cases < found.n_all_cases:
-        said.append(f"Paired over {found.n_cases:,} of {many(found.n_all_cases, 'case')}.")
+        said.append(f"Paired over {found.n_cases:,} of {pluralize(found.n_all_cases, 'case')}.")
     if found.uneven:
         side = "persona" if found.lost > found.baseline_lost else "baseline"
         said.append(
@@ -116,13 +116,13 @@ def _missing(found: Finding) -> list[str]:
     return said
 
 
-def _few(found: Finding) -> list[str]:
+def _few(found: VerdictInput) -> list[str]:
     said = []
     if found.n_cases < 2:
         said.append(f"{_cases(found.n_cases).capitalize()}: nothing is known of their spread.")
     elif found.least_p > ALPHA:
         said.append(
-            f"With {many(found.n_cases, 'case')} the adjusted p cannot fall below "
+            f"With {pluralize(found.n_cases, 'case')} the adjusted p cannot fall below "
             f"{found.least_p:.2g}, whatever the scores."
         )
     if found.skewed:
@@ -132,7 +132,7 @@ def _few(found: Finding) -> list[str]:
     return said
 
 
-def _equal(found: Finding, unit: str) -> list[str]:
+def _equal(found: VerdictInput, unit: str) -> list[str]:
     said = []
     if found.sd == 0 and found.effect == 0:
         unseen = -math.expm1(math.log(0.05) / found.n_cases)
@@ -152,7 +152,7 @@ def _equal(found: Finding, unit: str) -> list[str]:
     return said
 
 
-def _small(found: Finding, unit: str, worthwhile: float | None) -> list[str]:
+def _small(found: VerdictInput, unit: str, worthwhile: float | None) -> list[str]:
     if found.p_adjusted > ALPHA or math.isnan(found.low) or found.low <= 0 <= found.high:
         return []
     if worthwhile is not None and max(abs(found.low), abs(found.high)) < worthwhile:

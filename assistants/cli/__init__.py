@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from assistants.cli import audit, controls, look, run, serve, talk
-from assistants.cli.screen import say
+from assistants.cli import audit, controls, run, serve, show
+from assistants.cli import chat as talk
+from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
 app = typer.Typer(
@@ -54,17 +55,17 @@ _command("run", run.run)
 _command("ask", talk.ask)
 _command("chat", talk.chat)
 _command("audit", audit.audit)
-_command("personas", look.personas)
-_command("models", look.models)
-_command("results", look.results)
-_command("effects", look.effects)
+_command("personas", show.personas)
+_command("models", show.models)
+_command("results", show.results)
+_command("effects", show.effects)
 _command("controls", controls.controls)
 _command("serve", serve.serve)
 _command("plan", serve.plan)
 _command("servers", serve.servers)
 _command("stop", serve.stop)
-_command("fetch", look.fetch)
-_command("doctor", look.doctor)
+_command("fetch", show.fetch)
+_command("doctor", show.doctor)
 
 
 def main() -> None:

@@ -11,17 +11,17 @@ import typer
 from rich.text import Text
 
 from assistants.cli import options
-from assistants.cli.screen import out, say, show
+from assistants.cli.console import out, say, show
 from assistants.errors import UsageError
-from assistants.text import to_json, visible
+from assistants.utils.text import escape_control_chars, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from assistants.assistant import Assistant
-    from assistants.delivery import Audited, Delivery
     from assistants.models import Model
+    from assistants.runs.audit import AuditResult, PromptAudit
 
 
 def audit(
@@ -80,11 +80,11 @@ def _assistant(
     return made, entry
 
 
-async def _audited(assistant: Assistant, entry: Model, question: str) -> Audited:
-    from assistants.delivery import Auditor, hidden
+async def _audited(assistant: Assistant, entry: Model, question: str) -> AuditResult:
     from assistants.messages import Message
+    from assistants.runs.audit import Auditor, audit_blocker
 
-    if (unasked := hidden(assistant, entry)) is not None:
+    if (unasked := audit_blocker(assistant, entry)) is not None:
         return unasked
     try:
         return await Auditor([Message("user", question)]).audit(assistant)
@@ -94,14 +94,14 @@ async def _audited(assistant: Assistant, entry: Model, question: str) -> Audited
 
 def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) -> None:
     """Nobody spends money by accident: what it may cost is said, and where it does, asked."""
-    from assistants.delivery import counts
-    from assistants.forecast import forecast
     from assistants.messages import Sampling
+    from assistants.runs.audit import token_counts
+    from assistants.runs.forecast import forecast
     from assistants.trial import Case, Trial
 
-    longest = replace(assistant, sampling=Sampling(max_tokens=counts.CAPS[-1]))
+    longest = replace(assistant, sampling=Sampling(max_tokens=token_counts.CAPS[-1]))
     case = Case("audit", (question,))
-    trials = [Trial(case, each, 0) for each in (longest, counts.bare(longest))]
+    trials = [Trial(case, each, 0) for each in (longest, token_counts.bare(longest))]
     usd = forecast(trials, [], None, lambda name: entry).usd
     if usd == 0 or not assistant.system_prompt:
         return
@@ -114,28 +114,32 @@ def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) ->
     typer.confirm("Go on?", abort=True, err=True)
 
 
-async def _counted(assistant: Assistant, question: str, made: Delivery) -> Delivery:
-    from assistants.delivery import counts
+async def _counted(assistant: Assistant, question: str, made: PromptAudit) -> PromptAudit:
     from assistants.messages import Message
+    from assistants.runs.audit import token_counts
 
     try:
-        return await counts.asked(assistant, [Message("user", question)], made)
+        return await token_counts.asked(assistant, [Message("user", question)], made)
     finally:
         await assistant.client.aclose()
 
 
-def _prompt(found: Audited) -> None:
+def _prompt(found: AuditResult) -> None:
     """The prompt as the model reads it, the persona in it between marks."""
     assert found.rendered is not None
     text, (start, end) = found.rendered.text, found.span or (0, 0)
     show(text[:start], end="")
     if found.span is not None:
-        out.print(Text(f"⟦{visible(text[start:end])}⟧", style="reverse"), end="", soft_wrap=True)
+        out.print(
+            Text(f"⟦{escape_control_chars(text[start:end])}⟧", style="reverse"),
+            end="",
+            soft_wrap=True,
+        )
     show(text[end:])
     say(f"\n{found.rendered.tokens} tokens as the server counts them; the persona stands in ⟦ ⟧.")
 
 
-def _as_json(found: Audited) -> str:
+def _as_json(found: AuditResult) -> str:
     delivery, made = found.delivery, found.rendered
     said = delivery.as_dict() | {"ok": delivery.ok, "note": delivery.note}
     said |= {"rendered": made.text if made is not None else None, "span": found.span}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assistants.cli import options
-from assistants.cli.screen import say, show
+from assistants.cli.console import say, show
 from assistants.errors import UsageError
-from assistants.text import many
+from assistants.utils.text import pluralize
 
 if TYPE_CHECKING:
-    from assistants.limits import Spending
+    from assistants.runs.budget import Budget
 
 
 def controls(
@@ -27,7 +27,7 @@ def controls(
     yes: options.Yes = False,
 ) -> int:
     """Make an experiment's control texts, and show them."""
-    from assistants.experiment_file.controls import read_controls_file
+    from assistants.design.controls import read_controls_file
 
     written = make(file, personas or (), results, again=again, yes=yes)
     if written is None:
@@ -47,17 +47,17 @@ def make(
     *,
     again: bool = False,
     yes: bool = False,
-    spending: Spending | None = None,
+    spending: Budget | None = None,
     **changes: Any,
 ) -> Path | None:
     """Make what is missing, after asking whether a model that may cost money may be asked."""
-    from assistants.controls import missing_controls, write_controls, writer
+    from assistants.runs.control_texts import missing_controls, write_controls, writer
 
     wanting = missing_controls(file, personas, again=again, **changes)
     missing = [each for each in wanting if each.kind == "paraphrase"]
     model = writer(file, personas, **changes)
     if missing and not yes and not model.is_free:
-        wanted = f"{many(len(missing), 'paraphrase')} of {model.name}, which may cost money"
+        wanted = f"{pluralize(len(missing), 'paraphrase')} of {model.name}, which may cost money"
         if not sys.stdin.isatty():
             raise UsageError(f"The controls need {wanted}.", fix="Add --yes, or name a free model.")
         say(f"The controls need {wanted}.")

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assistants.cli import options
+from assistants.cli.console import err, out, say, show, table
 from assistants.cli.controls import make as make_controls
-from assistants.cli.screen import err, out, say, show, table
-from assistants.errors import MissingPart, ReportError, UsageError
+from assistants.errors import MissingDependencyError, ReportError, UsageError
 from assistants.messages import AVERAGED, FINISHED
-from assistants.text import many, one_line
+from assistants.utils.text import pluralize, truncate_line
 
 if TYPE_CHECKING:
+    from assistants.design.limits import Limits
     from assistants.experiment import Experiment
-    from assistants.forecast import Forecast
-    from assistants.limits import Limits, Spending
     from assistants.results import Run
-    from assistants.runner import Progress, Report
+    from assistants.runs.budget import Budget
+    from assistants.runs.forecast import Forecast
+    from assistants.runs.runner import Progress, ProgressCallback
 
 EXIT = {"complete": 0, "failures": 1, "limit": 3}
 
@@ -60,27 +61,27 @@ def run(
     as_json: options.Json = False,
 ) -> int:
     """Run an experiment file: ask, compare, report."""
-    from assistants.controls import drafted, missing_controls
     from assistants.experiment import Experiment
-    from assistants.limits import Spending
+    from assistants.runs.budget import Budget
+    from assistants.runs.control_texts import draft_controls, missing_controls
 
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
     caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
-    spending: Spending | None = None
+    spending: Budget | None = None
     if missing := len(missing_controls(file, personas or (), **changes)):
-        said = many(missing, "control text")
+        said = pluralize(missing, "control text")
         if dry_run:
             say(f"{said} would be made first (`assistants controls {file}`); counted in below.")
         else:
             say(f"making {said}")
             plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
-            spending = Spending(_capped(plain.limits, caps))
+            spending = Budget(_capped(plain.limits, caps))
             written = make_controls(
                 file, personas or (), results, yes=yes, spending=spending, **changes
             )
             say(f"They stand in {written}; read and edit them there.")
-    load = drafted if dry_run else Experiment.load
+    load = draft_controls if dry_run else Experiment.load
     experiment = load(file, personas=personas or (), **changes)
     experiment = replace(
         experiment,
@@ -111,7 +112,7 @@ def _capped(limits: Limits, caps: dict[str, Any]) -> Limits:
     return replace(limits, **{name: cap for name, cap in caps.items() if cap is not None})
 
 
-def _execute(experiment: Experiment, results: Path, spending: Spending | None) -> Run:
+def _execute(experiment: Experiment, results: Path, spending: Budget | None) -> Run:
     left = total = len(experiment)
 
     async def go() -> Run:
@@ -148,7 +149,7 @@ def _confirm(experiment: Experiment, forecast: Forecast) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[Report]:
+def _bar() -> Iterator[ProgressCallback]:
     """A bar with time left on a terminal; a line every tenth of the way elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -190,14 +191,14 @@ def _report(done: Run, file: Path) -> Path | None:
     try:
         with err.status("writing the report"):
             return write_report(done, file)
-    except (MissingPart, ReportError) as error:
+    except (MissingDependencyError, ReportError) as error:
         say(f"warning: {error}")
         return None
 
 
 def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
     """The comparison in the terminal: what each persona answered, and how much."""
-    from assistants.tables import word_counts
+    from assistants.runs.tables import word_counts
 
     frame = done.trials
     for (case, question), of_case in frame.groupby(["case", "question"], sort=False):
@@ -209,11 +210,11 @@ def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
                 f"{len(answers)}",
                 _mean(word_counts(answers["answer"])),
                 " / ".join(f"{n} {s}" for s, n in answers["status"].value_counts().items()),
-                one_line(_first(answers), 160),
+                truncate_line(_first(answers), 160),
             ]
             for persona, answers in of_case.groupby("persona", sort=False)
         ]
-        title = f"case {case}: {one_line(question, 90)}"
+        title = f"case {case}: {truncate_line(question, 90)}"
         names = ["persona", "n", "words", "status", "first answer begins"]
         out.print(table(names, rows, title=title))
         out.print()
@@ -239,7 +240,7 @@ def _account(done: Run, *, replayed: bool) -> None:
     for scorer, reasons in _not_scored(done):
         say(f"  {scorer}: {reasons}", style="red")
     for error, count in failed["error"].value_counts().head(3).items():
-        say(f"  {count} x {one_line(str(error), 300)}", style="red")
+        say(f"  {count} x {truncate_line(str(error), 300)}", style="red")
     if done.outcome == "limit":
         left = sum(n for status, n in counts.items() if status not in FINISHED)
         say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
@@ -251,7 +252,7 @@ def _errors(done: Run) -> None:
     """The most frequent errors of a run."""
     failed = done.trials.dropna(subset=["error"])
     for error, count in failed["error"].value_counts().head(3).items():
-        say(f"  {count} x {one_line(str(error), 300)}", style="red")
+        say(f"  {count} x {truncate_line(str(error), 300)}", style="red")
 
 
 def _judged(done: Run) -> list[Run]:
@@ -269,7 +270,10 @@ def _not_scored(done: Run) -> Iterator[tuple[str, str]]:
         failed = frame[frame["value"].isna() & frame["status"].isin(AVERAGED)]
         for scorer, rows in failed.groupby("scorer", sort=False):
             reason = rows["reason"].value_counts().index[0]
-            yield str(scorer), f"no score of {many(len(rows), 'answer')}: {one_line(reason, 200)}"
+            yield (
+                str(scorer),
+                f"no score of {pluralize(len(rows), 'answer')}: {truncate_line(reason, 200)}",
+            )
 
 
 def _as_json(done: Run, page: Path | None) -> dict[str, Any]:

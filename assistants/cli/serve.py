@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assistants.cli import options, serving
-from assistants.cli.screen import out, say, show
-from assistants.errors import ServerFailed, UnknownName, UsageError
-from assistants.text import to_json
+from assistants.cli import options, server_output
+from assistants.cli.console import out, say, show
+from assistants.errors import ServerStartError, UnknownNameError, UsageError
+from assistants.utils.text import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assistants.clients.running import Entry
-    from assistants.servers.launch import Launch
-    from assistants.servers.plan import Plan
+    from assistants.clients.vllm.registry import ServerRecord
+    from assistants.servers.launch_options import LaunchOptions
+    from assistants.servers.planning.plan import Plan
 
 Gpus = Annotated[str | None, typer.Option(metavar="GPUS", help="Sizes, such as 24GiB,24GiB.")]
 Aim = Annotated[
@@ -88,11 +88,11 @@ def serve(
     ] = False,
 ) -> int:
     """Start vLLM servers, one or those of a plan."""
-    from assistants.servers.draw import picture
     from assistants.servers.gpus import gpus as find_gpus
-    from assistants.servers.launch import Launch
+    from assistants.servers.launch_options import LaunchOptions
     from assistants.servers.plan_file import read_plan
-    from assistants.servers.predicting import as_planned
+    from assistants.servers.planning.draw import picture
+    from assistants.servers.planning.predicting import as_planned
 
     if (model is None) == (plan is None):
         raise UsageError(
@@ -106,7 +106,7 @@ def serve(
             out.print(picture(planned.plan))
         starts = [replace(launch, key_from=key_from) for launch in planned.starts]
         return asyncio.run(_serve(starts, planned.plan, python, wait, detach))
-    launch = Launch(
+    launch = LaunchOptions(
         source=str(model),
         served_name=served_name,
         gpus=_indices(gpus),
@@ -132,9 +132,9 @@ def plan(
     as_json: options.Json = False,
 ) -> int:
     """Say which model fits onto which GPU."""
-    from assistants.servers.draw import picture
-    from assistants.servers.measured import load
     from assistants.servers.plan_file import read_plan
+    from assistants.servers.planning.calibration import load
+    from assistants.servers.planning.draw import picture
 
     planned = read_plan(file, on=gpus, aim=aim, free=free, report=say)
     if planned.plan is None:
@@ -158,21 +158,21 @@ def servers(
     as_json: options.Json = False,
 ) -> int:
     """List the servers started here, or test them."""
-    from assistants.clients import running
-    from assistants.servers import ending
+    from assistants.clients.vllm import registry
+    from assistants.servers import shutdown
     from assistants.servers.smoke import QUESTION
 
     if action not in ("", "test"):
-        raise UnknownName("action", action, ["test"])
-    for entry in ending.clean():
+        raise UnknownNameError("action", action, ["test"])
+    for entry in shutdown.remove_stale():
         say(f"{entry.name} is gone; its log is {entry.log}.")
-    living = running.entries()
+    living = registry.entries()
     if not living and not as_json:
         say("No server runs here. Start one with `assistants serve MODEL`.")
         return 1 if action else 0
     if action:
-        return asyncio.run(serving.test(living, question or QUESTION, as_json))
-    return asyncio.run(serving.show_all(living, as_json))
+        return asyncio.run(server_output.test(living, question or QUESTION, as_json))
+    return asyncio.run(server_output.show_all(living, as_json))
 
 
 def stop(
@@ -182,57 +182,57 @@ def stop(
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> int:
     """End a server, or all that were started here."""
-    from assistants.clients import running
-    from assistants.servers import ending
+    from assistants.clients.vllm import registry
+    from assistants.servers import shutdown
 
     if (name is None) != every:
         raise UsageError("Name a server, or end them with `--all`; one of them.")
-    ending.clean()
-    living = running.entries()
+    shutdown.remove_stale()
+    living = registry.entries()
     if name and not living:
         raise UsageError(f"unknown server {name!r}: none runs here.")
     if not living:
         say("No server runs here.")
-    for entry in [ending.find(name)] if name else living:
-        ending.end(entry)
+    for entry in [shutdown.find(name)] if name else living:
+        shutdown.end(entry)
         show(f"{entry.name} has ended.")
     return 0
 
 
 async def _serve(
-    launches: Sequence[Launch],
+    launches: Sequence[LaunchOptions],
     plan: Plan | None,
     python: str | None,
     wait: float,
     detach: bool,
 ) -> int:
-    from assistants.servers import ending
-    from assistants.servers.observed import observed
-    from assistants.servers.starting import start
+    from assistants.servers import shutdown
+    from assistants.servers.health import server_status
+    from assistants.servers.startup import start
 
-    up: list[Entry] = []
+    up: list[ServerRecord] = []
     try:
         for launch in launches:
-            serving.warn_if_open(launch)
-            with serving.progress() as report:
+            server_output.warn_if_open(launch)
+            with server_output.progress() as report:
                 entry = await start(launch, python=python, detach=detach, limit=wait, report=report)
             up.append(entry)
-            serving.show_card(entry, await observed(entry))
+            server_output.show_card(entry, await server_status(entry))
         if plan is not None:
-            serving.show_measured(plan, list(zip(launches, up, strict=True)))
+            server_output.show_measured(plan, list(zip(launches, up, strict=True)))
         if detach:
             say("`assistants servers` lists what runs, `assistants stop` ends it.")
             return 1 if plan is not None and plan.left_out else 0
         say("Ctrl-C ends " + ("it." if len(up) == 1 else f"all {len(up)}."))
-        return await serving.until_ended(up)
-    except ServerFailed as error:
+        return await server_output.until_ended(up)
+    except ServerStartError as error:
         if error.log:
             say(error.log, style="dim")
         raise
     finally:
         if not detach:
             for entry in reversed(up):
-                ending.end(entry)
+                shutdown.end(entry)
 
 
 def _refuse_beside_plan(context: typer.Context) -> None:

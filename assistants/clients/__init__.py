@@ -6,11 +6,11 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from assistants import keys
-from assistants.address import Address, Endpoint
-from assistants.clients import running
 from assistants.clients.base import Client
-from assistants.models import PACKAGED, Catalogue, Model, Provider, address_of
+from assistants.clients.vllm import registry
+from assistants.models import PACKAGED, Catalogue, Model, Provider, base_url
+from assistants.utils import api_keys
+from assistants.utils.urls import Address, Endpoint
 
 __all__ = ["Client", "connect"]
 
@@ -35,16 +35,16 @@ def connect(
 
         return scripted_client(model.id, Path(folder))
     if model.provider == "local":
-        from assistants.clients.local import local_client
+        from assistants.clients.llamacpp.client import local_client
 
         return local_client(model.id)
     if model.provider == "vllm-offline":
-        from assistants.clients.offline import offline_client
+        from assistants.clients.vllm.offline_client import offline_client
 
         return offline_client(model.id, Path(folder))
     name, server = model.name, model.server
     assert server is not None
-    from assistants.clients.openai import OpenAIClient
+    from assistants.clients.openai.client import OpenAIClient
 
     return OpenAIClient(
         name,
@@ -64,10 +64,10 @@ def endpoint(name: str, server: Provider) -> Endpoint:
 
     async def address() -> Address:
         if _started_here(name, server):
-            entry = running.serving(name.partition(":")[2])
+            entry = registry.find_by_model(name.partition(":")[2])
             if entry is not None:
                 return entry.address
-        return Address(address_of(server), _key(name, server))
+        return Address(base_url(server), _key(name, server))
 
     return address
 
@@ -75,13 +75,13 @@ def endpoint(name: str, server: Provider) -> Endpoint:
 def _key(name: str, server: Provider) -> str | None:
     if server.key is None or (server.key_optional and not os.environ.get(server.key)):
         return None
-    return keys.resolve(server.key, name)
+    return api_keys.resolve(server.key, name)
 
 
 def _started_here(name: str, server: Provider) -> bool:
     """Whether it may be a server of ``assistants serve``: nobody has said that it is elsewhere."""
-    ours = name.partition(":")[0] == running.PROVIDER
-    return ours and address_of(server) == running.ADDRESS
+    ours = name.partition(":")[0] == registry.PROVIDER
+    return ours and base_url(server) == registry.ADDRESS
 
 
 def _identity(name: str, server: Provider) -> str:
@@ -93,11 +93,11 @@ def _identity(name: str, server: Provider) -> str:
     server that was started here, also on how.
     """
     if _started_here(name, server):
-        variant = running.variant_of(name.partition(":")[2])
+        variant = registry.variant_of(name.partition(":")[2])
         return f"{name}@{variant}" if variant else name
     if server.key is None or server.key_optional:
         return name
-    address = address_of(server)
+    address = base_url(server)
     return name if address == _packaged().get(name.partition(":")[0]) else f"{name}@{address}"
 
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assistants.errors import FileError, RequestRejected
-from assistants.files import parse_yaml, read_text, shown
+from assistants.errors import BadRequestError, FileError
 from assistants.messages import Completion, Delta, Message, Sampling, Usage
-from assistants.text import one_line
+from assistants.utils.config_files import display_path, parse_yaml, read_text
+from assistants.utils.text import truncate_line
 
 Answer = Callable[[Sequence[Message], Sampling], str | Completion]
 """Gives the answer to a conversation: a text, or a whole completion with a status of its own."""
@@ -32,7 +32,7 @@ class ScriptedClient:
         self._answer = answer
 
     def __repr__(self) -> str:
-        return one_line(f"ScriptedClient({self.model!r})", 120)
+        return truncate_line(f"ScriptedClient({self.model!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The scripted answer; words count as tokens."""
@@ -83,10 +83,12 @@ def scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
         return ScriptedClient(echo, "echo")
     path = folder / name
     text = read_text(path)
-    table = parse_yaml(text, shown(path)).data
+    table = parse_yaml(text, display_path(path)).data
     if not isinstance(table, Mapping) or not all(isinstance(v, str) for v in table.values()):
-        raise FileError(shown(path), "a script maps questions to answers: `Question?: Answer.`")
-    client = ScriptedClient(_from_table(table, shown(path)), name)
+        raise FileError(
+            display_path(path), "a script maps questions to answers: `Question?: Answer.`"
+        )
+    client = ScriptedClient(_from_table(table, display_path(path)), name)
     client.identity = f"scripted:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return client
 
@@ -98,7 +100,7 @@ def _from_table(table: Mapping[str, str], source: str) -> Answer:
             return table[question]
         if "*" in table:
             return table["*"]
-        raise RequestRejected(
+        raise BadRequestError(
             f"{source} has no answer to {question[:60]!r}.", fix='Add it, or a line `"*": ...`.'
         )
 

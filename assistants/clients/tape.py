@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from assistants.clients.base import Client
-from assistants.errors import FileError, NotOnTape
-from assistants.files import read_text, shown
+from assistants.errors import FileError, TapeMissError
 from assistants.messages import Completion, Delta, Message, Sampling
-from assistants.text import one_line, to_json
+from assistants.utils.config_files import display_path, read_text
+from assistants.utils.text import to_json, truncate_line
 
 MAX_BYTES = 1_000_000_000
 
@@ -38,7 +38,7 @@ class Tape:
     def __repr__(self) -> str:
         doing = "replays" if self.replays else "records"
         said = f"{doing} {len(self._completions)} completions"
-        return one_line(f"Tape({said}, {str(self.path)!r})", 120)
+        return truncate_line(f"Tape({said}, {str(self.path)!r})", 120)
 
     def get(
         self, client: Client, messages: Sequence[Message], sampling: Sampling
@@ -91,7 +91,7 @@ class TapedClient:
         self._client = client
 
     def __repr__(self) -> str:
-        return one_line(f"TapedClient({self.model!r}, {self.tape!r})", 120)
+        return truncate_line(f"TapedClient({self.model!r}, {self.tape!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The recorded completion, or the model's, which is then recorded."""
@@ -123,8 +123,8 @@ class TapedClient:
     def _recorded(self, messages: Sequence[Message], sampling: Sampling) -> Completion | None:
         recorded = self.tape.get(self, messages, sampling)
         if recorded is None and self.tape.replays:
-            raise NotOnTape(
-                f"{self.model}: {shown(self.tape.path)} has no answer to "
+            raise TapeMissError(
+                f"{self.model}: {display_path(self.tape.path)} has no answer to "
                 f"{messages[-1].content[:60]!r} with these settings.",
                 fix="Delete the tape to record it anew, or ask what it was recorded with.",
             )
@@ -156,6 +156,7 @@ def _read(path: Path) -> dict[str, Completion]:
             found[_digest(request)] = Completion.from_dict(entry["completion"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FileError(
-                f"{shown(path)}:{number}", f"is no line of a tape: {type(error).__name__}: {error}."
+                f"{display_path(path)}:{number}",
+                f"is no line of a tape: {type(error).__name__}: {error}.",
             ) from None
     return found

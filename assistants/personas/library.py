@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import assistants
-from assistants.errors import FileError, UnknownName
-from assistants.files import NAME, shown
+from assistants.errors import FileError, UnknownNameError
 from assistants.personas.persona import Persona, read_base, read_persona
-from assistants.text import many
+from assistants.utils.config_files import NAME, display_path
+from assistants.utils.text import pluralize
 
 PACKAGED = Path(__file__).parent
 
@@ -27,8 +27,8 @@ class Library:
         self.folders = tuple(folders)
 
     def __repr__(self) -> str:
-        folders = many(len(self.folders), "folder")
-        return f"Library({many(len(self._files()), 'persona')} in {folders})"
+        folders = pluralize(len(self.folders), "folder")
+        return f"Library({pluralize(len(self._files()), 'persona')} in {folders})"
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -50,7 +50,7 @@ class Library:
         asked = [*named, *map(Path, extra)]
         for folder in asked:
             if not folder.is_dir():
-                raise FileError(shown(folder), "there is no such folder of personas.")
+                raise FileError(display_path(folder), "there is no such folder of personas.")
         here = Path("personas")
         return cls([PACKAGED, *([here] if here.is_dir() else []), *asked])
 
@@ -67,12 +67,12 @@ class Library:
 
         Raises
         ------
-        UnknownName
+        UnknownNameError
             With the nearest names, and ``where`` the name was written.
         """
         path = self._files().get(name)
         if path is None:
-            raise UnknownName("persona", name, self.names(), where=where)
+            raise UnknownNameError("persona", name, self.names(), where=where)
         return self._read(path)
 
     def select(self, pattern: str, *, folder: Path, where: str = "") -> list[Persona]:
@@ -88,7 +88,7 @@ class Library:
         if _is_glob(pattern):
             names = fnmatch.filter(self.names(), pattern)
             if not names:
-                raise UnknownName("persona", pattern, self.names(), where=where)
+                raise UnknownNameError("persona", pattern, self.names(), where=where)
             return [self.find(name) for name in names]
         return [self.find(pattern, where=where)]
 
@@ -111,7 +111,7 @@ class Library:
     def _base_text(self, name: str, where: str) -> str:
         bases = self._inside("bases/*.md")
         if name not in bases:
-            raise UnknownName("base", name, bases, where=where)
+            raise UnknownNameError("base", name, bases, where=where)
         return read_base(bases[name])
 
 

@@ -12,11 +12,19 @@ from typing import Any
 from pydantic import Field
 
 import assistants
-from assistants import templates
 from assistants.errors import FileError, UsageError, nearest
-from assistants.files import Document, Strict, check_name, parse_yaml, read_text, shown, validate
 from assistants.messages import Sampling
-from assistants.text import many, one_line
+from assistants.utils import templating
+from assistants.utils.config_files import (
+    Document,
+    Strict,
+    check_name,
+    display_path,
+    parse_yaml,
+    read_text,
+    validate,
+)
+from assistants.utils.text import pluralize, truncate_line
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can change
 
@@ -44,9 +52,9 @@ class Persona:
         return f"{self.name}: {self.description or self.label or 'a persona'}"
 
     def __repr__(self) -> str:
-        sent = "no text" if self.text is None else many(len(self.text.split()), "word")
-        said = one_line(self.description or self.label, 60)
-        return one_line(f"Persona({self.name!r}, {sent}{f': {said}' if said else ''})", 120)
+        sent = "no text" if self.text is None else pluralize(len(self.text.split()), "word")
+        said = truncate_line(self.description or self.label, 60)
+        return truncate_line(f"Persona({self.name!r}, {sent}{f': {said}' if said else ''})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -54,7 +62,7 @@ class Persona:
     @property
     def variables(self) -> frozenset[str]:
         """The variables its text asks for."""
-        return templates.names(self.text or "", self._what)
+        return templating.names(self.text or "", self._what)
 
     def system_prompt(self, variables: Mapping[str, Any] = _NOTHING) -> str | None:
         """The text that is sent, or ``None`` if no system message is.
@@ -66,7 +74,7 @@ class Persona:
         """
         if self.text is None:
             return None
-        return templates.render(self.text, {**self.defaults, **variables}, self._what)
+        return templating.render(self.text, {**self.defaults, **variables}, self._what)
 
     def digest(self, variables: Mapping[str, Any] = _NOTHING) -> str:
         """Of the text that is sent: an edited persona is another one, whatever its label."""
@@ -124,7 +132,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
     FileError
         Naming file and line.
     """
-    name = check_name(path.stem, "persona", where=shown(path))
+    name = check_name(path.stem, "persona", where=display_path(path))
     document, body = _split(path)
     front = validate(_FrontMatter, document)
     if front.empty and body:
@@ -146,7 +154,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
         description=front.description,
         sampling=sampling_from(front.sampling, document.where(("sampling",))),
         defaults=front.vars,
-        source=shown(path),
+        source=display_path(path),
     )
 
 
@@ -183,7 +191,7 @@ def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
 def _split(path: Path) -> tuple[Document, str]:
     """Front matter between two ``---`` lines, and the text after it."""
     text = read_text(path)
-    source = shown(path)
+    source = display_path(path)
     if "\0" in text:
         raise FileError(source, "holds a NUL character, so it is no text.")
     first, *rest = text.replace("\r\n", "\n").split("\n")

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from assistants.scoring.base import (
-    Answered,
     Direction,
-    Graded,
+    FunctionScorer,
     Kind,
-    Measure,
     Score,
+    ScoredValue,
     Scorer,
-    Unscorable,
+    ScorerInput,
+    UnscorableError,
     apply,
     measure,
 )
-from assistants.scoring.catalogue import NAMES, make, make_all
-from assistants.scoring.code_runs import limits_enforced, not_enforced
+from assistants.scoring.registry import NAMES, make, make_all
+from assistants.scoring.sandbox.code_runs import limits_enforced, not_enforced
 
 __all__ = [
     "NAMES",
-    "Answered",
     "Direction",
-    "Graded",
+    "FunctionScorer",
     "Kind",
-    "Measure",
     "Score",
+    "ScoredValue",
     "Scorer",
-    "Unscorable",
+    "ScorerInput",
+    "UnscorableError",
     "apply",
     "limits_enforced",
     "make",

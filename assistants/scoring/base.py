@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
-from assistants.text import one_line, to_json, to_utf8
+from assistants.utils.text import to_json, to_utf8, truncate_line
 
 Direction = Literal["higher", "lower", "neither"]
 """Which end of a score is the better one."""
@@ -22,7 +22,7 @@ REASON_WIDTH = 300
 
 
 @dataclass(frozen=True)
-class Answered:
+class ScorerInput:
     """What there is to grade: never which persona or model answered."""
 
     question: str
@@ -50,20 +50,20 @@ class Score:
     pending: bool = False
 
 
-class Unscorable(Exception):
+class UnscorableError(Exception):
     """This answer has no such score, and that is not a 0: no reference, too short, ambiguous."""
 
 
-class Pending(Unscorable):
+class ScorePendingError(UnscorableError):
     """There is no such score yet, and there may be one later; so nothing is stored."""
 
 
-class Graded(float):
+class ScoredValue(float):
     """A score with a sentence about it, for scorers that can say why."""
 
     detail: str
 
-    def __new__(cls, value: float, detail: str = "") -> Graded:
+    def __new__(cls, value: float, detail: str = "") -> ScoredValue:
         """A number like any other, with ``detail``."""
         graded = super().__new__(cls, value)
         graded.detail = detail
@@ -103,19 +103,19 @@ class Scorer(Protocol):
         """Method, revision and parameters."""
         ...
 
-    def score(self, answered: Answered) -> float:
-        """The grade; a ``Graded`` where there is something to say about it.
+    def score(self, answered: ScorerInput) -> float:
+        """The grade; a ``ScoredValue`` where there is something to say about it.
 
         Raises
         ------
-        Unscorable
+        UnscorableError
             If this answer has no such score.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Measure:
+class FunctionScorer:
     """A scorer made of a plain function and the parameters it was given."""
 
     name: str
@@ -123,9 +123,9 @@ class Measure:
     direction: Direction
     kind: Kind
     version: str
-    grade: Callable[[Answered], float]
+    grade: Callable[[ScorerInput], float]
 
-    def score(self, answered: Answered) -> float:
+    def score(self, answered: ScorerInput) -> float:
         """What the function says."""
         return self.grade(answered)
 
@@ -139,7 +139,7 @@ def measure(
     name: str | None = None,
     revision: int = 1,
     **parameters: Any,
-) -> Measure:
+) -> FunctionScorer:
     """A scorer that calls ``grade(answered, **parameters)``.
 
     ``revision`` goes up whenever the function changes what it returns. It and the parameters are
@@ -148,10 +148,10 @@ def measure(
     called = grade.__name__
     version = f"{called}/{revision} {to_json(parameters)}"
     bound = partial(grade, **parameters)
-    return Measure(name or called, unit, direction, kind, version, bound)
+    return FunctionScorer(name or called, unit, direction, kind, version, bound)
 
 
-def apply(scorer: Scorer, answered: Answered) -> Score:
+def apply(scorer: Scorer, answered: ScorerInput) -> Score:
     """The score of one answer; whatever goes wrong is a failed score with the reason.
 
     Only what stops the program on purpose (an interrupt, a cancelled task) passes through. A scorer
@@ -163,9 +163,9 @@ def apply(scorer: Scorer, answered: Answered) -> Score:
             return _failed(f"returned the text {graded!r}, not a number")
         value = float(graded)
         detail = getattr(graded, "detail", "")
-    except Pending as pending:
+    except ScorePendingError as pending:
         return Score(None, str(pending), pending=True)
-    except Unscorable as unscorable:
+    except UnscorableError as unscorable:
         return _failed(str(unscorable) or "cannot be scored")
     except (Exception, SystemExit) as error:
         return _failed(_told(error))
@@ -173,11 +173,11 @@ def apply(scorer: Scorer, answered: Answered) -> Score:
         return _failed(f"returned {value}, which is not a number to average")
     if scorer.kind == "binary" and value not in (0.0, 1.0):
         return _failed(f"returned {value:g}; a binary score is 0 or 1")
-    return Score(value, None, one_line(str(detail), REASON_WIDTH) if detail else None)
+    return Score(value, None, truncate_line(str(detail), REASON_WIDTH) if detail else None)
 
 
 def _failed(reason: str) -> Score:
-    return Score(None, one_line(to_utf8(reason), REASON_WIDTH))
+    return Score(None, truncate_line(to_utf8(reason), REASON_WIDTH))
 
 
 def _told(error: BaseException) -> str:

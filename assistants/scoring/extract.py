@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from assistants.scoring.base import Unscorable
+from assistants.scoring.base import UnscorableError
 
 _DIGITS = r"(?:\d{1,3}(?:[,\u202f\u00a0']\d{3})+(?!\d)|\d+)(?:[.,]\d+)?|\.\d+"
 _NUMBER = re.compile(
@@ -98,7 +98,7 @@ def choice_in(text: str) -> str:
 
     Raises
     ------
-    Unscorable
+    UnscorableError
         If nothing names a letter, or that step names two.
     """
     text = text[-_CAP:]
@@ -115,7 +115,7 @@ def choice_in(text: str) -> str:
     for letters in steps:
         named = sorted({letter.upper() for letter in letters})
         if len(named) > 1:
-            raise Unscorable(f"the answer names {' and '.join(named)}")
+            raise UnscorableError(f"the answer names {' and '.join(named)}")
         if named:
             return named[0]
-    raise Unscorable("the answer names no letter")
+    raise UnscorableError("the answer names no letter")

@@ -15,7 +15,13 @@ from assistants.assistant import Assistant
 from assistants.clients.base import Client
 from assistants.messages import Completion, Sampling
 from assistants.personas import Persona
-from assistants.scoring.base import Answered, Graded, Measure, Pending, Unscorable
+from assistants.scoring.base import (
+    FunctionScorer,
+    ScoredValue,
+    ScorePendingError,
+    ScorerInput,
+    UnscorableError,
+)
 from assistants.scoring.vote import Winner
 from assistants.trial import Case
 
@@ -41,14 +47,14 @@ class Rubric:
     scale: tuple[int, int]
     rater: None = None
 
-    def case(self, answered: Answered) -> Case:
+    def case(self, answered: ScorerInput) -> Case:
         """What the judge is asked about one answer."""
         parts = [_quoted("question", answered.question), _quoted("answer", answered.answer)]
         if answered.reference:
             parts.append(_quoted("reference", answered.reference))
         return Case(answered.digest, ("\n".join(parts),))
 
-    def scorers(self, replies: Replies) -> list[Measure]:
+    def scorers(self, replies: Replies) -> list[FunctionScorer]:
         """One a criterion, called ``name.criterion``, and their mean, called ``name``."""
         if len(self.criteria) == 1:
             (only,) = self.criteria
@@ -60,19 +66,19 @@ class Rubric:
         ]  # fmt: skip
         return [*each, self._scorer(self.name, "", partial(self._mean, replies))]
 
-    def _scorer(self, name: str, criterion: str, grade: partial[float]) -> Measure:
+    def _scorer(self, name: str, criterion: str, grade: partial[float]) -> FunctionScorer:
         low, high = self.scale
         version = f"judge/1 {self.assistant.digest[:32]} {criterion}"
-        return Measure(name, f"points, {low} to {high}", "higher", "number", version, grade)
+        return FunctionScorer(name, f"points, {low} to {high}", "higher", "number", version, grade)
 
-    def _grade(self, replies: Replies, criterion: str, answered: Answered) -> float:
+    def _grade(self, replies: Replies, criterion: str, answered: ScorerInput) -> float:
         reply = _reply(replies, self.case(answered))
         return _points(reply, criterion, self.scale, alone=len(self.criteria) == 1)
 
-    def _mean(self, replies: Replies, answered: Answered) -> float:
+    def _mean(self, replies: Replies, answered: ScorerInput) -> float:
         grades = [self._grade(replies, criterion, answered) for criterion in self.criteria]
         said = ", ".join(f"{c} {g:g}" for c, g in zip(self.criteria, grades, strict=True))
-        return Graded(sum(grades) / len(grades), said)
+        return ScoredValue(sum(grades) / len(grades), said)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Pairwise:
         """What its votes are signed with: a changed question or model is another rater."""
         return f"{self.name} ({self.assistant.model}, {self.assistant.digest[:8]})"
 
-    def case(self, left: Answered, right: Answered) -> Case:
+    def case(self, left: ScorerInput, right: ScorerInput) -> Case:
         """What the judge is asked about two answers, ``left`` shown as A and ``right`` as B."""
         parts = [
             _quoted("question", left.question),
@@ -102,7 +108,7 @@ class Pairwise:
             parts.append(_quoted("reference", left.reference))
         return Case(f"{left.digest[:31]}-{right.digest[:31]}", ("\n".join(parts),))
 
-    def scorers(self, replies: Replies) -> list[Measure]:
+    def scorers(self, replies: Replies) -> list[FunctionScorer]:
         """None: its verdicts are votes."""
         return []
 
@@ -111,13 +117,13 @@ class Pairwise:
 
         Raises
         ------
-        Unscorable
+        UnscorableError
             If the reply names no winner.
         """
         reply = _reply(replies, case)
         found = _VERDICT.match(reply)
         if found is None or _is_open(found, reply):
-            raise Unscorable(f"the judge names no winner: {reply[:80]!r}")
+            raise UnscorableError(f"the judge names no winner: {reply[:80]!r}")
         reason = reply[found.end() :].strip()
         return "tie" if found["tie"] else _PLACES[found["letter"]], reason
 
@@ -202,10 +208,10 @@ def _quoted(tag: str, text: str) -> str:
 
 def _reply(replies: Replies, case: Case) -> str:
     if case.id not in replies:
-        raise Pending("the judge has not answered")
+        raise ScorePendingError("the judge has not answered")
     completion = replies[case.id]
     if completion.status not in ("ok", "length"):
-        raise Unscorable(f"the judge's reply is {completion.status}")
+        raise UnscorableError(f"the judge's reply is {completion.status}")
     return completion.text
 
 
@@ -224,10 +230,12 @@ def _points(reply: str, criterion: str, scale: tuple[int, int], *, alone: bool) 
     if not found and alone:
         found = re.findall(r"\A\W*?(-?\d+(?:\.\d+)?)(?:\s*/\s*\d+)?\b(.*)", reply)
     if not found:
-        raise Unscorable(f"the judge gives no number for {criterion!r}: {reply[:80]!r}")
+        raise UnscorableError(f"the judge gives no number for {criterion!r}: {reply[:80]!r}")
     if len({number for number, _ in found}) > 1:
-        raise Unscorable(f"the judge gives several numbers for {criterion!r}")
+        raise UnscorableError(f"the judge gives several numbers for {criterion!r}")
     points, (low, high) = float(found[0][0]), scale
     if not low <= points <= high:
-        raise Unscorable(f"the judge gives {points:g} for {criterion!r}, outside {low} to {high}")
-    return Graded(points, found[0][1].strip(" -,.:;\t*\"'"))
+        raise UnscorableError(
+            f"the judge gives {points:g} for {criterion!r}, outside {low} to {high}"
+        )
+    return ScoredValue(points, found[0][1].strip(" -,.:;\t*\"'"))

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 
-from assistants.errors import UnknownName
+from assistants.errors import UnknownNameError
 
 _SMALL_WORDS = {
     "en": "the of and to in is that it for was on are as with be this have from you not at by or "
@@ -61,11 +61,11 @@ def guessable(code: str) -> str:
 
     Raises
     ------
-    UnknownName
+    UnknownNameError
         With the codes that can.
     """
     if code not in LANGUAGES:
-        raise UnknownName("language code", code, LANGUAGES)
+        raise UnknownNameError("language code", code, LANGUAGES)
     return code
 
 

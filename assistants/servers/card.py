@@ -7,15 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from assistants.clients.running import PROVIDER, Entry
+from assistants.clients.vllm.registry import PROVIDER, ServerRecord
 from assistants.servers.gpus import gib
-from assistants.servers.observed import Observed
+from assistants.servers.health import ServerStatus
 
 LENGTHS = (1_024, 4_096, 16_384)
 """Tokens of a conversation for which a card says how many fit, besides the longest."""
 
 
-def card(entry: Entry, said: Observed) -> dict[str, str]:
+def card(entry: ServerRecord, said: ServerStatus) -> dict[str, str]:
     """Facts and their values, in the order in which they are read."""
     return {
         "use it as": f"{PROVIDER}:{entry.model}",
@@ -30,7 +30,7 @@ def card(entry: Entry, said: Observed) -> dict[str, str]:
     }
 
 
-def conversations(said: Observed) -> str:
+def conversations(said: ServerStatus) -> str:
     """How many conversations of which length fit: ``91 of 1,024 tokens, 22 of 2,048``."""
     longest = said.context or 0
     lengths = [length for length in LENGTHS if length < longest] + [longest] * bool(longest)
@@ -40,7 +40,7 @@ def conversations(said: Observed) -> str:
     )
 
 
-def rows(servers: Sequence[tuple[Entry, Observed, bool]]) -> list[dict[str, Any]]:
+def rows(servers: Sequence[tuple[ServerRecord, ServerStatus, bool]]) -> list[dict[str, Any]]:
     """One row a server, for ``assistants servers`` and ``pandas.DataFrame``."""
     return [
         {
@@ -57,7 +57,7 @@ def rows(servers: Sequence[tuple[Entry, Observed, bool]]) -> list[dict[str, Any]
     ]
 
 
-def _taken(entry: Entry) -> str:
+def _taken(entry: ServerRecord) -> str:
     if not entry.memory:
         return "nobody could tell"
     return f"{gib(entry.memory)} on each" if len(entry.gpus) > 1 else gib(entry.memory)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistants.errors import UsageError, nearest
-from assistants.text import visible
+from assistants.utils.text import escape_control_chars
 
 GIB = 1 << 30
 
@@ -43,7 +43,7 @@ class Gpu:
 
     def __str__(self) -> str:
         held = f", {gib(self.taken)} of it taken by others" if self.taken else ""
-        return f"GPU {self.index} ({visible(self.name)}): {gib(self.total)}{held}"
+        return f"GPU {self.index} ({escape_control_chars(self.name)}): {gib(self.total)}{held}"
 
 
 def gib(size: float) -> str:
@@ -180,4 +180,4 @@ def _one(nvml: Any, index: int, report: Report) -> Gpu | None:
 
 
 def _said(error: Exception) -> str:
-    return visible(str(error)).strip() or type(error).__name__
+    return escape_control_chars(str(error)).strip() or type(error).__name__

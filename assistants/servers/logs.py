@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from assistants import keys
-from assistants.clients.weights import cache_root
-from assistants.text import one_line, visible
+from assistants.clients.llamacpp.weights import cache_root
+from assistants.utils import api_keys
+from assistants.utils.text import escape_control_chars, truncate_line
 
 _TAIL = 64_000
 _LINES = 15
@@ -85,8 +85,8 @@ def tail(path: str | Path) -> str:
 
 def readable(text: str) -> str:
     """Without keys, colours, and what would drive a terminal."""
-    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", keys.redact(text))
-    return visible(plain.replace("\r", "\n"))
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", api_keys.redact(text))
+    return escape_control_chars(plain.replace("\r", "\n"))
 
 
 def stage(text: str) -> str:
@@ -97,13 +97,13 @@ def stage(text: str) -> str:
 def last_line(text: str) -> str:
     """The last thing it said, on one line."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return one_line(_plain(lines[-1]), 100) if lines else ""
+    return truncate_line(_plain(lines[-1]), 100) if lines else ""
 
 
 def last_words(text: str) -> str:
     """Its last lines."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(one_line(line, 200) for line in lines[-_LINES:])
+    return "\n".join(truncate_line(line, 200) for line in lines[-_LINES:])
 
 
 def lost_its_port(text: str) -> bool:

@@ -21,15 +21,15 @@ from typing import Literal, cast
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from assistants.clients.hub import folder_of
+from assistants.clients.vllm.hub import folder_of
 from assistants.errors import FileError, UsageError
-from assistants.files import Strict, parse_toml, read_text, shown, validate
-from assistants.servers.configs import read_model
 from assistants.servers.gpus import Report as GpuReport
 from assistants.servers.gpus import gpus, parse_gpus, parse_size
-from assistants.servers.launch import LOOPBACK, Launch
-from assistants.servers.measured import load
-from assistants.servers.plan import LOADING, Aim, Plan, Wanted, plan
+from assistants.servers.launch_options import LOOPBACK, LaunchOptions
+from assistants.servers.planning.architecture import read_model
+from assistants.servers.planning.calibration import load
+from assistants.servers.planning.plan import LOADING, Aim, ModelRequest, Plan, plan
+from assistants.utils.config_files import Strict, display_path, parse_toml, read_text, validate
 
 
 class _Server(Strict):
@@ -71,11 +71,11 @@ class Planned:
     Without a GPU there is no plan: the servers are started as they stand, on the CPU.
     """
 
-    launches: tuple[Launch, ...]
+    launches: tuple[LaunchOptions, ...]
     plan: Plan | None
 
     @property
-    def starts(self) -> tuple[Launch, ...]:
+    def starts(self) -> tuple[LaunchOptions, ...]:
         """What is started, in order; models that found no place are left out."""
         if self.plan is None:
             return self.launches
@@ -113,7 +113,7 @@ def read_plan(
     UsageError
         If the plan cannot be meant.
     """
-    document = parse_toml(read_text(path), shown(path))
+    document = parse_toml(read_text(path), display_path(path))
     content = validate(_File, document)
     launches = tuple(_launch(name, server, path.parent) for name, server in content.servers.items())
     _refuse_collisions(launches, document.source)
@@ -132,9 +132,9 @@ def read_plan(
     return Planned(launches, plan(models, found, asked, free=size, measured=load()))
 
 
-def _launch(name: str, server: _Server, beside: Path) -> Launch:
+def _launch(name: str, server: _Server, beside: Path) -> LaunchOptions:
     template, path = server.chat_template, beside / server.model
-    return Launch(
+    return LaunchOptions(
         source=str(path) if path.exists() else server.model,
         served_name=name,
         port=server.port,
@@ -147,7 +147,7 @@ def _launch(name: str, server: _Server, beside: Path) -> Launch:
     )
 
 
-def _refuse_collisions(launches: tuple[Launch, ...], where: str) -> None:
+def _refuse_collisions(launches: tuple[LaunchOptions, ...], where: str) -> None:
     """Two that cannot run side by side, told before the first has loaded for minutes."""
     names: dict[str, str] = {}
     ports: dict[int, str] = {}
@@ -168,7 +168,7 @@ def _refuse_collisions(launches: tuple[Launch, ...], where: str) -> None:
             )
 
 
-def _wanted(name: str, server: _Server, beside: Path, where: str) -> Wanted:
+def _wanted(name: str, server: _Server, beside: Path, where: str) -> ModelRequest:
     source = server.config or server.model
     found = folder_of(source, beside)
     if found is None:
@@ -177,7 +177,7 @@ def _wanted(name: str, server: _Server, beside: Path, where: str) -> Wanted:
             f"the config of {source} is not on this machine.",
             fix="Fetch it (`hf download NAME config.json`), or name a file with `config = `.",
         )
-    return Wanted(
+    return ModelRequest(
         name=name,
         facts=read_model(found, dtype=server.dtype),
         context=server.context,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import socket
 
-from assistants.clients import running
+from assistants.clients.vllm import registry
 from assistants.errors import UsageError
-from assistants.servers.launch import LOOPBACK, Launch
+from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 
 FIRST = 8000
 _MANY = 1000
 
 
-def port_for(launch: Launch) -> int:
+def port_for(launch: LaunchOptions) -> int:
     """The port that was asked for, or the first free one.
 
     It is the server that takes it, some seconds later; somebody else may have been faster then.
@@ -52,5 +52,5 @@ def _is_free(host: str, port: int, *, again: bool = False) -> bool:
 
 
 def _by_whom(port: int) -> str:
-    entry = next((each for each in running.entries() if each.port == port), None)
+    entry = next((each for each in registry.entries() if each.port == port), None)
     return f" by {entry.name}" if entry else ""

@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import assistants
-from assistants.clients import running
-from assistants.clients.running import PROVIDER, Entry
-from assistants.servers import ending
+from assistants.clients.vllm import registry
+from assistants.clients.vllm.registry import PROVIDER, ServerRecord
+from assistants.servers import shutdown
 from assistants.servers.card import card
-from assistants.servers.launch import LOOPBACK, Launch
-from assistants.servers.observed import Observed, observed
-from assistants.servers.starting import START_LIMIT_S, Report, in_lines, start
-from assistants.text import one_line
+from assistants.servers.health import ServerStatus, server_status
+from assistants.servers.launch_options import LOOPBACK, LaunchOptions
+from assistants.servers.startup import START_LIMIT_S, Report, in_lines, start
+from assistants.utils.text import truncate_line
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """A vLLM server that runs on this machine; in a notebook, its card."""
 
-    entry: Entry
-    said: Observed
+    entry: ServerRecord
+    said: ServerStatus
 
     def __repr__(self) -> str:
-        return one_line(f"Server({self.model!r} at {self.entry.url})", 120)
+        return truncate_line(f"Server({self.model!r} at {self.entry.url})", 120)
 
     def _repr_html_(self) -> str:
         return assistants.in_html(self)
@@ -44,7 +44,7 @@ class Server:
 
     async def stop(self) -> None:
         """End it, and wait until all of its processes are gone."""
-        await asyncio.to_thread(ending.end, self.entry)
+        await asyncio.to_thread(shutdown.end, self.entry)
 
 
 async def serve(
@@ -85,10 +85,10 @@ async def serve(
 
     Raises
     ------
-    UsageError, MissingPart, ServerFailed
+    UsageError, MissingDependencyError, ServerStartError
         As ``start`` does.
     """
-    launch = Launch(
+    launch = LaunchOptions(
         source=model,
         served_name=served_name,
         gpus=tuple(gpus),
@@ -104,14 +104,14 @@ async def serve(
     )
     report = report or in_lines(_on_stderr)
     entry = await start(launch, python=python, detach=detach, limit=limit, report=report)
-    return Server(entry, await observed(entry))
+    return Server(entry, await server_status(entry))
 
 
 async def servers() -> list[Server]:
     """The servers that run on this machine, in order of their start."""
-    await asyncio.to_thread(ending.clean)
-    living = running.entries()
-    said = await asyncio.gather(*(observed(entry) for entry in living))
+    await asyncio.to_thread(shutdown.remove_stale)
+    living = registry.entries()
+    said = await asyncio.gather(*(server_status(entry) for entry in living))
     return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
 
 

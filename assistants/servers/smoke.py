@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assistants.clients.running import Entry
+from assistants.clients.vllm.registry import ServerRecord
 from assistants.errors import CallError
 from assistants.messages import Completion, Message, Sampling
-from assistants.servers.observed import client_of
+from assistants.servers.health import client_of
 
 QUESTION = "In one sentence: why is the sky blue?"
 SAMPLING = Sampling(temperature=0, max_tokens=60)
@@ -19,17 +19,17 @@ SAMPLING = Sampling(temperature=0, max_tokens=60)
 class Smoke:
     """What one server answered, or why it did not."""
 
-    entry: Entry
+    entry: ServerRecord
     completion: Completion | None = None
     error: CallError | None = None
 
 
-async def smoke_test(servers: Sequence[Entry], question: str = QUESTION) -> list[Smoke]:
+async def smoke_test(servers: Sequence[ServerRecord], question: str = QUESTION) -> list[Smoke]:
     """Ask every server at the same time; one that fails does not stop the others."""
     return list(await asyncio.gather(*(_ask(entry, question) for entry in servers)))
 
 
-async def _ask(entry: Entry, question: str) -> Smoke:
+async def _ask(entry: ServerRecord, question: str) -> Smoke:
     async with client_of(entry) as client:
         try:
             return Smoke(entry, await client.complete([Message("user", question)], SAMPLING))

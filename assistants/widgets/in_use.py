@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from assistants.clients import Client
-from assistants.widgets.going_on import GoingOn
+from assistants.clients.isolated import IsolatedClient
 
 _calls: Counter[int] = Counter()
 """By the id of a client, which nobody else has while a call with it is on its way."""
 
 
 @contextmanager
-def asking(client: Client) -> Iterator[None]:
+def track_call(client: Client) -> Iterator[None]:
     """While a call is on its way; in the thread of ``background`` only."""
     number = id(_plain(client))
     _calls[number] += 1
@@ -26,10 +26,10 @@ def asking(client: Client) -> Iterator[None]:
             del _calls[number]
 
 
-def in_use(client: Client) -> bool:
+def is_busy(client: Client) -> bool:
     """Whether anybody waits for an answer of this client."""
     return id(_plain(client)) in _calls
 
 
 def _plain(client: Client) -> Client:
-    return client.client if isinstance(client, GoingOn) else client
+    return client.client if isinstance(client, IsolatedClient) else client

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import traitlets
 
-from assistants.case_keeping import keep_case
-from assistants.text import visible
+from assistants.design.case_editor import keep_case
+from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
-from assistants.widgets.live import Live
+from assistants.widgets.base import LiveWidget
 
 
-class Keeping(Live):
+class CaseSaver(LiveWidget):
     """A widget whose questions can become cases."""
 
     kept = traitlets.Unicode("").tag(sync=True)
@@ -32,7 +32,7 @@ class Keeping(Live):
         name = keep_case(path, questions, id=id, reference=reference)
 
         def work() -> None:
-            self.kept = visible(f"Kept as case {name} in {path}.")
+            self.kept = escape_control_chars(f"Kept as case {name} in {path}.")
 
         background.call(work)
         return name

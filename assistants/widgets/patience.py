@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from assistants.errors import StoreError
-from assistants.files import shown
+from assistants.utils.config_files import display_path
 from assistants.widgets import background
 
 T = TypeVar("T")
 
-PATIENCE_S = 3.0
+STORE_TIMEOUT_S = 3.0
 """How long a person waits for a store that others have locked, before they are told."""
 
 
-async def patiently(
+async def run_with_timeout(
     thread: Executor | None,
     results: Path,
     work: Callable[[threading.Event], T],
     *,
-    seconds: float = PATIENCE_S,
+    seconds: float = STORE_TIMEOUT_S,
 ) -> T:
     """What ``work`` gives. It is called in ``thread``, so that answers arrive here meanwhile.
 
@@ -49,7 +49,7 @@ async def patiently(
         done, _ = await asyncio.wait([going_on], timeout=seconds)
         if not done:
             raise StoreError(
-                f"{shown(results)} was busy for {seconds:g} s.",
+                f"{display_path(results)} was busy for {seconds:g} s.",
                 fix="Close what holds it open: another program is writing to it.",
             )
         return going_on.result()

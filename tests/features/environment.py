@@ -13,7 +13,7 @@ from behave.runner import Context
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from teller import Teller
+from support.story_world import Teller
 
 # As in conftest.py: a shell in the background has everything ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import Machine, Served
 
-from assistants.clients.weights import fetch
-from assistants.servers.embedded import as_safetensors
+from assistants.clients.llamacpp.weights import fetch
+from assistants.servers.gguf_conversion import as_safetensors
+from support.vllm_serving import Machine, Served
 
 pytest.register_assert_rewrite("conformance")
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import Ask, Build, Built, Promises, Reached, said
-from rude_server import at
 
-from assistants.clients import offline
-from assistants.clients.offline import offline_client
-from assistants.clients.openai import OpenAIClient
-from assistants.errors import CallError, ContextTooLong
+from assistants.clients.openai.client import OpenAIClient
+from assistants.clients.vllm import offline_client as offline
+from assistants.clients.vllm.offline_client import offline_client
+from assistants.errors import CallError, ContextLengthError
 from assistants.messages import Completion, Message, Sampling
+from support.conformance import Ask, Build, Built, Promises, Reached, said
+from support.faulty_server import at
 
 pytestmark = pytest.mark.timeout(900)  # a start takes minutes where two cores do all the work
 
@@ -135,7 +135,7 @@ class TestClients(Promises):
 
     async def test_too_long_a_conversation(self, client: OpenAIClient, ask: Ask) -> None:
         """What does not fit the model is told as such, and not tried again."""
-        with pytest.raises(ContextTooLong) as caught:
+        with pytest.raises(ContextLengthError) as caught:
             await ask(client, said("word " * 4000, "Hi."))
         assert not caught.value.retryable
 

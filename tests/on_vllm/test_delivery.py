@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rude_server import at
-from serving import Machine, Served
-from template_server import TEMPLATES, VERDICTS, template
 
 from assistants.assistant import Assistant
-from assistants.clients.openai import OpenAIClient
-from assistants.clients.rendering import rendered
-from assistants.delivery import Audited, Auditor
-from assistants.errors import RequestRejected
+from assistants.clients.openai.client import OpenAIClient
+from assistants.clients.openai.rendered_prompt import rendered
+from assistants.errors import BadRequestError
 from assistants.experiment import Experiment
 from assistants.messages import Message, Sampling
 from assistants.personas import Library, Persona
+from assistants.runs.audit import Auditor, AuditResult
+from support.faulty_server import at
+from support.template_server import TEMPLATES, VERDICTS, template
+from support.vllm_serving import Machine, Served
 
 PERSONA = (
     "You teach physics to children.\n"
@@ -57,7 +57,7 @@ def plain(server: Any) -> OpenAIClient:
     return OpenAIClient(f"vllm:{server.model}", endpoint=at(server.url, server.key))
 
 
-async def audited(client: OpenAIClient, text: str | None, **more: Any) -> Audited:
+async def audited(client: OpenAIClient, text: str | None, **more: Any) -> AuditResult:
     try:
         return await Auditor(QUESTION).audit(Assistant(Persona("p", text), client, **more))
     finally:
@@ -89,9 +89,9 @@ async def test_a_template_of_the_server_renders_as_one_of_the_request(
         for messages in asked[: 1 if name == "gemma2" else 2]:
             assert await rendered(own, messages) == await rendered(by_request, messages)
         if name == "gemma2":
-            with pytest.raises(RequestRejected):
+            with pytest.raises(BadRequestError):
                 await rendered(own, asked[1])
-            with pytest.raises(RequestRejected):  # and so is the question itself
+            with pytest.raises(BadRequestError):  # and so is the question itself
                 await own.complete(asked[1], Sampling(max_tokens=1))
         found = await audited(plain(server), PERSONA)
         folded = await audited(plain(server), PERSONA, persona_in="user")

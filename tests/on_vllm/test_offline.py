@@ -17,15 +17,15 @@ from typing import Any
 
 import psutil
 import pytest
-from conformance import said
-from offline_engine import family, gone, running
-from rude_server import at
 
-from assistants.clients import offline
-from assistants.clients.offline import OfflineClient, offline_client
-from assistants.clients.openai import OpenAIClient
-from assistants.errors import RequestRejected, ServerFault, ServerUnreachable
+from assistants.clients.openai.client import OpenAIClient
+from assistants.clients.vllm import offline_client as offline
+from assistants.clients.vllm.offline_client import OfflineClient, offline_client
+from assistants.errors import BadRequestError, ServerError, ServerUnreachableError
 from assistants.messages import Completion, Delta, Sampling
+from support.conformance import said
+from support.faulty_server import at
+from support.offline_engine import family, gone, running
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
@@ -184,14 +184,14 @@ async def test_the_engine_killed_while_it_answers(client: OfflineClient) -> None
     processes = family(running())
     titled(processes, "EngineCore").kill()
     start = time.monotonic()
-    with pytest.raises(ServerFault) as caught:
+    with pytest.raises(ServerError) as caught:
         [part async for part in parts]
     assert caught.value.retryable
     assert caught.value.partial is not None
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert time.monotonic() - start < 5
-    assert all(isinstance(outcome, ServerFault | Completion) for outcome in outcomes), outcomes
-    assert any(isinstance(outcome, ServerFault) for outcome in outcomes)
+    assert all(isinstance(outcome, ServerError | Completion) for outcome in outcomes), outcomes
+    assert any(isinstance(outcome, ServerError) for outcome in outcomes)
     assert gone(processes)
     assert (await client.complete(CONVERSATIONS[0], GREEDY)).text
 
@@ -214,7 +214,7 @@ async def test_a_template_that_refuses_a_persona(
     monkeypatch.setenv("VLLM_OFFLINE_ARGS", f"{OPTIONS} --chat-template {template}")
     monkeypatch.setattr(offline, "LINGER_S", 0.0)
     client = offline_client(str(weights))
-    with pytest.raises(RequestRejected):
+    with pytest.raises(BadRequestError):
         await client.complete(CONVERSATIONS[0], GREEDY)
     assert (await client.complete(CONVERSATIONS[0][1:], GREEDY)).text
     await client.aclose()
@@ -230,7 +230,7 @@ async def test_a_start_that_fails(
     """The error has vLLM's own reason, from the end of its log."""
     monkeypatch.setenv("VLLM_OFFLINE_ARGS", options)
     before = dict(offline._running)
-    with pytest.raises(ServerUnreachable) as caught:
+    with pytest.raises(ServerUnreachableError) as caught:
         await offline_client(str(weights)).complete(CONVERSATIONS[0], GREEDY)
     assert words in caught.value.message
     assert offline._running == before

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving import Machine, Served
+from support.vllm_serving import Machine, Served
 
 ORDER = Path(__file__).parents[2] / "bench" / "order.py"
 ROW = re.compile(r"^(\S+) +([\d.]+) +([\d.]+)x +([\d,]+) +([\d,]+) +(\d+)%$", re.MULTILINE)

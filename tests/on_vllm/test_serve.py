@@ -13,20 +13,21 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import start, write_experiment
-from rude_server import at
-from serving import CONTEXT, Machine, Served, processes
 
-from assistants.clients import connect, running
-from assistants.clients.metrics import metrics
-from assistants.clients.openai import OpenAIClient
-from assistants.errors import KeyRejected
+from assistants.clients import connect
+from assistants.clients.openai.client import OpenAIClient
+from assistants.clients.vllm import registry
+from assistants.clients.vllm.metrics import metrics
+from assistants.errors import AuthenticationError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.results import Results
-from assistants.servers.configs import read_model
 from assistants.servers.gpus import GIB
-from assistants.servers.memory import cache_of, token_bytes
-from assistants.servers.observed import answers, observed
+from assistants.servers.health import answers, server_status
+from assistants.servers.planning.architecture import read_model
+from assistants.servers.planning.memory import cache_of, token_bytes
+from support.commands import start, write_experiment
+from support.faulty_server import at
+from support.vllm_serving import CONTEXT, Machine, Served, processes
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
 HELLO = [
@@ -39,7 +40,7 @@ def test_the_card_says_what_the_server_reports(machine: Machine, server: Served)
     """Address, name, cache tokens, conversations; and what it took is what a process holds."""
     assert server.url in server.shown
     assert "vllm:SmolLM2" in server.shown
-    said = asyncio.run(observed(running.serving("SmolLM2")))
+    said = asyncio.run(server_status(registry.find_by_model("SmolLM2")))
     assert said.context == CONTEXT
     assert f"{said.metrics.cache_tokens:,} tokens" in server.shown
     assert f"{said.holds(CONTEXT)} of {CONTEXT:,} tokens" in server.shown
@@ -49,7 +50,7 @@ def test_the_card_says_what_the_server_reports(machine: Machine, server: Served)
 
 def test_cache_tokens_are_as_planned_within_one_block(server: Served, weights: Path) -> None:
     """Bytes a token from the config, times the tokens that the server reports, are what it had."""
-    told = asyncio.run(observed(running.serving("SmolLM2"))).metrics
+    told = asyncio.run(server_status(registry.find_by_model("SmolLM2"))).metrics
     facts = read_model(weights)
     assert token_bytes(facts) == 2 * 30 * 3 * 64 * 2
     one_block = told.block_size * token_bytes(facts)
@@ -99,7 +100,7 @@ async def test_without_its_key_nobody_is_answered(server: Served) -> None:
     """The key that was made for it is needed, and stands in no argument of any process."""
     for key in (None, f"{server.key}x"):
         stranger = OpenAIClient(f"vllm:{server.model}", endpoint=at(server.url, key))
-        with pytest.raises(KeyRejected, match="401"):
+        with pytest.raises(AuthenticationError, match="401"):
             await stranger.complete(HELLO, GREEDY)
         await stranger.aclose()
     machine_wide = "\n".join(" ".join(process.cmdline()) for process in processes(server.group))
@@ -175,7 +176,7 @@ def test_killed_while_answering(machine: Machine) -> None:
     starter.kill()
     starter.communicate()
     assert _gone(again.group)
-    _until(lambda: running.serving("mortal") is None, 5)
+    _until(lambda: registry.find_by_model("mortal") is None, 5)
 
 
 def _entry(machine: Machine, name: str) -> dict[str, Any]:
@@ -204,13 +205,13 @@ def _gone(group: int) -> bool:
 
 
 def _up(model: str) -> bool:
-    entry = running.serving(model)
+    entry = registry.find_by_model(model)
     return entry is not None and asyncio.run(answers(entry))
 
 
 def _answering(model: str) -> bool:
-    entry = running.serving(model)
-    return entry is not None and bool(asyncio.run(observed(entry)).metrics.running)
+    entry = registry.find_by_model(model)
+    return entry is not None and bool(asyncio.run(server_status(entry)).metrics.running)
 
 
 def _engine(served: Served) -> int:

@@ -12,12 +12,12 @@ from typing import Any
 from behave import given, then, when
 from behave.runner import Context
 
-from assistants.case_keeping import keep_case
+from assistants.design.case_editor import keep_case
 from assistants.experiment import Experiment
 from assistants.results import Results
-from assistants.widgets.chat import Chat
-from assistants.widgets.compare import Compare
-from assistants.widgets.rate import Rate
+from assistants.widgets.chat.chat import Chat
+from assistants.widgets.chat.compare import Compare
+from assistants.widgets.rate.rate import Rate
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import shlex
 
 from behave import given, when
 from behave.runner import Context
-from published_configs import CONFIGS
-from stand_in import python_with_vllm
+
+from support.fake_vllm_python import python_with_vllm
+from support.published_configs import CONFIGS
 
 
 @given("a machine that has vLLM")

@@ -1,0 +1,196 @@
+"""A figure with its table and its words: drawn without a browser, a script or the network."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistants.errors import MissingDependencyError, UsageError
+from assistants.utils.imports import quick_imports
+from assistants.utils.text import escape_control_chars, pluralize, truncate_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCALE = 2
+"""Pixels of a PNG to one of the SVG, for screens and printers that show more than 96 an inch."""
+
+MOST_CELLS = 3_000
+"""Of a table below a figure; ``Figure.table`` has all."""
+
+# XML has no way to write these, and vl-convert ends the process on them.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Figure:
+    """A chart, the table that it shows, and a sentence for those who cannot see it.
+
+    In a notebook it shows two outputs: the picture (as SVG; as PNG where a notebook is not trusted
+    with SVG) and, folded, its table. Of one output with both, JupyterLab would show only one.
+
+    Attributes
+    ----------
+    title
+        What it shows; one line.
+    chart
+        An altair chart, to change or to combine with others. Its background is white.
+    table
+        The numbers in the figure and those that there was no room for.
+    alt
+        The gist, for a screen reader.
+    """
+
+    title: str
+    chart: Any
+    table: pd.DataFrame
+    alt: str
+
+    def __repr__(self) -> str:
+        return (
+            f"Figure({truncate_line(self.title)!r}, a table of {pluralize(len(self.table), 'row')})"
+        )
+
+    def svg(self) -> str:
+        """The picture; equal for equal input, and nothing in it runs or is fetched.
+
+        Raises
+        ------
+        MissingDependencyError
+            If vl-convert is not installed.
+        """
+        spec = _as_xml(self.chart.to_dict())
+        drawn = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
+        return str(drawn)
+
+    def png(self, scale: float = SCALE) -> bytes:
+        """The picture in pixels, ``scale`` of them to one of the SVG.
+
+        Raises
+        ------
+        MissingDependencyError
+            If vl-convert is not installed.
+        """
+        return bytes(_vl_convert().svg_to_png(self.svg(), scale=scale))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture as ``.svg`` or ``.png``; returns where.
+
+        Raises
+        ------
+        UsageError
+            For another ending.
+        MissingDependencyError
+            If vl-convert is not installed.
+        """
+        path = Path(path)
+        ending = path.suffix.lower()
+        if ending not in (".svg", ".png"):
+            raise UsageError(
+                f"A figure is not saved as {ending or 'a file without an ending'}.",
+                fix="Name a .svg or a .png; `figure.table` has its own ways, `to_csv` among them.",
+            )
+        data = self.svg().encode() if ending == ".svg" else self.png()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def table_html(self) -> str:
+        """The table, folded, with every text in it escaped."""
+        frame = self.table
+        shown = frame.head(max(1, MOST_CELLS // max(1, len(frame.columns))))
+        left = len(frame) - len(shown)
+        more = (
+            f"<p>{pluralize(left, 'more row')}: see <code>figure.table</code>.</p>" if left else ""
+        )
+        return (
+            '<div class="assistants"><details class="data"><summary>'
+            f"Table: {_escape(self.title)}</summary>{_html(shown)}{more}</details></div>"
+        )
+
+    def _ipython_display_(self) -> None:
+        import base64
+
+        from IPython.display import display
+
+        svg = self.svg()
+        png = bytes(_vl_convert().svg_to_png(svg, scale=SCALE))
+        width = round(float(re.findall(r'width="([\d.]+)"', svg)[0]))
+        picture = {
+            "image/svg+xml": svg,
+            "image/png": base64.b64encode(png).decode(),
+            "text/plain": escape_control_chars(self.alt),
+        }
+        display(picture, raw=True, metadata={"image/png": {"width": width}})  # type: ignore[no-untyped-call]
+        table = {"text/html": self.table_html(), "text/plain": _plain(self.table)}
+        display(table, raw=True)  # type: ignore[no-untyped-call]
+
+
+def _html(frame: pd.DataFrame) -> str:
+    import pandas as pd
+
+    safe = frame.map(_visible_cell).rename(columns=_visible_cell).rename(index=_visible_cell)
+    counted = isinstance(frame.index, pd.RangeIndex)
+    with pd.option_context("display.max_colwidth", None):
+        return str(
+            safe.to_html(
+                index=not counted, escape=True, na_rep="", float_format="{:.4g}".format, border=0
+            )
+        )
+
+
+def _plain(frame: pd.DataFrame) -> str:
+    return escape_control_chars(frame.head(60).to_string())
+
+
+def _escape(text: str) -> str:
+    return html.escape(escape_control_chars(text))
+
+
+def _visible_cell(value: Any) -> Any:
+    return escape_control_chars(value) if isinstance(value, str) else value
+
+
+def _as_xml(value: Any) -> Any:
+    """A chart's description with nothing in any text of it that XML cannot hold."""
+    if isinstance(value, str):
+        return _NOT_XML.sub(lambda m: f"\\u{ord(m[0]):04x}", escape_control_chars(value))
+    if isinstance(value, dict):
+        return {_as_xml(key): _as_xml(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_xml(item) for item in value]
+    return value
+
+
+def _vl_convert() -> Any:
+    try:
+        import vl_convert
+    except ImportError:
+        raise _missing("vl-convert") from None
+    return vl_convert
+
+
+def altair() -> Any:
+    """The package ``altair``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    try:
+        with quick_imports():
+            import altair as package
+    except ImportError:
+        raise _missing("altair") from None
+    return package
+
+
+def _missing(name: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"Figures are drawn with {name}, which is not installed.",
+        fix="pip install 'assistants[analysis]'",
+    )

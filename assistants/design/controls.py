@@ -1,0 +1,189 @@
+"""Control personas: what tells having a prompt, its wording and its meaning apart.
+
+Their texts stand in ``NAME.controls.yaml`` beside the experiment, where anybody can read and edit
+them. ``assistants controls`` writes that file; without it a neutral text is matched in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from assistants.assistant import Assistant
+from assistants.design.schema import ControlsEntry
+from assistants.errors import FileError
+from assistants.personas import Library, Persona
+from assistants.utils.config_files import (
+    Document,
+    Strict,
+    check_name,
+    display_path,
+    parse_yaml,
+    read_text,
+    validate,
+)
+
+Kind = Literal["neutral", "paraphrase", "same"]
+
+SUFFIX = ".controls.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """``persona`` stands beside the persona ``of``: ``art.neutral`` beside ``art``."""
+
+    persona: str
+    kind: Kind
+    of: str
+
+
+class ControlText(Strict):
+    """One text of a controls file; ``digest`` is of the text that it was made from."""
+
+    persona: str
+    kind: Literal["neutral", "paraphrase"]
+    of: str
+    digest: str
+    about: str = ""
+    system_prompt: str
+
+
+class _ControlsFile(Strict):
+    controls: list[ControlText]
+
+
+def controls_file(folder: Path, name: str) -> Path:
+    """Where the texts of an experiment's control personas stand."""
+    return folder / f"{name}{SUFFIX}"
+
+
+def read_controls_file(path: Path) -> dict[str, ControlText]:
+    """The texts by persona; none if there is no file.
+
+    Raises
+    ------
+    FileError
+        For a mistake in it.
+    """
+    if not path.is_file():
+        return {}
+    document = parse_yaml(read_text(path), display_path(path))
+    found: dict[str, ControlText] = {}
+    for index, entry in enumerate(validate(_ControlsFile, document).controls):
+        where = document.where(("controls", index))
+        check_name(entry.persona, "persona", where=where)
+        if entry.persona in found:
+            raise FileError(where, f"{entry.persona!r} is there twice.")
+        found[entry.persona] = entry
+    return found
+
+
+def controlled(assistants: Iterable[Assistant], baseline: str | None) -> dict[str, Persona]:
+    """The personas that neutral texts and paraphrases are made for, by name.
+
+    Not the baseline, and none that sends nothing or is neutral already.
+    """
+    return {
+        a.name: a.persona
+        for a in assistants
+        if a.persona.text and a.name != baseline and a.persona.name != "neutral"
+    }
+
+
+def wanted(entry: ControlsEntry, personas: Iterable[str]) -> list[Control]:
+    """The control personas with texts of their own that ``entry`` asks for."""
+    found = []
+    for name in personas:
+        if entry.neutral:
+            found.append(Control(f"{name}.neutral", "neutral", name))
+        numbers = range(1, entry.paraphrases + 1)
+        found += [Control(f"{name}.p{number}", "paraphrase", name) for number in numbers]
+    return found
+
+
+def read_controls(
+    document: Document,
+    entry: ControlsEntry,
+    name: str,
+    assistants: Sequence[Assistant],
+    baseline: str | None,
+    repeats: int,
+    library: Library,
+) -> tuple[list[Assistant], list[Control]]:
+    """The assistants that ``controls:`` adds, and what each of them is for.
+
+    Raises
+    ------
+    UsageError
+        If a text is missing, or was made from a text that has been changed since.
+    """
+    where = document.where(("controls",))
+    if baseline is None and (entry.neutral or entry.paraphrases or entry.same):
+        raise FileError(
+            where,
+            "controls are compared with the baseline, and none is named.",
+            fix="Name a `baseline:`; `none` sends no system message.",
+        )
+    personas = controlled(assistants, baseline)
+    controls = wanted(entry, personas)
+    path = controls_file(Path(document.source).parent, name)
+    texts = read_controls_file(path) if controls else {}
+    made = {c.persona: _persona(c, personas[c.of], texts, library, where, path) for c in controls}
+    if entry.same and baseline is not None:
+        controls.append(Control(f"{baseline}.same", "same", baseline))
+    found = list(_assistants(assistants, controls, made, repeats))
+    return found, controls
+
+
+def _persona(
+    control: Control,
+    of: Persona,
+    texts: Mapping[str, ControlText],
+    library: Library,
+    where: str,
+    path: Path,
+) -> Persona:
+    check_name(control.persona, "persona", where=where)
+    if of.variables:
+        raise FileError(
+            where,
+            f"{of.name!r} has variables, so no text can be made to match it.",
+            fix="Write the text out, or make an experiment without it.",
+        )
+    text = texts.get(control.persona)
+    again = f"`assistants controls {path.with_name(path.name.removesuffix(SUFFIX))}.yaml` makes it."
+    if text is not None:
+        if text.digest != of.digest():
+            raise FileError(
+                display_path(path),
+                f"{control.persona!r} was made from an earlier text of {control.of!r}.",
+                fix=again,
+            )
+        return replace(
+            of, name=control.persona, text=text.system_prompt.strip(), source=display_path(path)
+        )
+    if control.kind == "neutral" and not texts:
+        neutral = library.find("neutral", where=where).matched_to(of, control.persona)
+        return replace(of, name=control.persona, text=neutral.text, source=neutral.source)
+    raise FileError(where, f"there is no text of {control.persona!r} yet.", fix=again)
+
+
+def _assistants(
+    assistants: Sequence[Assistant],
+    controls: Sequence[Control],
+    made: Mapping[str, Persona],
+    repeats: int,
+) -> Iterator[Assistant]:
+    """Each control on every model of the persona that it stands beside."""
+    for assistant in assistants:
+        for control in controls:
+            if control.of != assistant.name:
+                continue
+            if control.kind == "same":
+                # Later draws of the same request: the first ones would be the same answers.
+                twin = replace(assistant.persona, name=control.persona)
+                yield replace(assistant, persona=twin, first_draw=repeats)
+            else:
+                yield replace(assistant, persona=made[control.persona])

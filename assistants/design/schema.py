@@ -1,0 +1,79 @@
+"""What an experiment file may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictBool, StrictInt
+
+from assistants.utils.config_files import Strict
+
+
+class LimitsEntry(Strict):
+    """``limits:``."""
+
+    usd: float | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    minutes: float | None = Field(default=None, ge=0)
+
+
+class PersonaEntry(Strict):
+    """An inline persona: a text of its own, or a neutral one matched to another's length."""
+
+    name: str
+    system_prompt: str | None = None
+    match: str | None = None
+    label: str = ""
+    description: str = ""
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class PairEntry(Strict):
+    """One exact assistant."""
+
+    persona: str
+    model: str
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class JudgeEntry(Strict):
+    """``judge:``, among the scorers: either ``criteria`` to grade by, or a question to compare."""
+
+    model: Any
+    criteria: dict[str, str] = Field(default_factory=dict)
+    scale: tuple[StrictInt, StrictInt] = (1, 5)
+    compare: str | None = None
+    pairs: Literal["baseline", "all"] = "baseline"
+    name: str = "judge"
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class ControlsEntry(Strict):
+    """``controls:``; ``model`` writes the paraphrases, the first of the experiment as a default."""
+
+    neutral: StrictBool = False
+    paraphrases: Annotated[int, Field(strict=True, ge=0, le=20)] = 0
+    same: StrictBool = False
+    model: str | None = None
+
+
+class ExperimentFile(Strict):
+    """An experiment as a file writes it."""
+
+    description: str = ""
+    personas: list[str | dict[str, Any]] = Field(default_factory=list)
+    models: list[Any] = Field(default_factory=list)
+    assistants: list[dict[str, Any]] = Field(default_factory=list)
+    fold: list[str] = Field(default_factory=list)
+    baseline: str | None = None
+    cases: str | list[str | dict[str, Any]]
+    repeats: int = Field(default=1, ge=1)
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    vars: dict[str, Any] = Field(default_factory=dict)
+    limits: LimitsEntry = LimitsEntry()
+    concurrency: int | None = Field(default=None, ge=1)
+    scorers: list[str | dict[str, Any]] = Field(default_factory=list)
+    allow_code: StrictBool = False
+    controls: ControlsEntry = ControlsEntry()
+    shuffle: int | None = None
+    tape: str | None = None

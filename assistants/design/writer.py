@@ -1,0 +1,181 @@
+"""The experiment that a live comparison amounts to, as a file that a batch can run."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assistants.assistant import Assistant
+from assistants.clients import connect
+from assistants.errors import AssistantsError, UnknownNameError, UsageError
+from assistants.personas import Library
+from assistants.utils.config_files import check_name, display_path
+from assistants.widgets.build_assistants import escape_template
+from assistants.widgets.chat.conversation import Conversation
+
+
+def write_experiment(path: Path, conversations: Sequence[Conversation], repeats: int) -> Path:
+    """Write the experiment, and return the path of its file.
+
+    Parameters
+    ----------
+    path
+        Of the ``.yaml`` file, which must not exist.
+    conversations
+        Whose assistants answer, and whose questions are the cases: a follow-up is a case of all
+        questions up to it.
+    repeats
+        How many draws of each answer.
+
+    Raises
+    ------
+    UsageError
+        If there is such a file, nothing was asked, or a model was given as an object that no
+        name stands for.
+    """
+    check_name(path.stem, "experiment")
+    if path.exists():
+        raise UsageError(f"{display_path(path)} is there already.", fix="Choose another name.")
+    cases = _cases(conversations)
+    if not cases:
+        raise UsageError("Nothing has been asked yet.", fix="Ask something first.")
+    assistants = _once(conversation.assistant for conversation in conversations)
+    for name in dict.fromkeys(assistant.model for assistant in assistants):
+        _check_model(name)
+    library = Library.default()
+    content: dict[str, Any] = {"description": "Asked live, side by side."}
+    content |= _whole_cross(assistants, library) or _pairs(assistants, library, path)
+    if any(assistant.persona.name == "none" for assistant in assistants):
+        content["baseline"] = "none"
+    content |= {"cases": cases, "repeats": repeats}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_yaml(content), encoding="utf-8", newline="\n")
+    return path
+
+
+def _once(assistants: Iterable[Assistant]) -> list[Assistant]:
+    """A comparison may have the same one twice; a batch draws repeats instead."""
+    return list({(str(each), each.digest): each for each in assistants}.values())
+
+
+def _cases(conversations: Sequence[Conversation]) -> list[Any]:
+    found: dict[tuple[str, ...], None] = {}
+    for conversation in conversations:
+        for turn in conversation.turns:
+            said = turn.answer.history
+            found[tuple(message.content for message in said if message.role == "user")] = None
+    return [
+        {"id": f"question-{n}", **({"question": t[0]} if len(t) == 1 else {"turns": list(t)})}
+        for n, t in enumerate(found, start=1)
+    ]
+
+
+def _whole_cross(assistants: Sequence[Assistant], library: Library) -> dict[str, Any] | None:
+    """``personas`` and ``models``, if every persona is on every model, with one sampling."""
+    personas = {a.persona.name: a for a in assistants}
+    models = list(dict.fromkeys(a.model for a in assistants))
+    pairs = {(a.persona.name, a.model, a.prompt_digest) for a in assistants}
+    wanted = {(n, m, a.prompt_digest) for n, a in personas.items() for m in models}
+    if pairs != wanted or len(assistants) != len(wanted) or _samplings(assistants) != 1:
+        return None
+    return {
+        "personas": [_entry(assistant, library) for assistant in personas.values()],
+        "models": models,
+        **_sampling(assistants[0]),
+    }
+
+
+def _pairs(assistants: Sequence[Assistant], library: Library, path: Path) -> dict[str, Any]:
+    """``assistants``, with a file beside the experiment for each persona of its own."""
+    written: list[dict[str, Any]] = []
+    names = {_said_by(a): a.persona.name for a in assistants if _is_known(a, library)}
+    for assistant in assistants:
+        persona = assistant.persona.name
+        if not _is_known(assistant, library):
+            persona = names.setdefault(_said_by(assistant), _free(persona, names.values()))
+            file = path.parent / f"{path.stem}-personas" / f"{persona}.md"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            head = _yaml(_head(assistant))
+            file.write_text(
+                f"---\n{head}---\n{escape_template(assistant.system_prompt or '')}\n",
+                encoding="utf-8",
+            )
+            persona = f"{file.parent.name}/{file.name}"
+        written.append({"persona": persona, "model": assistant.model, **_sampling(assistant)})
+    return {"assistants": written}
+
+
+def _entry(assistant: Assistant, library: Library) -> Any:
+    """A persona's name, or all of it where no file says the same."""
+    persona = assistant.persona
+    if _is_known(assistant, library):
+        return persona.name
+    return {
+        "name": persona.name,
+        "system_prompt": escape_template(assistant.system_prompt or ""),
+        **_head(assistant),
+    }
+
+
+def _head(assistant: Assistant) -> dict[str, Any]:
+    persona = assistant.persona
+    label = assistant.name if assistant.variables else persona.label or persona.name
+    head: dict[str, Any] = {"label": label}
+    if persona.description:
+        head["description"] = persona.description
+    if settings := persona.sampling.as_dict():
+        head["sampling"] = settings
+    return head
+
+
+def _said_by(assistant: Assistant) -> tuple[str, str]:
+    """A persona with its variables, and its text: what has a file of its own."""
+    return assistant.name, assistant.prompt_digest
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name itself, or else the first with a number that is free."""
+    others = (f"{name[:60]}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], others) if each not in taken)
+
+
+def _is_known(assistant: Assistant, library: Library) -> bool:
+    try:
+        persona = library.find(assistant.persona.name)
+    except UnknownNameError:
+        return False
+    return persona.text == assistant.persona.text and not assistant.variables
+
+
+def _sampling(assistant: Assistant) -> dict[str, Any]:
+    settings = assistant.sampling.as_dict()
+    return {"sampling": settings} if settings else {}
+
+
+def _samplings(assistants: Sequence[Assistant]) -> int:
+    return len({assistant.sampling for assistant in assistants})
+
+
+def _check_model(name: str) -> None:
+    try:
+        connect(name)
+    except AssistantsError as error:
+        raise UsageError(
+            f"the model {name} was given as an object, and no experiment file can name it.",
+            fix="Give models by name, or run it in Python: Experiment(assistants=..., cases=...).",
+        ) from error
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="rt")
+    yaml.width = 100
+    yaml.allow_unicode = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    written = io.StringIO()
+    yaml.dump(dict(content), written)
+    return written.getvalue()

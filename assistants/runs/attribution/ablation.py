@@ -1,0 +1,144 @@
+"""Which sentence of a persona matters, where a model tells no log-probabilities: by asking again.
+
+The answers are those of an experiment like any other, whose personas lack one sentence each: they
+are stored, counted, capped, resumed after an interrupt, and never paid for twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import assistants
+from assistants.analysis.sentence_splitter import Sentences
+from assistants.assistant import Assistant
+from assistants.clients.base import Client
+from assistants.design.limits import Limits
+from assistants.errors import StoreError, UsageError
+from assistants.messages import Sampling
+from assistants.models import Catalogue, Model
+from assistants.personas import Persona
+from assistants.runs.attribution.log_likelihood import AnsweredTrial
+from assistants.trial import Case
+from assistants.utils.templating import has_variables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from assistants.experiment import Experiment
+    from assistants.runs.runner import ProgressCallback
+
+FEWEST_REPEATS = 2
+"""One draw says nothing about how far a persona lies from itself."""
+
+
+def ablation_design(
+    name: str,
+    persona: str,
+    found: Sequence[AnsweredTrial],
+    texts: Mapping[str, Sentences],
+    clients: Mapping[str, Client],
+    *,
+    max_usd: float | None,
+) -> tuple[Experiment, pd.DataFrame]:
+    """The experiment, and which of its personas lacks which sentence.
+
+    Parameters
+    ----------
+    name
+        Of the experiment that the answers are from; this one is called ``NAME.attribution``.
+    persona
+        Whose sentences are left out; those that lack one are called ``PERSONA-without-N``.
+    found
+        Its answers; they are used again, and draws are added until there are two of each case.
+    clients
+        By model.
+
+    Raises
+    ------
+    UsageError
+        If the persona's text depends on the case.
+    StoreError
+        If the record holds a sampling that is none.
+    """
+    import pandas as pd
+
+    if len(texts) > 1:
+        raise UsageError(
+            f"The text of {persona} depends on the case, and is not asked again as a whole.",
+            fix="Name one case: `case=`.",
+        )
+    ((whole, sentences),) = texts.items()
+    plain = plain_name(persona)
+    personas = {plain: whole} | {
+        f"{plain}-without-{at + 1}": sentences.without(at) for at in range(len(sentences))
+    }
+    sampling = {each.model: _sampling(each.sampling) for each in found}
+    places = {each.model: each.persona_in for each in found}
+    experiment: Experiment = assistants.Experiment(
+        name=f"{name[:48]}.attribution",
+        assistants=tuple(
+            Assistant(_persona(each, text), client, sampling[model], persona_in=places[model])
+            for model, client in clients.items()
+            for each, text in personas.items()
+        ),
+        cases=tuple({e.case: Case(e.case, e.questions, e.reference) for e in found}.values()),
+        repeats=max(FEWEST_REPEATS, *(each.repeat + 1 for each in found)),
+        baseline=plain,
+        description=f"{persona} of {name} less one sentence at a time.",
+        limits=Limits(usd=max_usd),
+        models={model: _model(model) for model in clients},
+    )
+    rows = [(f"{plain}-without-{at + 1}", at + 1, text) for at, text in enumerate(sentences.texts)]
+    return experiment, pd.DataFrame(rows, columns=["persona", "sentence", "text"])
+
+
+def cost_confirmation_error(experiment: Experiment, results: Path, why: str) -> UsageError:
+    """What asking again would cost, for somebody who has not said yes to it."""
+    calls = sum(len(case.questions) for case in experiment.cases)
+    calls *= experiment.repeats * len(experiment.assistants)
+    return UsageError(
+        f"{why} Its sentences can be weighed by asking again without each of them: up to "
+        f"{calls:,} calls. {experiment.forecast(results)}",
+        fix="If you want that, say `regenerate=True`, or set a cap: `max_usd=`.",
+    )
+
+
+async def run_ablation(
+    experiment: Experiment, results: Path, *, counted: Any, report: ProgressCallback | None
+) -> tuple[pd.DataFrame, str]:
+    """The trials, with an answer only where it counts, and what to say of those that lack one."""
+    run = await experiment.run(results, report=report)
+    frame = run.trials
+    known = frame["status"].isin(counted)
+    lacking = int((~known).sum())
+    note = f"{lacking:,} of {len(frame):,} answers are missing (run {run.id})." if lacking else ""
+    return frame.assign(answer=frame["answer"].where(known)), note
+
+
+def plain_name(persona: str) -> str:
+    """A persona's name as a file could have it: ``art[audience=children]`` has variables in it."""
+    return re.sub(r"[^a-z0-9._-]+", "-", persona.lower()).strip("-.")[:48] or "persona"
+
+
+def _persona(name: str, text: str) -> Persona:
+    """One whose text is sent as it stands, braces and all."""
+    if has_variables(text):
+        return Persona(name, "{{ text }}", defaults={"text": text})
+    return Persona(name, text)
+
+
+def _sampling(stored: Mapping[str, Any]) -> Sampling:
+    try:
+        return Sampling(**{**stored, "stop": tuple(stored.get("stop", ()))})
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"The record holds a sampling that is none: {error}") from None
+
+
+def _model(name: str) -> Model:
+    try:
+        return Catalogue.default().find(name)
+    except UsageError:  # a client that was handed in, of a provider that no file names
+        return Model(name)

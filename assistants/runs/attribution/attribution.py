@@ -1,0 +1,184 @@
+"""Which sentence of a persona matters: each is left out in turn, and the answers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from assistants.clients import connect
+from assistants.clients.base import Client
+from assistants.clients.openai.logprobs import LogprobsUnavailableError
+from assistants.errors import UsageError
+from assistants.models import Catalogue
+from assistants.runs.attribution import ablation, log_likelihood
+from assistants.runs.attribution.log_likelihood import AnsweredTrial
+from assistants.runs.store import Store
+from assistants.utils.text import pluralize, truncate_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from assistants.analysis.plots.figure import Figure
+    from assistants.run import Run
+    from assistants.runs.runner import ProgressCallback
+
+Method = Literal["log-probability", "regeneration"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution:
+    """What each sentence of a persona contributed to the answers of a run.
+
+    Attributes
+    ----------
+    persona
+        Its name.
+    method
+        ``log-probability``: how much likelier a sentence makes the answers that were given.
+        ``regeneration``: how far the wording moves when they are made anew without it, beyond what
+        repeats differ: weaker, and said of answers that nobody has seen.
+    totals
+        One row a model and sentence; columns as in ``analysis.contributions.TOTALS``.
+    trials
+        One row a trial and sentence; columns as in ``analysis.contributions.TRIALS``. Without a
+        row after ``regeneration``, which compares sets of answers.
+    note
+        What has to be known beside the numbers; often nothing.
+    """
+
+    persona: str
+    method: Method
+    totals: pd.DataFrame
+    trials: pd.DataFrame
+    note: str = ""
+
+    def __repr__(self) -> str:
+        sentences = pluralize(self.totals["sentence"].nunique(), "sentence")
+        cases = pluralize(int(self.totals["n_cases"].max()), "case")
+        said = f"{self.persona!r}: {sentences}, {cases}, by {self.method}"
+        return truncate_line(f"Attribution({said})", 120)
+
+    @property
+    def unit(self) -> str:
+        """Of an effect: ``nats``, or ``cosine distance``."""
+        return "nats" if self.method == "log-probability" else "cosine distance"
+
+    def figure(self) -> Figure:
+        """A heat map: sentences as rows, cases as columns, totals with intervals beside them.
+
+        Raises
+        ------
+        MissingDependencyError
+            If altair is not installed.
+        """
+        from assistants.analysis.plots.attribution_map import sentence_map
+
+        return sentence_map(
+            self.totals,
+            self.trials,
+            persona=self.persona,
+            unit=self.unit,
+            by=self.method,
+            note=self.note,
+        )
+
+    def _ipython_display_(self) -> None:
+        self.figure()._ipython_display_()
+
+
+async def attribute(
+    run: Run,
+    persona: str,
+    case: str | None,
+    *,
+    model: str | None,
+    client: Client | None,
+    counted: Collection[str],
+    regenerate: bool,
+    max_usd: float | None,
+    report: ProgressCallback | None,
+) -> Attribution:
+    """As ``Run.attribution``, which documents it."""
+    with Store(run.results) as store:
+        found = log_likelihood.answered(
+            store,
+            run.id,
+            persona,
+            case=case,
+            model=model,
+            counted=counted,
+        )
+    texts = log_likelihood.sentences_of(persona, found)
+    by_model: dict[str, list[AnsweredTrial]] = {}
+    for each in found:
+        by_model.setdefault(each.model, []).append(each)
+    if client is not None and len(by_model) > 1:
+        raise UsageError(
+            f"one client cannot measure the answers of {' and '.join(by_model)}.",
+            fix="Name one of them: `model=`.",
+        )
+    clients = {name: client or connect(name) for name in by_model}
+    try:
+        if client is None:
+            _refuse_hosted(by_model)
+        rows = [
+            row
+            for name, those in by_model.items()
+            for row in await log_likelihood.by_logprob(clients[name], those, texts)
+        ]
+        return _by_logprob(persona, rows, log_likelihood.reasoned(found))
+    except LogprobsUnavailableError as error:
+        why = error.message
+    finally:
+        for each_client in clients.values():
+            await each_client.aclose()
+    experiment, lacking = ablation.ablation_design(
+        run.experiment, persona, found, texts, clients, max_usd=max_usd
+    )
+    if not regenerate and max_usd is None:
+        raise ablation.cost_confirmation_error(experiment, run.results, why)
+    frame, note = await ablation.run_ablation(
+        experiment, run.results, counted=counted, report=report
+    )
+    return _by_regeneration(persona, frame, lacking, experiment.baseline or persona, note)
+
+
+def _refuse_hosted(names: Collection[str]) -> None:
+    """What was answered is sent only to servers of one's own: hosted ones do not tell anyway.
+
+    Raises
+    ------
+    LogprobsUnavailableError
+        If a model is somebody else's.
+    """
+    catalogue = Catalogue.default()
+    for name in names:
+        model = catalogue.find(name)
+        if model.server is not None and not model.is_own:
+            raise LogprobsUnavailableError(
+                f"{name} is hosted, so it is not asked how likely it finds an answer (a vLLM "
+                "server of your own, behind a key, is if you name its `client=`)."
+            )
+
+
+def _by_logprob(persona: str, rows: list[dict[str, Any]], note: str) -> Attribution:
+    import pandas as pd
+
+    from assistants.analysis import attribution_effects
+
+    trials = pd.DataFrame(rows, columns=list(attribution_effects.TRIALS))
+    totals = attribution_effects.by_logprob(trials)
+    return Attribution(persona, "log-probability", totals, trials, note)
+
+
+def _by_regeneration(
+    persona: str, frame: pd.DataFrame, lacking: pd.DataFrame, whole: str, note: str
+) -> Attribution:
+    import pandas as pd
+
+    from assistants.analysis import attribution_effects
+
+    totals = attribution_effects.by_regeneration(frame, lacking, whole)
+    trials = pd.DataFrame(columns=list(attribution_effects.TRIALS))
+    return Attribution(persona, "regeneration", totals, trials, note)

@@ -1,0 +1,51 @@
+"""What a run has spent, held against its limits."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from assistants.design.limits import Limits
+from assistants.errors import BudgetExceededError
+from assistants.messages import Usage
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one run has spent so far."""
+
+    limits: Limits
+    usd: float = 0.0
+    tokens: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, usage: Usage, usd: float | None) -> None:
+        """Count one call."""
+        self.usd += usd or 0.0
+        self.tokens += (usage.input_tokens or 0) + (usage.output_tokens or 0)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the cap on minutes; infinite without one."""
+        if self.limits.minutes is None:
+            return math.inf
+        return max(0.0, self.limits.minutes * 60 - (time.monotonic() - self.started))
+
+    def check(self) -> None:
+        """Call before each call to a model.
+
+        Raises
+        ------
+        BudgetExceededError
+            So that a run overshoots a cap by at most the calls that are in flight.
+        """
+        caps = self.limits
+        if caps.usd is not None and self.usd >= caps.usd:
+            raise BudgetExceededError(
+                f"The cap of ${caps.usd:.2f} is reached (${self.usd:.4f} spent)."
+            )
+        if caps.tokens is not None and self.tokens >= caps.tokens:
+            raise BudgetExceededError(f"The cap of {caps.tokens:,} tokens is reached.")
+        if caps.minutes is not None and not self.left_s:
+            raise BudgetExceededError(f"The cap of {caps.minutes:g} minutes is reached.")

@@ -1,0 +1,174 @@
+"""What a run would ask, and about what it would cost, before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+from assistants import prices
+from assistants.messages import Usage
+from assistants.models import Model
+from assistants.runs.runner import BATCH, batches
+from assistants.runs.store import Store
+from assistants.trial import Trial
+from assistants.utils.text import pluralize
+
+_GUESSED_ANSWER = 300
+"""Tokens of an answer where neither a cap nor an earlier answer tells more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """An estimate. ``None`` is "nobody knows", which is not 0.
+
+    ``input_tokens`` counts four characters a token; ``output_tokens`` goes by this model's earlier
+    answers, or else by ``max_tokens``; ``seconds`` by earlier answers, as many in flight as the
+    model takes. ``judging`` of the trials are what judges are asked. ``replays`` says that a tape
+    answers and no model is asked.
+    """
+
+    trials: int
+    answered: int
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+    seconds: float | None
+    judging: int = 0
+    replays: bool = False
+
+    @property
+    def to_ask(self) -> int:
+        """Trials that the run would ask."""
+        return self.trials - self.answered
+
+    def __str__(self) -> str:
+        if not self.to_ask:
+            return f"{pluralize(self.trials, 'trial')}, all answered already: nothing to ask."
+        if self.replays:
+            return (
+                f"{pluralize(self.trials, 'trial')}, {self.answered:,} answered already, "
+                f"{self.to_ask:,} to replay from a tape: no model is asked."
+            )
+        tokens = self.input_tokens + self.output_tokens
+        money = "cost unknown" if self.usd is None else f"about ${self.usd:.4f}"
+        if self.usd == 0:
+            money = "free"
+        hours = "time unknown" if self.seconds is None else f"about {_span(self.seconds)}"
+        judges = f" ({self.judging:,} of them for judges)" if self.judging else ""
+        return (
+            f"{pluralize(self.trials, 'trial')}{judges}, {self.answered:,} answered already, "
+            f"{self.to_ask:,} to ask: about {tokens:,} tokens, {money}, {hours}."
+        )
+
+
+@dataclass(slots=True)
+class _Sum:
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+def forecast(
+    trials: Iterable[Trial],
+    judged: Iterable[Trial],
+    store: Store | None,
+    model_of: Callable[[str], Model],
+) -> Forecast:
+    """Go through the trials once, in bounded memory, asking nothing.
+
+    Parameters
+    ----------
+    trials
+        Of an experiment.
+    judged
+        What its judges are asked about them, as far as that is known.
+    store
+        Where answers may already be; ``None`` if there is no results folder yet.
+    model_of
+        Gives the entry of a model by its name, for prices.
+    """
+    total = answered = 0
+    sums: dict[str, _Sum] = {}
+    workers: dict[str, int] = {}
+    usual = _usual(store)
+    asked_of_judges = list(judged)
+    for batch in batches(chain(trials, asked_of_judges), BATCH):
+        keys = [trial.key for trial in batch]
+        done = store.finished(keys) if store else set()
+        for trial, key in zip(batch, keys, strict=True):
+            total += 1
+            if key in done:
+                answered += 1
+                continue
+            model = trial.assistant.model
+            workers[model] = trial.assistant.client.max_concurrency
+            _add(sums.setdefault(model, _Sum()), trial, usual.get(model, (None, None))[0])
+    return Forecast(
+        trials=total,
+        answered=answered,
+        input_tokens=sum(s.input_tokens for s in sums.values()),
+        output_tokens=sum(s.output_tokens for s in sums.values()),
+        usd=_usd(sums, model_of),
+        seconds=_seconds(sums, usual, workers),
+        judging=len(asked_of_judges),
+    )
+
+
+def _add(total: _Sum, trial: Trial, usual_tokens: float | None) -> None:
+    """Count a trial's turns; each is sent with the system message and all that precedes it."""
+    assistant = trial.answering
+    cap = assistant.settings.max_tokens
+    answer = round(usual_tokens) if usual_tokens is not None else cap or _GUESSED_ANSWER
+    answer = min(answer, cap or answer)
+    history = len(assistant.system_prompt or "") // 4
+    for question in trial.case.questions:
+        history += len(question) // 4 + 4
+        total.calls += 1
+        total.input_tokens += history
+        total.output_tokens += answer
+        history += answer
+
+
+def _usual(store: Store | None) -> dict[str, tuple[float | None, float | None]]:
+    """Mean answer tokens and seconds of each model's calls in the store."""
+    if store is None:
+        return {}
+    query = (
+        "SELECT t.model, AVG(a.output_tokens), AVG(a.total_s) FROM answers a "
+        "JOIN (SELECT DISTINCT key, model FROM trials) t ON t.key = a.key GROUP BY t.model"
+    )
+    return {model: (tokens, seconds) for model, tokens, seconds in store.read(query)}
+
+
+def _usd(sums: dict[str, _Sum], model_of: Callable[[str], Model]) -> float | None:
+    total = 0.0
+    for name, s in sums.items():
+        # Of the mean call: long calls cost more a token at some providers, and a sum looks long.
+        mean = Usage(round(s.input_tokens / s.calls), round(s.output_tokens / s.calls))
+        cost = prices.cost(model_of(name), mean)
+        if cost is None:
+            return None
+        total += cost * s.calls
+    return total
+
+
+def _seconds(
+    sums: dict[str, _Sum],
+    usual: dict[str, tuple[float | None, float | None]],
+    workers: dict[str, int],
+) -> float | None:
+    """Models run beside each other: the slowest decides."""
+    spans: list[float] = []
+    for name, s in sums.items():
+        seconds = usual.get(name, (None, None))[1]
+        if seconds is None:
+            return None
+        spans.append(seconds * s.calls / workers[name])
+    return max(spans, default=0.0)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

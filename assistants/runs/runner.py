@@ -1,0 +1,292 @@
+"""Runs trials: how many at a time, how often, how long, how much. The only owner of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Literal, TypeVar
+
+from assistants.clients.base import Client
+from assistants.clients.tape import TapedClient
+from assistants.errors import AssistantsError, BudgetExceededError, CallError, UsageError
+from assistants.messages import Completion, Message, Transcript, Usage
+from assistants.runs.budget import Budget
+from assistants.runs.retry import CircuitBreaker, RetryPolicy
+from assistants.runs.store import Store
+from assistants.trial import Trial
+
+Outcome = Literal["complete", "failures", "limit", "interrupted"]
+
+BATCH = 500
+"""Trials looked up in the store at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands. ``reused`` answers were there before and cost nothing."""
+
+    total: int
+    reused: int = 0
+    answered: int = 0
+    failed: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Trials that need nothing more in this run."""
+        return self.reused + self.answered + self.failed
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left at the pace so far; ``None`` before the first answer."""
+        asked = self.answered + self.failed
+        return (self.total - self.done) * self.elapsed_s / asked if asked else None
+
+
+ProgressCallback = Callable[[Progress], None]
+Price = Callable[[Client, Usage], float | None]
+
+
+class Runner:
+    """Asks for what the store does not have, and stores each answer the moment it is complete.
+
+    One pool of workers a client. Trials of one client are asked in the order they come in.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        *,
+        price: Price,
+        spending: Budget,
+        attempts: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        concurrency: int | None = None,
+        report: ProgressCallback = lambda progress: None,
+    ) -> None:
+        self.store = store
+        self.run = run
+        self.stopped_by: BudgetExceededError | None = None
+        self._price = price
+        self._attempts = attempts
+        self._spending = spending
+        self._cap = asyncio.Semaphore(concurrency) if concurrency else None
+        self._report = report
+        self._asking: dict[str, asyncio.Future[None]] = {}
+        self._started = time.monotonic()
+        self._statuses: dict[str, int] = {}
+        self.progress = Progress(total=0)
+
+    async def ask(self, trials: Mapping[Client, Iterable[Trial]], total: int) -> Outcome:
+        """Run every trial to an answer, a recorded failure, or the first cap that is reached.
+
+        Raises
+        ------
+        StoreError
+            If an answer cannot be stored: a run that cannot keep what it pays for stops.
+        """
+        self.progress = Progress(total=total)
+        self._report(self.progress)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for client, those in trials.items():
+                    group.create_task(self._pool(client, those))
+        except ExceptionGroup as group:
+            raise _first(group) from None
+        finally:
+            for client in trials:
+                await client.aclose()
+        if self.stopped_by is not None:
+            return "limit"
+        # Never silently fewer rows: whoever hands in trials has to hand in all that it announced.
+        assert self.progress.done == total, f"{self.progress.done} of {total} trials were run"
+        return "failures" if self.progress.failed else "complete"
+
+    async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
+        queue: asyncio.Queue[Trial | None] = asyncio.Queue(maxsize=2 * client.max_concurrency)
+        breaker = CircuitBreaker(client.model)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(client.max_concurrency):
+                group.create_task(self._work(queue, breaker))
+            for batch in batches(trials, BATCH):
+                if self.stopped_by is not None:
+                    break
+                for trial in self._open(batch):
+                    await queue.put(trial)
+                await asyncio.sleep(0)
+            for _ in range(client.max_concurrency):
+                await queue.put(None)
+
+    def _open(self, batch: tuple[Trial, ...]) -> list[Trial]:
+        keys = [trial.key for trial in batch]
+        done = self.store.finished(keys)
+        answered = [t for t, key in zip(batch, keys, strict=True) if key in done]
+        for trial in answered:
+            _copy_to_tape(trial, self.store)
+        if answered:
+            self._count(reused=len(answered))
+        return [t for t, key in zip(batch, keys, strict=True) if key not in done]
+
+    async def _work(self, queue: asyncio.Queue[Trial | None], breaker: CircuitBreaker) -> None:
+        while (trial := await queue.get()) is not None:
+            if self.stopped_by is not None:
+                continue
+            if self._cap is None:
+                await self._one(trial, breaker)
+            else:
+                async with self._cap:
+                    await self._one(trial, breaker)
+
+    async def _one(self, trial: Trial, breaker: CircuitBreaker) -> None:
+        """One trial, unless the same key is being asked for: then wait for that answer."""
+        key = trial.key
+        while key in self._asking:
+            await asyncio.wait([self._asking[key]])
+        self._asking[key] = asyncio.get_running_loop().create_future()
+        try:
+            await self._converse(trial, key, breaker)
+        finally:
+            self._asking.pop(key).set_result(None)
+
+    async def _converse(self, trial: Trial, key: str, breaker: CircuitBreaker) -> None:
+        """Every turn with the history before it; turns that are stored are not asked again."""
+        stored = self.store.completions(key)
+        if stored:
+            _copy_to_tape(trial, self.store)
+        last = len(trial.case.questions) - 1
+        if stored and (len(stored) > last or not stored[-1].text):
+            self._count(reused=1)  # answered since, by a trial like it or another process
+            return
+        history: list[Message] = []
+        for turn, question in enumerate(trial.case.questions):
+            history.append(Message("user", question))
+            if turn == len(stored):
+                try:
+                    stored = await self._turn(trial, key, stored, history, last, breaker)
+                except BudgetExceededError as reached:
+                    self.stopped_by = reached
+                    return
+                except _Failed:
+                    self._count(failed=1)
+                    return
+            completion = stored[turn]
+            if not completion.text:
+                break  # there is nothing to go on from
+            history.append(Message("assistant", completion.text))
+        self._count(answered=1, status=completion.status)
+
+    async def _turn(
+        self,
+        trial: Trial,
+        key: str,
+        stored: list[Completion],
+        history: list[Message],
+        last: int,
+        breaker: CircuitBreaker,
+    ) -> list[Completion]:
+        """Ask for the next turn; returns the turns that are stored then."""
+        turn, who, tried = len(stored), str(trial.assistant), 0
+        reply: Transcript | None = None
+        try:
+            while reply is None:
+                breaker.check(who)
+                self._spending.check()
+                tried += 1
+                try:
+                    reply = await trial.answering.reply(history, repeat=trial.draw)
+                except CallError as error:
+                    if error.billable:
+                        sent = trial.answering.messages(history)
+                        self._spend(trial, Transcript(sent, error.partial or Completion("")))
+                    wait = self._attempts.wait_s(tried, error)
+                    if wait is None:
+                        raise
+                    await asyncio.sleep(min(wait, self._spending.left_s))
+        except (BudgetExceededError, UsageError):
+            raise
+        except AssistantsError as error:
+            breaker.failed(who, error)
+            self.store.add_failure(key, turn, error, run=self.run, attempts=tried)
+            raise _Failed from None
+        breaker.succeeded(who)
+        completion = reply.completion
+        is_first = self.store.add_answer(
+            key,
+            turn,
+            completion,
+            final=turn == last or not completion.text,
+            run=self.run,
+            cost_usd=self._price(trial.assistant.client, completion.usage),
+            attempts=tried,
+        )
+        self._spend(trial, reply)
+        # Where another process was first, the conversation goes on from what it has stored.
+        return [*stored, completion] if is_first else self.store.completions(key)
+
+    def _spend(self, trial: Trial, reply: Transcript) -> None:
+        """Count a call; where the server reported no tokens, by four characters a token."""
+        usage = reply.completion.usage
+        if usage.input_tokens is None or usage.output_tokens is None:
+            sent = sum(len(message.content) for message in reply.messages)
+            usage = Usage(sent // 4 + 1, len(reply.completion.text) // 4 + 1)
+        self._spending.add(usage, self._price(trial.assistant.client, usage))
+
+    def _count(
+        self, *, reused: int = 0, answered: int = 0, failed: int = 0, status: str | None = None
+    ) -> None:
+        if status is not None:
+            self._statuses[status] = self._statuses.get(status, 0) + 1
+        now = self.progress
+        self.progress = replace(
+            now,
+            reused=now.reused + reused,
+            answered=now.answered + answered,
+            failed=now.failed + failed,
+            tokens=self._spending.tokens,
+            usd=self._spending.usd,
+            statuses=dict(self._statuses),
+            elapsed_s=time.monotonic() - self._started,
+        )
+        self._report(self.progress)
+
+
+Item = TypeVar("Item")
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
+    """Tuples of ``size`` items, the last perhaps shorter. As ``itertools.batched`` of 3.12."""
+    rest = iter(items)
+    while batch := tuple(islice(rest, size)):
+        yield batch
+
+
+class _Failed(Exception):
+    """A trial ended in a recorded failure."""
+
+
+def _copy_to_tape(trial: Trial, store: Store) -> None:
+    """A tape holds every answer of the run it was made in, those that were stored before too."""
+    client = trial.assistant.client
+    if not isinstance(client, TapedClient) or client.tape.replays:
+        return
+    assistant = trial.answering
+    history: list[Message] = []
+    for question, completion in zip(
+        trial.case.questions, store.completions(trial.key), strict=False
+    ):
+        history.append(Message("user", question))
+        sampling = assistant.settings.drawn(trial.draw)
+        client.tape.record(client, assistant.messages(history), sampling, completion)
+        history.append(Message("assistant", completion.text))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that was raised, out of groups within groups."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,318 @@
+"""The record: one SQLite file per results folder, written as each answer arrives.
+
+An answer is stored under its trial's key and never asked for again, by whichever run. A failure
+is a record of its own and leaves the trial open. Text is kept so that UTF-8 can hold it
+(``text.to_utf8``); ``text.from_utf8`` is the way back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from assistants.errors import AssistantsError, CallError
+from assistants.messages import Completion, Usage
+from assistants.runs.sqlite import Database
+from assistants.runs.store_schema import FILE, SCHEMA, VERSION
+from assistants.scoring.base import Score
+from assistants.scoring.vote import Vote
+from assistants.trial import Trial
+from assistants.utils.text import from_utf8, to_json, to_utf8
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of an experiment. ``outcome`` is ``None`` while it goes on, or was killed."""
+
+    run: str
+    experiment: str
+    started_at: str
+    finished_at: str | None
+    outcome: str | None
+    manifest: Mapping[str, Any]
+
+
+class Store:
+    """Answers, failures and runs of one results folder. Many processes may write at once."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / FILE
+        self._db = Database(self.path, SCHEMA, VERSION)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r})"
+
+    def close(self) -> None:
+        """Close the file. Everything written is already there."""
+        self._db.close()
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def finished(self, keys: Sequence[str]) -> set[str]:
+        """Those of ``keys`` (at most 1,000) whose trials are answered to the last turn."""
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT key FROM answers WHERE key IN ({marks}) AND final"  # noqa: S608 - marks only
+        return {key for (key,) in self.read(query, keys)}
+
+    def completions(self, key: str) -> list[Completion]:
+        """The completions of a trial so far, one a turn."""
+        columns = ", ".join(_COMPLETION)
+        query = f"SELECT {columns} FROM answers WHERE key = ? ORDER BY turn"  # noqa: S608 - constants
+        return [_completion(row) for row in self.read(query, [key])]
+
+    def add_answer(
+        self,
+        key: str,
+        turn: int,
+        completion: Completion,
+        *,
+        final: bool,
+        run: str,
+        cost_usd: float | None,
+        attempts: int,
+    ) -> bool:
+        """Store a completion; committed when this returns.
+
+        The first answer to a key stays. Returns whether this was the first.
+        """
+        c, u = completion, completion.usage
+        row = (
+            key, turn, final, run, to_utf8(c.text), _kept(c.reasoning), c.status,
+            _kept(c.finish_reason), _count(u.input_tokens), _count(u.output_tokens),
+            _count(u.cached_tokens), _count(u.reasoning_tokens), cost_usd,
+            _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
+        )  # fmt: skip
+        marks = ",".join("?" * len(row))
+        return self._db.write(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row) > 0  # noqa: S608
+
+    def add_failure(
+        self, key: str, turn: int, error: AssistantsError, *, run: str, attempts: int
+    ) -> None:
+        """Record why a trial has no answer. It stays open, and the next run asks again."""
+        partial = error.partial if isinstance(error, CallError) else None
+        row = (
+            run, key, turn, partial.status if partial else "error", to_utf8(str(error)),
+            type(error).__name__, _kept(partial.text) if partial else None, attempts, _now(),
+        )  # fmt: skip
+        marks = ",".join("?" * len(row))
+        self._db.write(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
+
+    # -- scores ----------------------------------------------------------------------------------
+
+    def scores(self, scorer: str, run: str) -> dict[tuple[str, str], Score]:
+        """What a version of a scorer gave the trials of a run, by key and by what it saw."""
+        query = (
+            "SELECT key, seen, value, reason, detail FROM scores "
+            "WHERE scorer = ? AND key IN (SELECT key FROM trials WHERE run = ?)"
+        )
+        rows = self.read(query, [to_utf8(scorer), run])
+        return {(key, seen): Score(*rest) for key, seen, *rest in rows}
+
+    def add_scores(self, scorer: str, scores: Mapping[tuple[str, str], Score]) -> None:
+        """Store scores, failed ones too; the last of a scorer's version stays."""
+        version = to_utf8(scorer)
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (key, version, seen, s.value, _kept(s.reason), _kept(s.detail))
+                    for (key, seen), s in scores.items()
+                ),
+            )
+
+    # -- votes -----------------------------------------------------------------------------------
+
+    def votes(self, run: str) -> list[Vote]:
+        """Every vote between two trials of a run, oldest first."""
+        query = (
+            "SELECT rater, kind, first, second, winner, reason, voted_at FROM votes "
+            "WHERE first IN (SELECT key FROM trials WHERE run = ?1) "
+            "AND second IN (SELECT key FROM trials WHERE run = ?1) ORDER BY id"
+        )
+        return [Vote(from_utf8(rater), *rest) for rater, *rest in self.read(query, [run])]
+
+    def add_votes(self, votes: Iterable[Vote]) -> None:
+        """Store votes; a rater's last vote on the same two answers in the same places stays."""
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR REPLACE INTO votes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (to_utf8(v.rater), v.kind, v.left, v.right, v.winner, _kept(v.reason),
+                     v.voted_at or _now())
+                    for v in votes
+                ),
+            )  # fmt: skip
+
+    def remove_vote(self, vote: Vote) -> None:
+        """Take a vote back."""
+        self._db.write(
+            "DELETE FROM votes WHERE rater = ? AND first = ? AND second = ?",
+            (to_utf8(vote.rater), vote.left, vote.right),
+        )
+
+    # -- vectors ---------------------------------------------------------------------------------
+
+    def vectors(self, model: str, texts: Sequence[str]) -> dict[str, bytes]:
+        """The stored vectors of a model, 32-bit floats, for digests of texts (at most 1,000)."""
+        marks = ",".join("?" * len(texts))
+        query = f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({marks})"  # noqa: S608 - marks only
+        return dict(self.read(query, [to_utf8(model), *texts]))
+
+    def add_vectors(self, model: str, vectors: Mapping[str, bytes]) -> None:
+        """Store vectors by the digest of their text."""
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)",
+                ((to_utf8(model), text, vector) for text, vector in vectors.items()),
+            )
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def add_run(self, run: str, experiment: str, manifest: Mapping[str, Any]) -> None:
+        """Begin a run."""
+        self._db.write(
+            "INSERT INTO runs VALUES (?, ?, ?, NULL, NULL, ?)",
+            (run, experiment, _now(), to_json(manifest)),
+        )
+
+    def move_trial(self, run: str, position: int, trial: Trial) -> None:
+        """Make a trial of a run another draw: somebody else had an answer to the one it was."""
+        self._db.write(
+            "UPDATE trials SET repeat = ?, key = ? WHERE run = ? AND position = ?",
+            (trial.repeat, trial.key, run, position),
+        )
+
+    def add_trials(self, run: str, first: int, trials: Sequence[Trial]) -> int:
+        """Write down which trials belong to a run; returns how many are already answered.
+
+        ``first`` is the position of the first of them in the run's order.
+        """
+        keys = [trial.key for trial in trials]
+        answering = [trial.answering for trial in trials]
+        prompts = {a.prompt_digest: a.system_prompt for a in answering}
+        assistants = {id(trial.assistant): trial.assistant for trial in trials}.values()
+        with self._db.transaction():
+            self._db.write_many(
+                "INSERT OR IGNORE INTO prompts VALUES (?, ?)",
+                ((digest, _kept(text)) for digest, text in prompts.items()),
+            )
+            self._db.write_many(
+                "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
+                {
+                    (run, to_utf8(a.name), to_utf8(a.model), to_json(a.settings.as_dict()))
+                    for a in assistants
+                },
+            )
+            self._db.write_many(
+                "INSERT OR IGNORE INTO placements VALUES (?, ?, ?, ?)",
+                {
+                    (run, to_utf8(a.name), to_utf8(a.model), a.persona_in)
+                    for a in assistants
+                    if a.persona_in != "system"
+                },
+            )
+            self._db.write_many(
+                "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
+                {
+                    t.case.id: (
+                        run,
+                        to_utf8(t.case.id),
+                        to_json(t.case.questions),
+                        _kept(t.case.reference),
+                    )
+                    for t in trials
+                }.values(),
+            )
+            self._db.write_many(
+                "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (run, first + i, to_utf8(t.assistant.name), to_utf8(t.assistant.model),
+                     to_utf8(t.case.id), t.repeat, key, a.prompt_digest)
+                    for i, (t, key, a) in enumerate(zip(trials, keys, answering, strict=True))
+                ),
+            )  # fmt: skip
+        done = self.finished(keys)
+        return sum(key in done for key in keys)
+
+    def describe_run(self, run: str, manifest: Mapping[str, Any]) -> None:
+        """What has become known about a run that goes on."""
+        self._db.write("UPDATE runs SET manifest = ? WHERE run = ?", (to_json(manifest), run))
+
+    def end_run(self, run: str, outcome: str, manifest: Mapping[str, Any]) -> None:
+        """Say how a run ended."""
+        self._db.write(
+            "UPDATE runs SET finished_at = ?, outcome = ?, manifest = ? WHERE run = ?",
+            (_now(), outcome, to_json(manifest), run),
+        )
+
+    def runs(self, experiment: str | None = None) -> list[RunRecord]:
+        """The runs there are, oldest first."""
+        query = "SELECT * FROM runs WHERE ?1 IS NULL OR experiment = ?1 ORDER BY started_at, run"
+        return [
+            RunRecord(run, name, started, finished, outcome, json.loads(manifest))
+            for run, name, started, finished, outcome, manifest in self.read(query, [experiment])
+        ]
+
+    def statuses(self, run: str) -> dict[str, int]:
+        """How many trials of a run ended how, most frequent first; ``open``: never asked."""
+        return dict(self.read(_STATUSES, [run]))
+
+    def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows of a SELECT."""
+        return self._db.read(query, values)
+
+
+_COMPLETION = (
+    "answer", "status", "finish_reason", "reasoning", "input_tokens", "output_tokens",
+    "cached_tokens", "reasoning_tokens", "served_model", "started_at", "first_token_s", "total_s",
+)  # fmt: skip
+_STATUSES = """
+SELECT COALESCE(a.status, (
+    SELECT f.status FROM failures f WHERE f.run = t.run AND f.key = t.key ORDER BY f.id DESC LIMIT 1
+), 'open'), COUNT(*)
+FROM trials t LEFT JOIN answers a ON a.key = t.key AND a.final
+WHERE t.run = ? GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
+
+def _completion(row: Iterable[Any]) -> Completion:
+    text, status, finish, reasoning, *usage, served, started, first, total = row
+    return Completion(
+        text=from_utf8(text),
+        status=status,
+        finish_reason=_restored(finish),
+        reasoning=_restored(reasoning),
+        usage=Usage(*usage),
+        served_model=_restored(served),
+        started_at=started,
+        first_token_s=first,
+        total_s=total,
+    )
+
+
+def _kept(text: str | None) -> str | None:
+    return None if text is None else to_utf8(text)
+
+
+def _restored(text: str | None) -> str | None:
+    return None if text is None else from_utf8(text)
+
+
+def _count(number: int | None) -> int | None:
+    """A count as SQLite can hold it. One of 20 digits is no count, and so is unknown."""
+    return number if number is None or number < 2**63 else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

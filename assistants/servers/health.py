@@ -1,0 +1,96 @@
+"""Whether a server answers, and what it says of itself: requests that cost it nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from assistants.clients.openai.client import OpenAIClient
+from assistants.clients.openai.response import read_object
+from assistants.clients.vllm.metrics import Metrics, metrics
+from assistants.clients.vllm.registry import PROVIDER, ServerRecord
+from assistants.errors import CallError
+from assistants.utils.urls import Address
+
+_SECONDS = 5.0
+
+_ROUNDED = 16
+"""Tokens by which a sum may be off: each engine of a server rounds its own down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What a server says of itself; ``context`` is the longest conversation, in tokens."""
+
+    context: int | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def holds(self, length: int) -> int | None:
+        """Conversations of ``length`` tokens that fit into its cache at once.
+
+        Counted in whole blocks where a token takes one. A model whose layers keep different things
+        (windows, states) takes several: what its server tells as tokens is then how often the
+        longest conversation fits, and of any other length nothing is known.
+        """
+        told = self.metrics
+        if not told.cache_tokens:
+            return None
+        blocks, size = told.cache_blocks or 0, told.block_size or 1
+        longest = self.context or size
+        whole = blocks * size, blocks * longest / -(-longest // size)  # earlier versions, and 0.32
+        if any(abs(tokens - told.cache_tokens) < _ROUNDED for tokens in whole):
+            return blocks // -(-length // size)
+        return told.cache_tokens // length if length == self.context else None
+
+
+@asynccontextmanager
+async def client_of(entry: ServerRecord) -> AsyncIterator[OpenAIClient]:
+    """A client for this very server, whatever else is called the same."""
+
+    async def endpoint() -> Address:
+        return entry.address
+
+    client = OpenAIClient(f"{PROVIDER}:{entry.model}", endpoint=endpoint)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def answers(entry: ServerRecord) -> bool:
+    """Whether it is ready to be asked; ``False`` after five seconds of silence.
+
+    It has to take its key and know its model: somebody else may have its port.
+    """
+    async with client_of(entry) as client:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await client.get("../health")
+                return any(each.get("id") == entry.model for each in await _served(client))
+        except (CallError, TimeoutError):
+            return False
+
+
+async def server_status(entry: ServerRecord) -> ServerStatus:
+    """Ask a server; what it does not tell is ``None``."""
+    async with client_of(entry) as client:
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return ServerStatus(await _context(client), await metrics(client))
+        except (CallError, TimeoutError):
+            return ServerStatus()
+
+
+async def _context(client: OpenAIClient) -> int | None:
+    served = await _served(client)
+    found = served[0].get("max_model_len") if served else None
+    return found if type(found) is int and found > 0 else None
+
+
+async def _served(client: OpenAIClient) -> list[Mapping[str, Any]]:
+    """What the server says of each model that it serves."""
+    served = read_object(await client.get("/models"), client.model).get("data")
+    return [each for each in served if isinstance(each, dict)] if isinstance(served, list) else []

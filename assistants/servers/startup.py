@@ -1,0 +1,262 @@
+"""Starting a server: one at a time, watched until it answers, gone again if it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from assistants.clients.vllm import registry
+from assistants.clients.vllm.interpreter import vllm_python
+from assistants.clients.vllm.registry import ServerRecord
+from assistants.errors import ServerStartError, UsageError
+from assistants.servers import logs, shutdown
+from assistants.servers.gguf_conversion import as_safetensors, is_embedded
+from assistants.servers.gpus import gpus
+from assistants.servers.health import answers, server_status
+from assistants.servers.launch_options import LaunchOptions
+from assistants.servers.ports import port_for
+from assistants.servers.processes import of_session, resident
+
+START_LIMIT_S = 1800.0
+"""Seconds. Large weights from a slow disk take many minutes, and compiling takes some more."""
+
+_NEEDED = ("PATH", "LD_LIBRARY_PATH")
+"""All that a supervisor gets of the environment: some a Python cannot start without."""
+
+_LOOK_S = 0.5
+_TRIES = 3
+"""Ports that are tried when somebody else takes them between looking and taking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a start is: seconds since it began, what the server does now, its last line."""
+
+    name: str
+    seconds: float
+    stage: str
+    line: str
+
+
+Report = Callable[[Progress], None]
+
+
+def in_lines(say: Callable[[str], None]) -> Report:
+    """A report that says a line for each thing that a server does while it starts."""
+    said: list[str] = []
+
+    def report(now: Progress) -> None:
+        if now.stage not in said:
+            said.append(now.stage)
+            say(f"{now.name}: {now.stage} ({now.seconds:.0f} s)")
+
+    return report
+
+
+async def start(
+    launch: LaunchOptions,
+    *,
+    python: str | None = None,
+    detach: bool = False,
+    limit: float = START_LIMIT_S,
+    report: Report = lambda _: None,
+) -> ServerRecord:
+    """Start one server and wait until it answers.
+
+    Servers that start at the same time see each other's memory come and go and make caches of a
+    wrong size (vllm#55827), so this waits until no other start on this machine is under way.
+
+    Parameters
+    ----------
+    launch
+        What to start.
+    python
+        The Python that has vLLM; see ``vllm_python``.
+    detach
+        Let it live on when this process ends. Otherwise it is gone a few seconds after.
+    limit
+        Seconds after which it is given up.
+    report
+        Told twice a second how far it is.
+
+    Raises
+    ------
+    UsageError
+        If a server of that name runs, the port is taken, or the variable that was named holds no
+        key.
+    MissingDependencyError
+        If there is no vLLM.
+    ServerStartError
+        If it ends or stays silent; it says what the server said last.
+    """
+    command, key = vllm_python(python), launch.key()
+    async with _start_lock(launch.name, report):
+        await asyncio.to_thread(shutdown.remove_stale)
+        _check_name(launch)
+        if is_embedded(launch.source):
+            report(Progress(launch.name, 0, "turning its weights into safetensors", ""))
+            folder = await asyncio.to_thread(as_safetensors, launch.source, command)
+            launch = replace(launch, source=str(folder), served_name=launch.served)
+        free = _free(launch.gpus)
+        tries = _TRIES if launch.port is None else 1
+        while True:
+            entry = _spawn_supervisor(launch, command, port_for(launch), key, detach)
+            try:
+                await _until_it_answers(entry, limit, report)
+                return await _with_status(entry, free)
+            except BaseException as error:
+                await asyncio.shield(asyncio.to_thread(shutdown.end, entry))
+                tries -= 1
+                beaten = isinstance(error, ServerStartError) and logs.lost_its_port(error.log)
+                if not beaten or not tries:
+                    raise
+
+
+def _spawn_supervisor(
+    launch: LaunchOptions, python: str, port: int, key: str, detach: bool
+) -> ServerRecord:
+    """Give the order to a supervisor; the entry stands before anything answers."""
+    log = logs.fresh(launch.name)
+    lock = registry.lock_of(launch.name)
+    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    order = {
+        "argv": launch.argv(python, port),
+        "environment": launch.environment(key),
+        "log": str(log),
+        "lock": str(lock),
+        "parent": 0 if detach else os.getpid(),
+        "leaves": [str(lock.with_suffix(".json")), str(lock)],
+    }
+    supervisor = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+        [sys.executable, "-P", str(Path(__file__).with_name("supervisor.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={name: os.environ[name] for name in _NEEDED if name in os.environ},
+        start_new_session=True,
+    )
+    said = _order(supervisor, order)
+    if "error" in said:
+        supervisor.communicate()
+        raise ServerStartError(f"{launch.name} could not be started: {said['error']}.")
+    shutdown.keep_pipe_open(supervisor)
+    entry = ServerRecord(
+        name=launch.name,
+        model=launch.served,
+        source=launch.source,
+        url=f"http://{launch.reached_at}:{port}",
+        key=key,
+        python=python,
+        log=str(log),
+        supervisor=supervisor.pid,
+        group=said["group"],
+        started=time.time(),
+        gpus=launch.gpus,
+        detached=detach,
+        asked=launch.utilization,
+        variant=launch.variant,
+        context=launch.max_model_len,
+    )
+    try:
+        registry.write(entry)
+    except BaseException:
+        shutdown.end(entry)
+        raise
+    return entry
+
+
+def _order(supervisor: subprocess.Popen[bytes], order: dict[str, object]) -> dict[str, Any]:
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
+    with suppress(BrokenPipeError):
+        supervisor.stdin.write(json.dumps(order).encode() + b"\n")
+        supervisor.stdin.flush()
+    line = supervisor.stdout.readline()
+    supervisor.stdout.close()
+    said: dict[str, Any] = json.loads(line or b'{"error": "its supervisor ended without a word"}')
+    return said
+
+
+async def _until_it_answers(entry: ServerRecord, limit: float, report: Report) -> None:
+    begun = time.monotonic()
+    while True:
+        said = logs.tail(entry.log)
+        seconds = time.monotonic() - begun
+        report(Progress(entry.name, seconds, logs.stage(said), logs.last_line(said)))
+        if await answers(entry):
+            return
+        said = logs.tail(entry.log)
+        if not registry.is_alive(entry):
+            raise ServerStartError(
+                f"{entry.name} ended {seconds:.0f} s after its start.",
+                fix=logs.advice(said) or f"The whole log is {entry.log}.",
+                log=logs.last_words(said),
+            )
+        if seconds > limit:
+            raise ServerStartError(
+                f"{entry.name} did not answer within {limit:g} s and was ended.",
+                fix=f"Allow more with `--wait`, or read {entry.log}.",
+                log=logs.last_words(said),
+            )
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecord:
+    """The entry with what the server says of itself, and the memory that it took."""
+    said = await server_status(entry)
+    now = _free(entry.gpus)
+    taken = [free[index] - now[index] for index in now if index in free]
+    memory = max(taken, default=0) or resident(of_session(entry.group, entry.started))
+    return registry.update(
+        entry,
+        context=said.context or entry.context,
+        cache_tokens=said.metrics.cache_tokens,
+        memory=max(0, memory) or None,
+    )
+
+
+def _free(which: tuple[int, ...]) -> dict[int, int]:
+    """Bytes free on each GPU that was named, or on all of them."""
+    found = gpus(hidden=bool(which))
+    return {gpu.index: gpu.free for gpu in found if not which or gpu.index in which}
+
+
+def _check_name(launch: LaunchOptions) -> None:
+    for entry in registry.entries():
+        if registry.is_alive(entry) and launch.name == entry.name:
+            raise UsageError(
+                f"{entry.name} runs already, at {entry.url}.",
+                fix=f"Use it as vllm:{entry.model}, end it with `assistants stop {entry.name}`, or "
+                "name the new one with `--served-name`.",
+            )
+
+
+@asynccontextmanager
+async def _start_lock(name: str, report: Report) -> AsyncIterator[None]:
+    """Only one start at a time on this machine, whoever asks for it."""
+    import fcntl
+
+    registry.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(registry.folder() / "starting", os.O_RDWR | os.O_CREAT, 0o600)
+    begun = time.monotonic()
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                waited = time.monotonic() - begun
+                report(Progress(name, waited, "waiting for another server's start", ""))
+                await asyncio.sleep(_LOOK_S)
+        yield
+    finally:
+        os.close(handle)

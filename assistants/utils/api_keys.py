@@ -1,0 +1,127 @@
+"""API keys: names until the moment of a call, and never on a page.
+
+A key is read from the environment when a call is made. Every value that was ever read is
+remembered here, in memory only, so that ``redact`` can take it out of whatever a server echoes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from assistants.errors import MissingKeyError
+
+PIECE = 8
+"""So many characters of a key in a row are already too many to show."""
+
+_KEPT = frozenset({"HF_TOKEN", "HF_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
+_SECRET = re.compile(
+    r"(?:.*_)?(?:KEY|PAT|PASS)(?:_ID|_\d+)?|.*(?:TOKEN|APIKEY)(?:_\d+)?"
+    r"|.*(?:SECRET|PASSWORD|PASSWD|PASSPHRASE).*"
+)
+
+_NONE = frozenset(
+    {
+        "anything", "dummy-key", "fake-key", "lm-studio", "local-key", "no-key-needed",
+        "no-key-required", "not-needed", "not-required", "not-used", "placeholder",
+        "sk-no-key-required", "token-abc123", "your-api-key",
+    }
+)  # fmt: skip
+"""What people write where a server wants no key. Answers may hold these words, and keep them."""
+
+_seen: set[str] = set()
+
+
+def resolve(name: str, model: str) -> str:
+    """The key in the environment variable ``name``.
+
+    Raises
+    ------
+    MissingKeyError
+        If it is unset or blank.
+    """
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise MissingKeyError(model, name)
+    remember(value)
+    return value
+
+
+def remember(value: str) -> None:
+    """Make ``redact`` know a secret that came from somewhere other than the environment."""
+    if len(value) >= PIECE and value.lower() not in _NONE:
+        _seen.add(value)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a child process may have: nothing that is named like a secret.
+
+    The tokens of the Hugging Face hub stay: a server fetches weights with them.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _KEPT or not _SECRET.fullmatch(name.upper())
+    }
+
+
+def redact(text: str) -> str:
+    """``text`` with every run of ``PIECE`` or more characters of a known key replaced."""
+    for key in _seen:
+        if any(key[i : i + PIECE] in text for i in range(len(key) - PIECE + 1)):
+            text = _without(key, text)
+    return text
+
+
+def _without(key: str, text: str) -> str:
+    pieces = {key[i : i + PIECE] for i in range(len(key) - PIECE + 1)}
+    out: list[str] = []
+    at = kept_from = 0
+    while at <= len(text) - PIECE:
+        if text[at : at + PIECE] not in pieces:
+            at += 1
+            continue
+        out += [text[kept_from:at], "[redacted]"]
+        at += PIECE
+        while at < len(text) and text[at - PIECE + 1 : at + 1] in pieces:
+            at += 1
+        kept_from = at
+    return "".join([*out, text[kept_from:]])
+
+
+def _piece_across(text: str, cut: int) -> int | None:
+    """Where the first piece of a key begins that ``cut`` would divide."""
+    for start in range(max(0, cut - PIECE + 1), min(cut, len(text) - PIECE + 1)):
+        if any(text[start : start + PIECE] in key for key in _seen):
+            return start
+    return None
+
+
+class Redactor:
+    """``redact`` for a text that arrives in pieces: no piece shows what the whole would not.
+
+    The end of a piece that may be the beginning of a key is held back until it is clear.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What may be shown now; ``""`` while it is not clear."""
+        if not _seen:
+            return piece
+        text = self._held + piece
+        cut = len(text)
+        # Every tail of a key's piece is a key's piece, so the longest one is found from the end.
+        while cut and any(text[cut - 1 :] in key for key in _seen):
+            cut -= 1
+        while (start := _piece_across(text, cut)) is not None:
+            cut = start
+        self._held = text[cut:]
+        return redact(text[:cut])
+
+    def flush(self) -> str:
+        """What was held back, once nothing more can come."""
+        held, self._held = self._held, ""
+        return redact(held)

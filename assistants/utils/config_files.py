@@ -1,0 +1,322 @@
+"""Files that people write: read with care, and refused with file, line and the nearest word."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from assistants.errors import FileError, UsageError, nearest
+
+NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
+"""What a persona, an experiment or a run may be called: safe as a file name everywhere."""
+
+MAX_BYTES = 4_000_000
+
+MAX_YAML = 500_000
+"""Characters. The parser takes seconds for so many; a case file is read a thousand times faster."""
+
+MAX_DEPTH = 30
+"""So deep may lists and mappings lie in each other."""
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain values read from a file, and the line on which each of them stands."""
+
+    source: str
+    data: Any
+    lines: Mapping[Place, int]
+
+    def where(self, place: Place = ()) -> str:
+        """``file:line`` of the value at ``place``, or of what holds it."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        line = self.lines.get(place)
+        return f"{self.source}:{line}" if line else self.source
+
+    def below(self, place: Place) -> Document:
+        """What stands at ``place``, as a document of its own that still knows its lines."""
+        data = self.data
+        for part in place:
+            data = data[part]
+        size = len(place)
+        lines = {p[size:]: line for p, line in self.lines.items() if p[:size] == place}
+        return Document(self.source, data, lines)
+
+
+class Strict(BaseModel):
+    """A mapping in a file: an unknown key is an error that names the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in data:
+                if key not in known:
+                    raise PydanticCustomError(
+                        "unknown_key", "unknown key {key}", {"key": key, "known": known}
+                    )
+        return data
+
+
+SchemaT = TypeVar("SchemaT", bound=Strict)
+
+
+def check_name(name: str, kind: str, *, where: str = "") -> str:
+    """``name`` itself, if it may name a ``kind`` of thing.
+
+    Raises
+    ------
+    UsageError
+        Unless it is 1 to 64 of ``a-z 0-9 . _ -`` and does not start with a dot.
+    """
+    if not NAME.fullmatch(name):
+        message = f"{name!r} cannot name a {kind}."
+        fix = "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', not starting with a dot."
+        raise FileError(where, message, fix=fix) if where else UsageError(message, fix=fix)
+    return name
+
+
+def display_path(path: Path) -> str:
+    """A path as a person would type it: relative to the working directory where that is short."""
+    try:
+        real = os.path.realpath(path)
+        if Path(real).is_relative_to(Path.cwd()):
+            return os.path.relpath(real)
+        return min(str(path), os.path.relpath(real), key=len)
+    except (ValueError, OSError):
+        return str(path)
+
+
+def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
+    """The text of a UTF-8 file of at most ``limit`` bytes.
+
+    Raises
+    ------
+    FileError
+        If it is missing, unreadable, too large, or not UTF-8.
+    """
+    where = display_path(path)
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise FileError(where, "is a folder.", fix="Name a file in it.")
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError(where, "is no file.")
+        if found.st_size > limit:
+            raise FileError(where, f"{found.st_size:,} bytes; at most {limit:,} are read.")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise FileError(where, "there is no such file.", fix=_beside(path)) from None
+    except OSError as error:
+        raise FileError(where, f"cannot be read: {error.strerror}.") from None
+    except ValueError:  # a NUL in the path
+        raise FileError(repr(where), "is no path.") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise FileError(f"{where}:{line}", "is not UTF-8 text.", fix="Save it as UTF-8.") from None
+
+
+def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
+    """YAML 1.2 (``no`` stays text) without aliases, tags or repeated keys.
+
+    Raises
+    ------
+    FileError
+        With the line, for anything else.
+    """
+    from ruamel.yaml import YAML, AliasEvent
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    if len(text) > MAX_YAML:
+        raise FileError(
+            source,
+            f"{len(text):,} characters of YAML; at most {MAX_YAML:,} are read.",
+            fix="Put many cases into a .csv, .jsonl or .parquet file.",
+        )
+    depth = 0
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            at = f"{source}:{event.start_mark.line + first_line}"
+            depth += isinstance(event, CollectionStartEvent)
+            depth -= isinstance(event, CollectionEndEvent)
+            if depth > MAX_DEPTH:  # the parser takes seconds for what is nested thousands deep
+                raise FileError(at, f"nested more than {MAX_DEPTH} deep.")
+            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+                raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
+            if said := _refused(event):
+                raise FileError(at, f"{said} are not read.", fix="Remove it.")
+        reader = YAML(typ="rt", pure=True)
+        reader.Constructor = _constructor()
+        tree = reader.load(text)
+        lines = {place: line + first_line for place, line in _lines(tree)}
+        return Document(source, _plain(tree), lines)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f"{source}:{mark.line + first_line}" if mark else source
+        problem = str(error.problem or "is not valid YAML").splitlines()[0].rstrip(".")
+        fix = _other_command(source) if source.endswith(".toml") else _SYNTAX
+        raise FileError(at, f"{problem}.", fix=fix) from None
+    except (YAMLError, ValueError, IndexError, RecursionError) as error:  # `-_` is an IndexError
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise FileError(source, f"is not valid YAML: {first}.") from None
+
+
+def parse_toml(text: str, source: str) -> Document:
+    """TOML; the standard library says the line of a syntax error and of nothing else."""
+    try:
+        return Document(source, tomllib.loads(text), {})
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FileError(
+            source, f"is not valid TOML: {error}.", fix=_other_command(source)
+        ) from None
+
+
+def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> SchemaT:
+    """The values of ``document`` as a ``schema``.
+
+    Raises
+    ------
+    FileError
+        Naming file, line, what is wrong and, for an unknown key, the nearest known one.
+    """
+    if not isinstance(document.data, Mapping):
+        empty = document.data is None
+        raise FileError(
+            document.where(place),
+            "is empty." if empty else "expected `key: value` lines.",
+            fix="" if empty else _other_command(document.source),
+        )
+    try:
+        return schema.model_validate(document.data)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        alike = [each for each in found if each["loc"][:1] == found[0]["loc"][:1]]
+        # Where a value may be of several kinds, the deepest complaint is nearest to the mistake.
+        first = max(alike, key=lambda each: len(_place(document.data, each)))
+        inner = _place(document.data, first)
+        at: Place = (*place, *inner)
+        if first["type"] == "unknown_key":
+            key, known = first["ctx"]["key"], first["ctx"]["known"]
+            where = document.where((*at, key))
+            raise FileError(where, f"unknown key {key!r}.", fix=nearest(str(key), known)) from None
+        name = ".".join(map(str, inner))
+        said, fix = _complaint(name, first)
+        raise FileError(document.where(at), said, fix=fix) from None
+
+
+_SYNTAX = "See https://yaml.org for the syntax."
+
+_MISTYPED = {
+    "int": "a whole number", "float": "a number", "string": "text", "bool": "true or false",
+    "list": "a list, in brackets", "tuple": "a list, in brackets", "dict": "a table of keys",
+}  # fmt: skip
+"""What a value has to be, by the first word of pydantic's complaint."""
+
+
+def _complaint(name: str, error: Any) -> tuple[str, str]:
+    """What is wrong with the value called ``name``, and what to do, in plain words."""
+    kind, _, what = error["type"].partition("_")
+    if error["type"] == "missing":
+        return f"{name} is missing.", f"Write `{name.rpartition('.')[2]}` and its value."
+    if kind in _MISTYPED and what in ("type", "parsing", "from_float"):
+        return f"{name or 'this'} has to be {_MISTYPED[kind]}.", ""
+    said = error["msg"].removeprefix("Value error, ").rstrip(".")
+    return (f"{name}: {said}." if name else f"{said}."), ""
+
+
+@lru_cache(maxsize=1)
+def _constructor() -> Any:
+    """What builds values: YAML 1.2 knows no dates, ruamel does, and so they stay text here."""
+    from ruamel.yaml.constructor import RoundTripConstructor
+
+    class Constructor(RoundTripConstructor):
+        pass
+
+    Constructor.add_constructor(
+        "tag:yaml.org,2002:timestamp", lambda constructor, node: constructor.construct_scalar(node)
+    )
+    return Constructor
+
+
+def _place(data: Any, complaint: Any) -> Place:
+    """Where in ``data`` pydantic found something; its own path also has the kinds it tried."""
+    parts: list[str | int] = []
+    for part in complaint["loc"]:
+        if isinstance(data, Mapping) and (part in data or complaint["type"] == "missing"):
+            data = data.get(part)
+        elif isinstance(data, (list, tuple)) and isinstance(part, int):
+            data = data[part]
+        else:
+            continue
+        parts.append(part)
+    return tuple(parts)
+
+
+def _refused(event: Any) -> str:
+    """What a parser's event brings that is not plain data: such a file is a trick or a mistake."""
+    if getattr(event, "tag", None) not in (None, "!"):
+        return "tags"
+    if getattr(event, "version", None) or getattr(event, "tags", None):
+        return "directives"  # `%YAML 1.1` would make `no` a boolean
+    plain = not getattr(event, "style", None)
+    return "merge keys" if plain and getattr(event, "value", None) == "<<" else ""
+
+
+def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield (*place, key), node.lc.key(key)[0]  # type: ignore[attr-defined]
+            yield from _lines(value, (*place, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield (*place, index), node.lc.item(index)[0]  # type: ignore[attr-defined]
+            yield from _lines(value, (*place, index))
+
+
+def _plain(node: Any) -> Any:
+    """Built-in types only: ruamel's own remember quotes and comments that nobody needs here."""
+    if isinstance(node, Mapping):
+        if any(isinstance(key, (Mapping, tuple)) for key in node):
+            raise ValueError("a key is a list or a mapping")
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return getattr(node, "value", node)  # `=` alone: a tag of YAML 1.1 that nobody wrote
+
+
+def _other_command(source: str) -> str:
+    """What a file is for that was given to the wrong command."""
+    suffix = Path(source).suffix
+    if suffix == ".toml":
+        return "Servers in a .toml file are for `assistants plan` and `assistants serve --plan`."
+    return "An experiment is for `assistants run`." if suffix in (".yaml", ".yml") else ""
+
+
+def _beside(path: Path) -> str:
+    """The files of that kind in the folder where the missing one was looked for."""
+    if not path.parent.is_dir():
+        return f"There is no folder {display_path(path.parent)} either."
+    names = [p.name for p in path.parent.glob(f"*{path.suffix}") if p.is_file()]
+    return nearest(path.name, names)

@@ -1,0 +1,308 @@
+"""``Rate``: which of two answers is better, without knowing whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import traitlets
+
+from assistants.errors import UnknownNameError, UsageError
+from assistants.results import Results
+from assistants.run import Run
+from assistants.runs.store import Store
+from assistants.scoring.vote import POINTS, Vote, Winner
+from assistants.widgets.base import LiveWidget, read_sources
+from assistants.widgets.html.markdown import to_html
+from assistants.widgets.patience import STORE_TIMEOUT_S, run_with_timeout, wait_for
+from assistants.widgets.rate.pairing import Choice, Pair, pairs
+from assistants.widgets.rate.rated_pairs import RatedTurn, rated, rated_turn
+from assistants.widgets.rate.raters import current_user, rater_name, rater_votes
+from assistants.widgets.rate.tally import table, tally
+from assistants.widgets.stored_runs import resolve_run
+
+
+class Rate(LiveWidget):
+    """Pairs of answers of a stored run, to be rated blind.
+
+    Nothing that reaches the page names a persona or a model before ``reveal``. Each vote is
+    stored at once; who comes back goes on where they stopped, whatever ``seed`` they had. The store
+    is read and written elsewhere than where answers arrive, one wish after the other.
+
+    Parameters
+    ----------
+    run
+        The run, or results: then their newest one.
+    personas, cases
+        Those to rate; all by default.
+    baseline
+        Whom the others are compared with; by default the run's own.
+    rater
+        Who votes; by default the name of the user.
+    seed
+        With the rater, decides the order and the sides.
+    pairs
+        ``baseline``: each persona against it; ``all``: everybody against everybody.
+    repeats
+        How many draws of each answer to rate; all by default.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, a missing baseline, or where there is nothing to compare.
+    """
+
+    _esm = read_sources("static/page.js", "static/markdown.js", "rate/rate.js")
+    _css = read_sources("static/live.css", "rate/rate.css")
+
+    earlier = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """``question``, ``left`` and ``right`` of the turns before the last one, as safe HTML."""
+    question = traitlets.Unicode("").tag(sync=True)
+    """What was asked last, as safe HTML; empty when nothing is left, or while names are shown."""
+    left = traitlets.Unicode("").tag(sync=True)
+    """The answer on the left, as safe HTML."""
+    right = traitlets.Unicode("").tag(sync=True)
+    """The answer on the right, as safe HTML."""
+    turn = traitlets.Int(0).tag(sync=True)
+    """Counts what was shown, so that one click cannot rate two pairs."""
+    voted = traitlets.Int(0).tag(sync=True)
+    """Pairs that this rater has rated, here or earlier."""
+    total = traitlets.Int(0).tag(sync=True)
+    """Pairs there are."""
+    done = traitlets.Bool(False).tag(sync=True)
+    """Whether every pair is rated."""
+    revealed = traitlets.Bool(False).tag(sync=True)
+    """Whether the tally, and with it the names, is shown."""
+    tally = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """One row a persona once ``revealed``, the best first; empty before."""
+    rater = traitlets.Unicode("").tag(sync=True)
+    """Who votes; setting it lets somebody else go on from where they stopped."""
+
+    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+        "vote": "_vote_on",
+        "undo": "_undo",
+        "skip": "_skip",
+        "reveal": "_reveal",
+        "hide": "_hide",
+        "rater": "_sign",
+    }
+
+    def __init__(
+        self,
+        run: Run | Results,
+        *,
+        personas: Iterable[str] | None = None,
+        baseline: str | None = None,
+        rater: str | None = None,
+        seed: int = 0,
+        pairs: Choice = "baseline",
+        cases: Iterable[str] | None = None,
+        repeats: int | None = None,
+    ) -> None:
+        self.run = resolve_run(run)
+        self._frame = self.run.trials
+        self._asked: dict[str, Any] = {
+            "personas": None if personas is None else list(personas),
+            "baseline": baseline or self.run.manifest.get("baseline"),
+            "choice": pairs,
+            "cases": None if cases is None else list(cases),
+            "repeats": repeats,
+            "seed": seed,
+        }
+        self._waiting: deque[Pair] = deque()
+        self._votes: list[tuple[Pair, Vote]] = []
+        self._read: dict[tuple[str, str], list[RatedTurn]] = {}
+        self._whose = ""
+        self._turnstile = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rating")
+        super().__init__(rater=current_user() if rater is None else rater)
+        wait_for(self._sign(self.rater))
+
+    def __repr__(self) -> str:
+        return f"Rate({self.run.id!r}: {self.progress} rated)"
+
+    @property
+    def progress(self) -> str:
+        """``3 of 24``."""
+        return f"{self.voted:,} of {self.total:,}"
+
+    # -- what a person does ----------------------------------------------------------------------
+
+    def vote(self, winner: Winner) -> None:
+        """Say which answer is better: ``left``, ``right``, ``tie`` or ``both bad``.
+
+        Raises
+        ------
+        UsageError
+            For another word, when every pair is rated, or while names are shown.
+        StoreError
+            If the vote cannot be stored.
+        """
+        wait_for(self._vote(winner))
+
+    def undo(self) -> None:
+        """Take the last vote back, of an earlier day too, and show its pair again.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        wait_for(self._undo())
+
+    def skip(self) -> None:
+        """Leave this pair for later: it comes again at the end."""
+        wait_for(self._skip())
+
+    def reveal(self) -> None:
+        """Show how the personas fared so far; happens by itself when every pair is rated."""
+        wait_for(self._reveal())
+
+    def hide(self) -> None:
+        """Go on rating blind after ``reveal``."""
+        wait_for(self._hide())
+
+    # -- what is left ----------------------------------------------------------------------------
+
+    def still(self) -> str:
+        """How far it went, and the pairs that were rated; names and tally once it is revealed."""
+        said = f"<p><b>Blind rating:</b> {self.progress} pairs rated.</p>"
+        fared = table(self.tally) if self.revealed else ""
+        return said + fared + rated(self._votes, self._asked_of, named=self.revealed)
+
+    # -- the work, in the thread of `background` -------------------------------------------------
+
+    @traitlets.validate("rater")
+    def _named(self, proposal: Mapping[str, Any]) -> str:
+        return rater_name(self.run, proposal["value"])
+
+    @traitlets.observe("rater")
+    def _signed(self, change: Mapping[str, Any]) -> None:
+        if self._whose and change["new"] != self._whose:
+            try:
+                wait_for(self._sign(change["new"]))
+            except BaseException:
+                self.rater = self._whose
+                raise
+
+    async def _sign(self, name: str) -> None:
+        name = rater_name(self.run, name)
+        async with self._turnstile:
+            votes, waiting = await asyncio.to_thread(self._begun, name)
+            await self._go_to(votes, waiting)
+            self._whose = self.rater = name
+
+    def _begun(self, rater: str) -> tuple[list[tuple[Pair, Vote]], deque[Pair]]:
+        """What this rater has rated already, and what is still to be rated."""
+        order = pairs(self._frame, rater, **self._asked)
+        votes = rater_votes(self.run, rater, order)
+        done = {pair.keys for pair, _ in votes}
+        return votes, deque(pair for pair in order if pair.keys not in done)
+
+    async def _vote_on(self, winner: Winner, turn: int) -> None:
+        await self._vote(winner, turn)
+
+    async def _vote(self, winner: Winner, turn: int | None = None) -> None:
+        async with self._turnstile:
+            if turn not in (None, self.turn):
+                return  # it was meant for a pair that is rated
+            if winner not in POINTS:
+                raise UnknownNameError("vote", winner, POINTS)
+            self._check_open()
+            pair, *rest = self._waiting
+            vote = Vote(self._whose, "person", pair.left.key, pair.right.key, winner)
+            votes = [*self._votes, (pair, vote)]
+            await self._go_to(votes, deque(rest), lambda store: store.add_votes([vote]))
+
+    async def _undo(self) -> None:
+        async with self._turnstile:
+            if not self._votes:
+                raise UsageError("There is no vote to take back.")
+            *votes, (pair, vote) = self._votes
+            waiting = deque([pair, *self._waiting])
+            await self._go_to(votes, waiting, lambda store: store.remove_vote(vote))
+
+    async def _skip(self) -> None:
+        async with self._turnstile:
+            self._check_open()
+            first, *rest = self._waiting
+            await self._go_to(self._votes, deque([*rest, first]))
+
+    async def _reveal(self) -> None:
+        async with self._turnstile:
+            await self._go_to(self._votes, self._waiting, revealed=True)
+
+    async def _hide(self) -> None:
+        async with self._turnstile:
+            await self._go_to(self._votes, self._waiting)
+
+    def _check_open(self) -> None:
+        if not self._waiting:
+            raise UsageError("Every pair is rated.", fix="`undo()` takes the last vote back.")
+        if self.revealed:
+            raise UsageError("The names are shown.", fix="`hide()` goes on blind.")
+
+    async def _go_to(
+        self,
+        votes: list[tuple[Pair, Vote]],
+        waiting: deque[Pair],
+        change: Callable[[Store], None] | None = None,
+        *,
+        revealed: bool = False,
+    ) -> None:
+        """Read what comes next, then store what was said, and only then show it.
+
+        Whatever fails, the page shows the pair that the next vote is on.
+        """
+        revealed = revealed or not waiting
+
+        def work(too_late: threading.Event) -> Sequence[RatedTurn]:
+            turns = [] if revealed else self._asked_of(waiting[0])
+            if self._shown:
+                rated(votes, self._asked_of, named=revealed)  # so that it is read when it is left
+            if change is not None:
+                with Store(self.run.results) as store:  # which waits for as long as it is locked
+                    if not too_late.is_set():
+                        change(store)
+            return turns
+
+        turns = await run_with_timeout(
+            self._thread, self.run.results, work, seconds=STORE_TIMEOUT_S
+        )
+        self._votes, self._waiting = votes, waiting
+        self._draw(turns, revealed=revealed)
+
+    def _draw(self, asked: Sequence[RatedTurn], *, revealed: bool) -> None:
+        """The next pair; the tally instead when there is none, or somebody wants to see it."""
+        turns = [_shown(each) for each in asked]
+        last = turns.pop() if turns else {"question": "", "left": "", "right": ""}
+        self.say("")
+        with self.hold_sync():
+            self.earlier = turns
+            self.question, self.left, self.right = last["question"], last["left"], last["right"]
+            self.voted = len(self._votes)
+            self.total = len(self._votes) + len(self._waiting)
+            self.done = not self._waiting
+            self.revealed = revealed
+            self.tally = tally(self._votes) if revealed else []
+            self.turn += 1
+        self.leave()
+
+    def _asked_of(self, pair: Pair) -> list[RatedTurn]:
+        keys = (pair.left.key, pair.right.key)
+        if keys not in self._read:
+            self._read[keys] = rated_turn(self.run, pair)
+        return self._read[keys]
+
+
+def _shown(turn: RatedTurn) -> dict[str, str]:
+    """As a page shows it: safe HTML."""
+    return {
+        "question": to_html(turn.question),
+        "left": to_html(turn.left, colours=True),
+        "right": to_html(turn.right, colours=True),
+    }

@@ -1,0 +1,138 @@
+"""The notebooks, as a newcomer meets them: in JupyterLab, in a browser, run from top to bottom."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Page
+
+from support.browser import Lab, chromium, jupyter_lab
+from support.jupyterlab import SCREENSHOTS, open_notebook, run_all, shut_down
+
+ROOT = Path(__file__).parents[2]
+FIRST = "notebooks/01-start-here.ipynb"
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What has to be on the page when every cell of a notebook has run.
+
+    ``selector`` finds it, ``count`` times; the picture begins with the cell of the first one.
+    """
+
+    name: str
+    selector: str
+    count: int
+
+
+TABLES = ".jp-RenderedHTMLCommon table:visible"
+NOTEBOOKS = [
+    Shown("01-start-here", ".assistants .card", 8),
+    Shown("02-run-experiment", "td article", 8),
+    Shown("03-judge-differences", TABLES, 10),
+    Shown("04-read-results", TABLES, 5),
+    Shown("05-chat-with-a-persona", ".assistants-live.chat > .main-part > .grid > .column", 1),
+    Shown("06-compare-personas", ".assistants-live.compare .column", 3),
+    Shown("07-rate-answers", ".assistants-live.rate .tally table", 1),
+    Shown("08-browse-a-run", ".assistants-live.browse td[data-at]", 4),
+    Shown("09-plan-gpus", TABLES, 4),
+]
+
+AT_END = """() => document.querySelector('[data-mime-type$="jupyter.error"]') ||
+    [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].every(
+        prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
+"""Whether each cell has run, or one of them failed."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Notebooks and experiments, as a clone has them."""
+    made = tmp_path_factory.mktemp("lab")
+    for name in ("notebooks", "experiments"):
+        shutil.copytree(ROOT / name, made / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path) -> Iterator[Lab]:
+    """One JupyterLab for all tests of this file."""
+    with jupyter_lab(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page as wide as a laptop's; its kernels end with it."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 960})
+    yield opened
+    shut_down(opened)
+    opened.close()
+
+
+def side_by_side(page: Page) -> bool:
+    """Whether the first two answers stand beside each other."""
+    boxes = [page.locator("td article").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0]
+    assert boxes[1]
+    return boxes[1]["x"] > boxes[0]["x"] + boxes[0]["width"] - 1
+
+
+def test_a_notebook_from_a_stranger_shows_the_answers_side_by_side(page: Page, lab: Lab) -> None:
+    """Before anything is run nothing is trusted and every style is taken away."""
+    open_notebook(page, lab, FIRST)
+    page.wait_for_selector("td article")
+    page.locator("td article").first.scroll_into_view_if_needed()
+    assert side_by_side(page)
+    page.screenshot(path=SCREENSHOTS / "start-here-untrusted.png")
+
+
+def cleared(folder: Path, name: str) -> str:
+    """The notebook without outputs, so that what is seen afterwards comes from this run."""
+    file = folder / "notebooks" / f"{name}.ipynb"
+    notebook = nbformat.read(file, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    nbformat.write(notebook, file)
+    return f"notebooks/{name}.ipynb"
+
+
+@pytest.mark.parametrize("shown", NOTEBOOKS, ids=lambda shown: shown.name)
+def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown: Shown) -> None:
+    """Every cell of it, without an error; and what it is about is on the page, live.
+
+    Leaves ``build/screenshots/notebook-NN.png``; the sixth is the picture of the README.
+    """
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    open_notebook(page, lab, cleared(folder, shown.name))
+    page.keyboard.press("Control+b")  # the file browser goes away
+    run_all(page)
+    page.wait_for_function(AT_END, timeout=240_000)
+    failed = page.locator("[data-mime-type$='jupyter.error']").all_inner_texts()
+    assert failed == []
+    there = page.locator(shown.selector)
+    there.first.wait_for(timeout=60_000)
+    assert there.count() == shown.count
+    assert all(each.is_visible() for each in there.all())
+    assert page.locator(".assistants-live .problem:visible, .notice:visible").count() == 0
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert thrown == []
+    if shown.name in FIRST:
+        assert side_by_side(page)
+    there.first.evaluate("e => (e.closest('.jp-Cell') ?? e).scrollIntoView()")
+    page.mouse.move(0, 0)
+    page.screenshot(path=SCREENSHOTS / f"notebook-{shown.name[:2]}.png")

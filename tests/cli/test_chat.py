@@ -1,0 +1,182 @@
+"""Talking in the terminal, and looking at what there is."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from assistants.cli.doctor import Check
+from assistants.runs import transcripts
+from support.commands import call, on_terminal, start, write_experiment
+from support.faulty_server import FaultyServer
+
+
+@pytest.fixture(autouse=True)
+def at_server(here: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``vllm:`` is the loopback server, which says who it was told to be."""
+    server.answer = lambda body: f"I was told: {body['messages'][0]['content'][:16]}"
+    monkeypatch.setenv("VLLM_BASE_URL", server.url)
+
+
+def test_ask_several_personas_on_several_models(server: FaultyServer) -> None:
+    """Each persona answers on each model, in the order they were named."""
+    done = call(*"ask -p art -p none -m vllm:a -m vllm:b".split(), "Why is the sky blue?")
+    assert done.code == 0
+    heads = [line.split(" (")[0] for line in done.out.splitlines() if line.startswith("==")]
+    assert heads == [f"== {p} on vllm:{m}" for m in "ab" for p in ("art", "none")]
+    assert done.out.count("I was told: You are a painte") == 2
+    assert done.out.count("I was told: Why is the sky b") == 2
+    assert len(server.requests) == 4
+
+
+def test_ask_reads_a_question_from_stdin(server: FaultyServer) -> None:
+    """``-`` is the question on stdin; an empty one is wrong usage."""
+    assert call("ask", "-m", "vllm:a", "-", stdin="Long question.\n").code == 0
+    assert server.requests[0].json["messages"][0]["content"] == "Long question.\n"
+    assert call("ask", "-m", "vllm:a", "-", stdin=" \n").code == 2
+
+
+def test_ask_keeps_the_answers_that_came(server: FaultyServer) -> None:
+    """One model that fails takes no answer from the others; its reason is on stderr."""
+    Path("models.toml").write_text(
+        f'[providers.bad]\naddress = "{server.url_of("400")}"\n', encoding="utf-8"
+    )
+    done = call("ask", "-m", "bad:m", "-m", "vllm:a", "Why?")
+    assert done.code == 1
+    assert "I was told: Why?" in done.out
+    assert "bad:m" in done.err
+    assert "error" not in done.out
+
+
+def test_ask_on_a_terminal_shows_each_answer_once_at_the_end() -> None:
+    """Panels beside each other at 120 columns, one below the other at 60."""
+    for columns, beside in ((120, True), (60, False)):
+        code, screen = on_terminal(*"ask -p art -p none -m vllm:a".split(), "Why?", columns=columns)
+        assert code == 0
+        whole = screen.split("\x1b[?25h")[-1]  # what stays once the cursor is back
+        assert whole.count("I was told") == 2
+        rows = [row for row in whole.split("\r\n") if "I was told" in row]
+        assert len(rows) == (1 if beside else 2)
+
+
+def test_chat_is_kept_as_markdown(server: FaultyServer) -> None:
+    """Every question is sent with what went before it, and the log can be read back."""
+    done = call("chat", "-p", "art", "-m", "vllm:a", "--results", "kept", stdin="One?\nTwo?\n\n")
+    assert done.code == 0
+    assert done.out.count("I was told") == 2
+    sent = [m["content"] for m in server.requests[1].json["messages"]]
+    assert sent[1:] == ["One?", "I was told: You are a painte", "Two?"]
+    (log,) = Path("kept/chats").glob("*-art.md")
+    assert str(log) in done.err
+    transcript, about = transcripts.read(log)
+    assert [m.role for m in transcript.messages] == ["system", "user", "assistant", "user"]
+    assert transcript.completion.text == "I was told: You are a painte"
+    assert about == {"persona": "art", "model": "vllm:a"}
+
+
+def test_chat_goes_on_after_a_failure(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that fails is said on stderr; its question is not part of what follows."""
+    monkeypatch.setenv("VLLM_BASE_URL", server.url_of("400"))
+    done = call("chat", "-m", "vllm:a", stdin="One?\nTwo?\n")
+    assert done.code == 1
+    assert "kept in" not in done.err
+    assert done.err.count("error: ") == 2
+    assert [m["content"] for m in server.requests[1].json["messages"]] == ["Two?"]
+    assert not list(Path("results").rglob("*.md"))
+
+
+def test_a_command_is_no_question(server: FaultyServer) -> None:
+    """Somebody who types ``/help`` is told that there are none; nobody is asked and nobody pays."""
+    done = call("chat", "-m", "vllm:a", stdin="/help\nWhat is /etc?\n")
+    assert done.code == 0
+    assert "there are no commands here" in done.err
+    assert [r.json["messages"][-1]["content"] for r in server.requests] == ["What is /etc?"]
+
+
+def test_ctrl_c_ends_a_chat_that_waits_for_a_question() -> None:
+    """The prompt is back within a second, with 130."""
+    process = start("chat", "-m", "vllm:a")
+    with process:
+        assert process.stderr is not None
+        process.stderr.readline()  # it is about to read a line
+        time.sleep(0.3)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert time.monotonic() - began < 1
+
+
+def test_personas_say_where_they_come_from() -> None:
+    """The list names the file of a persona of one's own; a name shows the text that is sent."""
+    Path("personas").mkdir()
+    Path("personas/art.md").write_text(
+        "---\nlabel: A\ndescription: Mine.\n---\nBe [red]bold[/red] :smile:\n", encoding="utf-8"
+    )
+    done = call("personas")
+    assert done.code == 0
+    assert "personas/art.md" in done.out
+    for name in "science sport music history geography math physics philosophy literature".split():
+        assert name in done.out
+    one = call("personas", "art")
+    assert (one.code, one.out) == (0, "Be [red]bold[/red] :smile:\n")
+    assert "personas/art.md" in one.err
+    assert call("personas", "none").out == "(no system message)\n"
+
+
+def test_models_say_where_they_are(server: FaultyServer) -> None:
+    """Short names, providers, the address in use, and the variable that holds the key."""
+    Path("models.toml").write_text('[models]\nmine = "vllm:Q"\n', encoding="utf-8")
+    done = call("models")
+    assert done.code == 0
+    for said in ("chatgpt", "smollm2", "mine", "vllm:Q", "models.toml", "OPENAI_API_KEY"):
+        assert said in done.out
+    assert server.url in done.out
+
+
+def test_models_check_asks_each_server(server: FaultyServer) -> None:
+    """One line a provider, and 0 whatever they say: it is a question, not a failure."""
+    done = call("models", "check")
+    assert f"{server.url}: 1 model" in " ".join(done.out.split())
+    assert done.code == 0
+    for name in ("local", "openai", "vllm", "ollama"):
+        assert f" {name} " in done.out
+
+
+def test_doctor_says_how_to_mend() -> None:
+    """0 when all that is needed is there; 1 and the remedy when it is not."""
+    done = call("doctor")
+    assert done.code == 0
+    assert "python" in done.out
+    assert "OPENAI_API_KEY" in done.out
+    assert "All that is needed is there" in done.err
+    Path("models.toml").write_text("[modles]\n", encoding="utf-8")
+    broken = call("doctor")
+    assert broken.code == 1
+    assert "'modles'" in broken.out
+    assert "models" in broken.err
+
+
+def test_doctor_names_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extra that is not installed is no failure, and the pip command is there."""
+    import assistants.cli.doctor as module
+
+    missing = Check("xllamacpp", False, "not installed", "pip install 'assistants[local]'", False)
+    monkeypatch.setattr(module, "_extras", lambda: iter([missing]))
+    done = call("doctor")
+    assert done.code == 0
+    assert "pip install" in done.out
+
+
+def test_shells_complete_names() -> None:
+    """Shells complete personas, models and experiments that there are."""
+    from assistants.cli import options
+
+    call("run", write_experiment(), "--no-report")
+    assert options._personas("ph") == ["philosophy", "physics"]
+    assert options._models("ch") == ["chatgpt"]
+    assert options._experiments("") == ["exp"]

