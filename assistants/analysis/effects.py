@@ -45,7 +45,7 @@ def effects(
     baseline: str,
     unit: str = "",
     binary: bool = False,
-    worthwhile: float | None = None,
+    smallest_effect: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row a persona and model: how it differs from the baseline, and whether that is real.
@@ -64,7 +64,7 @@ def effects(
     binary
         Scores are 0 or 1. Means, effects and the like are then given in percentage points, the
         interval allows for few cases that differ, and McNemar's test is added.
-    worthwhile
+    smallest_effect
         Smallest difference that would matter, in the units of the table (percentage points where
         ``binary``). Without it, "no difference" is said of narrow intervals (``verdict``).
     seed
@@ -87,7 +87,7 @@ def effects(
     ------
     UsageError
         If a column is missing, a trial occurs twice, a value is infinite, ``binary`` scores are
-        other than 0 and 1, or ``worthwhile`` is not above 0.
+        other than 0 and 1, or ``smallest_effect`` is not above 0.
     UnknownNameError
         If no row is of ``baseline``.
     MissingDependencyError
@@ -95,8 +95,8 @@ def effects(
     """
     import pandas as pd
 
-    if worthwhile is not None and not worthwhile > 0:
-        raise UsageError(f"worthwhile is {worthwhile}; a difference that matters is above 0.")
+    if smallest_effect is not None and not smallest_effect > 0:
+        raise UsageError(f"smallest_effect is {smallest_effect}; a difference that matters is above 0.")
     models = grids(frame, score)
     names = {name for grid in models for name in grid.personas}
     if baseline not in names:
@@ -118,7 +118,7 @@ def effects(
     for one in compared:
         stop = start + len(one.personas)
         parts.append(
-            _table(one, p[start:stop], adjusted[start:stop], least, rows, unit, worthwhile)
+            _table(one, p[start:stop], adjusted[start:stop], least, rows, unit, smallest_effect)
         )
         start = stop
     return pd.concat(parts, ignore_index=True)
@@ -187,7 +187,7 @@ def _table(
     least: float,
     rows: int,
     unit: str,
-    worthwhile: float | None,
+    smallest_effect: float | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -217,8 +217,8 @@ def _table(
     table = pd.DataFrame({name: data[name] for name in COLUMNS if name in data})
     needed = [_needed(f.effect, f.sd, rows) for f in found]
     table["cases_needed"] = pd.array(needed, dtype="Int64")
-    table["verdict"] = [verdict(f, unit=unit, worthwhile=worthwhile) for f in found]
-    table["note"] = [note(f, unit=unit, worthwhile=worthwhile) for f in found]
+    table["verdict"] = [verdict(f, unit=unit, smallest_effect=smallest_effect) for f in found]
+    table["note"] = [note(f, unit=unit, smallest_effect=smallest_effect) for f in found]
     types = {"persona": "str", "model": "str", "verdict": "str", "note": "str"}
     return table[list(COLUMNS)].astype(types)
 

@@ -119,16 +119,16 @@ def cases_needed(
     return many
 
 
-def sd_of_difference(between: float, within: float, repeats: int) -> float:
+def sd_of_difference(sd: float, sd_within_case: float, repeats: int) -> float:
     """Standard deviation, over cases, of a persona's difference from the baseline.
 
     Repeats only wear down the noise within a case; no number of them replaces another case.
 
     Parameters
     ----------
-    between
+    sd
         Standard deviation over cases of the true difference, in the score's units.
-    within
+    sd_within_case
         Standard deviation of one draw around its case's mean, same units.
     repeats
         Draws of each case, at least 1.
@@ -149,7 +149,7 @@ def sd_of_difference(between: float, within: float, repeats: int) -> float:
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; a case is drawn at least once.")
-    return math.sqrt(between**2 + 2 * within**2 / repeats)
+    return math.sqrt(sd**2 + 2 * sd_within_case**2 / repeats)
 
 
 def _check(sd: float, alpha: float, personas: int) -> None:

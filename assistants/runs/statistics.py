@@ -121,8 +121,8 @@ class RunStatistics:
         score: Named | None = None,
         *,
         baseline: str | None = None,
-        counted: Collection[str] = AVERAGED,
-        worthwhile: float | None = None,
+        statuses: Collection[str] = AVERAGED,
+        smallest_effect: float | None = None,
     ) -> pd.DataFrame:
         """What each persona changed against the baseline, and whether the change is real.
 
@@ -136,9 +136,9 @@ class RunStatistics:
             votes, the effect is the share of wins against the baseline, less a half.
         baseline
             A persona; the experiment's own if none is named.
-        counted
+        statuses
             The statuses of trials that count.
-        worthwhile
+        smallest_effect
             The smallest effect that would matter, in the scorer's unit; lets "no difference" be
             said of smaller ones.
 
@@ -151,7 +151,7 @@ class RunStatistics:
         from assistants.analysis.truncation import note_cuts
 
         against = self._baseline(baseline)
-        made, frame = self._counted(score, counted, against)
+        made, frame = self._counted(score, statuses, against)
         frame = frame[self._compared(frame, against)]
         table = effects(
             frame,
@@ -159,12 +159,12 @@ class RunStatistics:
             baseline=against,
             unit=made.unit,
             binary=made.kind == "binary",
-            worthwhile=worthwhile,
+            smallest_effect=smallest_effect,
         )
         return note_cuts(table, frame, against)
 
     def contrasts(
-        self, score: Named | None = None, *, counted: Collection[str] = AVERAGED
+        self, score: Named | None = None, *, statuses: Collection[str] = AVERAGED
     ) -> pd.DataFrame:
         """What of each persona's effect is having a prompt, its meaning, and its wording.
 
@@ -183,7 +183,7 @@ class RunStatistics:
                 fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
             )
         against = self._baseline(None)
-        made, frame = self._counted(score, counted, against)
+        made, frame = self._counted(score, statuses, against)
         return control_contrasts(
             frame,
             made.name,
@@ -198,7 +198,7 @@ class RunStatistics:
         score: Named | None = None,
         *,
         baseline: str | None = None,
-        counted: Collection[str] = AVERAGED,
+        statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
         """A second opinion on ``effects``: a mixed model, with case and model as random effects.
 
@@ -210,7 +210,7 @@ class RunStatistics:
         from assistants.analysis.mixed_model import mixed_model
 
         against = self._baseline(baseline)
-        made, frame = self._counted(score, counted, against)
+        made, frame = self._counted(score, statuses, against)
         return mixed_model(
             frame[self._compared(frame, against)],
             baseline=against,
@@ -222,7 +222,7 @@ class RunStatistics:
         *,
         baseline: str | None = None,
         vectors: NDArray[Any] | None = None,
-        counted: Collection[str] = AVERAGED,
+        statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
         """How far each persona moved the wording itself, beside how far repeats differ anyway.
 
@@ -233,7 +233,7 @@ class RunStatistics:
         vectors
             One row a trial, as ``await run.embed("openai:text-embedding-3-small")`` gives them;
             answers are compared by their words (TF-IDF) without.
-        counted
+        statuses
             The statuses of trials that count.
 
         Raises
@@ -244,16 +244,16 @@ class RunStatistics:
         from assistants.analysis.text_distance import text_distance
 
         against = self._baseline(baseline)
-        frame, vectors = self._answers(counted, vectors, against)
+        frame, vectors = self._answers(statuses, vectors, against)
         return text_distance(frame, baseline=against, vectors=vectors)
 
     def shares(
-        self, *, vectors: NDArray[Any] | None = None, counted: Collection[str] = AVERAGED
+        self, *, vectors: NDArray[Any] | None = None, statuses: Collection[str] = AVERAGED
     ) -> pd.DataFrame:
         """What share of the variance of the wording goes with case, model, persona and noise."""
         from assistants.analysis.shares import shares
 
-        frame, vectors = self._answers(counted, vectors)
+        frame, vectors = self._answers(statuses, vectors)
         return shares(frame, vectors=vectors)
 
     async def embed(self, model: str) -> NDArray[Any]:
@@ -300,7 +300,7 @@ class RunStatistics:
         return position_bias(self.votes())
 
     def _counted(
-        self, score: Named | None, counted: Collection[str], against: str
+        self, score: Named | None, statuses: Collection[str], against: str
     ) -> tuple[Scorer, pd.DataFrame]:
         """Scores with a value only where the trial counts."""
         score = self.main_score if score is None else score
@@ -310,16 +310,16 @@ class RunStatistics:
                 frame = votes.as_scores(store, self.id, score, self._rater(score), against)
         else:
             frame = self.scores(score)
-        return made, frame.assign(value=frame["value"].where(frame["status"].isin(counted)))
+        return made, frame.assign(value=frame["value"].where(frame["status"].isin(statuses)))
 
     def _answers(
-        self, counted: Collection[str], vectors: NDArray[Any] | None, against: str | None = None
+        self, statuses: Collection[str], vectors: NDArray[Any] | None, against: str | None = None
     ) -> tuple[pd.DataFrame, NDArray[Any] | None]:
         """Trials, with an answer only where it counts, and their vectors; without controls."""
         with Store(self.results) as store:
             frame = tables.trials(store, self.id)
         kept = self._compared(frame, against)
-        frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(counted)))
+        frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(statuses)))
         return frame[kept], None if vectors is None else vectors[kept.to_numpy()]
 
     def _compared(self, frame: pd.DataFrame, against: str | None) -> pd.Series[bool]:

@@ -94,7 +94,7 @@ async def attribute(
     *,
     model: str | None,
     client: Client | None,
-    counted: Collection[str],
+    statuses: Collection[str],
     regenerate: bool,
     max_usd: float | None,
     report: ProgressCallback | None,
@@ -107,7 +107,7 @@ async def attribute(
             persona,
             case=case,
             model=model,
-            counted=counted,
+            statuses=statuses,
         )
     texts = log_likelihood.sentences_of(persona, found)
     by_model: dict[str, list[AnsweredTrial]] = {}
@@ -139,7 +139,7 @@ async def attribute(
     if not regenerate and max_usd is None:
         raise ablation.cost_confirmation_error(experiment, run.results, why)
     frame, note = await ablation.run_ablation(
-        experiment, run.results, counted=counted, report=report
+        experiment, run.results, statuses=statuses, report=report
     )
     return _by_regeneration(persona, frame, lacking, experiment.baseline or persona, note)
 

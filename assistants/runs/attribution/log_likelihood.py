@@ -69,7 +69,7 @@ def answered(
     *,
     case: str | None,
     model: str | None,
-    counted: Collection[str],
+    statuses: Collection[str],
 ) -> list[AnsweredTrial]:
     """The answers of a persona that count.
 
@@ -86,7 +86,7 @@ def answered(
             if name not in set(frame[kind]):
                 raise UnknownNameError(kind, name, frame[kind].unique(), where=f"run {run}")
             frame = frame[frame[kind] == name]
-    frame = frame[frame["status"].isin(counted) & frame["answer"].str.strip().ne("")]
+    frame = frame[frame["status"].isin(statuses) & frame["answer"].str.strip().ne("")]
     if not len(frame):
         raise UsageError(
             f"{persona} has no answer in run {run} that counts, so nothing can be attributed.",
