@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_store import COMPLETION
+from support.completions import COMPLETION
 
 from assistants.clients.scripted import ScriptedClient, echo
 from assistants.clients.tape import Tape, TapedClient

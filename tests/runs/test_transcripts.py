@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_store import COMPLETION
+from support.completions import COMPLETION
 
 from assistants.errors import FileError
 from assistants.messages import Completion, Message, Transcript

@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.page_messages import click
+
 from assistants import Completion, Experiment, Message, Results, Run, ScriptedClient
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.widgets import background
@@ -53,15 +55,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def browse(made: Run) -> Browse:
     return Browse(made)
-
-
-def click(browse: Browse, **message: Any) -> None:
-    """What the page sends, done and waited for."""
-    background.call(lambda: browse._obey(message))
-    for _ in range(200):
-        if not background.call(lambda: list(browse._tasks)):
-            return
-        time.sleep(0.01)
 
 
 def named(browse: Browse, case: str, persona: str, model: str = "scripted:one") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browse import click
+from support.page_messages import click
 
 from assistants import Experiment, Results
 from assistants.widgets import background
