@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from assistants.errors import IncompleteReplyError, StoreError
-from assistants.messages import FINISHED, Completion, Usage
+from assistants.messages import Completion
 from assistants.results import Results
 from assistants.runs.sqlite import Database
 from assistants.runs.store import Store
@@ -21,6 +20,7 @@ from assistants.runs.store_schema import FILE
 from support.completions import COMPLETION
 from support.experiments import PRELOADED, experiment_at, quiet, write_rows
 from support.faulty_server import FaultyServer
+
 
 def add(store: Store, key: str, completion: Completion, turn: int = 0, final: bool = True) -> None:
     store.add_answer(key, turn, completion, final=final, run="r", cost_usd=None, attempts=1)

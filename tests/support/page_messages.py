@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from assistants.widgets import background
 from assistants.widgets.browse.browse import Browse
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.page_messages import click
-
 from assistants import Completion, Experiment, Message, Results, Run, ScriptedClient
 from assistants.errors import FileError, UnknownNameError, UsageError
-from assistants.widgets import background
 from assistants.widgets.browse.browse import ROWS, Browse
 from assistants.widgets.browse.filters import Filter
 from assistants.widgets.browse.grid import PREVIEW, Grid, preview
+from support.page_messages import click
 
 
 def said(messages: Sequence[Message], sampling: object) -> str | Completion:
