@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-import assistants
 from assistants.clients.base import Client
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
 from assistants.personas import Persona, digest_of
+from assistants.utils.display import notebook_html
 from assistants.utils.text import to_json, truncate_line
 
 
@@ -44,7 +44,7 @@ class Assistant:
         return truncate_line(f"Assistant({truncate_line(str(self), 100)!r})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def name(self) -> str:

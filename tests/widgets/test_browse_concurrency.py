@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browse import click
 
 from assistants import Experiment, Results
 from assistants.widgets import background
 from assistants.widgets.browse.browse import Browse
 from assistants.widgets.browse.grid import Grid
 from assistants.widgets.chat.chat import Chat
+from support.page_messages import click
 
 
 @pytest.fixture

@@ -37,7 +37,13 @@ class ConversationColumns(CaseSaver):
     """Conversations side by side, streamed to the page and kept in the store."""
 
     _esm = read_sources(
-        "static/page.js", "static/markdown.js", "chat/answers.js", "chat/columns.js", "chat/model_picker.js", "chat/sidebar.js", "chat/chat.js"
+        "static/page.js",
+        "static/markdown.js",
+        "chat/answers.js",
+        "chat/columns.js",
+        "chat/model_picker.js",
+        "chat/sidebar.js",
+        "chat/chat.js",
     )
     _css = read_sources("static/live.css")
 
