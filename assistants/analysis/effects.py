@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.distributions import special
 from assistants.analysis.paired import (
     CaseMeans,
     binary_interval,
@@ -21,7 +20,7 @@ from assistants.analysis.paired import (
     t_interval,
 )
 from assistants.analysis.permutation import EXACT, FLIPS, Floats, holm, sign_flip
-from assistants.analysis.power import cases_needed
+from assistants.analysis.power import cases_needed, special
 from assistants.analysis.score_matrix import Grid, grids
 from assistants.analysis.verdict import VerdictInput, note, verdict
 from assistants.errors import UnknownNameError, UsageError
@@ -36,6 +35,9 @@ COLUMNS = tuple(
 """Of the effect table, in order."""
 
 PERCENTAGE_POINTS = "percentage points"
+
+_MANY_CUT = 0.5
+"""Share of one side's answers cut at a token limit from which the table says so."""
 
 
 def effects(
@@ -96,7 +98,9 @@ def effects(
     import pandas as pd
 
     if smallest_effect is not None and not smallest_effect > 0:
-        raise UsageError(f"smallest_effect is {smallest_effect}; a difference that matters is above 0.")
+        raise UsageError(
+            f"smallest_effect is {smallest_effect}; a difference that matters is above 0."
+        )
     models = grids(frame, score)
     names = {name for grid in models for name in grid.personas}
     if baseline not in names:
@@ -122,6 +126,39 @@ def effects(
         )
         start = stop
     return pd.concat(parts, ignore_index=True)
+
+
+def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The effect table, with a note where many answers of a side were cut.
+
+    Parameters
+    ----------
+    table
+        As ``effects`` makes it.
+    frame
+        What it was made of, with the ``status`` of each trial.
+    baseline
+        The persona that the others are compared with.
+    """
+    counted = frame[frame["value"].notna()]
+    cut = (counted["status"] == "length").groupby([counted["persona"], counted["model"]])
+    found = cut.agg(["sum", "count"])
+
+    def said(persona: str, model: str) -> str:
+        sides = [found.loc[(p, model)] for p in (persona, baseline) if (p, model) in found.index]
+        if len(sides) < 2 or all(side["sum"] < _MANY_CUT * side["count"] for side in sides):
+            return ""
+        here, there = (f"{side['sum']:,} of {side['count']:,}" for side in sides)
+        return (
+            f"Cut at the token limit: {here} answers, {there} of the baseline's. "
+            "What they would have gone on to say does not count."
+        )
+
+    notes = [
+        " ".join(filter(None, (row.note, said(row.persona, row.model))))
+        for row in table.itertuples()
+    ]
+    return table.assign(note=notes).astype({"note": "str"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from assistants.analysis.distributions import special
+from assistants.errors import MissingDependencyError
 
 _LARGE = 1_000_000
 """Cases from which the t distribution is the normal one, to all digits that matter here."""
@@ -159,3 +160,21 @@ def _check(sd: float, alpha: float, personas: int) -> None:
         raise ValueError(f"alpha is {alpha}; it lies between 0 and 1.")
     if personas < 1:
         raise ValueError(f"personas is {personas}; at least one is compared.")
+
+
+def special() -> Any:
+    """``scipy.special``, which loads in a tenth of the time of ``scipy.stats``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If scipy is not installed.
+    """
+    try:
+        from scipy import special as functions
+    except ImportError as e:
+        raise MissingDependencyError(
+            "Effects are computed with scipy, which is not installed.",
+            fix="pip install 'assistants[analysis]'",
+        ) from e
+    return functions

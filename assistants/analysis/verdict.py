@@ -94,7 +94,12 @@ def verdict(found: VerdictInput, *, unit: str = "", smallest_effect: float | Non
 def note(found: VerdictInput, *, unit: str = "", smallest_effect: float | None = None) -> str:
     """What else a reader has to know before believing the verdict; often empty."""
     return " ".join(
-        [*_missing(found), *_few(found), *_equal(found, unit), *_small(found, unit, smallest_effect)]
+        [
+            *_missing(found),
+            *_few(found),
+            *_equal(found, unit),
+            *_small(found, unit, smallest_effect),
+        ]
     )
 
 

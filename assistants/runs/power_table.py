@@ -23,7 +23,7 @@ def power_table(
     """As ``Experiment.power``, which documents it."""
     import pandas as pd
 
-    from assistants.analysis.power import cases_needed, power_of, sd_of_difference
+    from assistants.analysis import cases_needed, power_of, sd_of_difference
 
     beside = {control.persona for control in experiment.controls}
     names = [assistant.name for assistant in experiment.assistants]

@@ -147,8 +147,7 @@ class RunStatistics:
         UsageError
             If there is no baseline, or as ``scores`` does.
         """
-        from assistants.analysis.effects import effects
-        from assistants.analysis.truncation import note_cuts
+        from assistants.analysis import effects, note_truncation
 
         against = self._baseline(baseline)
         made, frame = self._counted(score, statuses, against)
@@ -161,7 +160,7 @@ class RunStatistics:
             binary=made.kind == "binary",
             smallest_effect=smallest_effect,
         )
-        return note_cuts(table, frame, against)
+        return note_truncation(table, frame, against)
 
     def contrasts(
         self, score: Named | None = None, *, statuses: Collection[str] = AVERAGED
@@ -175,7 +174,7 @@ class RunStatistics:
         UsageError
             If the experiment had no controls.
         """
-        from assistants.analysis.control_contrasts import control_contrasts
+        from assistants.analysis import control_contrasts
 
         if not self.controls:
             raise UsageError(
@@ -207,7 +206,7 @@ class RunStatistics:
         UsageError
             As ``effects`` does.
         """
-        from assistants.analysis.mixed_model import mixed_model
+        from assistants.analysis import mixed_model
 
         against = self._baseline(baseline)
         made, frame = self._counted(score, statuses, against)
@@ -241,20 +240,11 @@ class RunStatistics:
         UsageError
             If there is no baseline.
         """
-        from assistants.analysis.text_distance import text_distance
+        from assistants.analysis import text_distance
 
         against = self._baseline(baseline)
         frame, vectors = self._answers(statuses, vectors, against)
         return text_distance(frame, baseline=against, vectors=vectors)
-
-    def shares(
-        self, *, vectors: NDArray[Any] | None = None, statuses: Collection[str] = AVERAGED
-    ) -> pd.DataFrame:
-        """What share of the variance of the wording goes with case, model, persona and noise."""
-        from assistants.analysis.shares import shares
-
-        frame, vectors = self._answers(statuses, vectors)
-        return shares(frame, vectors=vectors)
 
     async def embed(self, model: str) -> NDArray[Any]:
         """Embeddings of the answers, one row a trial, asked for once and then stored.
@@ -283,19 +273,19 @@ class RunStatistics:
 
     def ranking(self, *raters: str) -> pd.DataFrame:
         """Which persona wins its comparisons (Bradley-Terry), by all raters or those named."""
-        from assistants.analysis.ranking import ranking
+        from assistants.analysis import ranking
 
         return ranking(self._votes_of(raters))
 
     def agreement(self) -> pd.DataFrame:
         """How far raters agree: people, judges, and people with judges (Krippendorff's alpha)."""
-        from assistants.analysis.agreement import agreement
+        from assistants.analysis import agreement
 
         return agreement(self.votes())
 
     def position_bias(self) -> pd.DataFrame:
         """How often each rater preferred the answer on the left."""
-        from assistants.analysis.pairwise_votes import position_bias
+        from assistants.analysis import position_bias
 
         return position_bias(self.votes())
 

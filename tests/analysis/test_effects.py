@@ -142,7 +142,10 @@ def test_no_difference_is_said_with_its_size() -> None:
     assert row["verdict"].endswith(" words")
     said = float(row["verdict"].split()[-2])
     assert said >= max(abs(row["low"]), abs(row["high"]))
-    assert one(values, unit="words", smallest_effect=5)["verdict"] == "no difference larger than 5 words"
+    assert (
+        one(values, unit="words", smallest_effect=5)["verdict"]
+        == "no difference larger than 5 words"
+    )
     assert one(values, unit="words", smallest_effect=0.5)["verdict"] == "too little data to tell"
 
 

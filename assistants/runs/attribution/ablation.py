@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import assistants
-from assistants.analysis.sentence_splitter import Sentences
+from assistants.analysis import Sentences
 from assistants.assistant import Assistant
 from assistants.clients.base import Client
 from assistants.design.limits import Limits

@@ -19,7 +19,7 @@ from assistants.utils.text import pluralize, truncate_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.analysis.plots.figure import Figure
+    from assistants.analysis.plots import Figure
     from assistants.run import Run
     from assistants.runs.runner import ProgressCallback
 
@@ -72,9 +72,9 @@ class Attribution:
         MissingDependencyError
             If altair is not installed.
         """
-        from assistants.analysis.plots.attribution_map import sentence_map
+        from assistants.analysis.plots import attribution_map
 
-        return sentence_map(
+        return attribution_map(
             self.totals,
             self.trials,
             persona=self.persona,
@@ -165,10 +165,10 @@ def _refuse_hosted(names: Collection[str]) -> None:
 def _by_logprob(persona: str, rows: list[dict[str, Any]], note: str) -> Attribution:
     import pandas as pd
 
-    from assistants.analysis import attribution_effects
+    from assistants.analysis import ATTRIBUTION_TRIALS, log_likelihood_effects
 
-    trials = pd.DataFrame(rows, columns=list(attribution_effects.TRIALS))
-    totals = attribution_effects.by_logprob(trials)
+    trials = pd.DataFrame(rows, columns=list(ATTRIBUTION_TRIALS))
+    totals = log_likelihood_effects(trials)
     return Attribution(persona, "log-probability", totals, trials, note)
 
 
@@ -177,8 +177,8 @@ def _by_regeneration(
 ) -> Attribution:
     import pandas as pd
 
-    from assistants.analysis import attribution_effects
+    from assistants.analysis import ATTRIBUTION_TRIALS, ablation_effects
 
-    totals = attribution_effects.by_regeneration(frame, lacking, whole)
-    trials = pd.DataFrame(columns=list(attribution_effects.TRIALS))
+    totals = ablation_effects(frame, lacking, whole)
+    trials = pd.DataFrame(columns=list(ATTRIBUTION_TRIALS))
     return Attribution(persona, "regeneration", totals, trials, note)
