@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.scoring import (
     NAMES,
-    ScoredValue,
     Measure,
     Score,
+    ScoredValue,
     ScorerInput,
     UnscorableError,
     apply,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from hypothesis import strategies as st
 
 from assistants import Completion, Experiment, Message, Results, Run, ScriptedClient
 from assistants.errors import FileError, UnknownNameError, UsageError
-from assistants.widgets import background
 from assistants.widgets.browse.browse import ROWS, Browse
 from assistants.widgets.browse.filters import Filter
 from assistants.widgets.browse.grid import PREVIEW, Grid, preview
+from support.widget_page import click
 
 
 def said(messages: Sequence[Message], sampling: object) -> str | Completion:
@@ -53,15 +52,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def browse(made: Run) -> Browse:
     return Browse(made)
-
-
-def click(browse: Browse, **message: Any) -> None:
-    """What the page sends, done and waited for."""
-    background.call(lambda: browse._obey(message))
-    for _ in range(200):
-        if not background.call(lambda: list(browse._tasks)):
-            return
-        time.sleep(0.01)
 
 
 def named(browse: Browse, case: str, persona: str, model: str = "scripted:one") -> dict[str, Any]:
@@ -106,7 +96,7 @@ def test_filters(browse: Browse) -> None:
     assert browse.rows[0]["case"] == "1"
     browse.filter("nowhere to be found")
     assert browse.cells == []
-    assert "0 cases" in browse.still()
+    assert "0 cases" in browse.static_html()
 
 
 @pytest.mark.parametrize("wanted", [{"persona": "arts"}, {"model": "x"}, {"status": "fine"}])
@@ -262,7 +252,7 @@ def test_what_is_left_can_be_read(browse: Browse) -> None:
     """The screen as it was filtered, and the trial that was open; a table without a style."""
     browse.filter("cups", persona="art", case="1")
     browse.open(browse.cells[0]["at"])
-    left = browse.still()
+    left = browse.static_html()
     assert "persona art" in left
     assert left.count("<tr>") == 1 + len(browse.rows)
     assert "cups of" in left
