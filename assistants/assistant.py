@@ -9,12 +9,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-import assistants
 from assistants.clients import Client, connect
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona, digest_of
+from assistants.utils.display import notebook_html
 from assistants.utils.text import to_json, truncate_line
 
 
@@ -47,7 +47,7 @@ class Assistant:
         return truncate_line(f"Assistant({truncate_line(str(self), 100)!r})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def name(self) -> str:

@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import assistants
 from assistants import prices
 from assistants.assistant import Assistant
 from assistants.clients import Client
@@ -44,6 +43,7 @@ from assistants.scoring.judge import Judge
 from assistants.trial import Case, Trial
 from assistants.utils.config_files import Document, check_name, parse_yaml, read_text, validate
 from assistants.utils.config_files import display_path as shown_path
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Experiment:
         return truncate_line(f"Experiment({self.name!r}: {design})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @classmethod
     def load(

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import Field
 
-import assistants
 from assistants.errors import FileError, UsageError, nearest
 from assistants.messages import Sampling
 from assistants.utils import templating
@@ -26,6 +25,7 @@ from assistants.utils.config_files import (
     read_text,
     validate,
 )
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can change
@@ -59,7 +59,7 @@ class Persona:
         return truncate_line(f"Persona({self.name!r}, {sent}{f': {said}' if said else ''})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def variables(self) -> frozenset[str]:

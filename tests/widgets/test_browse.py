@@ -18,7 +18,7 @@ from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.widgets.browse.browse import ROWS, Browse
 from assistants.widgets.browse.filters import Filter
 from assistants.widgets.browse.grid import PREVIEW, Grid, preview
-from support.widget_page import click
+from support.page_messages import click
 
 
 def said(messages: Sequence[Message], sampling: object) -> str | Completion:
@@ -96,7 +96,7 @@ def test_filters(browse: Browse) -> None:
     assert browse.rows[0]["case"] == "1"
     browse.filter("nowhere to be found")
     assert browse.cells == []
-    assert "0 cases" in browse.static_html()
+    assert "0 cases" in browse.still()
 
 
 @pytest.mark.parametrize("wanted", [{"persona": "arts"}, {"model": "x"}, {"status": "fine"}])
@@ -252,7 +252,7 @@ def test_what_is_left_can_be_read(browse: Browse) -> None:
     """The screen as it was filtered, and the trial that was open; a table without a style."""
     browse.filter("cups", persona="art", case="1")
     browse.open(browse.cells[0]["at"])
-    left = browse.static_html()
+    left = browse.still()
     assert "persona art" in left
     assert left.count("<tr>") == 1 + len(browse.rows)
     assert "cups of" in left

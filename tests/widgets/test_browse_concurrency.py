@@ -15,7 +15,7 @@ from assistants.widgets import background
 from assistants.widgets.browse.browse import Browse
 from assistants.widgets.browse.grid import Grid
 from assistants.widgets.chat.chat import Chat
-from support.widget_page import click
+from support.page_messages import click
 
 
 @pytest.fixture

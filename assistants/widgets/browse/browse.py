@@ -43,7 +43,9 @@ class Browse(TrialPanel):
         If there is no run.
     """
 
-    _esm = read_sources("static/page.js", "static/markdown.js", "browse/panel.js", "browse/browse.js")
+    _esm = read_sources(
+        "static/page.js", "static/markdown.js", "browse/panel.js", "browse/browse.js"
+    )
     _css = read_sources("static/live.css", "browse/browse.css")
 
     runs = traitlets.List(traitlets.Unicode()).tag(sync=True)
