@@ -14,7 +14,7 @@ from assistants.clients.vllm import weights as offline_weights
 from assistants.clients.vllm.engine_options import answer_affecting_options
 from assistants.clients.vllm.registry import first_source
 from assistants.errors import UsageError
-from assistants.servers.planning.plan import PlacedServer
+from assistants.servers.planning import PlacedServer
 from assistants.utils import api_keys
 from assistants.utils.text import to_json
 
