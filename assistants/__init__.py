@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from assistants.messages import Completion, Message, Sampling, Transcript
     from assistants.personas import Library, Persona
     from assistants.results import Results, Run
-    from assistants.servers.server import Server, serve
+    from assistants.servers import Server, serve
     from assistants.trial import Case, Trial
     from assistants.widgets.browse.browse import Browse
     from assistants.widgets.chat.chat import Chat
@@ -48,13 +48,13 @@ _HOME = {
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
     "ScriptedClient": "assistants.clients.scripted",
-    "Server": "assistants.servers.server",
+    "Server": "assistants.servers",
     "Tape": "assistants.clients.tape",
     "TapedClient": "assistants.clients.tape",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
     "connect": "assistants.clients",
-    "serve": "assistants.servers.server",
+    "serve": "assistants.servers",
 }
 
 __all__ = [
@@ -68,16 +68,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'assistants' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
-
-
-def in_html(value: object) -> str:
-    """Safe HTML for one of the values above: what a notebook shows of it.
-
-    The pages are made in a layer above the values, so a value asks here, where names are imported
-    when they are first used.
-    """
-    page: str = import_module("assistants.widgets.html.reprs").page(value)
-    return page
 
 
 def load_ipython_extension(shell: Any) -> None:

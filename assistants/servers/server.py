@@ -17,7 +17,7 @@ from assistants.servers.gpus import gib
 from assistants.servers.health import ServerStatus, server_status
 from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 from assistants.servers.startup import START_LIMIT_S, ProgressCallback, report_stages, start_server
-from assistants.utils import display
+from assistants.utils.display import notebook_html
 from assistants.utils.text import truncate_line
 
 LENGTHS = (1_024, 4_096, 16_384)
@@ -35,7 +35,7 @@ class Server:
         return truncate_line(f"Server({self.model!r} at {self.entry.url})", 120)
 
     def _repr_html_(self) -> str:
-        return display.notebook_html(self)
+        return notebook_html(self)
 
     @property
     def model(self) -> str:
