@@ -98,7 +98,9 @@ async def server_status(entry: ServerRecord) -> ServerStatus:
             return ServerStatus()
 
 
-async def smoke_test(servers: Sequence[ServerRecord], question: str = QUESTION) -> list[SmokeResult]:
+async def smoke_test(
+    servers: Sequence[ServerRecord], question: str = QUESTION
+) -> list[SmokeResult]:
     """Ask every server at the same time; one that fails does not stop the others."""
     return list(await asyncio.gather(*(_ask(entry, question) for entry in servers)))
 

@@ -88,7 +88,7 @@ async def start_server(
     limit
         Seconds after which it is given up.
     report
-        Told twice a second how far it is.
+        Told at least twice a second how far it is.
 
     Raises
     ------
@@ -253,7 +253,7 @@ async def _until_it_answers(entry: ServerRecord, limit: float, report: ProgressC
                 fix=f"Allow more with `--wait`, or read {entry.log}.",
                 log=logs.last_lines(said),
             )
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(min(_LOOK_S, 0.05 + seconds / 10))  # a small model is there at once
 
 
 async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecord:
@@ -261,7 +261,9 @@ async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecor
     said = await server_status(entry)
     now = _free(entry.gpus)
     taken = [free[index] - now[index] for index in now if index in free]
-    memory = max(taken, default=0) or processes.resident_bytes(processes.session_processes(entry.group, entry.started))
+    memory = max(taken, default=0) or processes.resident_bytes(
+        processes.session_processes(entry.group, entry.started)
+    )
     return registry.update(
         entry,
         context=said.context or entry.context,

@@ -11,7 +11,7 @@ import pytest
 
 from assistants.clients.vllm import registry
 from assistants.clients.vllm.registry import ServerRecord
-from assistants.servers.server import serve
+from assistants.servers import serve
 from assistants.utils.api_keys import PIECE
 from support.commands import Done, call
 from support.server_machine import children, machine_at, said_by, served

@@ -100,9 +100,7 @@ def read_model(
         fix = 'Name its model\'s config.json with `config = `, or say `memory = "18GiB"`.'
         raise FileError(display_path(path), "GGUF files are not planned.", fix=fix)
     file = path / "config.json" if path.is_dir() or path.suffix != ".json" else path
-    return _architecture(
-        read_config(file), display_path(file), file.parent, quantization, width
-    )
+    return _architecture(read_config(file), display_path(file), file.parent, quantization, width)
 
 
 def read_config(file: Path) -> dict[str, Any]:

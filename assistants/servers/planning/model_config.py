@@ -15,14 +15,16 @@ MAX_LAYERS = 10_000
 DEFAULT_CONTEXT = 2048
 """Tokens that vLLM takes where a config says nothing (``_get_and_verify_max_len``)."""
 
-SUPPORTED = frozenset("""
+SUPPORTED = frozenset(
+    """
     arcee baichuan bloom chatglm cohere cohere2 deepseek_v2 deepseek_v3 exaone falcon gemma gemma2
     gemma3 gemma3_text glm glm4 glm4_moe gpt2 gpt_bigcode gpt_neox gpt_oss gptj granite granitemoe
     hunyuan_v1_dense internlm2 internlm3 kimi_k2 llama minicpm minicpm3 ministral mistral mixtral
     nemotron olmo olmo2 olmo3 olmoe opt phi phi3 qwen2 qwen2_5_vl qwen2_5_vl_text qwen2_moe
     qwen2_vl qwen2_vl_text qwen3 qwen3_moe qwen3_vl_moe_text qwen3_vl_text seed_oss smollm3
     stablelm starcoder2
-""".split())
+""".split()
+)
 """Model types whose layers all keep keys and values of one size, or a latent, for every token or
 for those of a sliding window. Everything else (recurrent, hybrid, several head sizes) is refused.
 """

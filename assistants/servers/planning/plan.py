@@ -98,7 +98,7 @@ class Plan:
         return tuple(block for block in blocks if block.size > 0)
 
     def text(self, width: int = 110) -> str:
-        """Return the plan for a terminal: columns side by side, then servers and what is missing."""
+        """Return the plan for a terminal: columns side by side, then servers and what fits not."""
         per_row = max(1, width // (_COLUMN + 2))
         lines = [f"{self.aim}: {self.verdict}", ""]
         for start in range(0, len(self.gpus), per_row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -24,13 +25,15 @@ from assistants.servers.planning.placement import (
     gpu_utilization,
 )
 from assistants.servers.planning.plan import Plan
-from assistants.servers.planning.weight_memory import METHODS
-from assistants.utils.text import pluralize
+from assistants.utils.text import pluralize, truncate_line
 
 FREE = 4 * GIB
 """Bytes of each GPU that weights have to leave for inference."""
 
 MAX_MODELS = 200
+
+ORDERS = 12
+"""Orders in which models are placed: largest first, smallest first, and then about so."""
 
 Level = tuple[Aim, int]
 """An aim, and how far it is met: blocks of context, or conversations; 0 is what was asked for."""
@@ -41,10 +44,10 @@ def make_plan(
 ) -> Plan:
     """Place models on GPUs.
 
-    Each goes, the largest first and then the smallest first, onto the GPUs where it fits most
-    tightly, split over as few as it can be; of the two plans the one with more models, and then
-    with fewer GPUs, is taken. That is quick and nearly always best, and no proof: a plan with one
-    model more may exist where the room is nearly used up.
+    The largest goes first, each onto the GPUs where it fits most tightly, split over as few as it
+    can be (first fit decreasing). Some other orders are tried as well, and the plan with the most
+    models, and of those with the fewest GPUs, is taken. That is quick and nearly always the best,
+    and no proof: where GPUs are nearly full, a plan with one model more may exist.
 
     Parameters
     ----------
@@ -96,10 +99,10 @@ class _Rooms:
     def fits(self, index: int, need: MemoryRequirement) -> bool:
         return need.total <= self.left[index] and need.fixed <= self.fixed[index]
 
-    def find(self, needs: dict[int, MemoryRequirement]) -> tuple[int, ...] | None:
+    def find(self, needs: dict[int, MemoryRequirement], sign: int = 1) -> tuple[int, ...] | None:
         """Return the GPUs where a model fits most tightly, used ones first and as few as can be.
 
-        Only GPUs of one size and name form a group.
+        Only GPUs of one size and name form a group. With ``sign`` -1 the roomiest are taken.
         """
         for count, need in needs.items():
             kinds: dict[tuple[int, str], list[int]] = {}
@@ -107,14 +110,16 @@ class _Rooms:
                 if self.fits(gpu.index, need):
                     kinds.setdefault((gpu.total, gpu.name), []).append(gpu.index)
             groups = [
-                sorted(group, key=lambda index: (index not in self.used, self.left[index]))[:count]
+                sorted(group, key=lambda index: (index not in self.used, sign * self.left[index]))[
+                    :count
+                ]
                 for group in kinds.values()
                 if len(group) >= count
             ]
             if groups:
                 best = min(groups, key=lambda group: (
                     sum(index not in self.used for index in group),
-                    sum(self.left[index] for index in group),
+                    sign * sum(self.left[index] for index in group),
                 ))  # fmt: skip
                 return tuple(sorted(best))
         return None
@@ -172,19 +177,22 @@ def _asked(model: ModelRequest, level: Level) -> tuple[int, int]:
 def _place(
     models: Sequence[ModelRequest], rooms: _Rooms, level: Level
 ) -> dict[str, tuple[int, ...]]:
-    """Return the GPUs of each model that has a place, as many as two orders of placing find."""
+    """Return the GPUs of each model that has a place, as many as can be found."""
     needs = {model.name: model.requirements(*_asked(model, level)) for model in models}
     sizes = {
         name: min((count * need.total for count, need in options.items()), default=0)
         for name, options in needs.items()
     }
+    shuffler = random.Random(0)  # noqa: S311 - the same plan every time, not a secret
     best: dict[str, tuple[int, ...]] = {}
     fewest = 0
-    for largest_first in (True, False):
+    for attempt in range(ORDERS):
+        least = 1 if attempt < 2 else 0.3
+        about = {name: size * shuffler.uniform(least, 1) for name, size in sizes.items()}
         trial = _Rooms(rooms.gpus, rooms.free)
         placed: dict[str, tuple[int, ...]] = {}
-        for name in sorted(needs, key=sizes.__getitem__, reverse=largest_first):
-            if where := trial.find(needs[name]):
+        for name in sorted(needs, key=about.__getitem__, reverse=attempt % 2 == 0):
+            if where := trial.find(needs[name], 1 if attempt % 4 < 2 else -1):
                 trial.take(where, needs[name][len(where)])
                 placed[name] = where
         if (-len(placed), len(trial.used)) < (-len(best), fewest):
@@ -195,7 +203,7 @@ def _place(
 def _highest_level(
     models: Sequence[ModelRequest], rooms: _Rooms, aim: Aim, count: int
 ) -> tuple[int, dict[str, tuple[int, ...]] | None]:
-    """Return the highest level, by bisection, at which ``count`` models have a place; and theirs."""
+    """Return the highest level, by bisection, where ``count`` models have a place; and theirs."""
     top = MAX_SEQUENCES
     if aim == "longest context":
         top = max(model.architecture.context if model.architecture else 1 for model in models)
@@ -401,8 +409,8 @@ def _more_gpus(model: ModelRequest, rooms: _Rooms) -> Iterable[str]:
     fewest = min(same, default=None)
     if fewest:
         count, size, name = fewest
-        kind = "" if name == gib(size) else f"{name}, "
-        yield f"With {_number(count)} more of {kind}{gib(size)} it would."
+        kind = f"of {name}" if name == gib(size) else f"{truncate_line(name, 40)} ({gib(size)})"
+        yield f"With {_number(count)} more {kind} it would."
     cards = [
         (count, card, name)
         for count, need in needs.items()

@@ -77,9 +77,7 @@ def bytes_of_dtype(dtype: str | None) -> int:
     return _DTYPES[dtype or "auto"]
 
 
-def weights_from_config(
-    data: Mapping[str, Any], parameters: Parameters, width: int = 2
-) -> Weights:
+def weights_from_config(data: Mapping[str, Any], parameters: Parameters, width: int = 2) -> Weights:
     """Count bytes from parameters and what the config says of quantization.
 
     Numbers that are not quantized take ``width`` bytes.
