@@ -30,7 +30,7 @@ _one_at_a_time = threading.Lock()
 """Two cases that are kept at once, from two widgets, are both in the file in the end."""
 
 
-def keep_case(
+def append_case(
     path: str | Path,
     question: str | Sequence[str],
     *,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import traitlets
 
-from assistants.design.case_editor import keep_case
+from assistants.design.case_editor import append_case
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.base import LiveWidget
@@ -29,7 +29,7 @@ class CaseSaver(LiveWidget):
         id: str | None = None,  # noqa: A002 - the word of the file
         reference: str | None = None,
     ) -> str:
-        name = keep_case(path, questions, id=id, reference=reference)
+        name = append_case(path, questions, id=id, reference=reference)
 
         def work() -> None:
             self.kept = escape_control_chars(f"Kept as case {name} in {path}.")
