@@ -70,16 +70,6 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOME[name]), name)
 
 
-def in_html(value: object) -> str:
-    """Safe HTML for one of the values above: what a notebook shows of it.
-
-    The pages are made in a layer above the values, so a value asks here, where names are imported
-    when they are first used.
-    """
-    page: str = import_module("assistants.widgets.html.reprs").page(value)
-    return page
-
-
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext assistants``: ``%%ask``, ``%personas``, ``%models`` and completion of names."""
     import_module("assistants.widgets.magics").load(shell)

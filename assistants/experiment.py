@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import assistants
 from assistants import prices
 from assistants.assistant import Assistant
 from assistants.clients import Client
@@ -44,6 +43,7 @@ from assistants.scoring.judge import Judge
 from assistants.trial import Case, Trial
 from assistants.utils.config_files import Document, check_name, parse_yaml, read_text, validate
 from assistants.utils.config_files import display_path as shown_path
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Experiment:
         return truncate_line(f"Experiment({self.name!r}: {design})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @classmethod
     def load(
@@ -224,7 +224,7 @@ class Experiment:
         return replace(told, usd=0.0, seconds=0.0, replays=True) if replays else told
 
     def power(
-        self, effect: float, *, sd: float, within: float = 0.0, power: float = 0.8
+        self, effect: float, *, sd: float, sd_within_case: float = 0.0, power: float = 0.8
     ) -> pd.DataFrame:
         """How many cases, at how many repeats, an effect needs, and what they would cost.
 
@@ -238,7 +238,7 @@ class Experiment:
             binary score a share: 0.1 is ten percentage points).
         sd
             Standard deviation over cases of the true difference, same unit.
-        within
+        sd_within_case
             Standard deviation of one draw around its case's mean, same unit.
         power
             Wanted chance of finding it, at a family-wise 5% over the personas that are compared.
@@ -257,7 +257,7 @@ class Experiment:
         """
         from assistants.runs.power_table import power_table
 
-        return power_table(self, effect, sd=sd, within=within, power=power)
+        return power_table(self, effect, sd=sd, sd_within_case=sd_within_case, power=power)
 
     async def run(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
-import assistants
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line
 
 Role = Literal["system", "user", "assistant"]
@@ -40,7 +40,7 @@ class Message:
         return truncate_line(f"Message({self.role!r}: {said})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Completion:
         )
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it; ``from_dict`` is the way back."""
@@ -168,7 +168,7 @@ class Transcript:
         return truncate_line(f"Transcript({said}, then {self.completion!r})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
 
 @dataclass(frozen=True, slots=True)

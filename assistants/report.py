@@ -142,7 +142,10 @@ def to_page(notebook: Path, title: str) -> str:
     body = clean(body)
     for place, picture in pictures.items():
         body = body.replace(place, picture)
-    css = files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8") + style()
+    css = (
+        files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8")
+        + style()
+    )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import assistants
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.run import Run
 from assistants.runs.store import Store
 from assistants.runs.store_schema import FILE
 from assistants.utils.config_files import display_path
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line
 
 __all__ = ["Results", "Run"]
@@ -31,7 +31,7 @@ class Results:
         )
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     def runs(self, experiment: str | None = None) -> list[Run]:
         """The runs there are, oldest first."""

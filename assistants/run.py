@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import assistants
 from assistants.assistant import inline_system_prompt
 from assistants.errors import AssistantsError
 from assistants.messages import AVERAGED, FINISHED, Message, Transcript
@@ -15,6 +14,7 @@ from assistants.runs import tables, transcripts
 from assistants.runs.statistics import RunStatistics
 from assistants.runs.store import RunRecord, Store
 from assistants.utils.config_files import check_name, display_path
+from assistants.utils.display import notebook_html
 from assistants.utils.text import from_utf8, truncate_line
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Run(RunStatistics):
         return truncate_line(f"Run({self.id!r} of {self.experiment}: {said or 'no trials'})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def id(self) -> str:
@@ -99,7 +99,7 @@ class Run(RunStatistics):
         *,
         model: str | None = None,
         client: Client | None = None,
-        counted: Collection[str] = AVERAGED,
+        statuses: Collection[str] = AVERAGED,
         regenerate: bool = False,
         max_usd: float | None = None,
         report: ProgressCallback | None = None,
@@ -127,7 +127,7 @@ class Run(RunStatistics):
             One model only; all of them by default.
         client
             What reaches the model, where its name alone does not (an SDK object of your own).
-        counted
+        statuses
             The statuses of trials that count.
         regenerate
             Ask again, where no log-probabilities are told.
@@ -154,7 +154,7 @@ class Run(RunStatistics):
             case,
             model=model,
             client=client,
-            counted=counted,
+            statuses=statuses,
             regenerate=regenerate,
             max_usd=max_usd,
             report=report,

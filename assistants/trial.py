@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import assistants
 from assistants.assistant import Assistant
 from assistants.errors import UsageError
 from assistants.utils import templating
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, to_json, truncate_line
 
 
@@ -41,7 +41,7 @@ class Case:
         return truncate_line(f"Case({said})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def question(self) -> str:
@@ -89,7 +89,7 @@ class Trial:
         return truncate_line(f"Trial({said})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def answering(self) -> Assistant:

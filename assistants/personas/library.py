@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import assistants
 from assistants.errors import FileError, UnknownNameError
 from assistants.personas.persona import Persona, read_base, read_persona
 from assistants.utils.config_files import NAME, display_path
+from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize
 
 PACKAGED = Path(__file__).parent
@@ -31,7 +31,7 @@ class Library:
         return f"Library({pluralize(len(self._files()), 'persona')} in {folders})"
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @classmethod
     def default(cls, extra: Iterable[str | Path] = ()) -> Library:

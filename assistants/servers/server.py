@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import assistants
 from assistants.clients.vllm import registry
 from assistants.clients.vllm.registry import PROVIDER, ServerRecord
 from assistants.servers import shutdown
@@ -16,6 +15,7 @@ from assistants.servers.card import card
 from assistants.servers.health import ServerStatus, server_status
 from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 from assistants.servers.startup import START_LIMIT_S, Report, in_lines, start
+from assistants.utils.display import notebook_html
 from assistants.utils.text import truncate_line
 
 
@@ -30,7 +30,7 @@ class Server:
         return truncate_line(f"Server({self.model!r} at {self.entry.url})", 120)
 
     def _repr_html_(self) -> str:
-        return assistants.in_html(self)
+        return notebook_html(self)
 
     @property
     def model(self) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_store import COMPLETION
 
 from assistants.clients.scripted import ScriptedClient, echo
 from assistants.clients.tape import Tape, TapedClient
 from assistants.errors import FileError, TapeMissError
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Message, Sampling
+from support.completions import COMPLETION
 from support.experiments import QUICK, experiment_at, quiet, turns
 from support.faulty_server import FaultyServer
 

@@ -10,32 +10,16 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from assistants.errors import IncompleteReplyError, StoreError
-from assistants.messages import FINISHED, Completion, Usage
+from assistants.messages import Completion
 from assistants.results import Results
 from assistants.runs.sqlite import Database
 from assistants.runs.store import Store
 from assistants.runs.store_schema import FILE
+from support.completions import COMPLETION
 from support.experiments import PRELOADED, experiment_at, quiet, write_rows
 from support.faulty_server import FaultyServer
-
-TEXT = st.text(st.characters(), max_size=20)
-COUNT = st.none() | st.integers(0, 2**62)
-SECONDS = st.none() | st.floats(0, 1e6)
-COMPLETION = st.builds(
-    Completion,
-    text=TEXT,
-    status=st.sampled_from(sorted(FINISHED)),
-    finish_reason=st.none() | TEXT,
-    reasoning=st.none() | TEXT,
-    usage=st.builds(Usage, COUNT, COUNT, COUNT, COUNT),
-    served_model=st.none() | TEXT,
-    started_at=st.just("2026-01-01T00:00:00.000+00:00"),
-    first_token_s=SECONDS,
-    total_s=SECONDS,
-)
 
 
 def add(store: Store, key: str, completion: Completion, turn: int = 0, final: bool = True) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_store import COMPLETION
 
 from assistants.errors import FileError
 from assistants.messages import Completion, Message, Transcript
 from assistants.runs.transcripts import file_name, from_markdown, read, to_markdown, write
+from support.completions import COMPLETION
 
 PIECES = st.sampled_from(
     ["## answer", "## user", "\\## user", "\\\\## reasoning", "---", "", " ", "## answer ", "\r",

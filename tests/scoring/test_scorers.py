@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.scoring import (
     NAMES,
-    ScoredValue,
-    Measure,
+    FunctionScorer,
     Score,
+    ScoredValue,
     ScorerInput,
     UnscorableError,
     apply,
@@ -200,4 +200,4 @@ def test_a_scorer_needs_no_base_class() -> None:
 
     assert apply(Shouting(), ScorerInput("?", "HEY")) == Score(1.0, None, "all capitals")  # type: ignore[arg-type]
     assert apply(Shouting(), ScorerInput("?", "")) == Score(None, "nothing said")  # type: ignore[arg-type]
-    assert isinstance(make("words"), Measure)
+    assert isinstance(make("words"), FunctionScorer)

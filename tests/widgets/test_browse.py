@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from hypothesis import strategies as st
 
 from assistants import Completion, Experiment, Message, Results, Run, ScriptedClient
 from assistants.errors import FileError, UnknownNameError, UsageError
-from assistants.widgets import background
 from assistants.widgets.browse.browse import ROWS, Browse
 from assistants.widgets.browse.filters import Filter
 from assistants.widgets.browse.grid import PREVIEW, Grid, preview
+from support.page_messages import click
 
 
 def said(messages: Sequence[Message], sampling: object) -> str | Completion:
@@ -53,15 +52,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def browse(made: Run) -> Browse:
     return Browse(made)
-
-
-def click(browse: Browse, **message: Any) -> None:
-    """What the page sends, done and waited for."""
-    background.call(lambda: browse._obey(message))
-    for _ in range(200):
-        if not background.call(lambda: list(browse._tasks)):
-            return
-        time.sleep(0.01)
 
 
 def named(browse: Browse, case: str, persona: str, model: str = "scripted:one") -> dict[str, Any]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_browse import click
 
 from assistants import Experiment, Results
 from assistants.widgets import background
 from assistants.widgets.browse.browse import Browse
 from assistants.widgets.browse.grid import Grid
 from assistants.widgets.chat.chat import Chat
+from support.page_messages import click
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_a_locked_store_holds_up_no_answer(
     two: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that cannot be read is not shown, says why, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.browse.trial_panel.PATIENCE_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.browse.trial_panel.STORE_TIMEOUT_S", 0.5)
     chat = Chat("none", "echo", results=None)
     two.open(0)
     shown = two.opened

@@ -7,7 +7,6 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-import assistants
 from assistants.assistant import Assistant
 from assistants.errors import AssistantsError
 from assistants.experiment import Experiment
@@ -25,7 +24,7 @@ from assistants.widgets.html.run_summary import table as frame_table
 _MOST = 50
 """Rows of a table: what is longer is no glance, and says how much longer it is."""
 
-_PACKAGE = Path(assistants.__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 _CELL = 'align="left" valign="top" style="text-align: left; vertical-align: top"'
 
