@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictInt
 from assistants.utils.config_files import Strict
 
 
-Place = Literal["system", "user"]
+SystemPromptPlace = Literal["system", "user"]
 """The system message, or the head of the first question."""
 
 
@@ -68,7 +68,7 @@ class ExperimentFile(Strict):
     personas: list[str | dict[str, Any]] = Field(default_factory=list)
     models: list[Any] = Field(default_factory=list)
     assistants: list[dict[str, Any]] = Field(default_factory=list)
-    system_prompt_in: Place | dict[str, Place] = "system"
+    system_prompt_in: SystemPromptPlace | dict[str, SystemPromptPlace] = "system"
     baseline: str | None = None
     cases: str | list[str | dict[str, Any]]
     repeats: int = Field(default=1, ge=1)
