@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from assistants.clients.openai.client import OpenAIClient
     from assistants.clients.scripted import ScriptedClient
     from assistants.clients.tape import Tape, TapedClient
-    from assistants.design.limits import Limits
+    from assistants.design import Limits, append_case
     from assistants.errors import AssistantsError
     from assistants.experiment import Experiment
     from assistants.messages import Completion, Message, Sampling, Transcript
@@ -39,7 +39,7 @@ _HOME = {
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
-    "Limits": "assistants.design.limits",
+    "Limits": "assistants.design",
     "Message": "assistants.messages",
     "OpenAIClient": "assistants.clients.openai.client",
     "Persona": "assistants.personas",
@@ -53,6 +53,7 @@ _HOME = {
     "TapedClient": "assistants.clients.tape",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
+    "append_case": "assistants.design",
     "connect": "assistants.clients",
     "serve": "assistants.servers.server",
 }
@@ -60,7 +61,8 @@ _HOME = {
 __all__ = [
     "Assistant", "AssistantsError", "Browse", "Case", "Chat", "Compare", "Completion", "Experiment",
     "Library", "Limits", "Message", "OpenAIClient", "Persona", "Rate", "Results", "Run", "Sampling",
-    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial", "connect", "serve",
+    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial",
+    "append_case", "connect", "serve",
 ]  # fmt: skip
 
 

@@ -11,13 +11,19 @@ from typing import Any
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect
-from assistants.design.schema import ExperimentFile, JudgeEntry, PairEntry, PersonaEntry, SystemPromptPlace
+from assistants.design.schema import (
+    ExperimentFile,
+    JudgeEntry,
+    PairEntry,
+    PersonaEntry,
+    SystemPromptPlace,
+)
 from assistants.errors import FileError, UnknownNameError, UsageError, nearest
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona, sampling_from
-from assistants.scoring import Judge, Pairwise, Scorer, make, pairwise, rubric
+from assistants.scoring import Judge, Pairwise, Scorer, make_scorer, pairwise, rubric
 from assistants.trial import Case
-from assistants.utils.config_files import Document, Place, check_name, validate
+from assistants.utils import Document, Place, check_name, validate
 
 _RESERVED_SCORER_NAMES = ("votes", "paraphrases")
 """Names of the scores that votes become, and of the runs in which control texts are made."""
@@ -232,6 +238,7 @@ def _refuse_duplicates(document: Document, assistants: list[Assistant]) -> None:
 
 # -- scorers ---------------------------------------------------------------------------------------
 
+
 def read_scorers(
     document: Document,
     content: ExperimentFile,
@@ -258,7 +265,9 @@ def read_scorers(
             settings = document.below(("scorers", index, "judge"))
             judges.append(_read_judge(settings, clients))
         else:
-            scorers.append(make(entry, allow_code=content.allow_code, folder=folder, where=where))
+            scorers.append(
+                make_scorer(entry, allow_code=content.allow_code, folder=folder, where=where)
+            )
     names = [s.name for s in scorers] + [name for judge in judges for name in _names(judge)]
     where = document.where(("scorers",))
     for name, count in Counter(names).items():
@@ -304,8 +313,11 @@ def _read_judge(settings: Document, clients: _Clients) -> Judge:
     else:
         judge = rubric(client, entry.criteria, name=name, scale=(low, high), sampling=sampling)
     if judge.assistant.persona.variables:
-        raise FileError(where, f"the question of the judge {name!r} has `{{{{ }}}}` in it.",
-                        fix="Write it without variables.")
+        raise FileError(
+            where,
+            f"the question of the judge {name!r} has `{{{{ }}}}` in it.",
+            fix="Write it without variables.",
+        )
     return judge
 
 

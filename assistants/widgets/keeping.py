@@ -7,7 +7,7 @@ from pathlib import Path
 
 import traitlets
 
-from assistants.design.case_editor import append_case
+from assistants.design import append_case
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.base import LiveWidget
