@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from assistants.clients.base import Client
+from assistants.clients import Client
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
 from assistants.personas import Persona, digest_of
 from assistants.utils.display import notebook_html

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from assistants.clients import Client
-from assistants.clients.isolated import IsolatedClient
+from assistants.clients import Client, IsolatedClient
 
 _calls: Counter[int] = Counter()
 """By the id of a client, which nobody else has while a call with it is on its way."""
