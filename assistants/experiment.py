@@ -222,7 +222,7 @@ class Experiment:
         return replace(told, usd=0.0, seconds=0.0, replays=True) if replays else told
 
     def power(
-        self, effect: float, *, sd: float, within: float = 0.0, power: float = 0.8
+        self, effect: float, *, sd: float, sd_within_case: float = 0.0, power: float = 0.8
     ) -> pd.DataFrame:
         """How many cases, at how many repeats, an effect needs, and what they would cost.
 
@@ -236,7 +236,7 @@ class Experiment:
             binary score a share: 0.1 is ten percentage points).
         sd
             Standard deviation over cases of the true difference, same unit.
-        within
+        sd_within_case
             Standard deviation of one draw around its case's mean, same unit.
         power
             Wanted chance of finding it, at a family-wise 5% over the personas that are compared.
@@ -255,7 +255,7 @@ class Experiment:
         """
         from assistants.runs.power_table import power_table
 
-        return power_table(self, effect, sd=sd, within=within, power=power)
+        return power_table(self, effect, sd=sd, sd_within_case=sd_within_case, power=power)
 
     async def run(
         self,

@@ -42,8 +42,8 @@ from .vllm.metrics import read_prefix_caches as read_prefix_caches
 from .vllm.registry import ServerRecord as ServerRecord
 
 __all__ = [
-    "Client",
     "EMBEDDED_MODELS",
+    "Client",
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",

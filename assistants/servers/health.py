@@ -30,7 +30,7 @@ class ServerStatus:
     """What a server says of itself; ``context`` is the longest conversation, in tokens."""
 
     context: int | None = None
-    read_metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics = field(default_factory=Metrics)
 
     def holds(self, length: int) -> int | None:
         """Conversations of ``length`` tokens that fit into its cache at once.

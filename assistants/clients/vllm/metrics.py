@@ -78,7 +78,7 @@ class Metrics:
     Summed up over its engines. ``cache_used`` is a share of 1, of the engine that has least left.
     """
 
-    read_prefix_cache: PrefixCache | None = None
+    prefix_cache: PrefixCache | None = None
     running: int | None = None
     cache_used: float | None = None
     cache_tokens: int | None = None

@@ -53,7 +53,7 @@ class AuditResult:
     """A delivery, the prompt that shows it, and where the persona begins and ends in it."""
 
     delivery: PromptAudit
-    render_prompt: RenderedPrompt | None = None
+    rendered: RenderedPrompt | None = None
     span: tuple[int, int] | None = None
 
 
