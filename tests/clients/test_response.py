@@ -9,7 +9,6 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
-from assistants.clients.openai.sse import EventReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,7 +189,7 @@ def test_a_whole_reply_to_a_streamed_request_is_understood() -> None:
 
 def test_a_long_line_costs_no_more_than_its_length() -> None:
     """A line that never ends is not copied again for each piece of it."""
-    events = EventReader()
+    events = streaming.EventReader()
     for _ in range(20_000):
         events.feed(b"x" * 1_000)
     assert events.close() == []
