@@ -101,7 +101,7 @@ class Page:
 
     async def wish(self, **content: Any) -> None:
         self.count += 1
-        self.widget._heard(self.widget, {**content, "nth": self.count, "page": "mine"}, [])
+        self.widget._on_message(self.widget, {**content, "nth": self.count, "page": "mine"}, [])
         await until(lambda: ("heard", self.count) in self.told)
 
 

@@ -36,9 +36,9 @@ from assistants.runs.store import Store
 from assistants.trial import Case, Trial
 from assistants.utils.config_files import display_path
 from assistants.utils.text import to_json, to_utf8
+from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout
 from assistants.widgets.chat.session_log import SessionLog
 from assistants.widgets.chat.turns import Answer, Turn
-from assistants.widgets.patience import STORE_TIMEOUT_S, run_with_timeout
 
 _AHEAD = 50
 """Draws of a request that are looked up in the store at a time."""
