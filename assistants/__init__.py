@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assistants.assistant import Assistant
-    from assistants.clients import connect
-    from assistants.clients.openai.client import OpenAIClient
-    from assistants.clients.scripted import ScriptedClient
-    from assistants.clients.tape import Tape, TapedClient
+    from assistants.clients import OpenAIClient, ScriptedClient, Tape, TapedClient, connect
     from assistants.design import Limits, append_case
     from assistants.errors import AssistantsError
     from assistants.experiment import Experiment
@@ -41,16 +38,16 @@ _HOME = {
     "Library": "assistants.personas",
     "Limits": "assistants.design",
     "Message": "assistants.messages",
-    "OpenAIClient": "assistants.clients.openai.client",
+    "OpenAIClient": "assistants.clients",
     "Persona": "assistants.personas",
     "Rate": "assistants.widgets.rate.rate",
     "Results": "assistants.results",
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
-    "ScriptedClient": "assistants.clients.scripted",
+    "ScriptedClient": "assistants.clients",
     "Server": "assistants.servers.server",
-    "Tape": "assistants.clients.tape",
-    "TapedClient": "assistants.clients.tape",
+    "Tape": "assistants.clients",
+    "TapedClient": "assistants.clients",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
     "append_case": "assistants.design",

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assistants.assistant import Assistant
-from assistants.clients import Client, connect
-from assistants.clients.openai.token_counts import count_tokens
+from assistants.clients import Client, connect, count_tokens
 from assistants.design.controls import (
     Control,
     ControlText,

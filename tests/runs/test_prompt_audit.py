@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.messages import Message
 from assistants.personas import Persona
 from assistants.runs.audit import Auditor

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assistants.clients.tape import Tape
+from assistants.clients import Tape
 from assistants.errors import FileError, UsageError
 from assistants.experiment import Experiment
 from assistants.models import Model
