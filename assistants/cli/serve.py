@@ -17,7 +17,7 @@ from assistants.utils.text import to_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assistants.clients.vllm.registry import ServerRecord
+    from assistants.clients import ServerRecord
     from assistants.servers import LaunchOptions, Plan
 
 Gpus = Annotated[str | None, typer.Option(metavar="GPUS", help="Sizes, such as 24GiB,24GiB.")]
@@ -152,14 +152,14 @@ def servers(
     as_json: options.Json = False,
 ) -> int:
     """List the servers started here, or test them."""
-    from assistants.clients.vllm import registry
+    from assistants.clients import registry
     from assistants.servers import QUESTION, remove_stale
 
     if action not in ("", "test"):
         raise UnknownNameError("action", action, ["test"])
     for entry in remove_stale():
         say(f"{entry.name} is gone; its log is {entry.log}.")
-    living = registry.entries()
+    living = registry.records()
     if not living and not as_json:
         say("No server runs here. Start one with `assistants serve MODEL`.")
         return 1 if action else 0
@@ -175,13 +175,13 @@ def stop(
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> int:
     """End a server, or all that were started here."""
-    from assistants.clients.vllm import registry
+    from assistants.clients import registry
     from assistants.servers import find_server, remove_stale, stop_server
 
     if (name is None) != every:
         raise UsageError("Name a server, or end them with `--all`; one of them.")
     remove_stale()
-    living = registry.entries()
+    living = registry.records()
     if name and not living:
         raise UsageError(f"unknown server {name!r}: none runs here.")
     if not living:

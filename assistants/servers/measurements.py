@@ -11,11 +11,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from assistants.clients.llamacpp.weights import cache_root
 from assistants.errors import FileError
 from assistants.servers.gpus import Gpu
 from assistants.servers.planning import PlacedServer, StartMeasurement
 from assistants.utils.config_files import display_path, read_text
+from assistants.utils.paths import cache_root
 from assistants.utils.text import to_json
 
 MAX_RECORDS = 1_000

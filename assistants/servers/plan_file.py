@@ -22,7 +22,7 @@ from typing import Literal, cast
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from assistants.clients.vllm.hub import folder_of
+from assistants.clients import folder_of
 from assistants.errors import AssistantsError, FileError, UsageError
 from assistants.servers.gpus import Gpu, MessageCallback, find_gpus, parse_gpus, parse_size
 from assistants.servers.launch_options import LOOPBACK, LaunchOptions
@@ -37,13 +37,13 @@ from assistants.servers.planning import (
     read_config,
     read_model,
 )
-from assistants.utils.config_files import Strict, display_path, parse_toml, read_text, validate
+from assistants.utils.config_files import StrictModel, display_path, parse_toml, read_text, validate
 
 DEFAULT_UTILIZATION = 0.92
 """The part of each GPU that vLLM takes unless it is told otherwise (``gpu_memory_utilization``)."""
 
 
-class _Server(Strict):
+class _Server(StrictModel):
     model: str
     config: str | None = None
     context: int = Field(default=4096, ge=1)
@@ -64,7 +64,7 @@ class _Server(Strict):
         return _checked(text, parse_size)
 
 
-class _File(Strict):
+class _File(StrictModel):
     gpus: str | None = None
     aim: Aim = "fit all"
     free: str = "4GiB"

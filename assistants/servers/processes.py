@@ -9,8 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord, registry
 from assistants.errors import UnknownNameError
 
 PROC = Path("/proc")
@@ -103,7 +102,7 @@ def find_server(name: str) -> ServerRecord:
     UnknownNameError
         If there is none.
     """
-    living = [entry for entry in registry.entries() if registry.is_alive(entry)]
+    living = [entry for entry in registry.records() if registry.is_alive(entry)]
     for entry in living:
         if name in (entry.name, entry.model, f"{registry.PROVIDER}:{entry.model}"):
             return entry
@@ -130,7 +129,7 @@ def remove_stale() -> list[ServerRecord]:
 
     Nothing is left of most. A supervisor that was killed may have left processes behind.
     """
-    stale = [entry for entry in registry.entries() if not registry.is_alive(entry)]
+    stale = [entry for entry in registry.records() if not registry.is_alive(entry)]
     for entry in stale:
         _close_pipes(entry)
         kill_processes(session_processes(entry.group, entry.started))

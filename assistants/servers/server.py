@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import PROVIDER, ServerRecord
+from assistants.clients import ServerRecord, registry
 from assistants.servers import processes
 from assistants.servers.gpus import gib
 from assistants.servers.health import ServerStatus, server_status
@@ -40,7 +39,7 @@ class Server:
     @property
     def model(self) -> str:
         """What everything else calls it: ``vllm:NAME``."""
-        return f"{PROVIDER}:{self.entry.model}"
+        return f"{registry.PROVIDER}:{self.entry.model}"
 
     @property
     def card(self) -> dict[str, str]:
@@ -115,7 +114,7 @@ async def serve(
 async def servers() -> list[Server]:
     """The servers that run on this machine, in order of their start."""
     await asyncio.to_thread(processes.remove_stale)
-    living = registry.entries()
+    living = registry.records()
     said = await asyncio.gather(*(server_status(entry) for entry in living))
     return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
 
@@ -123,7 +122,7 @@ async def servers() -> list[Server]:
 def server_card(entry: ServerRecord, status: ServerStatus) -> dict[str, str]:
     """Facts and their values, in the order in which they are read."""
     return {
-        "use it as": f"{PROVIDER}:{entry.model}",
+        "use it as": f"{registry.PROVIDER}:{entry.model}",
         "address": f"{entry.url}/v1",
         "GPUs": ", ".join(str(index) for index in entry.gpus) or "none named",
         "memory asked": "vLLM's default" if entry.asked is None else f"{entry.asked:.0%} of each",
@@ -150,7 +149,7 @@ def server_rows(servers: Sequence[tuple[ServerRecord, ServerStatus, bool]]) -> l
     return [
         {
             "server": entry.name,
-            "model": f"{PROVIDER}:{entry.model}",
+            "model": f"{registry.PROVIDER}:{entry.model}",
             "host": entry.url.split("//")[1].rpartition(":")[0],
             "port": entry.port,
             "gpus": ",".join(str(index) for index in entry.gpus) or None,

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients import connect
-from assistants.clients.vllm import registry
+from assistants.clients import connect, registry
 from assistants.errors import ServerUnreachableError
 from assistants.personas import Persona
 from assistants.servers import LaunchOptions
@@ -89,7 +88,7 @@ def test_a_server_that_ends_while_it_starts_says_why(machine: Path) -> None:
     assert "too little memory" in done.err
     assert "[redacted]" in done.err
     assert "\x1b" not in done.err
-    assert registry.entries() == []
+    assert registry.records() == []
     assert children() == []
 
 
@@ -104,15 +103,15 @@ def test_a_server_that_does_not_answer_is_given_up(machine: Path) -> None:
 def test_starts_take_turns(machine: Path) -> None:
     """Two commands at once: the second begins when the first one's server answers."""
     first = start("serve", "slow", "--detach", cwd=machine)
-    until("the first start", registry.entries, 60)
+    until("the first start", registry.records, 60)
     second = start("serve", "good", "--detach", cwd=machine)
     assert second.stderr is not None
     assert "waiting for another server's start" in second.stderr.readline()
-    assert [entry.name for entry in registry.entries()] == ["slow"]
+    assert [entry.name for entry in registry.records()] == ["slow"]
     (machine / "go").touch()
     second.communicate(timeout=60)
     first.communicate(timeout=60)
-    slow, good = registry.entries()
+    slow, good = registry.records()
     assert slow.cache_tokens
     assert (slow.name, good.name) == ("slow", "good")
 

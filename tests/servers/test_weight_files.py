@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from assistants.errors import FileError, MissingDependencyError
 from assistants.servers import read_model
 from support.weight_files import CONFIG, folder, safetensors

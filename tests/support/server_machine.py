@@ -12,9 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assistants.clients import connect
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord, connect, registry
 from assistants.messages import Message, Sampling
 from assistants.servers import processes, startup
 from support.commands import Done, call
@@ -35,7 +33,7 @@ def machine_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("ASSISTANTS_VLLM_PYTHON", str(python_with_vllm(folder)))
     monkeypatch.setattr(startup, "FIRST_PORT", first_port())
     yield folder
-    for entry in registry.entries():
+    for entry in registry.records():
         processes.stop_server(entry)
     until("the end of all processes of the test", lambda: not children())
 
@@ -64,7 +62,7 @@ def served(model: str = "good", *more: str) -> tuple[Done, ServerRecord]:
     """A server that stays, and what its start showed."""
     done = call("serve", model, "--detach", *more)
     assert done.code == 0, done.err
-    return done, registry.entries()[-1]
+    return done, registry.records()[-1]
 
 
 def said_by(model: str) -> str:
