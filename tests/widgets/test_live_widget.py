@@ -12,8 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import OpenAIClient, ScriptedClient
 from assistants.personas import Persona
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background

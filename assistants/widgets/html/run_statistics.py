@@ -9,7 +9,7 @@ from assistants.analysis import PERCENTAGE_POINTS
 from assistants.results import Run
 from assistants.runs.audit.verdicts import AS_WITHOUT, GOOD, OPEN
 from assistants.runs.tables import status_counts
-from assistants.scoring.base import Scorer
+from assistants.scoring import Scorer
 from assistants.utils.text import pluralize
 from assistants.widgets.html.render import Html, heading, sentence, table, ui
 
@@ -149,9 +149,9 @@ def _votes(run: Run) -> Iterator[Any]:
 
 def _scorers(run: Run) -> list[Scorer]:
     """Return those of the run, at most ``MAX_SCORES``; ``words`` where it has none."""
-    from assistants.scoring import make
+    from assistants.scoring import make_scorer
 
-    return list(run.scorers[:MAX_SCORES]) or [make("words")]
+    return list(run.scorers[:MAX_SCORES]) or [make_scorer("words")]
 
 
 def _missing_scores(frame: pd.DataFrame) -> Iterator[Html]:

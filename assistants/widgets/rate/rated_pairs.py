@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from assistants.run import Run
-from assistants.scoring.vote import Vote
+from assistants.scoring import Vote
 from assistants.utils.text import pluralize
 from assistants.widgets.html import finished_html, ui
 from assistants.widgets.rate.pairing import Pair

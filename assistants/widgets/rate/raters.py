@@ -10,7 +10,7 @@ from markupsafe import Markup
 from assistants.errors import UsageError
 from assistants.run import Run
 from assistants.runs.store import Store
-from assistants.scoring.vote import POINTS, Vote
+from assistants.scoring import VOTE_POINTS, Vote
 from assistants.utils.text import escape_control_chars, truncate_line
 from assistants.widgets.base import Item
 from assistants.widgets.html import ui
@@ -54,7 +54,7 @@ def rater_votes(run: Run, rater: str, order: Sequence[Pair]) -> list[tuple[Pair,
         for vote in store.votes(run.id):
             keys = frozenset((vote.left, vote.right))
             is_own = vote.rater == rater and vote.kind == "person"
-            if is_own and keys in by_keys and vote.winner in POINTS:
+            if is_own and keys in by_keys and vote.winner in VOTE_POINTS:
                 votes[keys] = vote
     return [(by_keys[keys], vote) for keys, vote in votes.items()]
 
@@ -67,7 +67,7 @@ def tally_votes(votes: Sequence[tuple[Pair, Vote]]) -> list[Item]:
     by_persona: dict[str, Item] = {}
     for pair, vote in votes:
         seen = pair.as_in(vote)
-        for side, points in zip((seen.left, seen.right), POINTS[vote.winner], strict=True):
+        for side, points in zip((seen.left, seen.right), VOTE_POINTS[vote.winner], strict=True):
             row = by_persona.setdefault(side.persona, dict.fromkeys(_OUTCOMES, 0) | {"points": 0.0})
             row["points"] += points
             row[{1.0: "won", 0.0: "lost"}.get(points, vote.winner)] += 1
