@@ -109,7 +109,7 @@ def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
 def test_the_keyboard_is_enough(chat: NotebookPage, server: SlowServer) -> None:
     """Persona, model, question, stop, edit, regenerate, columns: without a mouse, by Tab alone."""
     page = chat.page
-    server.every = 0.1
+    server.every = 0.3
 
     def tab_to(name: str, *, back: bool = False) -> None:
         for _ in range(60):
@@ -233,7 +233,7 @@ def test_any_model_can_be_picked(chat: NotebookPage) -> None:
 def test_a_model_that_is_refused_is_not_shown(chat: NotebookPage, server: SlowServer) -> None:
     """While an answer is on its way nobody else can take over: the picker says who answers."""
     page = chat.page
-    server.every = 0.1
+    server.every = 0.3
     chat.ask("How does light fall off?", wait=False)
     page.wait_for_selector("[data-state=streaming]")
     picker = page.get_by_label("Model", exact=True)
@@ -276,7 +276,7 @@ def test_what_is_refused_can_be_sent_again(chat: NotebookPage, server: SlowServe
     """A question, an edit: while somebody else asks, they are given back as they were typed."""
     page = chat.page
     chat.ask("How does light fall off?")
-    server.every = 0.1
+    server.every = 0.3
     question = page.get_by_label("Message")
     question.fill("And how does it look?")
     page.get_by_label("Edit this question").click()
