@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from assistants.assistant import Assistant
     from assistants.clients import OpenAIClient, ScriptedClient, Tape, TapedClient, connect
-    from assistants.design.limits import Limits
+    from assistants.design import Limits, append_case
     from assistants.errors import AssistantsError
     from assistants.experiment import Experiment
     from assistants.messages import Completion, Message, Sampling, Transcript
@@ -36,7 +36,7 @@ _HOME = {
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
-    "Limits": "assistants.design.limits",
+    "Limits": "assistants.design",
     "Message": "assistants.messages",
     "OpenAIClient": "assistants.clients",
     "Persona": "assistants.personas",
@@ -50,6 +50,7 @@ _HOME = {
     "TapedClient": "assistants.clients",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
+    "append_case": "assistants.design",
     "connect": "assistants.clients",
     "serve": "assistants.servers.server",
 }
@@ -57,7 +58,8 @@ _HOME = {
 __all__ = [
     "Assistant", "AssistantsError", "Browse", "Case", "Chat", "Compare", "Completion", "Experiment",
     "Library", "Limits", "Message", "OpenAIClient", "Persona", "Rate", "Results", "Run", "Sampling",
-    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial", "connect", "serve",
+    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial",
+    "append_case", "connect", "serve",
 ]  # fmt: skip
 
 

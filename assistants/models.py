@@ -17,7 +17,7 @@ from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.messages import Usage
 from assistants.utils.config_files import (
     Document,
-    Strict,
+    StrictModel,
     display_path,
     parse_toml,
     read_text,
@@ -33,7 +33,7 @@ IN_PROCESS = ("local", "scripted", "vllm-offline")
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")
 
 
-class Prices(Strict):
+class Prices(StrictModel):
     """US dollars per million tokens. ``cached`` is what a cached input token costs."""
 
     input: float = Field(ge=0)
@@ -41,7 +41,7 @@ class Prices(Strict):
     cached: float | None = Field(default=None, ge=0)
 
 
-class Provider(Strict):
+class Provider(StrictModel):
     """A server, or a kind of server, that speaks the OpenAI protocol."""
 
     address: str
@@ -68,7 +68,7 @@ class Provider(Strict):
         return key
 
 
-class ModelEntry(Strict):
+class ModelEntry(StrictModel):
     """What a short name stands for, with what differs from its provider."""
 
     model: str
@@ -76,7 +76,7 @@ class ModelEntry(Strict):
     prices: Prices | None = None
 
 
-class _ModelsFile(Strict):
+class _ModelsFile(StrictModel):
     providers: dict[str, Provider] = Field(default_factory=dict)
     models: dict[str, ModelEntry] = Field(default_factory=dict)
 

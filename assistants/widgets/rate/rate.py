@@ -15,7 +15,7 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.results import Results
 from assistants.run import Run
 from assistants.runs.store import Store
-from assistants.scoring.vote import POINTS, Vote, Winner
+from assistants.scoring import VOTE_POINTS, Vote, Winner
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.base import LiveWidget, read_sources
 from assistants.widgets.html.markdown import to_html
@@ -210,8 +210,8 @@ class Rate(LiveWidget):
         async with self._turnstile:
             if turn not in (None, self.turn):
                 return  # it was meant for a pair that is rated
-            if winner not in POINTS:
-                raise UnknownNameError("vote", winner, POINTS)
+            if winner not in VOTE_POINTS:
+                raise UnknownNameError("vote", winner, VOTE_POINTS)
             self._check_open()
             pair, *rest = self._waiting
             vote = Vote(self._whose, "person", pair.left.key, pair.right.key, winner)
