@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,10 +249,9 @@ def test_a_kernel_that_hears_nothing_is_waited_for(
     """Whatever holds it up: the question stays where it is, and is answered afterwards."""
     page = notebook.page
     server.every = 0.005
-    notebook.show(CHAT, "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))")
+    notebook.show(CHAT)
     page.wait_for_selector("#jp-main-statusbar >> text=| Idle")
-    kernel = int((notebook.folder / "pid").read_text())
-    os.kill(kernel, signal.SIGSTOP)
+    notebook.signal_kernel(signal.SIGSTOP)
     try:
         question = page.get_by_label("Message")
         question.fill("Is anybody there?")
@@ -263,7 +261,7 @@ def test_a_kernel_that_hears_nothing_is_waited_for(
         question.press("Enter")  # once is enough
         notebook.screenshot("chat-waiting")
     finally:
-        os.kill(kernel, signal.SIGCONT)
+        notebook.signal_kernel(signal.SIGCONT)
     page.wait_for_selector(".answer", timeout=60_000)
     notebook.wait_for_answers()
     assert question.input_value() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -109,7 +110,7 @@ def test_a_kernel_that_goes_leaves_what_was_whole(
     if how == "restarted":
         notebook.restart()
     else:
-        notebook.run("import os; os._exit(1)")
+        notebook.signal_kernel(signal.SIGKILL)
     assert until(lambda: server.in_flight == 0)
     whole = [row for row in stored(notebook) if row[-1] == "ok"]
     assert whole == both("question-1")

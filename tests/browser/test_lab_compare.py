@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -348,12 +349,13 @@ def test_a_kernel_that_is_gone_is_noticed(
 ) -> None:
     """In mid-stream: the page says so, keeps the text, and takes nothing more."""
     server.every = 0.3
-    dies = "import os, threading; threading.Timer(5, os._exit, [1]).start()"
-    notebook.show("Compare(['none', 'art'], ['vllm:m'])", dies if how == "dead" else "")
+    notebook.show("Compare(['none', 'art'], ['vllm:m'])")
     notebook.ask("How does light fall off?", wait=False)
     notebook.page.wait_for_selector(f"{STREAMING} >> nth=1")
     if how == "restarted":
         notebook.restart()
+    else:
+        notebook.signal_kernel(signal.SIGKILL)
     notebook.page.wait_for_selector("text=The kernel is gone: run the cell again.", timeout=90_000)
     assert has_no_call(server)
     told = notebook.column_texts()
