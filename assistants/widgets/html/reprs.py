@@ -148,7 +148,7 @@ def _(value: Trial) -> str:
 
 @_body.register
 def _(value: Server) -> str:
-    return _listed({"server": value.entry.name, **value.card})
+    return _listed({"server": value.record.name, **value.card})
 
 
 @_body.register
