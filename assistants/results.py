@@ -7,7 +7,7 @@ from pathlib import Path
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.run import Run
 from assistants.runs.store import Store
-from assistants.runs.store_schema import FILE
+from assistants.runs.store import FILE
 from assistants.utils.config_files import display_path
 from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line

@@ -16,7 +16,7 @@ from assistants.messages import Completion
 from assistants.results import Results
 from assistants.runs.sqlite import Database
 from assistants.runs.store import Store
-from assistants.runs.store_schema import FILE
+from assistants.runs.store import FILE
 from support.completions import COMPLETION
 from support.experiments import PRELOADED, experiment_at, quiet, write_rows
 from support.faulty_server import FaultyServer
