@@ -11,9 +11,8 @@ from typing import Any
 from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
-from assistants.personas import Library
+from assistants.personas import Library, escape_template
 from assistants.utils.config_files import check_name, display_path
-from assistants.widgets.build_assistants import escape_template
 from assistants.widgets.chat.conversation import Conversation
 
 

@@ -62,7 +62,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._left = ""
         self._number = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self.owner: LiveWidget | None = None  # the widget that this one is shown in, copy and all
+        self.parent: LiveWidget | None = None  # the widget that this one is shown in, copy and all
         super().__init__(**traits)
         self.copied = [self.model_id, 0]
         self.on_msg(self._heard)
@@ -73,17 +73,17 @@ class LiveWidget(anywidget.AnyWidget):
 
     # -- what a subclass says --------------------------------------------------------------------
 
-    def whole(self) -> Item:
+    def snapshot(self) -> Item:
         """Everything a page has to know, beside the traits."""
         return {}
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """Safe HTML that says the same without a kernel and without a script."""
         return ""
 
     # -- to the page -----------------------------------------------------------------------------
 
-    def tell(self, item: Callable[[], Item | None]) -> None:
+    def send_update(self, item: Callable[[], Item | None]) -> None:
         """Send ``item()`` with the next batch; ``None`` if there is nothing to say by then.
 
         In the thread of ``background`` only.
@@ -106,7 +106,7 @@ class LiveWidget(anywidget.AnyWidget):
     def resync(self, page: str) -> None:
         """Tell one page everything: it was just opened, or has missed something."""
         self.flush()
-        self.send({"kind": "whole", "seq": self._sent, "page": page, **self.whole()})
+        self.send({"kind": "snapshot", "seq": self._sent, "page": page, **self.snapshot()})
 
     # -- from the page ---------------------------------------------------------------------------
 
@@ -153,16 +153,16 @@ class LiveWidget(anywidget.AnyWidget):
                 if isinstance(result, Coroutine):
                     await result
             except AssistantsError as error:
-                self.say(str(error))
+                self.notify(str(error))
             except Exception as error:
-                self.say(f"{type(error).__name__}: {error}")
+                self.notify(f"{type(error).__name__}: {error}")
                 traceback.print_exc()
 
         task = background.loop().create_task(done())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def say(self, notice: str) -> None:
+    def notify(self, notice: str) -> None:
         """Show a notice; an empty one takes it away."""
         self.notice = ""  # the same notice twice is news
         self.notice = escape_control_chars(notice)
@@ -177,14 +177,14 @@ class LiveWidget(anywidget.AnyWidget):
         data, metadata = view if isinstance(view, tuple) else (view, {})
         show: Any = display  # it has no types
         show(data, metadata=metadata, raw=True)
-        self._leave(show, self.still())
+        self._leave(show, self.static_html())
         self._shown = True
 
-    def leave(self) -> None:
+    def update_fallback(self) -> None:
         """Bring what is left up to date, where it is shown; at the end of a turn is soon enough."""
-        if self.owner is not None:
-            self.owner.leave()
-        if self._shown and (page := self.still()) != self._left:
+        if self.parent is not None:
+            self.parent.update_fallback()
+        if self._shown and (page := self.static_html()) != self._left:
             from IPython.display import update_display
 
             self._leave(update_display, page)

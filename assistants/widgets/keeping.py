@@ -39,5 +39,5 @@ class CaseSaver(LiveWidget):
 
     def _begin_keeping(self) -> None:
         """What was said of the last case is no answer to the next one."""
-        self.say("")
+        self.notify("")
         self.kept = ""

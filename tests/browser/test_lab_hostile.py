@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Page
 
 from assistants import Experiment, Message, ScriptedClient
+from assistants.personas import escape_template
 from assistants.results import Results
 from assistants.utils.text import to_utf8
-from assistants.widgets.build_assistants import escape_template
 from support.hostile_server import HostileServer
 from support.hostile_texts import ATTACKS, PAYLOADS, SHORT, batches
 from support.jupyterlab import (
@@ -65,7 +65,7 @@ display(widget)
 await all_of_them(4, 20)
 widget.set_prompt(1, "\\n".join(short))
 await widget.ask("\\n\\n".join(short[1::8]))
-widget.compare_with(0)
+widget.show_diff(0)
 """,
     "chat": """
 widget = Chat(assistant(0), library=Library([pathlib.Path("odd")]))
@@ -79,7 +79,7 @@ widget.set_prompt(0, "\\n".join(short))
 await widget.ask("\\n\\n".join(short[2::8]))
 widget.switch(assistant(3).persona)
 await widget.fork([assistant(5).persona, assistant(7).persona])
-widget.say("\\n".join(short))
+widget.notify("\\n".join(short))
 """,
 }
 

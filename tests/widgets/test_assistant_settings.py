@@ -92,7 +92,7 @@ async def test_a_fork_that_is_refused_leaves_the_one_that_there_is(here: Path) -
     with pytest.raises(UsageError, match="art on scripted:echo is there twice"):
         await chat.fork(["art"])  # the library's
     assert chat.forked == compare.model_id
-    assert "Everybody else" in chat.still()
+    assert "Everybody else" in chat.static_html()
 
 
 async def test_the_same_one_twice_is_two_draws(here: Path) -> None:

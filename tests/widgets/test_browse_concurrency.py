@@ -73,7 +73,7 @@ async def test_a_locked_store_holds_up_no_answer(
     two: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that cannot be read is not shown, says why, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.browse.trial_panel.PATIENCE_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.browse.trial_panel.STORE_TIMEOUT_S", 0.5)
     chat = Chat("none", "echo", results=None)
     two.open(0)
     shown = two.opened

@@ -49,11 +49,11 @@ class Page:
         widget.send = self.hear  # type: ignore[method-assign] - the wire
 
     def hear(self, message: dict[str, Any], buffers: object = None) -> None:
-        self.knows = self.knows or message["kind"] == "whole"
+        self.knows = self.knows or message["kind"] == "snapshot"
         if not self.knows:
             return
         self.messages.append(message)
-        if message["kind"] == "whole":
+        if message["kind"] == "snapshot":
             entries = [entry for column in message["columns"] for entry in column["entries"]]
             self.answers = {}
         else:
@@ -216,7 +216,7 @@ async def test_hostile_text_reaches_no_page_as_html(start: int) -> None:
             for part in re.findall(r"<[^>]*>", markup):
                 assert LAYOUT.match(part), part
                 assert not re.search(r"\s(?:on\w+|style|src|srcset)\s*=", part), part
-    for part in re.findall(r"<[^>]*>", compare.still()):
+    for part in re.findall(r"<[^>]*>", compare.static_html()):
         assert LAYOUT.match(part), part
     compare.close()
 

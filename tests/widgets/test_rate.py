@@ -50,7 +50,7 @@ def rate(run: Run) -> Rate:
 
 def state(rate: Rate) -> str:
     """All that a page could know."""
-    return json.dumps(rate.get_state(), default=str) + json.dumps(rate.whole()) + rate.still()
+    return json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
 
 
 def click(rate: Rate, **message: Any) -> None:
@@ -105,7 +105,7 @@ def test_no_name_reaches_the_page_before_the_end(rate: Rate) -> None:
     assert rate.done
     assert rate.revealed
     assert all(name in state(rate) for name in SECRET)
-    assert all(name in rate.still() for name in SECRET)
+    assert all(name in rate.static_html() for name in SECRET)
 
 
 def test_the_result_so_far_can_be_seen_and_hidden(rate: Rate) -> None:
@@ -279,7 +279,7 @@ async def test_a_locked_store_holds_up_nobody_else(
     run: Run, rate: Rate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page says so after a while, and no vote is stored behind the rater's back."""
-    monkeypatch.setattr("assistants.widgets.rate.rate.PATIENCE_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.rate.rate.STORE_TIMEOUT_S", 0.5)
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

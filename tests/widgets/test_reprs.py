@@ -95,7 +95,7 @@ def values(text: str) -> list[Any]:
 
 
 def assistants_literal(text: str) -> str:
-    from assistants.widgets.build_assistants import escape_template
+    from assistants.personas import escape_template
 
     return escape_template(text)
 

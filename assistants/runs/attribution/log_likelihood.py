@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from assistants.analysis.sentence_splitter import Sentences, split
+from assistants.analysis import Sentences, split_sentences
 from assistants.assistant import inline_system_prompt
 from assistants.clients.base import Client
 from assistants.clients.openai import logprobs
@@ -69,7 +69,7 @@ def answered(
     *,
     case: str | None,
     model: str | None,
-    counted: Collection[str],
+    statuses: Collection[str],
 ) -> list[AnsweredTrial]:
     """The answers of a persona that count.
 
@@ -86,7 +86,7 @@ def answered(
             if name not in set(frame[kind]):
                 raise UnknownNameError(kind, name, frame[kind].unique(), where=f"run {run}")
             frame = frame[frame[kind] == name]
-    frame = frame[frame["status"].isin(counted) & frame["answer"].str.strip().ne("")]
+    frame = frame[frame["status"].isin(statuses) & frame["answer"].str.strip().ne("")]
     if not len(frame):
         raise UsageError(
             f"{persona} has no answer in run {run} that counts, so nothing can be attributed.",
@@ -121,7 +121,9 @@ def sentences_of(persona: str, found: Sequence[AnsweredTrial]) -> dict[str, Sent
         If there is none, or a persona whose text depends on the case has more of them in one case
         than in another.
     """
-    texts = {system: split(system) for system in dict.fromkeys(each.system for each in found)}
+    texts = {
+        system: split_sentences(system) for system in dict.fromkeys(each.system for each in found)
+    }
     counts = {len(sentences) for sentences in texts.values()}
     if len(counts) > 1:
         raise UsageError(

@@ -168,7 +168,7 @@ class Browse(TrialPanel):
 
     # -- what is left ----------------------------------------------------------------------------
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """The screen as it was filtered, what was opened from it, and the chat below."""
         where = f"screen {self.page + 1:,} of {self.pages:,}" if self.pages > 1 else ""
         said = ", ".join(each for each in (self.said, str(self._found.wanted), where) if each)
@@ -180,7 +180,7 @@ class Browse(TrialPanel):
             names = f"{self.difference['new']} against {self.difference['old']}"
             parts.append(f"<p><b>{escape(names)}</b></p>{self.difference['html']}")
         if self._chat is not None:
-            parts.append(f"<p><b>Chat:</b></p>{self._chat.still()}")
+            parts.append(f"<p><b>Chat:</b></p>{self._chat.static_html()}")
         return "".join(parts)
 
     # -- the work, in the thread of `background` -------------------------------------------------
@@ -205,7 +205,7 @@ class Browse(TrialPanel):
     async def _filter_to(self, **wanted: Any) -> None:
         self._asked += 1
         number, grid = self._asked, self._grid
-        self.say("")
+        self.notify("")
         with self._looking_up():
             found = await asyncio.to_thread(grid.find, Filter.of(**wanted))
         if number == self._asked and grid is self._grid:  # else somebody typed on, or left the run
@@ -261,7 +261,7 @@ class Browse(TrialPanel):
                 for p, m in names
             ]
             self.rows = self._grid.cells(self._found, rows, columns, self._chosen)
-        self.leave()
+        self.update_fallback()
 
     async def _another(self, trial: str | int, by: int = 1) -> None:
         at = self._grid.place(trial)

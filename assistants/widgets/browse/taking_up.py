@@ -99,8 +99,8 @@ class TakingUp(CaseSaver):
     def _show_chat(self, chat: Any) -> None:
         former, self._chat = self._chat, chat
         if chat is not None:
-            chat.owner = self
+            chat.parent = self
         self.chat = f"IPY_MODEL_{chat.model_id}" if chat is not None else ""
-        self.leave()
+        self.update_fallback()
         if former is not None:
             former.close()

@@ -15,11 +15,10 @@ from assistants.assistant import Assistant
 from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
-from assistants.personas import Library
+from assistants.personas import Library, edited_persona
 from assistants.utils.text import escape_control_chars, pluralize
 from assistants.widgets import background
 from assistants.widgets.base import Item, read_sources
-from assistants.widgets.build_assistants import edited_persona
 from assistants.widgets.chat.answer_stats import row
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
@@ -183,7 +182,7 @@ class ConversationColumns(CaseSaver):
         """What each column's last whole answer was given to; ``None`` where there is none."""
         found: list[Transcript | None] = []
         for column in self._columns:
-            whole = [turn.answer for turn in column.conversation.turns if turn.answer.whole]
+            whole = [turn.answer for turn in column.conversation.turns if turn.answer.is_complete]
             last = whole[-1] if whole else None
             if last is None or last.completion is None:
                 found.append(None)
@@ -194,13 +193,13 @@ class ConversationColumns(CaseSaver):
     def close(self) -> None:
         """Take the widget off the page; what is on its way is stopped."""
         columns = getattr(self, "_columns", [])
-        if any(column.conversation.busy for column in columns):
+        if any(column.conversation.is_busy for column in columns):
             self.schedule(self._stop)
         super().close()
 
     # -- what the page is told -------------------------------------------------------------------
 
-    def whole(self) -> Item:
+    def snapshot(self) -> Item:
         """Every entry of every column."""
         return {
             "columns": [
@@ -217,7 +216,7 @@ class ConversationColumns(CaseSaver):
         super().flush()
         self._note_state()
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """The conversations as a table."""
         conversations = [column.conversation for column in self._columns]
         costs = {
@@ -231,7 +230,7 @@ class ConversationColumns(CaseSaver):
     # -- the work, in the thread of `background` -------------------------------------------------
 
     async def _ask(self, question: str, repeats: int) -> None:
-        if any(column.conversation.busy for column in self._columns):
+        if any(column.conversation.is_busy for column in self._columns):
             raise UsageError("An answer is still on its way.", fix="Wait for it, or stop it.")
         if not question.strip():
             raise UsageError("The question is empty.")
@@ -250,7 +249,7 @@ class ConversationColumns(CaseSaver):
         finally:
             self._note_state()
             self.flush()
-            self.leave()
+            self.update_fallback()
             await self._hang_up()
         for result in results:
             if isinstance(result, BaseException):
@@ -263,7 +262,7 @@ class ConversationColumns(CaseSaver):
 
     async def _hang_up(self) -> None:
         """Leave no connection open while nobody asks anything, here or in another widget."""
-        if not any(column.conversation.busy for column in self._columns):
+        if not any(column.conversation.is_busy for column in self._columns):
             clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
             for client in clients.values():
                 if not is_busy(client):
@@ -279,26 +278,26 @@ class ConversationColumns(CaseSaver):
         for column in self._columns:
             column.conversation.clear()
         self._note_state()
-        self.leave()
+        self.update_fallback()
 
     def _set_prompt(self, column: ConversationColumn, text: str | None) -> None:
         original = column.original
         if text is None or text == (original.system_prompt or ""):
             if column.edited:
                 said = f"{original.name}: its own system prompt again"
-                column.conversation.use(original, said)
+                column.conversation.set_assistant(original, said)
         else:
             turns = [turn for each in self._columns for turn in each.conversation.turns]
             asked = [answer.assistant for turn in turns for answer in turn.answers]
             others = [*(c.assistant for c in self._columns), *asked, *self.record.assistants]
             persona = edited_persona(original.persona, text, [each.persona for each in others])
             assistant = replace(original, persona=persona, variables={})
-            column.conversation.use(assistant, f"system prompt edited: {persona.name}")
+            column.conversation.set_assistant(assistant, f"system prompt edited: {persona.name}")
         self._draw_heads()
 
     def _column(self, assistant: Assistant) -> ConversationColumn:
         name = f"column-{next(_ids)}"
-        feed = PageFeed(name, self.tell, self.record.cost, self._note_busy)
+        feed = PageFeed(name, self.send_update, self.record.cost, self._note_busy)
         made = Conversation(assistant, listener=feed, keeper=self.record)
         column = ConversationColumn(name, made, feed, assistant)
         self._turn_to(column)
@@ -322,7 +321,7 @@ class ConversationColumns(CaseSaver):
         self._note_sums()
 
     def _note_busy(self) -> None:
-        busy = any(column.conversation.busy for column in self._columns)
+        busy = any(column.conversation.is_busy for column in self._columns)
         self.state = "answering" if busy else "idle"
 
     def _note_state(self) -> None:

@@ -93,7 +93,7 @@ class SessionStore:
 
     def cost(self, answer: Answer) -> float | None:
         """US dollars for an answer; ``None`` if unknown."""
-        if answer.open:
+        if answer.is_pending:
             return None
         usage = answer.completion.usage if answer.completion is not None else Usage()
         return prices.cost(self._model(answer.assistant.model), usage)

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from assistants.assistant import Assistant
+from assistants.assistant import Assistant, build_assistants
 from assistants.clients import Client
 from assistants.clients.vllm import registry
 from assistants.errors import UsageError
@@ -17,7 +17,6 @@ from assistants.models import Catalogue
 from assistants.personas import Persona
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
-from assistants.widgets.build_assistants import build_assistants
 from assistants.widgets.chat.columns import ConversationColumns
 
 
@@ -81,14 +80,14 @@ class Switching(ConversationColumns):
         new = self._placed(new)
         if str(new) == str(now) and new.digest == now.digest:
             return
-        column.conversation.use(new, f"{new} answers from here on")
+        column.conversation.set_assistant(new, f"{new} answers from here on")
         column.original = (
             self._placed(replace(column.original, client=new.client))
             if new.persona == now.persona
             else new
         )
         self.models.update({k: v for k, v in entries.items() if k not in self.models})
-        self.say("")  # what was wrong with another wish is right now
+        self.notify("")  # what was wrong with another wish is right now
         self._turn_to(column)
         self._note_choice()
         self._draw_heads()

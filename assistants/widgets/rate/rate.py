@@ -168,7 +168,7 @@ class Rate(LiveWidget):
 
     # -- what is left ----------------------------------------------------------------------------
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """How far it went, and the pairs that were rated; names and tally once it is revealed."""
         said = f"<p><b>Blind rating:</b> {self.progress} pairs rated.</p>"
         fared = table(self.tally) if self.revealed else ""
@@ -280,7 +280,7 @@ class Rate(LiveWidget):
         """The next pair; the tally instead when there is none, or somebody wants to see it."""
         turns = [_shown(each) for each in asked]
         last = turns.pop() if turns else {"question": "", "left": "", "right": ""}
-        self.say("")
+        self.notify("")
         with self.hold_sync():
             self.earlier = turns
             self.question, self.left, self.right = last["question"], last["left"], last["right"]
@@ -290,7 +290,7 @@ class Rate(LiveWidget):
             self.revealed = revealed
             self.tally = tally(self._votes) if revealed else []
             self.turn += 1
-        self.leave()
+        self.update_fallback()
 
     def _asked_of(self, pair: Pair) -> list[RatedTurn]:
         keys = (pair.left.key, pair.right.key)

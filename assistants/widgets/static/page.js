@@ -26,9 +26,9 @@ function setText(element, text) {
 /**
  * Batches from Python, in order and without a gap; drawn when the browser draws.
  *
- * `whole(state)` draws everything, `item(item)` what is new.
+ * `snapshot(state)` draws everything, `item(item)` what is new.
  */
-function listen(model, { whole, item }) {
+function listen(model, { snapshot, item }) {
   const page = Math.random().toString(36).slice(2);
   let seq = null;
   let asked = 0;
@@ -50,10 +50,10 @@ function listen(model, { whole, item }) {
   }
 
   function heard(message) {
-    if (message.kind === "whole" && message.page === page) {
+    if (message.kind === "snapshot" && message.page === page) {
       seq = message.seq;
       waiting = [];
-      whole(message);
+      snapshot(message);
     } else if (message.kind === "batch") {
       if (seq === null) return void (performance.now() - asked > 5000 && ask());
       if (message.seq <= seq) return;

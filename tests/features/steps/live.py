@@ -101,7 +101,7 @@ def switch(context: Context, name: str, question: str) -> None:
 
 @then('the transcript says where "{name}" takes over')
 def says_where(context: Context, name: str) -> None:
-    still = context.live.still()
+    still = context.live.static_html()
     first, second = still.index("What is light?"), still.index("And a shadow?")
     assert first < still.index(f"{name} on", first) < second, still
     log = (context.live.record.folder / "conversation.md").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def rate(context: Context) -> None:
     context.live = Rate(run, rater="ann")
     context.seen = []
     while not context.live.done:
-        context.seen += [context.live.still(), str(context.live.whole())]
+        context.seen += [context.live.static_html(), str(context.live.snapshot())]
         context.live.vote("left")
 
 
