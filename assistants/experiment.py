@@ -97,9 +97,7 @@ class Experiment(Design):
         StoreError
             If an answer cannot be stored.
         """
-        run_id = await execute(
-            self, results, on_progress=on_progress, retry=retry, budget=budget
-        )
+        run_id = await execute(self, results, on_progress=on_progress, retry=retry, budget=budget)
         return Results(results).get(run_id)
 
     def run_sync(self, results: str | Path = "results") -> Run:

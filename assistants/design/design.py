@@ -287,6 +287,7 @@ class Design:
         """Return the catalogue's entry of one of its models."""
         return self.models.get(name, Model(name))
 
+
 def _refuse_duplicates(kind: str, names: Iterable[str]) -> None:
     """Raise ``UsageError`` for a name that is used twice."""
     twice = [name for name, count in Counter(names).items() if count > 1]

@@ -22,7 +22,6 @@ from assistants.scoring.vote import Vote
 from assistants.trial import Trial
 from assistants.utils.text import from_utf8, to_json, to_utf8
 
-
 FILE = "answers.sqlite"
 VERSION = 4
 """A later one may only add."""
@@ -67,6 +66,7 @@ CREATE INDEX IF NOT EXISTS votes_by_trial ON votes (first);
 CREATE TABLE IF NOT EXISTS vectors (
     model TEXT, text TEXT, vector BLOB NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID;
 """
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:

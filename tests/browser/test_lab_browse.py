@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     echo = Experiment.define("echo", personas=["none"], models=["echo"], cases=["Who is there?"])
     for each in (echo, experiment):
-        asyncio.run(each.run(made / "results", report=lambda progress: None))
+        asyncio.run(each.run(made / "results", on_progress=lambda progress: None))
     (made / "mine.yaml").write_text("personas: [none]\nmodels: [echo]\ncases:\n- Why?  # first\n")
     return made
 

@@ -69,8 +69,10 @@ def until(true: Callable[[], bool], seconds: float = 30) -> bool:
 def stored(at: Desk) -> list[tuple[str, str, str]]:
     """Case, persona and status of every answer of the newest conversation, as it is stored."""
     *_, run = Results(at.folder / "results").runs("compare")
-    assert all(text.endswith(END) for text in run.trials["answer"][run.trials["status"] == "ok"])
-    columns = (run.trials[name] for name in ("case", "persona", "status"))
+    assert all(
+        text.endswith(END) for text in run.trials()["answer"][run.trials()["status"] == "ok"]
+    )
+    columns = (run.trials()[name] for name in ("case", "persona", "status"))
     return sorted(zip(*columns, strict=True))
 
 

@@ -126,7 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cases=[{"id": f"{n} {PAYLOADS[n]}", "question": escape_template(f"{n} {SHORT[n * 7]}"),
                 "reference": escape_template(SHORT[n * 5])} for n in range(number)],
     )  # fmt: skip
-    asyncio.run(experiment.run(folder / "results", report=lambda progress: None))
+    asyncio.run(experiment.run(folder / "results", on_progress=lambda progress: None))
     return folder
 
 

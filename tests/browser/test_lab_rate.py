@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         models=[ScriptedClient(said, "quagga-model")],
         cases=[f"{number} Why does light fade with distance?" for number in range(6)],
     )
-    asyncio.run(experiment.run(made / "results", report=lambda progress: None))
+    asyncio.run(experiment.run(made / "results", on_progress=lambda progress: None))
     return made
 
 

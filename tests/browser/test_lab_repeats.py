@@ -56,7 +56,7 @@ def test_three_answers_each(at: Desk) -> None:
     assert sorted(told) == [f"This is draw {n}." for n in range(1, 7)]
     at.shot("compare-repeats")
     *_, run = Results(at.folder / "results").runs("compare")
-    assert sorted(zip(run.trials["persona"], run.trials["repeat"], strict=True)) == [
+    assert sorted(zip(run.trials()["persona"], run.trials()["repeat"], strict=True)) == [
         (persona, repeat) for persona in ("art", "none") for repeat in range(3)
     ]
 

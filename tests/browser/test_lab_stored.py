@@ -44,7 +44,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     )  # fmt: skip
     other = Experiment.define("echo", personas=["none"], models=["echo"], cases=["Who is there?"])
     for each in (other, experiment):
-        asyncio.run(each.run(folder / "results", report=lambda progress: None))
+        asyncio.run(each.run(folder / "results", on_progress=lambda progress: None))
     with desk(folder) as opened:
         opened.page.set_viewport_size({"width": 1000, "height": 900})
         yield opened

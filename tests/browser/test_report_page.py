@@ -78,7 +78,7 @@ def visit(browser: Browser, path: Path, **settings: object) -> Visit:
 
 
 def reported(experiment: Experiment, folder: Path) -> Run:
-    run = asyncio.run(experiment.run(folder, report=lambda progress: None))
+    run = asyncio.run(experiment.run(folder, on_progress=lambda progress: None))
     write_report(run, folder / "file.yaml")
     return run
 
@@ -116,7 +116,7 @@ def test_hostile_text_runs_nothing(browser: Browser, hostile: Run) -> None:
     assert len({each for each in ATTACKS if each[:60_000] in everything}) >= 500
     seen = visit(browser, hostile.folder / "report.html")
     seen.assert_quiet()
-    cards = hostile.trials.groupby(["persona", "case"]).ngroups
+    cards = hostile.trials().groupby(["persona", "case"]).ngroups
     assert seen.page.locator("article").count() == cards
 
 

@@ -165,13 +165,16 @@ def test_killed_while_answering(machine: Machine) -> None:
     _, said = going.communicate(timeout=120)
     assert going.returncode == 1, said
     run = Results(machine.folder / "results").latest("mortal")
-    assert run.statuses["error"] > 0
-    assert sum(run.statuses.values()) == 8
+    assert run.statuses()["error"] > 0
+    assert sum(run.statuses().values()) == 8
     assert _gone(served.group)
     starter = machine.begin("mortal")
     _until(lambda: _up("mortal"), 300)
     assert machine.run("run", file, "--no-report").code == 0
-    assert Results(machine.folder / "results").latest("mortal").statuses.keys() <= {"ok", "length"}
+    assert Results(machine.folder / "results").latest("mortal").statuses().keys() <= {
+        "ok",
+        "length",
+    }
     again = machine.served("mortal")
     starter.kill()
     starter.communicate()

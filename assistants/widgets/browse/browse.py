@@ -9,8 +9,7 @@ from typing import Any
 
 import traitlets
 
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.base import Item, read_sources
@@ -83,7 +82,7 @@ class Browse(TrialPanel):
         self._chosen: dict[tuple[int, int], int] = {}
         self._asked = self._asked_runs = self._reading = 0
         super().__init__(runs=[each.id for each in self._runs])
-        self._show(self.run, Grid(self.run.trials))
+        self._show(self.run, Grid(self.run.trials()))
 
     def __repr__(self) -> str:
         return f"Browse({self.run.id!r}: {self.said})"
@@ -108,8 +107,8 @@ class Browse(TrialPanel):
         UnknownNameError
             If there is none of that id.
         """
-        chosen = Results(self.run.results).run(run)
-        grid = Grid(chosen.trials)
+        chosen = Results(self.run.results).get(run)
+        grid = Grid(chosen.trials())
         background.call(lambda: self._show(chosen, grid))
 
     def filter(
@@ -191,8 +190,8 @@ class Browse(TrialPanel):
         number, results = self._asked_runs, Results(self.run.results)
 
         def read() -> tuple[Run, Grid]:
-            chosen = results.run(run)
-            return chosen, Grid(chosen.trials)
+            chosen = results.get(run)
+            return chosen, Grid(chosen.trials())
 
         with self._looking_up():
             found = await asyncio.to_thread(read)

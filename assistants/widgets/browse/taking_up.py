@@ -9,7 +9,7 @@ from typing import Any
 
 import traitlets
 
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.tables import is_known
 from assistants.utils.text import from_utf8
 from assistants.widgets import background

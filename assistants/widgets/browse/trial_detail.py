@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistants.messages import AVERAGED
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.store import Store
 from assistants.runs.tables import is_known
 from assistants.utils.text import escape_control_chars, from_utf8, pluralize

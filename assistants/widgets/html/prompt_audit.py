@@ -15,7 +15,7 @@ def delivered(run: Run) -> Html:
     None for words of the template's own that stand there without a persona too: they are no
     part of a persona's effect.
     """
-    frame = run.delivery()
+    frame = run.prompt_audit()
     good = int(frame["verdict"].isin(GOOD).sum())
     weak = int(frame["verdict"].isin(OPEN).sum())
     bad = frame[frame["ok"].eq(False).fillna(False).astype(bool)]

@@ -62,7 +62,7 @@ def votes(run: Run) -> OutputGroup:
 
 def endings(run: Run) -> Html:
     """How the trials of each persona ended: a persona that is refused more often has changed."""
-    return table(status_counts(run.trials))
+    return table(status_counts(run.trials()))
 
 
 def _effects(run: Run) -> Iterator[Any]:
@@ -85,7 +85,7 @@ def _effects(run: Run) -> Iterator[Any]:
         if frame["value"].notna().any():
             yield heat_map(frame, score=scorer.name, unit=scorer.unit)
             yield distributions(frame, score=scorer.name, unit=scorer.unit, binary=binary)
-            yield cost(frame, run.trials, score=scorer.name, unit=scorer.unit, binary=binary)
+            yield cost(frame, run.trials(), score=scorer.name, unit=scorer.unit, binary=binary)
     left = [scorer.name for scorer in run.scorers[MOST_SCORES:]]
     if left:
         yield _sentence(f"Not shown here: {', '.join(left)}. See run.effects(name).")
@@ -99,7 +99,7 @@ def _contrasts(run: Run) -> Iterator[Any]:
         )
         return
     for scorer in _scorers(run):
-        frame = run.contrasts(scorer.name)
+        frame = run.control_contrasts(scorer.name)
         if len(frame):
             yield _heading(scorer.name)
             yield _noted(frame.drop(columns=["p"]))
@@ -107,7 +107,7 @@ def _contrasts(run: Run) -> Iterator[Any]:
 
 def _wording(run: Run) -> Iterator[Any]:
     if run.manifest["baseline"] is not None:
-        frame = run.change()
+        frame = run.text_distance()
         if len(frame):
             yield _noted(frame.drop(columns=["p"]))
 

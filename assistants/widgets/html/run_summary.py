@@ -43,7 +43,7 @@ def style() -> str:
 
 def overview(run: Run) -> Html:
     """What was run, how it ended, and every status that occurred, counted aloud."""
-    manifest, counts = run.manifest, run.statuses
+    manifest, counts = run.manifest, run.statuses()
     not_averaged = {s: n for s, n in counts.items() if s not in AVERAGED}
     facts = {
         "experiment": f"{run.experiment}: {manifest['description']}",
@@ -64,7 +64,7 @@ def side_by_side(run: Run, most: int = 200) -> Html:
 
     At most ``most`` cases: a page of thousands helps nobody, and how many are left out is said.
     """
-    frame = run.trials
+    frame = run.trials()
     several = frame["model"].nunique() > 1
     parts: list[str] = []
     for (_, question), of_case in islice(frame.groupby(["case", "question"], sort=False), most):
@@ -102,7 +102,7 @@ def table(frame: pd.DataFrame) -> Html:
 
 def failures(run: Run) -> Html:
     """The trials without an answer, and why."""
-    frame = run.trials
+    frame = run.trials()
     wanted = frame["status"].isin(["error", "truncated", "open"])
     columns = ["persona", "model", "case", "repeat", "status", "attempts", "error"]
     if not wanted.any():

@@ -12,8 +12,7 @@ from typing import Any
 import traitlets
 
 from assistants.errors import UnknownNameError, UsageError
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.runs.store import Store
 from assistants.scoring.vote import POINTS, Vote, Winner
 from assistants.widgets.base import LiveWidget, read_sources
@@ -104,7 +103,7 @@ class Rate(LiveWidget):
         repeats: int | None = None,
     ) -> None:
         self.run = resolve_run(run)
-        self._frame = self.run.trials
+        self._frame = self.run.trials()
         self._asked: dict[str, Any] = {
             "personas": None if personas is None else list(personas),
             "baseline": baseline or self.run.manifest.get("baseline"),

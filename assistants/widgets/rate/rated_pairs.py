@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from assistants.run import Run
+from assistants.results import Run
 from assistants.scoring.vote import Vote
 from assistants.utils.text import pluralize
 from assistants.widgets.html.code_colours import plain

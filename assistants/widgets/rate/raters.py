@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Sequence
 
 from assistants.errors import UsageError
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.store import Store
 from assistants.scoring.vote import POINTS, Vote
 from assistants.utils.text import escape_control_chars, truncate_line
