@@ -16,9 +16,8 @@ from assistants.clients import Client
 from assistants.design.case_files import read_cases
 from assistants.design.controls import Control, read_controls
 from assistants.design.limits import Limits
-from assistants.design.loader import check_variables, read_assistants
+from assistants.design.loader import check_variables, read_assistants, read_scorers
 from assistants.design.schema import ExperimentFile
-from assistants.design.scorer_loader import read_scorers
 from assistants.errors import FileError, UsageError, nearest
 from assistants.models import Catalogue, Model
 from assistants.personas import Library
@@ -138,7 +137,7 @@ class Design:
         controls: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
         vars: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the file
-        fold: Sequence[str] = (),
+        system_prompt_in: str | Mapping[str, str] = "system",
         description: str = "",
         concurrency: int | None = None,
         shuffle: int | None = None,
@@ -167,6 +166,8 @@ class Design:
             Values of the variables in personas and questions; a list is tried one by one.
         limits
             Caps on a run: ``usd``, ``tokens``, ``minutes``.
+        system_prompt_in
+            ``system`` message, or ``user`` for the first question; for all or by model.
         allow_code
             Whether scorers may run code: ``code_runs``, and functions named by ``python:``.
 
@@ -178,7 +179,8 @@ class Design:
         words = {
             "cases": cases, "personas": personas, "models": models, "assistants": assistants,
             "baseline": baseline, "repeats": repeats, "sampling": sampling, "scorers": scorers,
-            "controls": controls, "limits": limits, "vars": vars, "fold": fold,
+            "controls": controls, "limits": limits, "vars": vars,
+            "system_prompt_in": system_prompt_in,
             "description": description, "concurrency": concurrency, "shuffle": shuffle,
             "tape": None if tape is None else str(tape), "allow_code": allow_code,
         }  # fmt: skip

@@ -12,14 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assistants.clients import Client
-from assistants.clients.tape import Tape, TapedClient
-from assistants.clients.vllm.metrics import in_manifest as prefix_cache_record
-from assistants.clients.vllm.metrics import prefix_caches
+from assistants.clients import Client, Tape, TapedClient, prefix_cache_usage, read_prefix_caches
 from assistants.design import Design
 from assistants.errors import UsageError
-from assistants.prices import cost as call_cost
-from assistants.prices import is_known as is_price_known
+from assistants.models import call_cost, is_cost_known
 from assistants.runs import judging, scores, tables
 from assistants.runs.audit import PromptAudit, audit
 from assistants.runs.audit.records import (
@@ -123,7 +119,7 @@ class ExecutionContext:
         record.manifest["delivery"] = [each.as_dict() for each in audits]
         self.store.describe_run(run, record.manifest)
         reporting_clients = self._reporting_clients(design)
-        before = await prefix_caches(reporting_clients)
+        before = await read_prefix_caches(reporting_clients)
         bar = progress_bar(reused, design.name)
         with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
             runner = Runner(
@@ -136,8 +132,8 @@ class ExecutionContext:
                 on_progress=on_progress,
             )
             outcome = await runner.ask(_trials_by_client(taped), len(design))
-        after = await prefix_caches(reporting_clients)
-        record.manifest["prefix_cache"] = prefix_cache_record(before, after)
+        after = await read_prefix_caches(reporting_clients)
+        record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
         for client in reporting_clients:
             await client.aclose()
         return outcome
@@ -151,7 +147,7 @@ class ExecutionContext:
             return []
         clients = dict.fromkeys(assistant.client for assistant in design.assistants)
         models = {client: design.model(client.model) for client in clients}
-        return [client for client, model in models.items() if model.is_own]
+        return [client for client, model in models.items() if model.is_self_hosted]
 
     async def _audit(self, run: str, design: Design) -> list[PromptAudit]:
         """Audit the prompts of the assistants that are still to be asked; look up the others."""
@@ -210,7 +206,7 @@ def _check_prices(design: Design) -> None:
         return
     asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
     for name in {assistant.model for assistant in asked}:
-        if not is_price_known(design.model(name)):
+        if not is_cost_known(design.model(name)):
             raise UsageError(
                 f"The price of {name} is unknown, so the cap of ${design.limits.usd:g} could "
                 "not be kept.",

@@ -9,11 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistants import prices
 from assistants.design import Design
 from assistants.errors import UsageError
 from assistants.messages import Usage
-from assistants.models import Model
+from assistants.models import Model, call_cost
 from assistants.runs import judging
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
@@ -155,7 +154,7 @@ def _usd(sums: dict[str, _Sum], model_of: Callable[[str], Model]) -> float | Non
     for name, s in sums.items():
         # Of the mean call: long calls cost more a token at some providers, and a sum looks long.
         mean = Usage(round(s.input_tokens / s.calls), round(s.output_tokens / s.calls))
-        cost = prices.cost(model_of(name), mean)
+        cost = call_cost(model_of(name), mean)
         if cost is None:
             return None
         total += cost * s.calls

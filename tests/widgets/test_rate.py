@@ -57,7 +57,7 @@ def state(rate: Rate) -> str:
 
 def click(rate: Rate, **message: Any) -> None:
     """What the page sends, done."""
-    background.call(lambda: rate._obey(message))
+    background.call(lambda: rate.handle_message(message))
     ended(rate)
 
 
@@ -269,7 +269,7 @@ def test_keys_that_are_pressed_at_once_are_obeyed_in_order(run: Run, rate: Rate)
         turn = other.turn
         for number, wish in enumerate(wishes):
             more = {"winner": "left", "turn": turn + number} if wish == "vote" else {}
-            other._obey({"do": wish, **more})
+            other.handle_message({"do": wish, **more})
 
     background.call(at_once)
     ended(other)
@@ -285,7 +285,9 @@ async def test_a_locked_store_holds_up_nobody_else(
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(lambda: rate._obey({"do": "vote", "winner": "left", "turn": rate.turn}))
+        background.call(
+            lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn})
+        )
         began = time.monotonic()
         await chat.ask("Tea?")
         assert time.monotonic() - began < 0.4

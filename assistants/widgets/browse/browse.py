@@ -12,14 +12,14 @@ import traitlets
 from assistants.results import Results, Run
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
-from assistants.widgets.base import Item, read_sources
+from assistants.widgets.background import wait_for
+from assistants.widgets.base import CaseSaver, Item, read_sources
 from assistants.widgets.browse.filters import Filter
 from assistants.widgets.browse.grid import FilterResult, Grid
 from assistants.widgets.browse.trial_detail import screen
 from assistants.widgets.browse.trial_detail import still as still_whole
 from assistants.widgets.browse.trial_panel import TrialPanel
 from assistants.widgets.html.markdown import escape
-from assistants.widgets.patience import wait_for
 from assistants.widgets.stored_runs import resolve_run, run_label
 
 ROWS = 10
@@ -80,6 +80,7 @@ class Browse(TrialPanel):
         self.run = resolve_run(run)
         self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
         self._chosen: dict[tuple[int, int], int] = {}
+        self._case_saver = CaseSaver(self)
         self._asked = self._asked_runs = self._reading = 0
         super().__init__(runs=[each.id for each in self._runs])
         self._show(self.run, Grid(self.run.trials()))

@@ -6,10 +6,10 @@ import traitlets
 
 from assistants.errors import AssistantsError
 from assistants.widgets import background
+from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.base import Item
 from assistants.widgets.browse.taking_up import TakingUp
 from assistants.widgets.browse.trial_detail import difference, whole
-from assistants.widgets.patience import STORE_TIMEOUT_S, run_with_timeout, wait_for
 
 
 class TrialPanel(TakingUp):

@@ -11,8 +11,7 @@ from typing import Any, Self
 import traitlets
 
 from assistants.assistant import Assistant, build_assistants
-from assistants.clients import Client
-from assistants.clients.isolated import IsolatedClient
+from assistants.clients import Client, IsolatedClient
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.personas import Library, Persona

@@ -18,7 +18,7 @@ from assistants.models import Model
 from assistants.personas import Library, edited_persona
 from assistants.utils.text import escape_control_chars, pluralize
 from assistants.widgets import background
-from assistants.widgets.base import Item, read_sources
+from assistants.widgets.base import CaseSaver, Item, LiveWidget, read_sources
 from assistants.widgets.chat.answer_stats import row
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
@@ -26,13 +26,11 @@ from assistants.widgets.chat.page_feed import PageFeed
 from assistants.widgets.chat.session_store import SessionStore
 from assistants.widgets.chat.static_html import printed
 from assistants.widgets.chat.turns import find_turn
-from assistants.widgets.in_use import is_busy
-from assistants.widgets.keeping import CaseSaver
 
 _ids = itertools.count(1)
 
 
-class ConversationColumns(CaseSaver):
+class ConversationColumns(LiveWidget):
     """Conversations side by side, streamed to the page and kept in the store."""
 
     _esm = read_sources(
@@ -53,6 +51,10 @@ class ConversationColumns(CaseSaver):
     """What the answers of each column come to, by its id; empty where each answer says it alone."""
     state = traitlets.Unicode("idle").tag(sync=True)
     """``idle`` or ``answering``."""
+    kept = traitlets.Unicode("").tag(sync=True)
+    """The case that was saved last, and where."""
+    source_file = traitlets.Unicode("").tag(sync=True)
+    """The experiment file that a case is saved in unless another is named."""
     replies = traitlets.List(traitlets.Dict())
     """One row an answer, finished or not: ``pandas.DataFrame(widget.replies)``."""
 
@@ -78,6 +80,7 @@ class ConversationColumns(CaseSaver):
         self.library = library
         self.models = models
         self.record = SessionStore(results, kind, models)
+        self._case_saver = CaseSaver(self)
         self._columns: list[ConversationColumn] = []
         self._turnstiles: dict[int, asyncio.Semaphore] = {}
         super().__init__(kind=kind)
@@ -176,7 +179,7 @@ class ConversationColumns(CaseSaver):
         """
         said = find_turn(self._find(column).conversation.turns, turn).answer.history
         questions = [message.content for message in said if message.role == "user"]
-        return self._keep_case(path, questions, id=id)
+        return self._case_saver.save(path, questions, id=id)
 
     def transcripts(self) -> list[Transcript | None]:
         """What each column's last whole answer was given to; ``None`` where there is none."""
@@ -234,7 +237,7 @@ class ConversationColumns(CaseSaver):
             raise UsageError("An answer is still on its way.", fix="Wait for it, or stop it.")
         if not question.strip():
             raise UsageError("The question is empty.")
-        self._begin_keeping()
+        self._case_saver.clear()
         await self._doing(
             *(column.conversation.ask(question, repeats=repeats) for column in self._columns)
         )
@@ -265,12 +268,12 @@ class ConversationColumns(CaseSaver):
         if not any(column.conversation.is_busy for column in self._columns):
             clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
             for client in clients.values():
-                if not is_busy(client):
+                if not background.is_busy(client):
                     await client.aclose()
 
     async def _keep_in(self, path: str, turn: str, column: str) -> None:
         """Elsewhere, since a large file takes a while to read, and answers arrive here."""
-        self._begin_keeping()
+        self._case_saver.clear()
         await asyncio.to_thread(self.keep, path.strip(), turn, column=column)
         self.source_file = escape_control_chars(path.strip())
 

@@ -10,6 +10,7 @@ from assistants.assistant import Assistant
 from assistants.errors import AssistantsError, CallError, IncompleteReplyError, UsageError
 from assistants.messages import Completion, Delta
 from assistants.utils.text import pluralize
+from assistants.widgets.background import track_call
 from assistants.widgets.chat.turns import (
     Answer,
     AnswerStore,
@@ -20,7 +21,6 @@ from assistants.widgets.chat.turns import (
     Turn,
     history,
 )
-from assistants.widgets.in_use import track_call
 
 _PATIENCE_S = 0.5
 """How long whoever stops an answer waits for the record, which goes on in any case."""

@@ -9,8 +9,7 @@ from typing import Any
 import traitlets
 
 from assistants.assistant import Assistant, build_assistants
-from assistants.clients import Client
-from assistants.clients.vllm import registry
+from assistants.clients import Client, registry
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.models import Catalogue
@@ -95,7 +94,7 @@ class Switching(ConversationColumns):
     def _look(self) -> None:
         """Add the servers that run on this machine now."""
         servers = [
-            f"{registry.PROVIDER}:{e.model}" for e in registry.entries() if registry.is_alive(e)
+            f"{registry.PROVIDER}:{e.model}" for e in registry.records() if registry.is_alive(e)
         ]
         self._add_models(servers)
 

@@ -124,9 +124,9 @@ def _votes(run: Run) -> Iterator[Any]:
 
 def _scorers(run: Run) -> list[Scorer]:
     """Those of the run, at most ``MOST_SCORES``; ``words`` where it has none."""
-    from assistants.scoring import make
+    from assistants.scoring import make_scorer
 
-    return list(run.scorers[:MOST_SCORES]) or [make("words")]
+    return list(run.scorers[:MOST_SCORES]) or [make_scorer("words")]
 
 
 def _failed(frame: pd.DataFrame) -> Iterator[Html]:
