@@ -63,7 +63,7 @@ def as_safetensors(name: str, python: str) -> Path:
             raise ServerStartError(
                 f"The weights of {name} could not be made ready for vLLM.",
                 fix=f"Beside vLLM it takes `{python} -m pip install gguf accelerate`.",
-                log=logs.last_words(logs.readable(said)),
+                log=logs.last_lines(logs.redacted(said)),
             )
         if not folder.exists():  # somebody else may have been faster
             shutil.move(f"{made}/{name}", folder)
