@@ -13,11 +13,11 @@ from assistants import Experiment, Message, Results, Sampling
 from assistants.assistant import Assistant
 from assistants.clients import ScriptedClient, echo
 from assistants.errors import BadRequestError
-from assistants.experiment import Case
 from assistants.messages import Completion, Delta, Usage
 from assistants.models import Model, Prices
 from assistants.personas import Persona
 from assistants.runs.store import Store
+from assistants.trial import Case
 from assistants.widgets.browse.browse import Browse
 from assistants.widgets.chat.chat import Chat
 from assistants.widgets.chat.columns import ConversationColumns
