@@ -1,8 +1,7 @@
-"""Safe HTML of values and runs, for notebooks and reports."""
+"""HTML of values, runs and statistics, safe whatever text is in it."""
 
 from __future__ import annotations
 
-from assistants.widgets.html.reprs import page
-from assistants.widgets.html.sections import run_sections
+import lazy_loader
 
-__all__ = ["page", "run_sections"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

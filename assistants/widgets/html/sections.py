@@ -8,13 +8,13 @@ from typing import Any
 from assistants.errors import UnknownNameError
 from assistants.results import Run
 from assistants.widgets.html import run_statistics, run_summary
-from assistants.widgets.html.prompt_audit import delivered
+from assistants.widgets.html.render import table
 from assistants.widgets.html.run_statistics import OutputGroup
 
 SECTIONS: dict[str, Callable[[Run], Any]] = {
     "overview": run_summary.overview,
-    "prompt_audit": delivered,
-    "summary": lambda run: run_summary.table(run.summary()),
+    "prompt_audit": run_statistics.prompt_audit,
+    "summary": lambda run: table(run.summary()),
     "status_counts": run_statistics.endings,
     "effects": run_statistics.effects,
     "control_contrasts": run_statistics.contrasts,
