@@ -12,10 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistants import prices
 from assistants.assistant import Assistant
-from assistants.clients import Client
-from assistants.clients.tape import Tape
+from assistants.clients import Client, Tape
 from assistants.design import (
     Control,
     ExperimentFile,
@@ -27,7 +25,7 @@ from assistants.design import (
 from assistants.design.case_files import read_cases
 from assistants.design.limits import Limits
 from assistants.errors import FileError, UsageError, nearest
-from assistants.models import Catalogue, Model
+from assistants.models import Catalogue, Model, is_cost_known
 from assistants.personas import Library
 from assistants.results import Results, Run
 from assistants.runs import judging
@@ -325,7 +323,7 @@ class Experiment:
             return
         asked = [*self.assistants, *(judge.assistant for judge in self.judges)]
         for name in {assistant.model for assistant in asked}:
-            if not prices.is_known(self.model(name)):
+            if not is_cost_known(self.model(name)):
                 raise UsageError(
                     f"The price of {name} is unknown, so the cap of ${self.limits.usd:g} could "
                     "not be kept.",

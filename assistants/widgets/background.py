@@ -16,8 +16,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from assistants.clients import Client
-from assistants.clients.isolated import IsolatedClient
+from assistants.clients import Client, IsolatedClient
 from assistants.errors import StoreError
 from assistants.utils.config_files import display_path
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import ScriptedClient
 from assistants.errors import BadRequestError
 from assistants.experiment import Experiment
 from assistants.messages import Message, Sampling

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.messages import Message
 from assistants.models import Model, Provider
 from assistants.personas import Persona
 from assistants.results import Run
 from assistants.runs.audit import audit_blocker, run_audit
 from assistants.trial import Case
-from assistants.widgets.html.prompt_audit import delivered
+from assistants.widgets.html import prompt_audit
 from support.commands import call
 from support.experiments import QUICK, client_at, experiment_at, quiet
 from support.template_server import TemplateServer, audited, template
@@ -137,7 +137,7 @@ async def test_words_that_stand_there_without_a_persona_too_are_no_headline(here
             run = await run_of(replace(made, name=name))
         row = run.delivery().iloc[0]
         assert (row["verdict"], bool(row["ok"])) == ("prepended", False)
-        warned = "not what they seem" in delivered(run).body
+        warned = "not what they seem" in prompt_audit(run).body
         said[name] = ("as it does without a persona" in row["note"], warned)
     assert said == {"llama31": (True, False), "prepend": (False, True)}
 
@@ -195,8 +195,8 @@ def test_ones_own_server_is_one_that_wants_no_key(
     """Whatever it costs; and what is no server is nobody's."""
     server = Provider(address="http://127.0.0.1:1/v1", key=key, key_optional=optional)
     model = Model("mine:m", server)
-    assert model.is_own is own
-    assert not Model("mine:m").is_own
+    assert model.is_self_hosted is own
+    assert not Model("mine:m").is_self_hosted
     assistant = Assistant(Persona("p", "Be kind."), client_at("http://127.0.0.1:1/v1", "mine:m"))
     assert (audit_blocker(assistant, model) is None) is own
 

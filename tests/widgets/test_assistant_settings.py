@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients import connect
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import ScriptedClient, connect, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import ScriptedClient
 from assistants.errors import FileError, UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Completion

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients import connect
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import OpenAIClient, ScriptedClient, connect, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import OpenAIClient, ScriptedClient, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling

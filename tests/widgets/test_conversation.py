@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import OpenAIClient, ScriptedClient, echo
 from assistants.errors import UsageError
 from assistants.messages import Message, Sampling
 from assistants.personas import Persona

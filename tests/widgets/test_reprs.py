@@ -31,7 +31,7 @@ from assistants import (
     Transcript,
     Trial,
 )
-from assistants.clients.scripted import echo
+from assistants.clients import echo
 from assistants.messages import Usage
 from assistants.models import Catalogue, Model
 from assistants.utils.urls import Address

@@ -13,7 +13,7 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser
 
-from assistants.widgets.html.markdown import escape
+from assistants.widgets.html import escape
 from support.browser import chromium, jupyter_lab
 from support.hostile_texts import SHORT, batches
 from support.jupyterlab import IMPORTS, SCREENSHOTS, open_notebook, save, write_notebook
@@ -27,7 +27,7 @@ CELLS = (
     f"""{IMPORTS}
 from assistants import Experiment
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import ScriptedClient
 import json, pathlib
 answer = "The **inverse square** law.\\n\\n```python\\nx = 1 / d ** 2\\n```\\n\\n"
 batches = json.loads(pathlib.Path("batches.json").read_text())

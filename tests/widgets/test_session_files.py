@@ -12,8 +12,7 @@ from typing import Self
 import pytest
 from markdown_it import MarkdownIt
 
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import OpenAIClient, ScriptedClient
 from assistants.experiment import Experiment
 from assistants.personas import Persona
 from assistants.results import Results

@@ -11,7 +11,7 @@ import pytest
 
 from assistants import Experiment, Message, Results, Sampling
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import ScriptedClient, echo
 from assistants.errors import BadRequestError
 from assistants.experiment import Case
 from assistants.messages import Completion, Delta, Usage

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import assistants
 from assistants.analysis import Sentences
 from assistants.assistant import Assistant
-from assistants.clients.base import Client
+from assistants.clients import Client
 from assistants.design.limits import Limits
 from assistants.errors import StoreError, UsageError
 from assistants.messages import Sampling

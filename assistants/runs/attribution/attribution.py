@@ -6,9 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from assistants.clients import connect
-from assistants.clients.base import Client
-from assistants.clients.openai.logprobs import LogprobsUnavailableError
+from assistants.clients import Client, LogprobsUnavailableError, connect
 from assistants.errors import UsageError
 from assistants.models import Catalogue
 from assistants.runs.attribution import ablation, log_likelihood
@@ -155,7 +153,7 @@ def _refuse_hosted(names: Collection[str]) -> None:
     catalogue = Catalogue.default()
     for name in names:
         model = catalogue.find(name)
-        if model.server is not None and not model.is_own:
+        if model.server is not None and not model.is_self_hosted:
             raise LogprobsUnavailableError(
                 f"{name} is hosted, so it is not asked how likely it finds an answer (a vLLM "
                 "server of your own, behind a key, is if you name its `client=`)."

@@ -10,9 +10,14 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from assistants.analysis import Sentences, split_sentences
 from assistants.assistant import inline_system_prompt
-from assistants.clients.base import Client
-from assistants.clients.openai import logprobs
-from assistants.clients.openai.logprobs import Tokens
+from assistants.clients import (
+    Client,
+    Tokens,
+    answer_logprobs,
+    answer_tokens,
+    prompt_tokens,
+    prompt_tokens_without_reasoning,
+)
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Message
 from assistants.runs import tables
@@ -157,7 +162,7 @@ async def by_logprob(
 
     async def told(turn: ScoredTurn) -> Tokens:
         asked, answer, ended, reasoned = turn
-        return await logprobs.answer_tokens(client, asked, answer, ended=ended, reasoned=reasoned)
+        return await answer_tokens(client, asked, answer, ended=ended, reasoned=reasoned)
 
     tokens = await _each(client, told, said)
 
@@ -180,10 +185,10 @@ async def by_logprob(
     async def summed(pair: tuple[ScoredTurn, Tokens]) -> float:
         turn, answer = pair
         if turn.reasoned:
-            prompt = await logprobs.prompt_of_reasoned(client, turn.asked, turn.answer, answer)
+            prompt = await prompt_tokens_without_reasoning(client, turn.asked, turn.answer, answer)
         else:
-            prompt = await logprobs.prompt_tokens(client, turn.asked)
-        return sum(await logprobs.logprobs(client, prompt, answer))
+            prompt = await prompt_tokens(client, turn.asked)
+        return sum(await answer_logprobs(client, prompt, answer))
 
     known = await _each(client, summed, wanted)
     rows = []

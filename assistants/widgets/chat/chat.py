@@ -11,9 +11,7 @@ from typing import Any, Self
 import traitlets
 
 from assistants.assistant import Assistant, build_assistants
-from assistants.clients import Client
-from assistants.clients.isolated import IsolatedClient
-from assistants.clients.vllm import registry
+from assistants.clients import Client, IsolatedClient, registry
 from assistants.errors import UsageError
 from assistants.messages import Completion, Sampling
 from assistants.models import Catalogue
@@ -256,8 +254,8 @@ class Chat(ConversationColumns):
             self._is_setting_choice = False
 
     def _add_running_servers(self) -> None:
-        entries = [entry for entry in registry.entries() if registry.is_alive(entry)]
-        self._add_models([f"{registry.PROVIDER}:{entry.model}" for entry in entries])
+        records = [record for record in registry.records() if registry.is_alive(record)]
+        self._add_models([f"{registry.PROVIDER}:{record.model}" for record in records])
 
     def _add_models(self, names: Sequence[str]) -> None:
         names = [*self.models_known, *map(escape_control_chars, names)]

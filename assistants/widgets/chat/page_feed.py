@@ -13,8 +13,7 @@ from typing import Any
 from assistants.utils.text import escape_control_chars, to_utf8
 from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html.code_colours import coloured
-from assistants.widgets.html.markdown import MAX_CHARACTERS, to_html
+from assistants.widgets.html import MAX_CHARACTERS, finished_html, to_html
 
 Item = dict[str, Any]
 
@@ -117,7 +116,8 @@ class PageFeed:
             buffer.new = ""  # it is part of this item
             return {**item, **buffer.snapshot()}
         self._buffers.pop(answer.id, None)
-        return {**item, "html": coloured(answer.text), "text": to_utf8(answer.text)}
+        page = finished_html(answer.text, colours=True)
+        return {**item, "html": page, "text": to_utf8(answer.text)}
 
 
 def _state(turn: Turn, answer: Answer) -> tuple[str, str, str]:

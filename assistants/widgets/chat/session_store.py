@@ -24,13 +24,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assistants import prices
 from assistants.assistant import Assistant
-from assistants.clients.isolated import IsolatedClient
+from assistants.clients import IsolatedClient
 from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Transcript, Usage
-from assistants.models import Model
+from assistants.models import Model, call_cost
 from assistants.runs import transcripts
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.store import Store
@@ -96,7 +95,7 @@ class SessionStore:
         if answer.is_pending:
             return None
         usage = answer.completion.usage if answer.completion is not None else Usage()
-        return prices.cost(self._model(answer.assistant.model), usage)
+        return call_cost(self._model(answer.assistant.model), usage)
 
     async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """Write down the draws that are about to be asked for, and set their ``repeat``.

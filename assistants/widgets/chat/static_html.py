@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
-from assistants.utils.text import pluralize
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html.code_colours import plain
-from assistants.widgets.html.markdown import escape, to_html
-from assistants.widgets.html.word_diff import counts, differences
+from assistants.widgets.html import compare_words, escape, finished_html, to_html
 
 _CELL = (
     'align="left" valign="top" '
@@ -143,7 +140,7 @@ def _entry(entry: Entry, costs: Mapping[str, float | None], *, with_question: bo
 def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> str:
     author = turn.author_label(answer)
     parts = [f"<p><small>Answered by {escape(author)}</small></p>" if author else ""]
-    parts.append(plain(answer.text) if answer.text else "")
+    parts.append(finished_html(answer.text) if answer.text else "")
     if answer.state != "done":
         texts = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
         text = texts.get(answer.state, "The answer is on its way.")
@@ -170,8 +167,5 @@ def _has_ended(answer: Answer) -> bool:
 
 
 def _difference(old: Answer, new: Answer) -> dict[str, str]:
-    added, removed = counts(old.text, new.text)
-    return {
-        "html": differences(old.text, new.text),
-        "said": f"{pluralize(added, 'word')} added, {removed:,} left out",
-    }
+    diff = compare_words(old.text, new.text)
+    return {"html": diff.html, "said": diff.summary}
