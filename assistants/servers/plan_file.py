@@ -21,7 +21,7 @@ from typing import Literal, cast
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from assistants.clients.vllm.hub import folder_of
+from assistants.clients.vllm.weights import folder_of
 from assistants.errors import FileError, UsageError
 from assistants.servers.gpus import Report as GpuReport
 from assistants.servers.gpus import gpus, parse_gpus, parse_size

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assistants.clients.vllm import engine_options
 from assistants.clients.vllm.offline_client import offline_client
-from assistants.clients.vllm.weights import digest, located
+from assistants.clients.vllm.weights import digest, find_weights
 from assistants.errors import FileError, MissingDependencyError, UsageError
 from assistants.models import Catalogue
 
@@ -136,26 +136,26 @@ def test_options_that_are_refused(
 def test_where_weights_are_looked_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder, relative to where the file that names it is, or a name in the local cache."""
     put(here / "models" / "smol")
-    assert located("smol", here / "models") == (here / "models" / "smol").resolve()
+    assert find_weights("smol", here / "models") == (here / "models" / "smol").resolve()
 
     monkeypatch.setenv("HF_HOME", str(here / "hf"))
     with pytest.raises(MissingDependencyError, match="nothing is fetched") as caught:
-        located("org/Model-1B")
+        find_weights("org/Model-1B")
     assert "hf download org/Model-1B" in caught.value.fix
 
     repository = here / "hf" / "hub" / "models--org--Model-1B"
     snapshot = put(repository / "snapshots" / "0123abc")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0123abc")
-    assert located("org/Model-1B") == snapshot
+    assert find_weights("org/Model-1B") == snapshot
     assert offline_client("org/Model-1B")._served == "org/Model-1B"
 
     monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv("HUGGINGFACE_HUB_CACHE", str(here / "hf" / "hub"))
-    assert located("org/Model-1B") == snapshot
+    assert find_weights("org/Model-1B") == snapshot
     (repository / "refs" / "main").write_text("../../../../models/smol")  # weights, elsewhere
     with pytest.raises(MissingDependencyError):
-        located("org/Model-1B")
+        find_weights("org/Model-1B")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "../a/b", "/nowhere/at/all", "~/a/b/c"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assistants.clients.llamacpp import weights as embedded
-from assistants.clients.vllm import hub
+from assistants.clients.vllm import weights
 from assistants.errors import FileError, UsageError
 from assistants.servers.gpus import GIB, parse_gpus
 from assistants.servers.launch_options import LaunchOptions
@@ -164,11 +164,11 @@ def test_models_of_the_hub_are_found_where_its_tools_keep_them(models: Path) -> 
     (kept / "refs" / "main").write_text("abc123")
     (kept / "snapshots" / "abc123").mkdir(parents=True)
     (kept / "snapshots" / "abc123" / "config.json").write_text("{}")
-    assert hub.folder_of("Qwen/Qwen3-8B") == kept / "snapshots" / "abc123"
+    assert weights.folder_of("Qwen/Qwen3-8B") == kept / "snapshots" / "abc123"
     (kept / "refs" / "main").write_text("../../../../gpt2")
-    assert hub.folder_of("Qwen/Qwen3-8B") is None
+    assert weights.folder_of("Qwen/Qwen3-8B") is None
     for name in ("a/../../gpt2/x", "https://x/y", "x" * 5000, "a\x00b"):
-        assert hub.folder_of(name) is None
+        assert weights.folder_of(name) is None
 
 
 def test_a_plan_is_drawn_and_listed(models: Path) -> None:
