@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assistants.assistant import Assistant
-    from assistants.clients import connect
-    from assistants.clients.openai.client import OpenAIClient
-    from assistants.clients.scripted import ScriptedClient
-    from assistants.clients.tape import Tape, TapedClient
-    from assistants.design.limits import Limits
+    from assistants.clients import OpenAIClient, ScriptedClient, Tape, TapedClient, connect
+    from assistants.design import Limits, append_case
     from assistants.errors import AssistantsError
     from assistants.experiment import Experiment
     from assistants.messages import Completion, Message, Sampling, Transcript
@@ -39,20 +36,21 @@ _HOME = {
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
-    "Limits": "assistants.design.limits",
+    "Limits": "assistants.design",
     "Message": "assistants.messages",
-    "OpenAIClient": "assistants.clients.openai.client",
+    "OpenAIClient": "assistants.clients",
     "Persona": "assistants.personas",
     "Rate": "assistants.widgets.rate.rate",
     "Results": "assistants.results",
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
-    "ScriptedClient": "assistants.clients.scripted",
+    "ScriptedClient": "assistants.clients",
     "Server": "assistants.servers.server",
-    "Tape": "assistants.clients.tape",
-    "TapedClient": "assistants.clients.tape",
+    "Tape": "assistants.clients",
+    "TapedClient": "assistants.clients",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
+    "append_case": "assistants.design",
     "connect": "assistants.clients",
     "serve": "assistants.servers.server",
 }
@@ -60,7 +58,8 @@ _HOME = {
 __all__ = [
     "Assistant", "AssistantsError", "Browse", "Case", "Chat", "Compare", "Completion", "Experiment",
     "Library", "Limits", "Message", "OpenAIClient", "Persona", "Rate", "Results", "Run", "Sampling",
-    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial", "connect", "serve",
+    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial",
+    "append_case", "connect", "serve",
 ]  # fmt: skip
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
-from assistants.clients.base import Client
+from assistants.clients import Client, connect
+from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
-from assistants.personas import Persona, digest_of
+from assistants.models import Catalogue, Model
+from assistants.personas import Library, Persona, digest_of
 from assistants.utils.display import notebook_html
 from assistants.utils.text import to_json, truncate_line
 
@@ -151,3 +154,79 @@ def inline_system_prompt(
         raise ValueError("There is no question that the persona could stand in.")
     asked = Message("user", f"{system_prompt}\n\n{conversation[first].content}")
     return (*conversation[:first], asked, *conversation[first + 1 :])
+
+
+def build_assistants(
+    personas: Iterable[str | Persona | Assistant],
+    models: Iterable[str | Client],
+    library: Library,
+    sampling: Sampling,
+    variables: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> tuple[list[Assistant], dict[str, Model]]:
+    """Build every persona on every model, and return the catalogue entries of the models.
+
+    Parameters
+    ----------
+    personas
+        Names, personas, or assistants. An assistant is returned as it is, after the others.
+    models
+        Names or clients.
+    library
+        Where the names of personas are looked up.
+    sampling
+        Decoding settings of the assistants that are built.
+    variables
+        Values of template variables, by the name of the persona.
+
+    Returns
+    -------
+    tuple of list of Assistant and dict of str to Model
+        The assistants, model by model, and the entry of each model by ``provider:id``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or a persona with a variable that has no value.
+    """
+    catalogue = Catalogue.default()
+    entries: dict[str, Model] = {}
+    clients: list[Client] = []
+    for model in models:
+        if isinstance(model, str):
+            entry = catalogue.find(model)
+            entries[entry.name] = entry
+            clients.append(connect(entry))
+        else:
+            entries[model.model] = find_model(model, catalogue)
+            clients.append(model)
+    chosen = [library.find(item) if isinstance(item, str) else item for item in personas]
+    ready = [item for item in chosen if isinstance(item, Assistant)]
+    for assistant in ready:
+        entries.setdefault(assistant.model, find_model(assistant.client, catalogue))
+    built = [
+        Assistant(persona, client, sampling, variables.get(persona.name, {}))
+        for client in clients
+        for persona in chosen
+        if not isinstance(persona, Assistant)
+    ]
+    for assistant in [*built, *ready]:
+        _check_variables(assistant)
+    return [*built, *ready], entries
+
+
+def find_model(client: Client, catalogue: Catalogue) -> Model:
+    """Return the catalogue entry of a client's model, or an entry without prices."""
+    try:
+        return catalogue.find(client.model)
+    except UnknownNameError:
+        return Model(client.model)
+
+
+def _check_variables(assistant: Assistant) -> None:
+    persona = assistant.persona
+    missing = sorted(persona.variables - {*persona.defaults, *assistant.variables})
+    if missing:
+        raise UsageError(
+            f"persona {assistant.name!r} wants a value for {' and '.join(missing)}.",
+            fix="Pass an `Assistant` with `variables`, or give a default in its file.",
+        )

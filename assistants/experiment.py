@@ -12,10 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistants import prices
 from assistants.assistant import Assistant
-from assistants.clients import Client
-from assistants.clients.tape import Tape
+from assistants.clients import Client, Tape
 from assistants.design import (
     Control,
     ExperimentFile,
@@ -27,7 +25,7 @@ from assistants.design import (
 from assistants.design.case_files import read_cases
 from assistants.design.limits import Limits
 from assistants.errors import FileError, UsageError, nearest
-from assistants.models import Catalogue, Model
+from assistants.models import Catalogue, Model, is_cost_known
 from assistants.personas import Library
 from assistants.results import Results, Run
 from assistants.runs import judging
@@ -224,7 +222,7 @@ class Experiment:
         return replace(told, usd=0.0, seconds=0.0, replays=True) if replays else told
 
     def power(
-        self, effect: float, *, sd: float, within: float = 0.0, power: float = 0.8
+        self, effect: float, *, sd: float, sd_within_case: float = 0.0, power: float = 0.8
     ) -> pd.DataFrame:
         """How many cases, at how many repeats, an effect needs, and what they would cost.
 
@@ -238,7 +236,7 @@ class Experiment:
             binary score a share: 0.1 is ten percentage points).
         sd
             Standard deviation over cases of the true difference, same unit.
-        within
+        sd_within_case
             Standard deviation of one draw around its case's mean, same unit.
         power
             Wanted chance of finding it, at a family-wise 5% over the personas that are compared.
@@ -257,7 +255,7 @@ class Experiment:
         """
         from assistants.runs.power_table import power_table
 
-        return power_table(self, effect, sd=sd, within=within, power=power)
+        return power_table(self, effect, sd=sd, sd_within_case=sd_within_case, power=power)
 
     async def run(
         self,
@@ -325,7 +323,7 @@ class Experiment:
             return
         asked = [*self.assistants, *(judge.assistant for judge in self.judges)]
         for name in {assistant.model for assistant in asked}:
-            if not prices.is_known(self.model(name)):
+            if not is_cost_known(self.model(name)):
                 raise UsageError(
                     f"The price of {name} is unknown, so the cap of ${self.limits.usd:g} could "
                     "not be kept.",

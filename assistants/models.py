@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +14,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from assistants.errors import FileError, UnknownNameError, UsageError
+from assistants.messages import Usage
 from assistants.utils.config_files import (
     Document,
-    Strict,
+    StrictModel,
     display_path,
     parse_toml,
     read_text,
@@ -31,7 +33,7 @@ IN_PROCESS = ("local", "scripted", "vllm-offline")
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")
 
 
-class Prices(Strict):
+class Prices(StrictModel):
     """US dollars per million tokens. ``cached`` is what a cached input token costs."""
 
     input: float = Field(ge=0)
@@ -39,7 +41,7 @@ class Prices(Strict):
     cached: float | None = Field(default=None, ge=0)
 
 
-class Provider(Strict):
+class Provider(StrictModel):
     """A server, or a kind of server, that speaks the OpenAI protocol."""
 
     address: str
@@ -66,7 +68,7 @@ class Provider(Strict):
         return key
 
 
-class ModelEntry(Strict):
+class ModelEntry(StrictModel):
     """What a short name stands for, with what differs from its provider."""
 
     model: str
@@ -74,7 +76,7 @@ class ModelEntry(Strict):
     prices: Prices | None = None
 
 
-class _File(Strict):
+class _ModelsFile(StrictModel):
     providers: dict[str, Provider] = Field(default_factory=dict)
     models: dict[str, ModelEntry] = Field(default_factory=dict)
 
@@ -109,7 +111,7 @@ class Model:
         return self.prices is not None and not self.prices.input and not self.prices.output
 
     @property
-    def is_own(self) -> bool:
+    def is_self_hosted(self) -> bool:
         """Whether its server is the user's own: one is known, and no key has to be had for it."""
         return self.server is not None and (self.server.key is None or self.server.key_optional)
 
@@ -149,11 +151,11 @@ class Catalogue:
         found = cls({}, {}, {})
         trusted = {PACKAGED, user_file()}
         bound: dict[str, set[str]] = {}
-        files: list[tuple[Path, Document, _File]] = []
+        files: list[tuple[Path, Document, _ModelsFile]] = []
         for path in paths:
             if path.is_file():
                 document = parse_toml(read_text(path), display_path(path))
-                files.append((path, document, validate(_File, document)))
+                files.append((path, document, validate(_ModelsFile, document)))
         for path, _, content in files:
             for provider in content.providers.values():
                 if path in trusted and provider.key is not None:
@@ -229,3 +231,45 @@ def _check_binding(
         f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
         fix=f"{whose}If you mean it, write the entry into your own {display_path(user_file())}.",
     )
+
+
+def call_cost(model: Model, usage: Usage) -> float | None:
+    """US dollars for one completion, from the model's own prices or the offline price table."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return 0.0 if model.is_free else None
+    if model.prices is not None:
+        cached = min(usage.cached_tokens or 0, usage.input_tokens)
+        price = model.prices
+        cached_price = price.input if price.cached is None else price.cached
+        dollars = (
+            (usage.input_tokens - cached) * price.input
+            + cached * cached_price
+            + usage.output_tokens * price.output
+        )
+        return dollars / 1e6
+    return _table_cost(model.provider, model.id, usage)
+
+
+def is_cost_known(model: Model) -> bool:
+    """Whether a call's cost can be told at all."""
+    return call_cost(model, Usage(input_tokens=1, output_tokens=1)) is not None
+
+
+def _table_cost(provider: str, model_id: str, usage: Usage) -> float | None:
+    return _cached_table_cost(
+        provider, model_id, usage.input_tokens, usage.output_tokens, usage.cached_tokens
+    )
+
+
+@lru_cache(maxsize=4096)
+def _cached_table_cost(
+    provider: str, model_id: str, inputs: int | None, outputs: int | None, cached: int | None
+) -> float | None:
+    from genai_prices import Usage as ListedUsage
+    from genai_prices import calc_price
+
+    listed = ListedUsage(input_tokens=inputs, output_tokens=outputs, cache_read_tokens=cached)
+    try:
+        return float(calc_price(listed, model_ref=model_id, provider_id=provider).total_price)
+    except (LookupError, ValueError):  # unknown provider or model; usage it cannot price
+        return None

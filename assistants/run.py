@@ -99,7 +99,7 @@ class Run(RunStatistics):
         *,
         model: str | None = None,
         client: Client | None = None,
-        counted: Collection[str] = AVERAGED,
+        statuses: Collection[str] = AVERAGED,
         regenerate: bool = False,
         max_usd: float | None = None,
         report: ProgressCallback | None = None,
@@ -127,7 +127,7 @@ class Run(RunStatistics):
             One model only; all of them by default.
         client
             What reaches the model, where its name alone does not (an SDK object of your own).
-        counted
+        statuses
             The statuses of trials that count.
         regenerate
             Ask again, where no log-probabilities are told.
@@ -154,7 +154,7 @@ class Run(RunStatistics):
             case,
             model=model,
             client=client,
-            counted=counted,
+            statuses=statuses,
             regenerate=regenerate,
             max_usd=max_usd,
             report=report,

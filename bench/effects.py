@@ -16,7 +16,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from assistants.analysis.effects import effects
+from assistants.analysis import effects
 
 
 def peak_mb() -> float:

@@ -29,9 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistants import Assistant, Case, Experiment, Limits, Persona, Sampling, Trial, connect
-from assistants.clients import Client
-from assistants.clients.openai.token_counts import count_tokens
-from assistants.clients.vllm.metrics import PrefixCache, metrics, prefix_cache
+from assistants.clients import Client, PrefixCache, count_tokens, read_metrics, read_prefix_cache
 from assistants.runs.budget import Budget
 from assistants.runs.runner import Runner
 from assistants.runs.store import Store
@@ -97,7 +95,7 @@ def ordered(trials: Sequence[Trial], order: str) -> list[Trial]:
 
 async def measured(client: Client, order: str, design: Experiment, in_flight: int) -> Result:
     trials = ordered(list(design.trials()), order)
-    before = await prefix_cache(client)
+    before = await read_prefix_cache(client)
     with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
         store.add_run("order", "order", {})
         store.add_trials("order", 0, trials)
@@ -111,7 +109,7 @@ async def measured(client: Client, order: str, design: Experiment, in_flight: in
         start = time.perf_counter()
         await runner.ask({client: trials}, len(trials))
         seconds = time.perf_counter() - start
-    after = await prefix_cache(client)
+    after = await read_prefix_cache(client)
     between = after.since(before) if before is not None and after is not None else None
     return Result(order, seconds, between, runner.progress.failed)
 
@@ -119,7 +117,7 @@ async def measured(client: Client, order: str, design: Experiment, in_flight: in
 async def main(chosen: argparse.Namespace) -> int:
     client = connect(chosen.model)
     try:
-        holds = (await metrics(client)).cache_tokens
+        holds = (await read_metrics(client)).cache_tokens
         length = await count_tokens(client, text("00000000-case-major-00", chosen.words))
         personas = chosen.personas
         if personas is None:

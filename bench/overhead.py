@@ -80,7 +80,7 @@ def question(i: int) -> str:
 
 async def ask_assistants(url: str, first: int, trials: int, in_flight: int) -> None:
     from assistants.assistant import Assistant
-    from assistants.clients.openai.client import OpenAIClient
+    from assistants.clients import OpenAIClient
     from assistants.experiment import Experiment
     from assistants.models import Model, Prices
     from assistants.personas import Persona

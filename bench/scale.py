@@ -27,7 +27,7 @@ def peak_mb() -> float:
 
 def run(folder: str, trials: int, pipe: Connection) -> None:
     from assistants.assistant import Assistant
-    from assistants.clients.scripted import ScriptedClient
+    from assistants.clients import ScriptedClient
     from assistants.experiment import Experiment
     from assistants.models import Model, Prices
     from assistants.personas import Persona

@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 from pipeline import BASELINE, sd_of, simulated, table_of
 from scipy import stats
 
-from assistants.analysis.effects import effects as effect_table
-from assistants.analysis.permutation import holm
-from assistants.analysis.power import cases_needed, sd_of_difference
+from assistants.analysis import cases_needed, holm, sd_of_difference
+from assistants.analysis import effects as effect_table
 
 Floats = NDArray[np.float64]
 Simulated = Iterator[tuple[pd.DataFrame, Floats]]

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from playwright.sync_api import Page
 
-from support.jupyterlab import Desk, desk
+from support.jupyterlab import NotebookPage, new_notebook_page
 from support.slow_server import SlowServer
 
 PROMISED = 250
@@ -107,22 +107,22 @@ def quantiles(keys: Sequence[float], name: str) -> dict[str, int]:
 
 
 def typing(
-    desk: Desk, server: SlowServer, *, seconds: float, columns: int, rate: float
+    notebook: NotebookPage, server: SlowServer, *, seconds: float, columns: int, rate: float
 ) -> dict[str, Any]:
     """Type into one cell while all columns of another stream."""
-    page = desk.page
+    page = notebook.page
     each = rate / columns
     # A sleep takes longer than it was asked to; what is counted is the pace that came of it.
     server.every, server.at_once = 0.095, max(1, round(each / 10))
     number = int(each * seconds)
     text = words(number)
     server.answer = lambda request: text
-    desk.show(COLUMNS.format(columns))
-    desk.ask("Words?", wait=False)
+    notebook.show(COLUMNS.format(columns))
+    notebook.ask("Words?", wait=False)
     page.wait_for_selector("[data-state=streaming]")
     began = time.monotonic()
     keys = type_for(page, seconds * 0.9)
-    desk.rest()
+    notebook.wait_for_answers()
     streamed = time.monotonic() - began
     shown = page.locator(".answer .markdown").evaluate_all("all => all.map(e => e.innerText)")
     return {
@@ -136,48 +136,62 @@ def typing(
 
 
 def typing_as_html(
-    desk: Desk, server: SlowServer, *, seconds: float, columns: int, rate: float
+    notebook: NotebookPage, server: SlowServer, *, seconds: float, columns: int, rate: float
 ) -> dict[str, Any]:
     """The same into as many ``HTML``, one update a token."""
     seconds = min(seconds, AS_HTML_S)
     server.every, server.at_once = columns / rate, 1
     server.answer = lambda request: words(int(rate / columns * seconds))
-    desk.run(HTML.format(columns, columns))
-    desk.page.wait_for_selector(".widget-html-content >> text=word0")
-    keys = type_for(desk.page, seconds * 0.9)
-    desk.page.wait_for_selector(f".jp-RenderedText >> text=the end of {columns}", timeout=300_000)
+    notebook.run(HTML.format(columns, columns))
+    notebook.page.wait_for_selector(".widget-html-content >> text=word0")
+    keys = type_for(notebook.page, seconds * 0.9)
+    notebook.page.wait_for_selector(
+        f".jp-RenderedText >> text=the end of {columns}", timeout=300_000
+    )
     return quantiles(keys, "key_as_html")
 
 
-def traffic(desk: Desk, server: SlowServer, received: list[int], tokens: int, *, ours: bool) -> int:
+def traffic(
+    notebook: NotebookPage, server: SlowServer, received: list[int], tokens: int, *, ours: bool
+) -> int:
     """Bytes that the kernel sends for one answer of so many tokens, one token a chunk."""
-    page = desk.page
+    page = notebook.page
     server.every, server.at_once = 0.01, 1
     server.answer = lambda request: words(tokens)
     if ours:
-        desk.show(COLUMNS.format(1))
+        notebook.show(COLUMNS.format(1))
         received.clear()
-        desk.ask("Words?")
+        notebook.ask("Words?")
     else:
         received.clear()
-        desk.run(HTML.format(1, 1))
+        notebook.run(HTML.format(1, 1))
         page.wait_for_selector(".jp-RenderedText >> text=the end of 1", timeout=300_000)
     page.wait_for_timeout(500)
     return sum(received)
 
 
 def measure(
-    desk: Desk, server: SlowServer, *, seconds: float, columns: int, rate: float, tokens: int
+    notebook: NotebookPage,
+    server: SlowServer,
+    *,
+    seconds: float,
+    columns: int,
+    rate: float,
+    tokens: int,
+    html: bool = True,
 ) -> dict[str, Any]:
-    """All of it, in a notebook of its own with two cells."""
+    """Measure all of it, in a notebook of its own with two cells; without ``html`` only ours."""
     received: list[int] = []
-    desk.page.on("websocket", lambda ws: ws.on("framereceived", lambda f: received.append(len(f))))
+    notebook.page.on(
+        "websocket", lambda ws: ws.on("framereceived", lambda f: received.append(len(f)))
+    )
     pace = {"seconds": seconds, "columns": columns, "rate": rate}
-    with desk.other("bench.ipynb", CLIENT, "") as there:
+    with notebook.other("bench.ipynb", CLIENT, "") as there:
         found = {"seconds": seconds, "rate": rate, **typing(there, server, **pace)}
-        found |= typing_as_html(there, server, **pace)
         found["bytes_ours"] = traffic(there, server, received, tokens, ours=True)
-        found["bytes_html"] = traffic(there, server, received, tokens, ours=False)
+        if html:
+            found |= typing_as_html(there, server, **pace)
+            found["bytes_html"] = traffic(there, server, received, tokens, ours=False)
     return found
 
 
@@ -205,7 +219,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         SlowServer(lambda request: "") as server,
-        desk(Path(folder), VLLM_BASE_URL=server.url) as opened,
+        new_notebook_page(Path(folder), VLLM_BASE_URL=server.url) as opened,
     ):
         found = measure(opened, server, **told)
     print(json.dumps(found))

@@ -13,18 +13,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.request import Timeouts
+from assistants.clients import OpenAIClient, Timeouts
 from assistants.errors import AuthenticationError
 from assistants.runs.retry import RetryPolicy
-from assistants.utils.api_keys import PIECE
+from assistants.utils.api_keys import MIN_SECRET_CHARS
 from support import faulty_replies
 from support.commands import Done, call, run, start, write_experiment
 from support.faulty_replies import Rude, chunk, http, json_reply, reply, sse, status
 from support.faulty_server import FaultyServer
 
 KEY = "sk-canary-Zq7Xw2Vt9Rb4Lm6Np1Hc8Kd3"
-PIECES = [KEY[i : i + PIECE] for i in range(len(KEY) - PIECE + 1)]
+PIECES = [KEY[i : i + MIN_SECRET_CHARS] for i in range(len(KEY) - MIN_SECRET_CHARS + 1)]
 
 
 def _echo(line: str, *more: str) -> Rude:

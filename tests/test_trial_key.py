@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import ScriptedClient, echo
 from assistants.messages import Sampling
 from assistants.personas import Persona
 from assistants.trial import Case, Trial

@@ -1,1 +1,52 @@
-"""What the scores of a run say, with their uncertainty."""
+"""Statistics of a run's scores, answers and votes, each with its uncertainty."""
+
+from __future__ import annotations
+
+from assistants.analysis.agreement import agreement
+from assistants.analysis.attribution_effects import (
+    ATTRIBUTION_TOTALS,
+    ATTRIBUTION_TRIALS,
+    LOWERS_LIKELIHOOD,
+    RAISES_LIKELIHOOD,
+    ablation_effects,
+    log_likelihood_effects,
+)
+from assistants.analysis.control_contrasts import control_contrasts
+from assistants.analysis.effects import PERCENTAGE_POINTS, effects, note_truncation
+from assistants.analysis.mixed_model import mixed_model
+from assistants.analysis.pairwise_votes import combine_orders, position_bias
+from assistants.analysis.permutation import holm
+from assistants.analysis.power import cases_needed, power_of, sd_of_difference
+from assistants.analysis.ranking import ranking
+from assistants.analysis.sentence_splitter import Sentences, split_sentences
+from assistants.analysis.text_distance import text_distance
+from assistants.analysis.verdict import LESS, MORE, NO_DIFFERENCE, TOO_LITTLE
+
+__all__ = [
+    "ATTRIBUTION_TOTALS",
+    "ATTRIBUTION_TRIALS",
+    "LESS",
+    "LOWERS_LIKELIHOOD",
+    "MORE",
+    "NO_DIFFERENCE",
+    "PERCENTAGE_POINTS",
+    "RAISES_LIKELIHOOD",
+    "TOO_LITTLE",
+    "Sentences",
+    "ablation_effects",
+    "agreement",
+    "cases_needed",
+    "combine_orders",
+    "control_contrasts",
+    "effects",
+    "holm",
+    "log_likelihood_effects",
+    "mixed_model",
+    "note_truncation",
+    "position_bias",
+    "power_of",
+    "ranking",
+    "sd_of_difference",
+    "split_sentences",
+    "text_distance",
+]

@@ -13,13 +13,13 @@ from assistants.analysis.verdict import LESS, MORE
 if TYPE_CHECKING:
     import pandas as pd
 
-TRIALS = tuple(
+ATTRIBUTION_TRIALS = tuple(
     "model case repeat sentence text effect per_token share tokens logprob logprob_without "
     "logprob_empty".split()
 )
 """Of the table of trials: a row a trial and sentence. Log-probabilities are in nats."""
 
-TOTALS = tuple(
+ATTRIBUTION_TOTALS = tuple(
     "model sentence text n_cases n_trials effect low high p p_adjusted per_token share "
     "verdict note".split()
 )
@@ -31,11 +31,11 @@ WHOLE = "whole"
 _NOISE = "One draw a case: the noise floor is unknown."
 """Of a difference between answers. Here the answers are the same, and what differs is exact."""
 
-HELPS, HINDERS = "makes the answers likelier", "makes the answers less likely"
-_VERDICTS = {MORE: HELPS, LESS: HINDERS}
+RAISES_LIKELIHOOD, LOWERS_LIKELIHOOD = "makes the answers likelier", "makes the answers less likely"
+_VERDICTS = {MORE: RAISES_LIKELIHOOD, LESS: LOWERS_LIKELIHOOD}
 
 
-def by_logprob(trials: pd.DataFrame) -> pd.DataFrame:
+def log_likelihood_effects(trials: pd.DataFrame) -> pd.DataFrame:
     """Totals over cases, of log-probabilities.
 
     Parameters
@@ -80,7 +80,7 @@ def by_logprob(trials: pd.DataFrame) -> pd.DataFrame:
     return _finished(table, trials)
 
 
-def by_regeneration(frame: pd.DataFrame, texts: pd.DataFrame, whole: str) -> pd.DataFrame:
+def ablation_effects(frame: pd.DataFrame, texts: pd.DataFrame, whole: str) -> pd.DataFrame:
     """Totals over cases, of answers made anew without a sentence.
 
     Parameters
@@ -112,4 +112,4 @@ def _finished(table: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
         table = table.merge(first, on=["model", "sentence"])
     models = {model: at for at, model in enumerate(table["model"].unique())}
     order = table.assign(at=table["model"].map(models)).sort_values(["at", "sentence"]).index
-    return table.loc[order, list(TOTALS)].reset_index(drop=True)
+    return table.loc[order, list(ATTRIBUTION_TOTALS)].reset_index(drop=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.distributions import special
 from assistants.analysis.paired import (
     CaseMeans,
     binary_interval,
@@ -21,7 +20,7 @@ from assistants.analysis.paired import (
     t_interval,
 )
 from assistants.analysis.permutation import EXACT, FLIPS, Floats, holm, sign_flip
-from assistants.analysis.power import cases_needed
+from assistants.analysis.power import cases_needed, special
 from assistants.analysis.score_matrix import Grid, grids
 from assistants.analysis.verdict import VerdictInput, note, verdict
 from assistants.errors import UnknownNameError, UsageError
@@ -37,6 +36,9 @@ COLUMNS = tuple(
 
 PERCENTAGE_POINTS = "percentage points"
 
+_MANY_CUT = 0.5
+"""Share of one side's answers cut at a token limit from which the table says so."""
+
 
 def effects(
     frame: pd.DataFrame,
@@ -45,7 +47,7 @@ def effects(
     baseline: str,
     unit: str = "",
     binary: bool = False,
-    worthwhile: float | None = None,
+    smallest_effect: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row a persona and model: how it differs from the baseline, and whether that is real.
@@ -64,7 +66,7 @@ def effects(
     binary
         Scores are 0 or 1. Means, effects and the like are then given in percentage points, the
         interval allows for few cases that differ, and McNemar's test is added.
-    worthwhile
+    smallest_effect
         Smallest difference that would matter, in the units of the table (percentage points where
         ``binary``). Without it, "no difference" is said of narrow intervals (``verdict``).
     seed
@@ -87,7 +89,7 @@ def effects(
     ------
     UsageError
         If a column is missing, a trial occurs twice, a value is infinite, ``binary`` scores are
-        other than 0 and 1, or ``worthwhile`` is not above 0.
+        other than 0 and 1, or ``smallest_effect`` is not above 0.
     UnknownNameError
         If no row is of ``baseline``.
     MissingDependencyError
@@ -95,8 +97,10 @@ def effects(
     """
     import pandas as pd
 
-    if worthwhile is not None and not worthwhile > 0:
-        raise UsageError(f"worthwhile is {worthwhile}; a difference that matters is above 0.")
+    if smallest_effect is not None and not smallest_effect > 0:
+        raise UsageError(
+            f"smallest_effect is {smallest_effect}; a difference that matters is above 0."
+        )
     models = grids(frame, score)
     names = {name for grid in models for name in grid.personas}
     if baseline not in names:
@@ -118,10 +122,43 @@ def effects(
     for one in compared:
         stop = start + len(one.personas)
         parts.append(
-            _table(one, p[start:stop], adjusted[start:stop], least, rows, unit, worthwhile)
+            _table(one, p[start:stop], adjusted[start:stop], least, rows, unit, smallest_effect)
         )
         start = stop
     return pd.concat(parts, ignore_index=True)
+
+
+def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The effect table, with a note where many answers of a side were cut.
+
+    Parameters
+    ----------
+    table
+        As ``effects`` makes it.
+    frame
+        What it was made of, with the ``status`` of each trial.
+    baseline
+        The persona that the others are compared with.
+    """
+    counted = frame[frame["value"].notna()]
+    cut = (counted["status"] == "length").groupby([counted["persona"], counted["model"]])
+    found = cut.agg(["sum", "count"])
+
+    def said(persona: str, model: str) -> str:
+        sides = [found.loc[(p, model)] for p in (persona, baseline) if (p, model) in found.index]
+        if len(sides) < 2 or all(side["sum"] < _MANY_CUT * side["count"] for side in sides):
+            return ""
+        here, there = (f"{side['sum']:,} of {side['count']:,}" for side in sides)
+        return (
+            f"Cut at the token limit: {here} answers, {there} of the baseline's. "
+            "What they would have gone on to say does not count."
+        )
+
+    notes = [
+        " ".join(filter(None, (row.note, said(row.persona, row.model))))
+        for row in table.itertuples()
+    ]
+    return table.assign(note=notes).astype({"note": "str"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +224,7 @@ def _table(
     least: float,
     rows: int,
     unit: str,
-    worthwhile: float | None,
+    smallest_effect: float | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -217,8 +254,8 @@ def _table(
     table = pd.DataFrame({name: data[name] for name in COLUMNS if name in data})
     needed = [_needed(f.effect, f.sd, rows) for f in found]
     table["cases_needed"] = pd.array(needed, dtype="Int64")
-    table["verdict"] = [verdict(f, unit=unit, worthwhile=worthwhile) for f in found]
-    table["note"] = [note(f, unit=unit, worthwhile=worthwhile) for f in found]
+    table["verdict"] = [verdict(f, unit=unit, smallest_effect=smallest_effect) for f in found]
+    table["note"] = [note(f, unit=unit, smallest_effect=smallest_effect) for f in found]
     types = {"persona": "str", "model": "str", "verdict": "str", "note": "str"}
     return table[list(COLUMNS)].astype(types)
 

@@ -155,7 +155,10 @@ def _fit(cells: _Cells, names: list[str]) -> _Fit:
         try:
             result = model.fit()
             effect, error = np.asarray(result.fe_params), np.asarray(result.bse_fe)
-        except (np.linalg.LinAlgError, ValueError) as e:
+        except np.linalg.LinAlgError:
+            # In these words, and not those of the linear algebra library, which differ by processor.
+            return _Fit(said=(*said, _SINGULAR))
+        except ValueError as e:
             return _Fit(said=(*said, f"Not fitted: {e}."))
     said += list(dict.fromkeys(_plain(str(one.message)) for one in heard))
     if _SINGULAR not in said and result.scale <= _EXACT * np.var(cells.value):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assistants.analysis.distributions import special
 from assistants.analysis.permutation import Floats
+from assistants.analysis.power import special
 
 FEW_DIFFER = 8
 """Cases that differ, below which a binary score's interval is Bonett and Price's. Of 5, 8, 10, 12

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from assistants.analysis.distributions import special
+from assistants.errors import MissingDependencyError
 
 _LARGE = 1_000_000
 """Cases from which the t distribution is the normal one, to all digits that matter here."""
@@ -119,16 +120,16 @@ def cases_needed(
     return many
 
 
-def sd_of_difference(between: float, within: float, repeats: int) -> float:
+def sd_of_difference(sd: float, sd_within_case: float, repeats: int) -> float:
     """Standard deviation, over cases, of a persona's difference from the baseline.
 
     Repeats only wear down the noise within a case; no number of them replaces another case.
 
     Parameters
     ----------
-    between
+    sd
         Standard deviation over cases of the true difference, in the score's units.
-    within
+    sd_within_case
         Standard deviation of one draw around its case's mean, same units.
     repeats
         Draws of each case, at least 1.
@@ -149,7 +150,7 @@ def sd_of_difference(between: float, within: float, repeats: int) -> float:
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; a case is drawn at least once.")
-    return math.sqrt(between**2 + 2 * within**2 / repeats)
+    return math.sqrt(sd**2 + 2 * sd_within_case**2 / repeats)
 
 
 def _check(sd: float, alpha: float, personas: int) -> None:
@@ -159,3 +160,21 @@ def _check(sd: float, alpha: float, personas: int) -> None:
         raise ValueError(f"alpha is {alpha}; it lies between 0 and 1.")
     if personas < 1:
         raise ValueError(f"personas is {personas}; at least one is compared.")
+
+
+def special() -> Any:
+    """``scipy.special``, which loads in a tenth of the time of ``scipy.stats``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If scipy is not installed.
+    """
+    try:
+        from scipy import special as functions
+    except ImportError as e:
+        raise MissingDependencyError(
+            "Effects are computed with scipy, which is not installed.",
+            fix="pip install 'assistants[analysis]'",
+        ) from e
+    return functions

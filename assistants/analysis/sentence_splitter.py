@@ -63,7 +63,7 @@ class Sentences:
         return str(Sentences(texts, gaps))
 
 
-def split(text: str) -> Sentences:
+def split_sentences(text: str) -> Sentences:
     """The sentences of ``text``, in order; none where it holds no letter and no digit.
 
     A block of code between fences is one sentence. A line that goes on in lower case, or with a

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistants.analysis.label_permutation import LabelPermutationTest
 from assistants.analysis.paired import moments, t_interval
-from assistants.analysis.permutation import FLIPS, holm
+from assistants.analysis.permutation import FLIPS, LabelPermutationTest, holm
 from assistants.analysis.score_matrix import Grid, grids
 from assistants.analysis.text_vectors import Vectors, distances, of_answers
 from assistants.analysis.verdict import ALPHA, FEWEST_CASES, TOO_LITTLE

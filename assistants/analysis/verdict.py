@@ -18,7 +18,7 @@ FEWEST_CASES = 10
 
 NARROW = 0.5
 """Standard deviations of the difference: an interval that stays within is narrow enough to speak
-of no difference where nobody said what would be worthwhile. Cohen's "medium" size."""
+of no difference where nobody said what would be smallest_effect. Cohen's "medium" size."""
 
 ALPHA = 0.05
 
@@ -50,11 +50,11 @@ class VerdictInput:
     skewed: bool = False
 
 
-def verdict(found: VerdictInput, *, unit: str = "", worthwhile: float | None = None) -> str:
+def verdict(found: VerdictInput, *, unit: str = "", smallest_effect: float | None = None) -> str:
     """``more``, ``less``, ``no difference larger than X`` or ``too little data to tell``.
 
     More or less: the adjusted p is at most 0.05 and the interval excludes 0. No difference: the
-    interval lies within ``worthwhile`` of 0; or, where that is not given, it includes 0 and lies
+    interval lies within ``smallest_effect`` of 0; or, where that is not given, it includes 0 and lies
     within ``NARROW`` standard deviations of it. Neither is said of fewer than ``FEWEST_CASES``
     cases. Everything else is too little data.
 
@@ -64,7 +64,7 @@ def verdict(found: VerdictInput, *, unit: str = "", worthwhile: float | None = N
         Of one persona.
     unit
         Of the score, in the plural (``words``); may be empty.
-    worthwhile
+    smallest_effect
         Smallest difference that would matter, in the score's units.
     """
     if found.n_cases < 2:
@@ -79,22 +79,27 @@ def verdict(found: VerdictInput, *, unit: str = "", worthwhile: float | None = N
         return MORE if low > 0 else LESS
     largest = max(abs(low), abs(high))
     if found.n_cases >= FEWEST_CASES:
-        if worthwhile is not None and largest <= worthwhile:
-            return f"{NO_DIFFERENCE} {_amount(worthwhile, unit)}"
+        if smallest_effect is not None and largest <= smallest_effect:
+            return f"{NO_DIFFERENCE} {_amount(smallest_effect, unit)}"
         # Half the interval is about two standard errors. The spread is taken from it and not from
         # ``sd``, which is 0 or too small where few binary scores differ.
         spread = (high - low) / 4 * math.sqrt(found.n_cases)
-        if worthwhile is None and low <= 0 <= high and largest <= NARROW * spread:
+        if smallest_effect is None and low <= 0 <= high and largest <= NARROW * spread:
             return f"{NO_DIFFERENCE} {_amount(_rounded_up(largest), unit)}"
     if found.sd == 0:
         return f"{TOO_LITTLE}: every case differs by exactly {_amount(found.effect, unit)}"
     return TOO_LITTLE
 
 
-def note(found: VerdictInput, *, unit: str = "", worthwhile: float | None = None) -> str:
+def note(found: VerdictInput, *, unit: str = "", smallest_effect: float | None = None) -> str:
     """What else a reader has to know before believing the verdict; often empty."""
     return " ".join(
-        [*_missing(found), *_few(found), *_equal(found, unit), *_small(found, unit, worthwhile)]
+        [
+            *_missing(found),
+            *_few(found),
+            *_equal(found, unit),
+            *_small(found, unit, smallest_effect),
+        ]
     )
 
 
@@ -152,11 +157,11 @@ def _equal(found: VerdictInput, unit: str) -> list[str]:
     return said
 
 
-def _small(found: VerdictInput, unit: str, worthwhile: float | None) -> list[str]:
+def _small(found: VerdictInput, unit: str, smallest_effect: float | None) -> list[str]:
     if found.p_adjusted > ALPHA or math.isnan(found.low) or found.low <= 0 <= found.high:
         return []
-    if worthwhile is not None and max(abs(found.low), abs(found.high)) < worthwhile:
-        return [f"Real, but smaller than the {_amount(worthwhile, unit)} that would matter."]
+    if smallest_effect is not None and max(abs(found.low), abs(found.high)) < smallest_effect:
+        return [f"Real, but smaller than the {_amount(smallest_effect, unit)} that would matter."]
     return []
 
 

@@ -44,7 +44,7 @@ def _extras() -> Iterator[Check]:
     yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
     for name in ("jupyterlab", "papermill"):
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
-    from assistants.clients.vllm.interpreter import vllm_python
+    from assistants.clients import vllm_python
 
     yield _tried("vLLM for `assistants serve`", vllm_python, needed=False)
 
@@ -57,9 +57,9 @@ def _package(name: str, fix: str, *, needed: bool) -> Check:
 
 
 def _weights() -> Check:
-    from assistants.clients.llamacpp import weights
+    from assistants.clients import weights_path
 
-    return _tried("weights of smollm2", lambda: str(weights.path("smollm2")), needed=False)
+    return _tried("weights of smollm2", lambda: str(weights_path("smollm2")), needed=False)
 
 
 def _files() -> Iterator[Check]:

@@ -17,7 +17,7 @@ from assistants.utils.text import to_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assistants.clients.vllm.registry import ServerRecord
+    from assistants.clients import ServerRecord
     from assistants.servers.launch_options import LaunchOptions
     from assistants.servers.planning.plan import Plan
 
@@ -158,7 +158,7 @@ def servers(
     as_json: options.Json = False,
 ) -> int:
     """List the servers started here, or test them."""
-    from assistants.clients.vllm import registry
+    from assistants.clients import registry
     from assistants.servers import shutdown
     from assistants.servers.smoke import QUESTION
 
@@ -166,7 +166,7 @@ def servers(
         raise UnknownNameError("action", action, ["test"])
     for entry in shutdown.remove_stale():
         say(f"{entry.name} is gone; its log is {entry.log}.")
-    living = registry.entries()
+    living = registry.records()
     if not living and not as_json:
         say("No server runs here. Start one with `assistants serve MODEL`.")
         return 1 if action else 0
@@ -182,13 +182,13 @@ def stop(
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> int:
     """End a server, or all that were started here."""
-    from assistants.clients.vllm import registry
+    from assistants.clients import registry
     from assistants.servers import shutdown
 
     if (name is None) != every:
         raise UsageError("Name a server, or end them with `--all`; one of them.")
     shutdown.remove_stale()
-    living = registry.entries()
+    living = registry.records()
     if name and not living:
         raise UsageError(f"unknown server {name!r}: none runs here.")
     if not living:

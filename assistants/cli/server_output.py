@@ -13,7 +13,7 @@ from assistants.cli.console import cell, err, out, say, show, table
 from assistants.utils.text import to_json, truncate_line
 
 if TYPE_CHECKING:
-    from assistants.clients.vllm.registry import ServerRecord
+    from assistants.clients import ServerRecord
     from assistants.servers.health import ServerStatus
     from assistants.servers.launch_options import LaunchOptions
     from assistants.servers.planning.calibration import StartMeasurement
@@ -57,12 +57,12 @@ def show_card(entry: ServerRecord, said: ServerStatus) -> None:
 
 def warn_if_open(launch: LaunchOptions) -> None:
     """Say of a server that others can reach what guards it, and where its key lies."""
-    from assistants.clients.vllm import registry
+    from assistants.clients import registry
     from assistants.servers.card import from_home
     from assistants.utils.urls import is_loopback
 
     if not is_loopback(launch.host):
-        entry = registry.lock_of(launch.name).with_suffix(".json")
+        entry = registry.lock_path(launch.name).with_suffix(".json")
         say(f"{launch.name} {_OPEN.format(entry=from_home(entry))}", style="yellow")
 
 
@@ -106,7 +106,7 @@ def show_measured(plan: Plan, up: Sequence[tuple[LaunchOptions, ServerRecord]]) 
 
 async def until_ended(servers: Sequence[ServerRecord]) -> int:
     """Wait for as long as any of them lives; 1 if one ended by itself, which they all did then."""
-    from assistants.clients.vllm import registry
+    from assistants.clients import registry
 
     living = list(servers)
     while living:

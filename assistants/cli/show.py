@@ -198,11 +198,11 @@ def fetch(
     again: Annotated[bool, typer.Option("--again", help="Measure the speed again.")] = False,
 ) -> int:
     """Fetch an embedded model, and measure how it runs best."""
-    from assistants.clients.llamacpp import thread_benchmark, weights
+    from assistants.clients import fetch_weights, measure_threads, stored_thread_benchmark
 
-    path = weights.fetch(name, report=say)
-    known = None if again else thread_benchmark.stored(name)
-    found = known or thread_benchmark.measure(name, report=say)
+    path = fetch_weights(name, report=say)
+    known = None if again else stored_thread_benchmark(name)
+    found = known or measure_threads(name, report=say)
     say(f"{name}: {path}")
     say(
         f"{found.tokens_per_second:.0f} tokens/s with {pluralize(found.threads, 'thread')}, measured."
@@ -234,10 +234,10 @@ def doctor() -> int:
 
 
 async def _check(catalogue: Catalogue) -> int:
-    from assistants.clients.health import check_all
+    from assistants.clients import check_providers
 
-    findings = await check_all(catalogue)
-    rows = [["ok" if each.ok else "no", each.provider, each.found] for each in findings]
+    findings = await check_providers(catalogue)
+    rows = [["ok" if each.is_reachable else "no", each.provider, each.detail] for each in findings]
     out.print(table(["", "provider", "found"], rows))
     return 0
 

@@ -14,7 +14,7 @@ from assistants.messages import Completion, Delta, Message, Sampling, Usage
 from assistants.utils.config_files import display_path, parse_yaml, read_text
 from assistants.utils.text import truncate_line
 
-Answer = Callable[[Sequence[Message], Sampling], str | Completion]
+AnswerFunction = Callable[[Sequence[Message], Sampling], str | Completion]
 """Gives the answer to a conversation: a text, or a whole completion with a status of its own."""
 
 
@@ -25,7 +25,9 @@ class ScriptedClient:
     different names, or they would share stored answers.
     """
 
-    def __init__(self, answer: Answer, name: str = "function", *, max_concurrency: int = 8) -> None:
+    def __init__(
+        self, answer: AnswerFunction, name: str = "function", *, max_concurrency: int = 8
+    ) -> None:
         self.model = f"scripted:{name}"
         self.identity = self.model
         self.max_concurrency = max_concurrency
@@ -69,7 +71,7 @@ def echo(messages: Sequence[Message], sampling: Sampling) -> str:
     return "\n\n".join([*lines, f"({settings or 'no settings'})"])
 
 
-def scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
+def build_scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
     """``echo``, or a YAML file below ``folder`` that maps questions to answers.
 
     The question ``"*"`` stands for any other.
@@ -88,12 +90,12 @@ def scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
         raise FileError(
             display_path(path), "a script maps questions to answers: `Question?: Answer.`"
         )
-    client = ScriptedClient(_from_table(table, display_path(path)), name)
+    client = ScriptedClient(_answer_from_table(table, display_path(path)), name)
     client.identity = f"scripted:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return client
 
 
-def _from_table(table: Mapping[str, str], source: str) -> Answer:
+def _answer_from_table(table: Mapping[str, str], source: str) -> AnswerFunction:
     def answer(messages: Sequence[Message], sampling: Sampling) -> str:
         question = messages[-1].content
         if question in table:

@@ -31,7 +31,7 @@ class Tape:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.replays = self.path.exists()
-        self._completions: dict[str, Completion] = _read(self.path) if self.replays else {}
+        self._completions: dict[str, Completion] = _read_tape(self.path) if self.replays else {}
         self._part = self.path.with_name(self.path.name + ".part")
         self._file: TextIO | None = None
 
@@ -44,7 +44,7 @@ class Tape:
         self, client: Client, messages: Sequence[Message], sampling: Sampling
     ) -> Completion | None:
         """The completion recorded for this request, if there is one."""
-        return self._completions.get(_digest(_request(client, messages, sampling)))
+        return self._completions.get(_digest(_request_record(client, messages, sampling)))
 
     def record(
         self,
@@ -54,7 +54,7 @@ class Tape:
         completion: Completion,
     ) -> None:
         """Keep a completion, once, flushed to the file before this returns."""
-        request = _request(client, messages, sampling)
+        request = _request_record(client, messages, sampling)
         key = _digest(request)
         if self.replays or key in self._completions:
             return
@@ -131,7 +131,9 @@ class TapedClient:
         return recorded
 
 
-def _request(client: Client, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+def _request_record(
+    client: Client, messages: Sequence[Message], sampling: Sampling
+) -> dict[str, Any]:
     return {
         "model": client.identity,
         "messages": [{"role": m.role, "content": m.content} for m in messages],
@@ -144,7 +146,7 @@ def _digest(request: dict[str, Any]) -> str:
     return hashlib.sha256(to_json(request).encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> dict[str, Completion]:
+def _read_tape(path: Path) -> dict[str, Completion]:
     found: dict[str, Completion] = {}
     # Not splitlines: it also splits at characters that JSON leaves as they are, U+2028 for one.
     for number, line in enumerate(read_text(path, limit=MAX_BYTES).split("\n"), start=1):

@@ -1,6 +1,19 @@
 """Personas: named system prompts, each a Markdown file that a person can read and edit."""
 
 from assistants.personas.library import Library
-from assistants.personas.persona import Persona, digest_of
+from assistants.personas.persona import (
+    Persona,
+    digest_of,
+    edited_persona,
+    escape_template,
+    sampling_from,
+)
 
-__all__ = ["Library", "Persona", "digest_of"]
+__all__ = [
+    "Library",
+    "Persona",
+    "digest_of",
+    "edited_persona",
+    "escape_template",
+    "sampling_from",
+]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,18 +15,19 @@ from pydantic import Field
 
 from assistants.errors import FileError, UsageError, nearest
 from assistants.messages import Sampling
-from assistants.utils import templating
-from assistants.utils.config_files import (
+from assistants.utils import (
     Document,
-    Strict,
+    StrictModel,
     check_name,
     display_path,
+    notebook_html,
     parse_yaml,
+    pluralize,
     read_text,
+    templating,
+    truncate_line,
     validate,
 )
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize, truncate_line
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can change
 
@@ -108,7 +111,7 @@ class Persona:
         return f"persona {self.name!r} ({self.source})"
 
 
-class _FrontMatter(Strict):
+class _FrontMatter(StrictModel):
     label: str = ""
     description: str = ""
     base: str = ""
@@ -122,6 +125,30 @@ def digest_of(system_prompt: str | None) -> str:
     if system_prompt is None:
         return "none"
     return hashlib.sha256(system_prompt.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def escape_template(text: str) -> str:
+    """Return a template that renders as exactly ``text``, braces included."""
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return text
+    return "{{ " + json.dumps(text, ensure_ascii=False) + " }}"
+
+
+def edited_persona(persona: Persona, text: str, others: Iterable[Persona]) -> Persona:
+    """Return a persona that says exactly ``text``, under a name of its own.
+
+    An edited prompt is no longer the text of the persona's file. The name is one that none of
+    ``others`` has, unless that one has the same text.
+    """
+    text = escape_template(text)
+    texts = {other.name: other.text for other in others}
+    base = persona.name[:52]  # a name has at most 64 characters
+    for number in itertools.count(1):
+        name = f"{base}-edited" + (f"-{number}" if number > 1 else "")
+        if texts.get(name, text) == text:
+            break
+    label = f"{persona.label or persona.name} (edited)"
+    return replace(persona, name=name, text=text, label=label, source="edited live")
 
 
 def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:

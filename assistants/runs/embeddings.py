@@ -11,9 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from assistants.clients import connect
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.response import malformed
+from assistants.clients import OpenAIClient, connect, raise_malformed
 from assistants.errors import UsageError
 from assistants.runs.runner import batches
 from assistants.runs.store import Store
@@ -72,7 +70,7 @@ async def embed(store: Store, texts: Sequence[Any], model: str) -> NDArray[np.fl
         await client.aclose()
     sizes = {len(vector) // 4 for vector in found.values()}
     if len(sizes) > 1:
-        malformed(model, f"its embeddings are of several lengths: {sorted(sizes)}")
+        raise_malformed(model, f"its embeddings are of several lengths: {sorted(sizes)}")
     table = np.zeros((len(texts), max(sizes, default=1)), dtype=np.float32)
     for row, digest in enumerate(digests):
         if digest is not None:
@@ -91,7 +89,7 @@ def _rows(reply: Mapping[str, Any], count: int, model: str) -> NDArray[np.float3
 
     data = reply.get("data")
     if not isinstance(data, list) or len(data) != count:
-        malformed(model, f"it was asked for {count} embeddings and gave others")
+        raise_malformed(model, f"it was asked for {count} embeddings and gave others")
     try:
         ordered = sorted(data, key=lambda each: int(each["index"]))
         rows = np.array([each["embedding"] for each in ordered], dtype=np.float32)
@@ -99,7 +97,7 @@ def _rows(reply: Mapping[str, Any], count: int, model: str) -> NDArray[np.float3
     except (KeyError, TypeError, ValueError):
         rows, places = np.empty(0, dtype=np.float32), []
     if rows.ndim != 2 or places != list(range(count)) or not np.isfinite(rows).all():
-        malformed(model, "an embedding is no list of numbers, or has another length")
+        raise_malformed(model, "an embedding is no list of numbers, or has another length")
     return rows
 
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from assistants import prices
-from assistants.clients import Client
-from assistants.clients.tape import Tape, TapedClient
-from assistants.clients.vllm.metrics import in_manifest, prefix_caches
+from assistants.clients import Client, Tape, TapedClient, prefix_cache_usage, read_prefix_caches
+from assistants.models import call_cost
 from assistants.runs import audit as delivery
 from assistants.runs import judging, scores, tables
 from assistants.runs.audit import PromptAudit
@@ -82,20 +80,20 @@ class ExecutionContext:
         end.manifest["delivery"] = [each.as_dict() for each in await self._audit(run, experiment)]
         self.store.describe_run(run, end.manifest)
         telling = self._telling(experiment)
-        before = await prefix_caches(telling)
+        before = await read_prefix_caches(telling)
         bar = progress_bar(reused, experiment.name)
         with bar if self.report is None else nullcontext(self.report) as report:
             runner = Runner(
                 self.store,
                 run,
-                price=lambda client, usage: prices.cost(experiment.model(client.model), usage),
+                price=lambda client, usage: call_cost(experiment.model(client.model), usage),
                 spending=self.spending,
                 attempts=self.attempts,
                 concurrency=experiment.concurrency,
                 report=report,
             )
             outcome = await runner.ask(_trials_by_client(taped), len(experiment))
-        end.manifest["prefix_cache"] = in_manifest(before, await prefix_caches(telling))
+        end.manifest["prefix_cache"] = prefix_cache_usage(before, await read_prefix_caches(telling))
         for client in telling:
             await client.aclose()
         return outcome
@@ -109,7 +107,7 @@ class ExecutionContext:
             return []
         clients = dict.fromkeys(assistant.client for assistant in experiment.assistants)
         models = {client: experiment.model(client.model) for client in clients}
-        return [client for client, model in models.items() if model.is_own]
+        return [client for client, model in models.items() if model.is_self_hosted]
 
     async def _audit(self, run: str, experiment: Experiment) -> list[PromptAudit]:
         """What becomes of each persona on its way, for those that are still to be asked."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from assistants import prices
 from assistants.messages import Usage
-from assistants.models import Model
+from assistants.models import Model, call_cost
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import Store
 from assistants.trial import Trial
@@ -146,7 +145,7 @@ def _usd(sums: dict[str, _Sum], model_of: Callable[[str], Model]) -> float | Non
     for name, s in sums.items():
         # Of the mean call: long calls cost more a token at some providers, and a sum looks long.
         mean = Usage(round(s.input_tokens / s.calls), round(s.output_tokens / s.calls))
-        cost = prices.cost(model_of(name), mean)
+        cost = call_cost(model_of(name), mean)
         if cost is None:
             return None
         total += cost * s.calls

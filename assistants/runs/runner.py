@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, TypeVar
 
-from assistants.clients.base import Client
-from assistants.clients.tape import TapedClient
+from assistants.clients import Client, TapedClient
 from assistants.errors import AssistantsError, BudgetExceededError, CallError, UsageError
 from assistants.messages import Completion, Message, Transcript, Usage
 from assistants.runs.budget import Budget

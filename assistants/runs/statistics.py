@@ -12,7 +12,7 @@ from assistants.messages import AVERAGED, FINISHED
 from assistants.runs import scores, tables, votes
 from assistants.runs.store import Store
 from assistants.scoring.base import FunctionScorer, ScorePendingError, Scorer
-from assistants.scoring.registry import NAMES, make
+from assistants.scoring.registry import SCORER_NAMES, make_scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +121,8 @@ class RunStatistics:
         score: Named | None = None,
         *,
         baseline: str | None = None,
-        counted: Collection[str] = AVERAGED,
-        worthwhile: float | None = None,
+        statuses: Collection[str] = AVERAGED,
+        smallest_effect: float | None = None,
     ) -> pd.DataFrame:
         """What each persona changed against the baseline, and whether the change is real.
 
@@ -136,9 +136,9 @@ class RunStatistics:
             votes, the effect is the share of wins against the baseline, less a half.
         baseline
             A persona; the experiment's own if none is named.
-        counted
+        statuses
             The statuses of trials that count.
-        worthwhile
+        smallest_effect
             The smallest effect that would matter, in the scorer's unit; lets "no difference" be
             said of smaller ones.
 
@@ -147,11 +147,10 @@ class RunStatistics:
         UsageError
             If there is no baseline, or as ``scores`` does.
         """
-        from assistants.analysis.effects import effects
-        from assistants.analysis.truncation import note_cuts
+        from assistants.analysis import effects, note_truncation
 
         against = self._baseline(baseline)
-        made, frame = self._counted(score, counted, against)
+        made, frame = self._counted(score, statuses, against)
         frame = frame[self._compared(frame, against)]
         table = effects(
             frame,
@@ -159,12 +158,12 @@ class RunStatistics:
             baseline=against,
             unit=made.unit,
             binary=made.kind == "binary",
-            worthwhile=worthwhile,
+            smallest_effect=smallest_effect,
         )
-        return note_cuts(table, frame, against)
+        return note_truncation(table, frame, against)
 
     def contrasts(
-        self, score: Named | None = None, *, counted: Collection[str] = AVERAGED
+        self, score: Named | None = None, *, statuses: Collection[str] = AVERAGED
     ) -> pd.DataFrame:
         """What of each persona's effect is having a prompt, its meaning, and its wording.
 
@@ -175,7 +174,7 @@ class RunStatistics:
         UsageError
             If the experiment had no controls.
         """
-        from assistants.analysis.control_contrasts import control_contrasts
+        from assistants.analysis import control_contrasts
 
         if not self.controls:
             raise UsageError(
@@ -183,7 +182,7 @@ class RunStatistics:
                 fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
             )
         against = self._baseline(None)
-        made, frame = self._counted(score, counted, against)
+        made, frame = self._counted(score, statuses, against)
         return control_contrasts(
             frame,
             made.name,
@@ -198,7 +197,7 @@ class RunStatistics:
         score: Named | None = None,
         *,
         baseline: str | None = None,
-        counted: Collection[str] = AVERAGED,
+        statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
         """A second opinion on ``effects``: a mixed model, with case and model as random effects.
 
@@ -207,10 +206,10 @@ class RunStatistics:
         UsageError
             As ``effects`` does.
         """
-        from assistants.analysis.mixed_model import mixed_model
+        from assistants.analysis import mixed_model
 
         against = self._baseline(baseline)
-        made, frame = self._counted(score, counted, against)
+        made, frame = self._counted(score, statuses, against)
         return mixed_model(
             frame[self._compared(frame, against)],
             baseline=against,
@@ -222,7 +221,7 @@ class RunStatistics:
         *,
         baseline: str | None = None,
         vectors: NDArray[Any] | None = None,
-        counted: Collection[str] = AVERAGED,
+        statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
         """How far each persona moved the wording itself, beside how far repeats differ anyway.
 
@@ -233,7 +232,7 @@ class RunStatistics:
         vectors
             One row a trial, as ``await run.embed("openai:text-embedding-3-small")`` gives them;
             answers are compared by their words (TF-IDF) without.
-        counted
+        statuses
             The statuses of trials that count.
 
         Raises
@@ -241,20 +240,11 @@ class RunStatistics:
         UsageError
             If there is no baseline.
         """
-        from assistants.analysis.text_distance import text_distance
+        from assistants.analysis import text_distance
 
         against = self._baseline(baseline)
-        frame, vectors = self._answers(counted, vectors, against)
+        frame, vectors = self._answers(statuses, vectors, against)
         return text_distance(frame, baseline=against, vectors=vectors)
-
-    def shares(
-        self, *, vectors: NDArray[Any] | None = None, counted: Collection[str] = AVERAGED
-    ) -> pd.DataFrame:
-        """What share of the variance of the wording goes with case, model, persona and noise."""
-        from assistants.analysis.shares import shares
-
-        frame, vectors = self._answers(counted, vectors)
-        return shares(frame, vectors=vectors)
 
     async def embed(self, model: str) -> NDArray[Any]:
         """Embeddings of the answers, one row a trial, asked for once and then stored.
@@ -283,24 +273,24 @@ class RunStatistics:
 
     def ranking(self, *raters: str) -> pd.DataFrame:
         """Which persona wins its comparisons (Bradley-Terry), by all raters or those named."""
-        from assistants.analysis.ranking import ranking
+        from assistants.analysis import ranking
 
         return ranking(self._votes_of(raters))
 
     def agreement(self) -> pd.DataFrame:
         """How far raters agree: people, judges, and people with judges (Krippendorff's alpha)."""
-        from assistants.analysis.agreement import agreement
+        from assistants.analysis import agreement
 
         return agreement(self.votes())
 
     def position_bias(self) -> pd.DataFrame:
         """How often each rater preferred the answer on the left."""
-        from assistants.analysis.pairwise_votes import position_bias
+        from assistants.analysis import position_bias
 
         return position_bias(self.votes())
 
     def _counted(
-        self, score: Named | None, counted: Collection[str], against: str
+        self, score: Named | None, statuses: Collection[str], against: str
     ) -> tuple[Scorer, pd.DataFrame]:
         """Scores with a value only where the trial counts."""
         score = self.main_score if score is None else score
@@ -310,16 +300,16 @@ class RunStatistics:
                 frame = votes.as_scores(store, self.id, score, self._rater(score), against)
         else:
             frame = self.scores(score)
-        return made, frame.assign(value=frame["value"].where(frame["status"].isin(counted)))
+        return made, frame.assign(value=frame["value"].where(frame["status"].isin(statuses)))
 
     def _answers(
-        self, counted: Collection[str], vectors: NDArray[Any] | None, against: str | None = None
+        self, statuses: Collection[str], vectors: NDArray[Any] | None, against: str | None = None
     ) -> tuple[pd.DataFrame, NDArray[Any] | None]:
         """Trials, with an answer only where it counts, and their vectors; without controls."""
         with Store(self.results) as store:
             frame = tables.trials(store, self.id)
         kept = self._compared(frame, against)
-        frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(counted)))
+        frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(statuses)))
         return frame[kept], None if vectors is None else vectors[kept.to_numpy()]
 
     def _compared(self, frame: pd.DataFrame, against: str | None) -> pd.Series[bool]:
@@ -344,10 +334,10 @@ class RunStatistics:
                 return known[entry]
             if self._rater(entry) is not None:
                 return FunctionScorer(entry, "share of wins", "higher", "number", "", _not_scored)
-            if entry not in NAMES:
-                names = [*known, VOTES, *self.comparing, *NAMES]
+            if entry not in SCORER_NAMES:
+                names = [*known, VOTES, *self.comparing, *SCORER_NAMES]
                 raise UnknownNameError("scorer", entry, names, where=f"run {self.id}")
-        return make(entry)
+        return make_scorer(entry)
 
     @property
     def comparing(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from assistants.assistant import Assistant
-from assistants.clients.base import Client
+from assistants.clients import Client
 from assistants.messages import Completion, Sampling
 from assistants.personas import Persona
 from assistants.scoring.base import (

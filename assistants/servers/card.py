@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from assistants.clients.vllm.registry import PROVIDER, ServerRecord
+from assistants.clients import ServerRecord, registry
 from assistants.servers.gpus import gib
 from assistants.servers.health import ServerStatus
 
@@ -18,7 +18,7 @@ LENGTHS = (1_024, 4_096, 16_384)
 def card(entry: ServerRecord, said: ServerStatus) -> dict[str, str]:
     """Facts and their values, in the order in which they are read."""
     return {
-        "use it as": f"{PROVIDER}:{entry.model}",
+        "use it as": f"{registry.PROVIDER}:{entry.model}",
         "address": f"{entry.url}/v1",
         "GPUs": ", ".join(str(index) for index in entry.gpus) or "none named",
         "memory asked": "vLLM's default" if entry.asked is None else f"{entry.asked:.0%} of each",
@@ -45,7 +45,7 @@ def rows(servers: Sequence[tuple[ServerRecord, ServerStatus, bool]]) -> list[dic
     return [
         {
             "server": entry.name,
-            "model": f"{PROVIDER}:{entry.model}",
+            "model": f"{registry.PROVIDER}:{entry.model}",
             "host": entry.url.split("//")[1].rpartition(":")[0],
             "port": entry.port,
             "gpus": ",".join(str(index) for index in entry.gpus) or None,

@@ -8,17 +8,18 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from assistants.clients.llamacpp import weights
+from assistants.clients import EMBEDDED_MODELS, weights_path
 from assistants.errors import ServerStartError
 from assistants.servers import logs
 from assistants.utils import api_keys
+from assistants.utils.paths import cache_root
 
 _SECONDS = 900.0
 
 
 def is_embedded(source: str) -> bool:
     """Whether a model's name is that of an embedded one, and no folder's."""
-    return source in weights.KNOWN and not Path(source).exists()
+    return source in EMBEDDED_MODELS and not Path(source).exists()
 
 
 def as_safetensors(name: str, python: str) -> Path:
@@ -40,8 +41,8 @@ def as_safetensors(name: str, python: str) -> Path:
     ServerStartError
         If they could not be turned into safetensors.
     """
-    gguf = weights.path(name)
-    folder = weights.cache_root() / "safetensors" / gguf.parent.name / name
+    gguf = weights_path(name)
+    folder = cache_root() / "safetensors" / gguf.parent.name / name
     if (folder / "config.json").is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.response import read_object
-from assistants.clients.vllm.metrics import Metrics, metrics
-from assistants.clients.vllm.registry import PROVIDER, ServerRecord
+from assistants.clients import (
+    Metrics,
+    OpenAIClient,
+    ServerRecord,
+    read_json_object,
+    read_metrics,
+    registry,
+)
 from assistants.errors import CallError
 from assistants.utils.urls import Address
 
@@ -53,7 +57,7 @@ async def client_of(entry: ServerRecord) -> AsyncIterator[OpenAIClient]:
     async def endpoint() -> Address:
         return entry.address
 
-    client = OpenAIClient(f"{PROVIDER}:{entry.model}", endpoint=endpoint)
+    client = OpenAIClient(f"{registry.PROVIDER}:{entry.model}", endpoint=endpoint)
     try:
         yield client
     finally:
@@ -79,7 +83,7 @@ async def server_status(entry: ServerRecord) -> ServerStatus:
     async with client_of(entry) as client:
         try:
             async with asyncio.timeout(_SECONDS):
-                return ServerStatus(await _context(client), await metrics(client))
+                return ServerStatus(await _context(client), await read_metrics(client))
         except (CallError, TimeoutError):
             return ServerStatus()
 
@@ -92,5 +96,5 @@ async def _context(client: OpenAIClient) -> int | None:
 
 async def _served(client: OpenAIClient) -> list[Mapping[str, Any]]:
     """What the server says of each model that it serves."""
-    served = read_object(await client.get("/models"), client.model).get("data")
+    served = read_json_object(await client.get("/models"), client.model).get("data")
     return [each for each in served if isinstance(each, dict)] if isinstance(served, list) else []

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assistants.clients.vllm import weights as offline_weights
-from assistants.clients.vllm.engine_options import answer_affecting_options
-from assistants.clients.vllm.registry import first_source
+from assistants.clients import answer_affecting_options, registry, weights_digest
 from assistants.errors import UsageError
 from assistants.servers.planning.plan import PlacedServer
 from assistants.utils import api_keys
@@ -133,8 +131,11 @@ class LaunchOptions:
         set_here = [word for name, value in asked.items() if value for word in (name, value)]
         parts: dict[str, object] = {}
         if path.exists():
-            parts["weights"] = offline_weights.digest(path)
-        elif path.name != self.served or first_source(self.served) not in ("", self.source):
+            parts["weights"] = weights_digest(path)
+        elif path.name != self.served or registry.first_source(self.served) not in (
+            "",
+            self.source,
+        ):
             parts["weights"] = self.source
         if self.chat_template is not None:
             parts["template"] = self.chat_template.read_text(encoding="utf-8", errors="replace")
@@ -215,9 +216,13 @@ def _key_in(variable: str) -> str:
             f"There is no key in {variable}.",
             fix="Set it, or leave `--key-from` out: then the key is random.",
         )
-    if len(key) < api_keys.PIECE or not (key.isascii() and key.isprintable()) or " " in key:
+    if (
+        len(key) < api_keys.MIN_SECRET_CHARS
+        or not (key.isascii() and key.isprintable())
+        or " " in key
+    ):
         raise UsageError(
             f"What {variable} holds is no key for a server.",
-            fix=f"Use {api_keys.PIECE} or more letters, digits and signs, without spaces.",
+            fix=f"Use {api_keys.MIN_SECRET_CHARS} or more letters, digits and signs, without spaces.",
         )
     return key

@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from assistants.clients.llamacpp.weights import cache_root
 from assistants.utils import api_keys
+from assistants.utils.paths import cache_root
 from assistants.utils.text import escape_control_chars, truncate_line
 
 _TAIL = 64_000

@@ -21,7 +21,7 @@ from typing import Literal, cast
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from assistants.clients.vllm.weights import folder_of
+from assistants.clients import folder_of
 from assistants.errors import FileError, UsageError
 from assistants.servers.gpus import Report as GpuReport
 from assistants.servers.gpus import gpus, parse_gpus, parse_size
@@ -29,10 +29,10 @@ from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 from assistants.servers.planning.architecture import read_model
 from assistants.servers.planning.calibration import load
 from assistants.servers.planning.plan import LOADING, Aim, ModelRequest, Plan, plan
-from assistants.utils.config_files import Strict, display_path, parse_toml, read_text, validate
+from assistants.utils.config_files import StrictModel, display_path, parse_toml, read_text, validate
 
 
-class _Server(Strict):
+class _Server(StrictModel):
     model: str
     config: str | None = None
     context: int = Field(default=4096, ge=1)
@@ -47,7 +47,7 @@ class _Server(Strict):
     options: list[str] = Field(default_factory=list)
 
 
-class _File(Strict):
+class _File(StrictModel):
     gpus: str | None = None
     aim: Aim = "fit all"
     free: str = "4GiB"

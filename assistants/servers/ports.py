@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from assistants.clients.vllm import registry
+from assistants.clients import registry
 from assistants.errors import UsageError
 from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 
@@ -52,5 +52,5 @@ def _is_free(host: str, port: int, *, again: bool = False) -> bool:
 
 
 def _by_whom(port: int) -> str:
-    entry = next((each for each in registry.entries() if each.port == port), None)
+    entry = next((each for each in registry.records() if each.port == port), None)
     return f" by {entry.name}" if entry else ""

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import PROVIDER, ServerRecord
+from assistants.clients import ServerRecord, registry
 from assistants.servers import shutdown
 from assistants.servers.card import card
 from assistants.servers.health import ServerStatus, server_status
@@ -35,7 +34,7 @@ class Server:
     @property
     def model(self) -> str:
         """What everything else calls it: ``vllm:NAME``."""
-        return f"{PROVIDER}:{self.entry.model}"
+        return f"{registry.PROVIDER}:{self.entry.model}"
 
     @property
     def card(self) -> dict[str, str]:
@@ -110,7 +109,7 @@ async def serve(
 async def servers() -> list[Server]:
     """The servers that run on this machine, in order of their start."""
     await asyncio.to_thread(shutdown.remove_stale)
-    living = registry.entries()
+    living = registry.records()
     said = await asyncio.gather(*(server_status(entry) for entry in living))
     return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
 

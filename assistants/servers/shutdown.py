@@ -8,8 +8,7 @@ import subprocess
 import time
 from contextlib import suppress
 
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord, registry
 from assistants.errors import UnknownNameError
 from assistants.servers.processes import kill, of_session
 
@@ -50,7 +49,7 @@ def find(name: str) -> ServerRecord:
     UnknownNameError
         If there is none.
     """
-    living = [entry for entry in registry.entries() if registry.is_alive(entry)]
+    living = [entry for entry in registry.records() if registry.is_alive(entry)]
     for entry in living:
         if name in (entry.name, entry.model, f"{registry.PROVIDER}:{entry.model}"):
             return entry
@@ -77,7 +76,7 @@ def remove_stale() -> list[ServerRecord]:
 
     Nothing is left of most. A supervisor that was killed may have left processes behind.
     """
-    stale = [entry for entry in registry.entries() if not registry.is_alive(entry)]
+    stale = [entry for entry in registry.records() if not registry.is_alive(entry)]
     for entry in stale:
         _close_pipes(entry)
         kill(of_session(entry.group, entry.started))

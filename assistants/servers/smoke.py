@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord
 from assistants.errors import CallError
 from assistants.messages import Completion, Message, Sampling
 from assistants.servers.health import client_of

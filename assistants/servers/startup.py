@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.interpreter import vllm_python
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord, registry, vllm_python
 from assistants.errors import ServerStartError, UsageError
 from assistants.servers import logs, shutdown
 from assistants.servers.gguf_conversion import as_safetensors, is_embedded
@@ -126,7 +124,7 @@ def _spawn_supervisor(
 ) -> ServerRecord:
     """Give the order to a supervisor; the entry stands before anything answers."""
     log = logs.fresh(launch.name)
-    lock = registry.lock_of(launch.name)
+    lock = registry.lock_path(launch.name)
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     order = {
         "argv": launch.argv(python, port),
@@ -231,7 +229,7 @@ def _free(which: tuple[int, ...]) -> dict[int, int]:
 
 
 def _check_name(launch: LaunchOptions) -> None:
-    for entry in registry.entries():
+    for entry in registry.records():
         if registry.is_alive(entry) and launch.name == entry.name:
             raise UsageError(
                 f"{entry.name} runs already, at {entry.url}.",

@@ -12,16 +12,16 @@ from collections.abc import Mapping
 
 from assistants.errors import MissingKeyError
 
-PIECE = 8
+MIN_SECRET_CHARS = 8
 """So many characters of a key in a row are already too many to show."""
 
-_KEPT = frozenset({"HF_TOKEN", "HF_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
+_PASSED_ON = frozenset({"HF_TOKEN", "HF_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 _SECRET = re.compile(
     r"(?:.*_)?(?:KEY|PAT|PASS)(?:_ID|_\d+)?|.*(?:TOKEN|APIKEY)(?:_\d+)?"
     r"|.*(?:SECRET|PASSWORD|PASSWD|PASSPHRASE).*"
 )
 
-_NONE = frozenset(
+_PLACEHOLDERS = frozenset(
     {
         "anything", "dummy-key", "fake-key", "lm-studio", "local-key", "no-key-needed",
         "no-key-required", "not-needed", "not-required", "not-used", "placeholder",
@@ -33,7 +33,7 @@ _NONE = frozenset(
 _seen: set[str] = set()
 
 
-def resolve(name: str, model: str) -> str:
+def read_key(name: str, model: str) -> str:
     """The key in the environment variable ``name``.
 
     Raises
@@ -50,7 +50,7 @@ def resolve(name: str, model: str) -> str:
 
 def remember(value: str) -> None:
     """Make ``redact`` know a secret that came from somewhere other than the environment."""
-    if len(value) >= PIECE and value.lower() not in _NONE:
+    if len(value) >= MIN_SECRET_CHARS and value.lower() not in _PLACEHOLDERS:
         _seen.add(value)
 
 
@@ -62,38 +62,42 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if name in _KEPT or not _SECRET.fullmatch(name.upper())
+        if name in _PASSED_ON or not _SECRET.fullmatch(name.upper())
     }
 
 
 def redact(text: str) -> str:
     """``text`` with every run of ``PIECE`` or more characters of a known key replaced."""
     for key in _seen:
-        if any(key[i : i + PIECE] in text for i in range(len(key) - PIECE + 1)):
-            text = _without(key, text)
+        if any(
+            key[i : i + MIN_SECRET_CHARS] in text for i in range(len(key) - MIN_SECRET_CHARS + 1)
+        ):
+            text = _redact_key(key, text)
     return text
 
 
-def _without(key: str, text: str) -> str:
-    pieces = {key[i : i + PIECE] for i in range(len(key) - PIECE + 1)}
+def _redact_key(key: str, text: str) -> str:
+    pieces = {key[i : i + MIN_SECRET_CHARS] for i in range(len(key) - MIN_SECRET_CHARS + 1)}
     out: list[str] = []
     at = kept_from = 0
-    while at <= len(text) - PIECE:
-        if text[at : at + PIECE] not in pieces:
+    while at <= len(text) - MIN_SECRET_CHARS:
+        if text[at : at + MIN_SECRET_CHARS] not in pieces:
             at += 1
             continue
         out += [text[kept_from:at], "[redacted]"]
-        at += PIECE
-        while at < len(text) and text[at - PIECE + 1 : at + 1] in pieces:
+        at += MIN_SECRET_CHARS
+        while at < len(text) and text[at - MIN_SECRET_CHARS + 1 : at + 1] in pieces:
             at += 1
         kept_from = at
     return "".join([*out, text[kept_from:]])
 
 
-def _piece_across(text: str, cut: int) -> int | None:
+def _split_piece_start(text: str, cut: int) -> int | None:
     """Where the first piece of a key begins that ``cut`` would divide."""
-    for start in range(max(0, cut - PIECE + 1), min(cut, len(text) - PIECE + 1)):
-        if any(text[start : start + PIECE] in key for key in _seen):
+    for start in range(
+        max(0, cut - MIN_SECRET_CHARS + 1), min(cut, len(text) - MIN_SECRET_CHARS + 1)
+    ):
+        if any(text[start : start + MIN_SECRET_CHARS] in key for key in _seen):
             return start
     return None
 
@@ -116,7 +120,7 @@ class Redactor:
         # Every tail of a key's piece is a key's piece, so the longest one is found from the end.
         while cut and any(text[cut - 1 :] in key for key in _seen):
             cut -= 1
-        while (start := _piece_across(text, cut)) is not None:
+        while (start := _split_piece_start(text, cut)) is not None:
             cut = start
         self._held = text[cut:]
         return redact(text[:cut])

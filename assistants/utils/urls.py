@@ -40,18 +40,18 @@ def check_url(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{url!r} is no address: {error}.", fix=_EXAMPLE) from None
+        raise UsageError(f"{url!r} is no address: {error}.", fix=_FIX) from None
     if "\\" in url or " " in url or not url.isprintable():
-        raise UsageError(f"{url!r} has a space, backslash or control character.", fix=_EXAMPLE)
+        raise UsageError(f"{url!r} has a space, backslash or control character.", fix=_FIX)
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(f"{url!r} is no http or https address.", fix=_EXAMPLE)
+        raise UsageError(f"{url!r} is no http or https address.", fix=_FIX)
     if "@" in parts.netloc:
         raise UsageError(
             "A base URL may not carry a user name or password.",
             fix="Put the key in an environment variable and name that variable.",
         )
     if "?" in url or "#" in url:
-        raise UsageError(f"{url!r} has a query or fragment.", fix=_EXAMPLE)
+        raise UsageError(f"{url!r} has a query or fragment.", fix=_FIX)
     return url
 
 
@@ -65,4 +65,4 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-_EXAMPLE = "Give one like http://127.0.0.1:8000/v1."
+_FIX = "Give one like http://127.0.0.1:8000/v1."

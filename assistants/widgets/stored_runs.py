@@ -7,12 +7,11 @@ from contextlib import suppress
 
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion
-from assistants.personas import Library, Persona, digest_of
+from assistants.personas import Library, Persona, digest_of, escape_template
 from assistants.results import Results
 from assistants.run import Run
 from assistants.runs.store import Store
 from assistants.utils.text import escape_control_chars
-from assistants.widgets.build_assistants import escape_template
 
 
 def resolve_run(given: Run | Results) -> Run:

@@ -142,22 +142,25 @@ def test_no_difference_is_said_with_its_size() -> None:
     assert row["verdict"].endswith(" words")
     said = float(row["verdict"].split()[-2])
     assert said >= max(abs(row["low"]), abs(row["high"]))
-    assert one(values, unit="words", worthwhile=5)["verdict"] == "no difference larger than 5 words"
-    assert one(values, unit="words", worthwhile=0.5)["verdict"] == "too little data to tell"
+    assert (
+        one(values, unit="words", smallest_effect=5)["verdict"]
+        == "no difference larger than 5 words"
+    )
+    assert one(values, unit="words", smallest_effect=0.5)["verdict"] == "too little data to tell"
 
 
 def test_few_cases_rule_nothing_out() -> None:
     """Nine cases that happen to agree are no proof of no difference."""
     values = normal(7, 2, 9, 1)
     values[1] = values[0] + normal(8, 9, 1) * 1e-3
-    assert one(values, worthwhile=100)["verdict"] == "too little data to tell"
+    assert one(values, smallest_effect=100)["verdict"] == "too little data to tell"
 
 
 def test_real_and_small() -> None:
     """An effect can be certain and still not matter; the note says which."""
     values = normal(9, 2, 200, 1)
     values[1] = values[0] + 0.1 + values[1] * 0.01
-    row = one(values, worthwhile=5, unit="words")
+    row = one(values, smallest_effect=5, unit="words")
     assert row["verdict"] == "more"
     assert "smaller than the 5 words that would matter" in row["note"]
 
@@ -346,8 +349,8 @@ def test_what_cannot_be_read_is_refused() -> None:
         effects(frame.assign(value="much"), "words", baseline="none")
     with pytest.raises(UsageError, match="names no persona"):
         effects(frame.assign(case=None), "words", baseline="none")
-    with pytest.raises(UsageError, match="worthwhile is -1"):
-        effects(frame, "words", baseline="none", worthwhile=-1)
+    with pytest.raises(UsageError, match="smallest_effect is -1"):
+        effects(frame, "words", baseline="none", smallest_effect=-1)
 
 
 def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,10 +123,10 @@ def test_warnings_become_notes(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (lambda f: f[f["case"] < "c003"], "3 cases, and at least 5"),
         (lambda f: f.assign(value=1.0), "all scores are equal"),
-        (lambda f: f.assign(value=(f["persona"] == "p1") * 1.0), "singular"),
+        (lambda f: f.assign(value=(f["persona"] == "p1") * 1.0), "The fit is singular: do not use these figures."),
         (
             lambda f: f.assign(value=(f["persona"] == "p1") + f["case"].str[1:].astype(int) * 0.7),
-            "singular",
+            "The fit is singular: do not use these figures.",
         ),
         (lambda f: f.assign(value=f["value"].mask(f["persona"] == "none")), "no score to compare"),
     ],
@@ -149,13 +149,13 @@ def test_a_persona_without_a_score_keeps_its_row() -> None:
 
 
 def test_many_cases_make_models_fixed_and_quick() -> None:
-    """It is said, and takes seconds; so does one model with 10 personas, 200 cases, 3 repeats."""
-    start = time.perf_counter()
+    """The note says so, and it takes seconds of CPU; so do 10 personas, 200 cases, 3 repeats."""
+    start = time.process_time()
     table = mixed_model(scores(5, 3, 401, models=2, repeats=1), baseline="none")
     assert table["note"].str.contains("models are fixed effects").all()
     assert table["converged"].all()
     assert mixed_model(scores(6, 11, 200, repeats=3), baseline="none")["converged"].all()
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 240
 
 
 def test_its_intervals_hold_the_truth() -> None:

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from assistants.analysis.effects import effects
-from assistants.analysis.plots import cost, distributions, forest, heat_map
-from assistants.analysis.plots.figure import Figure
+from assistants.analysis.plots import Figure, cost, distributions, forest, heat_map
 from assistants.errors import UnknownNameError, UsageError
 
 NASTY = [

@@ -135,7 +135,7 @@ def planned(**changes: object) -> Experiment:
 
 def test_an_experiment_says_what_an_effect_would_need() -> None:
     """Fewest cases for 80% power at each number of repeats, and the trials that they make."""
-    table = planned().power(5.0, sd=4.0, within=10.0).set_index("repeats")
+    table = planned().power(5.0, sd=4.0, sd_within_case=10.0).set_index("repeats")
     assert list(table.index) == [1, 2, 3, 5, 10]
     for repeats, row in table.iterrows():
         sd = sd_of_difference(4.0, 10.0, int(str(repeats)))

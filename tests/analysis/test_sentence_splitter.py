@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistants.analysis.sentence_splitter import split
+from assistants.analysis.sentence_splitter import split_sentences
 from assistants.personas import Library
 
 MARKDOWN = """# Rules
@@ -43,7 +43,7 @@ PIECES = st.sampled_from(
 
 def test_markdown_as_people_write_it() -> None:
     """Headings, items, wrapped lines, abbreviations, quotations, code: each as a reader would."""
-    assert split(MARKDOWN).texts == (
+    assert split_sentences(MARKDOWN).texts == (
         "Rules",
         "You are a historian, e.g. one of Dr. Mommsen's school.",
         'You write "short."',
@@ -80,13 +80,13 @@ def test_markdown_as_people_write_it() -> None:
 )
 def test_a_sentence_left_out(text: str, at: int, rest: str) -> None:
     """Lines keep their marks, paragraphs their distance; of one sentence nothing is left."""
-    assert split(text).without(at) == rest
+    assert split_sentences(text).without(at) == rest
 
 
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join)))
 def test_joined_again_it_is_the_text(text: str) -> None:
     """Byte for byte, whatever the text; and there is a word in each sentence."""
-    found = split(text)
+    found = split_sentences(text)
     assert str(found) == text
     assert len(found.gaps) == len(found) + 1
     assert all(any(map(str.isalnum, sentence)) for sentence in found.texts)
@@ -95,7 +95,7 @@ def test_joined_again_it_is_the_text(text: str) -> None:
 @given(st.lists(PIECES, max_size=40).map("".join), st.data())
 def test_the_others_stay_as_they_were(text: str, data: st.DataObject) -> None:
     """Every other sentence is there, in order, and only white space and marks beside them."""
-    found = split(text)
+    found = split_sentences(text)
     if not found:
         return
     at = data.draw(st.integers(0, len(found) - 1))
@@ -114,10 +114,10 @@ def test_the_rest_has_the_sentences_it_had(sentences: list[str], data: st.DataOb
     gaps = [data.draw(st.one_of(MARKS, st.just("\n"))) for _ in sentences[1:]]
     joined = [g if s != "Say so" else "\n\n" for g, s in zip(gaps, sentences, strict=False)]
     text = sentences[0] + "".join(g + s for g, s in zip(joined, sentences[1:], strict=True))
-    found = split(text)
+    found = split_sentences(text)
     assert found.texts == tuple(sentences)
     at = data.draw(st.integers(0, len(sentences) - 1))
-    assert split(found.without(at)).texts == tuple(sentences[:at] + sentences[at + 1 :])
+    assert split_sentences(found.without(at)).texts == tuple(sentences[:at] + sentences[at + 1 :])
 
 
 def test_our_own_personas() -> None:
@@ -126,8 +126,8 @@ def test_our_own_personas() -> None:
     for name in library.names():
         text = library.find(name).text
         if text is not None:
-            assert str(split(text)) == text
-            assert all(sentence[-1] in ".?!\"'" for sentence in split(text).texts), name
+            assert str(split_sentences(text)) == text
+            assert all(sentence[-1] in ".?!\"'" for sentence in split_sentences(text).texts), name
 
 
 def test_a_long_text_is_split_at_once() -> None:
@@ -136,5 +136,5 @@ def test_a_long_text_is_split_at_once() -> None:
 
     for piece in ("a", " ", "\n", ". ", "- ", "```\n", "1. ", "(a.", "*"):
         start = time.process_time()
-        split(piece * (200_000 // len(piece)))
+        split_sentences(piece * (200_000 // len(piece)))
         assert time.process_time() - start < 3, repr(piece)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistants.analysis.shares import NOISE, PERSONA, UNSPLIT, shares
 from assistants.analysis.text_distance import COLUMNS, MOVED, NOT_MOVED, text_distance
 from assistants.analysis.text_vectors import distances, tfidf
 from assistants.errors import MissingDependencyError, UnknownNameError, UsageError
@@ -228,77 +227,9 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="row 0 is not finite"):
         text_distance(frame, baseline="none", vectors=vectors * np.nan)
     with pytest.raises(UsageError, match="no column 'answer'"):
-        shares(frame.drop(columns="answer"))
+        text_distance(frame.drop(columns="answer"), baseline="none")
     with pytest.raises(UsageError, match="two values"):
         text_distance(pd.concat([frame, frame]), baseline="none")
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     with pytest.raises(MissingDependencyError, match=r"assistants\[analysis\]"):
         text_distance(frame, baseline="none")
-
-
-def test_shares_are_those_the_answers_were_made_with() -> None:
-    """Variances 4 (case), 1 (persona), 0.5 (persona by case), 1 (noise): within 3 points."""
-    generator = np.random.default_rng(8)
-    frame, (persona, case, _) = trials(6, 60, 4)
-    parts = [4.0, 1.0, 0.5, 1.0]
-    dims = 400  # so many that lengths hardly differ
-    vectors = np.zeros((len(frame), dims))
-    for part, codes in zip(
-        parts, [case, persona, persona * 60 + case, np.arange(len(frame))], strict=True
-    ):
-        vectors += np.sqrt(part) * generator.normal(size=(codes.max() + 1, dims))[codes]
-    thin = generator.random(len(frame)) > 0.2  # and not balanced
-    table = shares(frame[thin], vectors=vectors[thin]).set_index("part")["share"].dropna()
-    assert table.to_numpy() == pytest.approx(np.array(parts) / sum(parts), abs=0.03)
-    assert table.sum() == pytest.approx(1)
-
-
-def test_noise_is_not_shared_out_to_personas() -> None:
-    """Ten personas that change nothing have a share of about 0, of few answers too."""
-    found = []
-    for seed in range(40):
-        frame, vectors = embedded(seed, 10, 5, 2)
-        found.append(shares(frame, vectors=vectors).set_index("part")["share"])
-    mean = pd.DataFrame(found).mean()
-    assert mean[PERSONA] < 0.01
-    assert mean[NOISE] > 0.05
-    raw = 9 / 95  # what the squares alone would give of the variance within cases
-    assert mean[PERSONA] < raw * (1 - mean["case"]) / 2
-
-
-def test_shares_that_cannot_be_known_are_not_given() -> None:
-    """One repeat, one model, equal answers: the table says which part is unknown, and why."""
-    frame, vectors = embedded(1, 3, 10, 1)
-    table = shares(frame, vectors=vectors).set_index("part")
-    assert NOISE not in table.index
-    assert "cannot be told from noise" in table["note"][UNSPLIT]
-    assert np.isnan(table["share"]["model"])
-    assert "only one model" in table["note"]["model"]
-    same = shares(trials(2, 5, 2)[0])
-    assert same["share"].isna().all()
-    assert set(same["note"]) == {"All answers are the same."}
-    assert shares(frame[:1], vectors=vectors[:1])["share"].isna().all()
-
-
-def test_two_models_have_parts_of_their_own() -> None:
-    """What a model changes is not the persona's."""
-    frame, vectors = embedded(2, 3, 20, 2)
-    both = pd.concat([frame, frame.assign(model="b")], ignore_index=True)
-    moved = np.vstack([vectors, vectors + np.array([0, 9, 0, 0, 0, 0])])
-    table = shares(both, vectors=moved).set_index("part")["share"]
-    assert table["model"] > 0.1
-    assert table[PERSONA] < 0.01
-    assert {"model by case", "persona by case", NOISE} < set(table.index)
-
-
-def test_what_changes_in_one_case_only_is_not_the_personas() -> None:
-    """Personas that move each case another way have a share of their own, and it is not this."""
-    found = []
-    for seed in range(30):
-        frame, vectors = embedded(seed, 5, 5, 4)
-        _, (persona, case, _) = trials(5, 5, 4)
-        own = 2 * np.random.default_rng(seed + 1000).normal(size=(25, 6))
-        found.append(shares(frame, vectors=vectors + own[persona * 5 + case]))
-    mean = pd.concat(found).groupby("part")["share"].mean()
-    assert mean["persona by case"] > 0.15
-    assert mean[PERSONA] < 0.025

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from assistants.analysis.effects import effects
-from assistants.analysis.truncation import note_cuts
+from assistants.analysis import effects, note_truncation
 
 
 def trials(cut: dict[str, int], cases: int = 6) -> pd.DataFrame:
@@ -26,7 +25,7 @@ def trials(cut: dict[str, int], cases: int = 6) -> pd.DataFrame:
 
 
 def noted(frame: pd.DataFrame) -> list[str]:
-    return list(note_cuts(effects(frame, "words", baseline="none"), frame, "none")["note"])
+    return list(note_truncation(effects(frame, "words", baseline="none"), frame, "none")["note"])
 
 
 @pytest.mark.parametrize(
@@ -55,4 +54,4 @@ def test_each_persona_has_its_own_note_and_the_earlier_one_stays() -> None:
     assert art.endswith("does not count.")
     assert "Cut" not in plain
     alone = trials({"none": 6})
-    assert note_cuts(effects(alone, "words", baseline="none"), alone, "none").empty
+    assert note_truncation(effects(alone, "words", baseline="none"), alone, "none").empty

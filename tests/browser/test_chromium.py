@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from support.browser import NAMES, find_browser
 
-TESTS = Path(__file__).parents[1] / "support"
+SUPPORT = Path(__file__).parents[1] / "support"
 TOOLS = ("sh", "dirname", "env", "mkdir", "touch", "chmod")
 
 
@@ -51,16 +51,17 @@ def machine(tmp_path: Path, own: Path) -> Path:
         f'if [ "$*" != "-m playwright install chromium" ]; then exec {sys.executable} "$@"; fi\n'
         f'echo "playwright" >>{log}; mkdir -p {own.parent}; touch {own}; chmod +x {own}',
     )
-    (tmp_path / "tests").mkdir()
+    support = tmp_path / "tests" / "support"
+    support.mkdir(parents=True)
     for name in ("install-browser.sh", "browser.py"):
-        shutil.copy(TESTS / name, tmp_path / "tests" / name)
+        shutil.copy(SUPPORT / name, support / name)
     log.touch()
     return tmp_path
 
 
 def install(machine: Path) -> tuple[int, list[str], str]:
     """The exit code, what was asked to install something, and what was said."""
-    script = machine / "tests" / "install-browser.sh"
+    script = machine / "tests" / "support" / "install-browser.sh"
     done = subprocess.run(["/bin/sh", script], capture_output=True, text=True, timeout=60)
     return done.returncode, (machine / "log").read_text().splitlines(), done.stderr
 
@@ -89,7 +90,7 @@ def test_playwrights_own_will_do(own: Path) -> None:
 @pytest.mark.usefixtures("own")
 def test_without_any_the_run_fails() -> None:
     """And says what to do; a test that skips would pass for one that ran."""
-    with pytest.raises(AssertionError, match=r"run `sh tests/install-browser\.sh`"):
+    with pytest.raises(AssertionError, match=r"run `sh tests/support/install-browser\.sh`"):
         found()
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import BrowserContext, Locator, Page
 
 from assistants import Completion, Experiment, Message, ScriptedClient
+from support.browser import Lab
 from support.hostile_texts import PAYLOADS
-from support.jupyterlab import SCREENSHOTS, Desk, dark, desk, outputs, save, theme
+from support.jupyterlab import (
+    SCREENSHOTS,
+    NotebookPage,
+    notebook_page,
+    save,
+    saved_outputs,
+    set_theme,
+    store_run,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -46,9 +54,8 @@ CELLS = ["from assistants import Results\nfrom assistants.widgets.browse.browse 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(folder: Path) -> Path:
     """A stored run of four personas, an experiment to keep cases in, and a notebook."""
-    made = tmp_path_factory.mktemp("browse")
     experiment = Experiment.define(
         "light",
         personas=["none", *({"name": name, "system_prompt": f"You think of nothing but {name}."}
@@ -60,24 +67,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         repeats=2,
     )  # fmt: skip
     echo = Experiment.define("echo", personas=["none"], models=["echo"], cases=["Who is there?"])
-    for each in (echo, experiment):
-        asyncio.run(each.run(made / "results", report=lambda progress: None))
-    (made / "mine.yaml").write_text("personas: [none]\nmodels: [echo]\ncases:\n- Why?  # first\n")
-    return made
+    for stored in (echo, experiment):
+        store_run(stored, folder / "results")
+    (folder / "mine.yaml").write_text("personas: [none]\nmodels: [echo]\ncases:\n- Why?  # first\n")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def at(folder: Path) -> Iterator[Desk]:
-    """One JupyterLab and one page for all tests of this file, which go on from each other."""
-    with desk(folder, "browse.ipynb", CELLS) as opened:
-        opened.page.set_viewport_size({"width": 1100, "height": 1000})
+def notebook(lab: Lab, context: BrowserContext, folder: Path) -> Iterator[NotebookPage]:
+    """One page for all tests of this file, each of which starts where the one before ended."""
+    with notebook_page(lab, context, folder / "browse.ipynb", CELLS, width=1100) as opened:
         opened.run_all(".assistants-live.browse td")
         yield opened
 
 
 @pytest.fixture
-def page(at: Desk) -> Page:
-    return at.page
+def page(notebook: NotebookPage) -> Page:
+    return notebook.page
 
 
 def panel(page: Page) -> Locator:
@@ -145,7 +151,7 @@ def test_a_case_is_kept(page: Page, folder: Path) -> None:
     panel(page).wait_for(state="hidden")
 
 
-def test_hostile_answers_run_and_fetch_nothing(at: Desk, page: Page) -> None:
+def test_hostile_answers_run_and_fetch_nothing(notebook: NotebookPage, page: Page) -> None:
     """Nor make anything wider than its place, in the dark as well."""
     page.get_by_label("Words in answers and questions").fill("hostile")
     page.wait_for_selector(".browse >> text=4 cases")
@@ -156,16 +162,16 @@ def test_hostile_answers_run_and_fetch_nothing(at: Desk, page: Page) -> None:
         """() => { const body = document.querySelector('.browse .panel-body');
                    return body.scrollWidth <= body.clientWidth + 1; }"""
     )
-    dark(page)
+    set_theme(page, "Dark")
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.screenshot(path=SCREENSHOTS / "browse-hostile.png")
-    at.watch.check(page)
+    notebook.monitor.check(page)
 
 
 def test_the_grid_is_left_behind(page: Page, folder: Path) -> None:
     """As it was filtered, for who has no kernel."""
     save(page)
-    left = str(outputs(folder / "browse.ipynb"))
+    left = str(saved_outputs(folder / "browse.ipynb"))
     assert "4 cases" in left
     assert "assistants-still" in left
 
@@ -183,10 +189,12 @@ def test_a_stored_trial_goes_on_as_a_chat(page: Page) -> None:
     page.screenshot(path=SCREENSHOTS / "browse-chat.png")
 
 
-def test_a_reload_and_a_kernel_that_is_gone(at: Desk, page: Page, folder: Path) -> None:
+def test_a_reload_and_a_kernel_that_is_gone(
+    notebook: NotebookPage, page: Page, folder: Path
+) -> None:
     """What is open stays to read, also in the saved notebook; then nothing can be asked for."""
-    theme(page, "Light")
-    at.reopen()
+    set_theme(page, "Light")
+    notebook.reopen()
     page.locator(".browse td").first.wait_for(timeout=60_000)
     page.locator(".browse td", has_text="Who is there?").first.click()
     panel(page).locator(".panel-body").wait_for()
@@ -195,12 +203,12 @@ def test_a_reload_and_a_kernel_that_is_gone(at: Desk, page: Page, folder: Path) 
         "document.querySelector('.assistants-still').textContent.includes('finish reason')"
     )
     save(page)
-    assert "finish reason" in str(outputs(folder / "browse.ipynb"))
-    at.restart()
+    assert "finish reason" in str(saved_outputs(folder / "browse.ipynb"))
+    notebook.restart()
     page.wait_for_selector(".browse .notice >> text=The kernel is gone", timeout=20_000)
     assert "Who is there?" in panel(page).locator(".panel-body").inner_text()
     every = page.locator(".assistants-live.browse :is(button, input, select):enabled")
     assert every.count() == 0
     page.screenshot(path=SCREENSHOTS / "browse-kernel-gone.png")
-    at.run_all(".assistants-live.browse:not(:has(.notice:visible)) td")
+    notebook.run_all(".assistants-live.browse:not(:has(.notice:visible)) td")
     page.keyboard.press("Escape")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import time
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext
 
 from assistants.experiment import Experiment
 from assistants.results import Results
-from support.accessibility import PALE
-from support.jupyterlab import SCREENSHOTS, Desk, desk, theme
+from support.accessibility import LOW_CONTRAST
+from support.browser import Lab
+from support.jupyterlab import SCREENSHOTS, NotebookPage, notebook_page, set_theme
 from support.slow_server import SlowServer
 
 pytestmark = pytest.mark.browser
@@ -36,13 +40,16 @@ def server() -> Iterator[SlowServer]:
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory, server: SlowServer) -> Iterator[Desk]:
-    with desk(tmp_path_factory.mktemp("lab"), VLLM_BASE_URL=server.url) as opened:
+def notebook(
+    lab: Lab, context: BrowserContext, folder: Path, server: SlowServer
+) -> Iterator[NotebookPage]:
+    path = folder / "live.ipynb"
+    with notebook_page(lab, context, path, VLLM_BASE_URL=server.url) as opened:
         yield opened
 
 
 @pytest.fixture
-def chat(notebook: Desk, server: SlowServer) -> Desk:
+def chat(notebook: NotebookPage, server: SlowServer) -> NotebookPage:
     """A page with a new chat on it."""
     server.every = 0.005
     notebook.page.set_viewport_size({"width": 1300, "height": 950})
@@ -50,11 +57,11 @@ def chat(notebook: Desk, server: SlowServer) -> Desk:
     return notebook
 
 
-def said(chat: Desk) -> str:
+def said(chat: NotebookPage) -> str:
     return chat.page.locator(".assistants-live .entries").first.inner_text()
 
 
-def test_a_conversation_with_several_personas(chat: Desk) -> None:
+def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
     """Search, switch, see the switch; regenerate, edit; everything is in the store.
 
     What one persona was asked and another one answered says so.
@@ -71,11 +78,11 @@ def test_a_conversation_with_several_personas(chat: Desk) -> None:
     assert "art on vllm:m answers from here on" in said(chat)
     assert "You are a painter who has, turn 2." in said(chat)
     page.get_by_label("Search personas").fill("")
-    chat.shot("chat")
+    chat.screenshot("chat")
     assert page.locator(".regenerate:visible").count() == 1
     page.locator(".regenerate:visible").click()
     page.wait_for_selector("text=1 more answer")
-    chat.rest()
+    chat.wait_for_answers()
     page.get_by_label("Edit this question").first.click()
     page.get_by_label("Edited question").fill("Only this?")
     page.get_by_label("Edited question").press("Enter")
@@ -84,7 +91,7 @@ def test_a_conversation_with_several_personas(chat: Desk) -> None:
         "document.querySelector('.question').textContent === 'Only this?'"
         " && document.querySelector('.answer')"
     )
-    chat.rest()
+    chat.wait_for_answers()
     assert "You are a painter who has, turn 1." in said(chat)
     *_, run = Results(chat.folder / "results").runs("chat")
     assert list(run.trials["status"]) == ["ok"] * 4
@@ -93,13 +100,13 @@ def test_a_conversation_with_several_personas(chat: Desk) -> None:
     page.wait_for_selector(".change")
     page.locator(".regenerate:visible").click()
     page.wait_for_selector("text=1 more answer")
-    chat.rest()
+    chat.wait_for_answers()
     assert "Answered by none on vllm:m" in said(chat)
     page.get_by_role("button", name="Clear").click()
     page.wait_for_function(QUESTIONS, arg=0)
 
 
-def test_the_keyboard_is_enough(chat: Desk, server: SlowServer) -> None:
+def test_the_keyboard_is_enough(chat: NotebookPage, server: SlowServer) -> None:
     """Persona, model, question, stop, edit, regenerate, columns: without a mouse, by Tab alone."""
     page = chat.page
     server.every = 0.1
@@ -125,13 +132,13 @@ def test_the_keyboard_is_enough(chat: Desk, server: SlowServer) -> None:
     page.wait_for_selector("[data-state=streaming]")
     page.keyboard.press("Escape")
     page.wait_for_selector("text=Stopped here")
-    chat.rest()
+    chat.wait_for_answers()
     assert page.locator(".question").inner_text() == "one\ntwo"
     server.every = 0.005
     tab_to("Regenerate", back=True)
     page.keyboard.press("Enter")
     page.wait_for_selector("text=1 more answer")
-    chat.rest()
+    chat.wait_for_answers()
     page.get_by_label("Message").focus()
     tab_to("Edit this question", back=True)
     page.keyboard.press("Enter")
@@ -144,7 +151,7 @@ def test_the_keyboard_is_enough(chat: Desk, server: SlowServer) -> None:
     page.keyboard.type("three")
     page.keyboard.press("Enter")
     page.wait_for_selector(".question >> text=three")
-    chat.rest()
+    chat.wait_for_answers()
     for key in ("d", "d", "b"):
         page.keyboard.press(key)
     assert page.locator(".jp-CodeCell").count() == 1
@@ -154,7 +161,7 @@ NAME = """(e => e.ariaLabel || e.labels?.[0]?.innerText.trim() || e.innerText?.t
     (document.activeElement)"""
 
 
-def test_every_control_has_a_role_and_a_name(chat: Desk) -> None:
+def test_every_control_has_a_role_and_a_name(chat: NotebookPage) -> None:
     """As a screen reader tells them."""
     chat.ask("How does light fall off?")
     region = chat.page.get_by_role("region", name="Chat", exact=True)
@@ -177,21 +184,21 @@ def test_every_control_has_a_role_and_a_name(chat: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["Dark", "Light"])
-def test_a_small_screen_is_enough(chat: Desk, name: str) -> None:
+def test_a_small_screen_is_enough(chat: NotebookPage, name: str) -> None:
     """At 1,000 px, in both themes, every text can be read and nothing breaks out."""
     chat.page.set_viewport_size({"width": 1000, "height": 800})
-    theme(chat.page, name)
+    set_theme(chat.page, name)
     chat.ask("How does light fall off? " + "x" * 200)
     out = chat.page.locator(".column").evaluate_all(
         "all => all.filter(c => [...c.querySelectorAll('p, .question, .code, .wide, h3')].some("
         "e => e.getBoundingClientRect().right > c.getBoundingClientRect().right + 1)).length"
     )
     assert out == 0
-    chat.shot(f"chat-1000-{name.lower()}")
-    assert chat.page.evaluate(PALE) == []
+    chat.screenshot(f"chat-1000-{name.lower()}")
+    assert chat.page.evaluate(LOW_CONTRAST) == []
 
 
-def test_any_model_can_be_picked(chat: Desk) -> None:
+def test_any_model_can_be_picked(chat: NotebookPage) -> None:
     """One of the list, or one by its name; who goes on stands in the transcript."""
     page = chat.page
     chat.ask("How does light fall off?")
@@ -204,7 +211,7 @@ def test_any_model_can_be_picked(chat: Desk) -> None:
     page.keyboard.press("Enter")
     page.get_by_role("alert").get_by_text("Did you mean 'smollm2'").wait_for()
     assert name.input_value() == "smolm2"  # to be typed better
-    chat.shot("chat-model-refused")
+    chat.screenshot("chat-model-refused")
     page.keyboard.press("Escape")
     assert picker.input_value() == "vllm:m"
     assert picker.evaluate("e => e === document.activeElement")
@@ -220,10 +227,10 @@ def test_any_model_can_be_picked(chat: Desk) -> None:
     assert page.locator(".head .model").inner_text() == "vllm:other"
     picker.select_option("vllm:m")
     page.wait_for_selector(".head .model >> text=vllm:m")
-    chat.shot("chat-model")
+    chat.screenshot("chat-model")
 
 
-def test_a_model_that_is_refused_is_not_shown(chat: Desk, server: SlowServer) -> None:
+def test_a_model_that_is_refused_is_not_shown(chat: NotebookPage, server: SlowServer) -> None:
     """While an answer is on its way nobody else can take over: the picker says who answers."""
     page = chat.page
     server.every = 0.1
@@ -237,30 +244,35 @@ def test_a_model_that_is_refused_is_not_shown(chat: Desk, server: SlowServer) ->
     page.wait_for_selector("text=Stopped here")
 
 
-def test_a_kernel_that_hears_nothing_is_waited_for(notebook: Desk, server: SlowServer) -> None:
-    """A cell holds on to everything: the question stays where it is, and is answered afterwards."""
+def test_a_kernel_that_hears_nothing_is_waited_for(
+    notebook: NotebookPage, server: SlowServer
+) -> None:
+    """Whatever holds it up: the question stays where it is, and is answered afterwards."""
     page = notebook.page
     server.every = 0.005
-    notebook.show(CHAT, "import ctypes, time; time.sleep(3); ctypes.PyDLL(None).sleep(7)")
-    page.wait_for_timeout(4_000)
-    question = page.get_by_label("Message")
-    question.fill("Is anybody there?")
-    question.press("Enter")
-    began = time.monotonic()
-    page.get_by_role("status").get_by_text("Waiting for the kernel …").wait_for(timeout=1_000)
-    assert time.monotonic() - began < 1
-    assert question.input_value() == "Is anybody there?"
-    question.press("Enter")  # once is enough
-    notebook.shot("chat-waiting")
+    notebook.show(CHAT, "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))")
+    page.wait_for_selector("#jp-main-statusbar >> text=| Idle")
+    kernel = int((notebook.folder / "pid").read_text())
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        question = page.get_by_label("Message")
+        question.fill("Is anybody there?")
+        question.press("Enter")
+        page.get_by_role("status").get_by_text("Waiting for the kernel …").wait_for()
+        assert question.input_value() == "Is anybody there?"
+        question.press("Enter")  # once is enough
+        notebook.screenshot("chat-waiting")
+    finally:
+        os.kill(kernel, signal.SIGCONT)
     page.wait_for_selector(".answer", timeout=60_000)
-    notebook.rest()
+    notebook.wait_for_answers()
     assert question.input_value() == ""
     assert page.get_by_text("Waiting for the kernel").count() == 0
     assert page.locator(".question").all_inner_texts() == ["Is anybody there?"]
     assert "Nobody, turn 1." in said(notebook)
 
 
-def test_what_is_refused_can_be_sent_again(chat: Desk, server: SlowServer) -> None:
+def test_what_is_refused_can_be_sent_again(chat: NotebookPage, server: SlowServer) -> None:
     """A question, an edit: while somebody else asks, they are given back as they were typed."""
     page = chat.page
     chat.ask("How does light fall off?")
@@ -285,7 +297,7 @@ def test_what_is_refused_can_be_sent_again(chat: Desk, server: SlowServer) -> No
     assert question.input_value() == ""
 
 
-def test_everybody_is_asked(chat: Desk) -> None:
+def test_everybody_is_asked(chat: NotebookPage) -> None:
     """Columns appear below, with the chat's own answer first."""
     page = chat.page
     chat.ask("How does light fall off?")
@@ -294,17 +306,17 @@ def test_everybody_is_asked(chat: Desk) -> None:
     page.get_by_label("History", exact=True).check()
     page.get_by_role("button", name="Ask them").press("Enter")
     page.wait_for_function("document.querySelectorAll('.assistants-fork .answer').length === 3")
-    chat.rest()
+    chat.wait_for_answers()
     told = page.locator(".assistants-fork .column").all_inner_texts()
     assert [t.split("\n")[0] for t in told] == ["No prompt", "Art", "History"]
     assert all("That is all." in text for text in told)
     page.locator(".assistants-fork").scroll_into_view_if_needed()
-    chat.shot("chat-everybody")
+    chat.screenshot("chat-everybody")
     page.get_by_role("button", name="Close").last.click()
     page.wait_for_selector(".assistants-fork .column", state="detached")
 
 
-def test_a_turn_is_kept_as_a_case(chat: Desk) -> None:
+def test_a_turn_is_kept_as_a_case(chat: NotebookPage) -> None:
     """With the keyboard alone, in the file that is named; or a sentence says why not."""
     page = chat.page
     mine = chat.folder / "mine.yaml"
@@ -317,7 +329,7 @@ def test_a_turn_is_kept_as_a_case(chat: Desk) -> None:
     field = region.get_by_role("textbox", name="Experiment file")
     assert field.evaluate("e => e === document.activeElement")
     page.keyboard.type("mine.yaml")
-    chat.shot("chat-keep")
+    chat.screenshot("chat-keep")
     page.keyboard.press("Enter")
     region.get_by_role("alert").get_by_text("Kept as case 2 in mine.yaml.").wait_for()
     assert mine.read_text().endswith("- Why?  # first\n- How does light fall off?\n")
@@ -340,7 +352,7 @@ def test_a_turn_is_kept_as_a_case(chat: Desk) -> None:
     )  # fmt: skip
 
 
-def test_one_s_own_answer_can_be_copied(chat: Desk) -> None:
+def test_one_s_own_answer_can_be_copied(chat: NotebookPage) -> None:
     """The Markdown as the model wrote it, and a block of code alone."""
     page = chat.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -353,11 +365,11 @@ def test_one_s_own_answer_can_be_copied(chat: Desk) -> None:
     page.wait_for_function("navigator.clipboard.readText().then(t => t.startsWith('def '))")
 
 
-def test_the_embedded_model_talks(notebook: Desk) -> None:
+def test_the_embedded_model_talks(notebook: NotebookPage) -> None:
     """No key, no server, no network: SmolLM2 answers in both widgets, in a cell and on the page."""
     page = notebook.page
     page.set_viewport_size({"width": 1580, "height": 900})
-    theme(page, "Light")
+    set_theme(page, "Light")
     few = "sampling=Sampling(max_tokens=90, temperature=0)"
     sampling = "from assistants.messages import Sampling\n"
     notebook.run(sampling)
@@ -366,12 +378,12 @@ def test_the_embedded_model_talks(notebook: Desk) -> None:
     page.wait_for_function(
         "document.querySelectorAll('[data-state=done] .facts').length === 3", timeout=120_000
     )
-    notebook.rest()
-    assert all(" tokens · $0" in text for text in notebook.columns())
-    assert all(len(text) > 250 for text in notebook.columns())
+    notebook.wait_for_answers()
+    assert all(" tokens · $0" in text for text in notebook.column_texts())
+    assert all(len(text) > 250 for text in notebook.column_texts())
     page.locator(".assistants-live").screenshot(path=SCREENSHOTS / "compare-real.png")
     notebook.show(f"Chat('none', 'local:smollm2', {few})")
     notebook.ask("Why is the sky blue?", wait=False)
     page.wait_for_selector("[data-state=done]", timeout=120_000)
-    notebook.rest()
+    notebook.wait_for_answers()
     assert " tokens · $0" in said(notebook)

@@ -6,12 +6,15 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext
 
 from assistants import Results
-from support.jupyterlab import Desk, desk, open_notebook, save, write_notebook
+from support.browser import Lab
+from support.jupyterlab import NotebookPage, notebook_page, open_notebook, save
 from support.slow_server import SlowServer
 
 pytestmark = pytest.mark.browser
@@ -22,7 +25,7 @@ FIRST, SECOND = "How does light fall off?", "And how does sound?"
 
 
 def answer(request: dict[str, Any]) -> str:
-    """Which question it was, and an end to be waited for."""
+    """Answer with the question, and an end to wait for."""
     asked = request["messages"][-1]["content"]
     return f"You asked: {asked} {'Light spreads and becomes thin. ' * 8}\n\n{END}"
 
@@ -33,42 +36,38 @@ def server() -> Iterator[SlowServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory, server: SlowServer) -> Iterator[Desk]:
-    with desk(tmp_path_factory.mktemp("lab"), VLLM_BASE_URL=server.url) as opened:
+@pytest.fixture
+def notebook(
+    lab: Lab,
+    context: BrowserContext,
+    folder: Path,
+    server: SlowServer,
+    request: pytest.FixtureRequest,
+) -> Iterator[NotebookPage]:
+    """Two columns in the middle of the answers to a second question."""
+    path = folder / (re.sub(r"\W+", "-", request.node.name) + ".ipynb")
+    with notebook_page(lab, context, path, VLLM_BASE_URL=server.url) as opened:
+        server.every = 0.005
+        opened.show("Compare(['none', 'art'], ['vllm:m'])")
+        opened.ask(FIRST)
+        save(opened.page)
+        server.every = 0.15
+        opened.ask(SECOND, wait=False)
+        opened.page.wait_for_selector(f"{STREAMING} >> nth=1")
         yield opened
 
 
-@pytest.fixture
-def at(notebook: Desk, server: SlowServer, request: pytest.FixtureRequest) -> Desk:
-    """Two columns, in a tab of their own, in the middle of the answers to a second question."""
-    path = re.sub(r"\W+", "-", request.node.name) + ".ipynb"
-    write_notebook(notebook.folder / path, [""])
-    page = notebook.browser.new_page(viewport={"width": 1400, "height": 1000})
-    open_notebook(page, notebook.lab, path)
-    opened = replace(notebook, page=page, path=path)
-    server.every = 0.005
-    for question in ("What else is there?", FIRST):  # a kernel's first one waits for imports
-        opened.show("Compare(['none', 'art'], ['vllm:m'])")
-        opened.ask(question)
-    save(page)
-    server.every = 0.08
-    opened.ask(SECOND, wait=False)
-    page.wait_for_selector(f"{STREAMING} >> nth=1")
-    return opened
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether it became true in time."""
+def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+    """Wait until it is true; return whether it became so in time."""
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.1)
     return true()
 
 
-def stored(at: Desk) -> list[tuple[str, str, str]]:
-    """Case, persona and status of every answer of the newest conversation, as it is stored."""
-    *_, run = Results(at.folder / "results").runs("compare")
+def stored(notebook: NotebookPage) -> list[tuple[str, str, str]]:
+    """Return case, persona and status of every stored answer of the newest conversation."""
+    *_, run = Results(notebook.folder / "results").runs("compare")
     assert all(text.endswith(END) for text in run.trials["answer"][run.trials["status"] == "ok"])
     columns = (run.trials[name] for name in ("case", "persona", "status"))
     return sorted(zip(*columns, strict=True))
@@ -78,36 +77,38 @@ def both(case: str) -> list[tuple[str, str, str]]:
     return [(case, "art", "ok"), (case, "none", "ok")]
 
 
-def test_a_closed_tab_loses_nothing(at: Desk, server: SlowServer) -> None:
+def test_a_closed_tab_loses_nothing(notebook: NotebookPage, server: SlowServer) -> None:
     """The answers go on to their end, are stored as whole, and stand there when it is reopened."""
-    at.page.close()
+    notebook.page.close()
     assert server.in_flight == 2
     assert until(lambda: server.in_flight == 0)
-    until(lambda: stored(at) == [*both("question-1"), *both("question-2")], 5)
-    assert stored(at) == [*both("question-1"), *both("question-2")]
-    page = at.browser.new_page(viewport={"width": 1400, "height": 1000})
-    there = replace(at, page=page)
-    open_notebook(page, at.lab, at.path)
+    until(lambda: stored(notebook) == [*both("question-1"), *both("question-2")])
+    assert stored(notebook) == [*both("question-1"), *both("question-2")]
+    page = notebook.page.context.new_page()
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    there = replace(notebook, page=page)
+    open_notebook(page, notebook.lab, notebook.path)
     page.wait_for_function(
         "document.querySelectorAll('.assistants-live .answer').length === 4", timeout=60_000
     )
-    there.rest()
-    assert [text.count(END) for text in there.columns()] == [2, 2]
+    there.wait_for_answers()
+    assert [text.count(END) for text in there.column_texts()] == [2, 2]
     server.every = 0.005
     there.ask("And what of both?")
-    assert [text.count(END) for text in there.columns()] == [3, 3]
-    there.shot("compare-reopened")
+    assert [text.count(END) for text in there.column_texts()] == [3, 3]
+    there.screenshot("compare-reopened")
     page.close()
 
 
 @pytest.mark.parametrize("how", ["restarted", "dead"])
-def test_a_kernel_that_goes_leaves_what_was_whole(at: Desk, server: SlowServer, how: str) -> None:
+def test_a_kernel_that_goes_leaves_what_was_whole(
+    notebook: NotebookPage, server: SlowServer, how: str
+) -> None:
     """The first answers are stored as whole; of those in the middle none says that it is."""
     if how == "restarted":
-        at.restart()
+        notebook.restart()
     else:
-        at.run("import os; os._exit(1)")
-    assert until(lambda: server.in_flight == 0, 20)
-    whole = [each for each in stored(at) if each[-1] == "ok"]
+        notebook.run("import os; os._exit(1)")
+    assert until(lambda: server.in_flight == 0)
+    whole = [row for row in stored(notebook) if row[-1] == "ok"]
     assert whole == both("question-1")
-    at.page.close()

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page
 
 from assistants import Experiment, Message, ScriptedClient
+from assistants.personas import escape_template
 from assistants.results import Results
 from assistants.utils.text import to_utf8
-from assistants.widgets.build_assistants import escape_template
+from support.browser import Lab
 from support.hostile_server import HostileServer
 from support.hostile_texts import ATTACKS, PAYLOADS, SHORT, batches
 from support.jupyterlab import (
     IMPORTS,
     SCREENSHOTS,
-    Desk,
-    desk,
+    NotebookPage,
+    notebook_page,
     open_notebook,
-    outputs,
     save,
-    shut_down,
+    saved_outputs,
+    store_run,
 )
 
 pytestmark = pytest.mark.browser
@@ -65,7 +64,7 @@ display(widget)
 await all_of_them(4, 20)
 widget.set_prompt(1, "\\n".join(short))
 await widget.ask("\\n\\n".join(short[1::8]))
-widget.compare_with(0)
+widget.show_diff(0)
 """,
     "chat": """
 widget = Chat(assistant(0), library=Library([pathlib.Path("odd")]))
@@ -79,7 +78,7 @@ widget.set_prompt(0, "\\n".join(short))
 await widget.ask("\\n\\n".join(short[2::8]))
 widget.switch(assistant(3).persona)
 await widget.fork([assistant(5).persona, assistant(7).persona])
-widget.say("\\n".join(short))
+widget.notify("\\n".join(short))
 """,
 }
 
@@ -110,9 +109,8 @@ def server() -> Iterator[HostileServer]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(folder: Path) -> Path:
     """A folder with a stored run in which everything is hostile that can be."""
-    folder = tmp_path_factory.mktemp("lab")
     (folder / "attacks.json").write_text(json.dumps(ATTACKS))
     write_personas(folder / "odd")
     number = -(-len(BATCHES) // 2)
@@ -126,16 +124,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cases=[{"id": f"{n} {PAYLOADS[n]}", "question": escape_template(f"{n} {SHORT[n * 7]}"),
                 "reference": escape_template(SHORT[n * 5])} for n in range(number)],
     )  # fmt: skip
-    asyncio.run(experiment.run(folder / "results", report=lambda progress: None))
+    store_run(experiment, folder / "results")
     return folder
 
 
 @pytest.fixture
-def at(folder: Path, server: HostileServer, request: pytest.FixtureRequest) -> Iterator[Desk]:
+def notebook(
+    lab: Lab,
+    context: BrowserContext,
+    folder: Path,
+    server: HostileServer,
+    request: pytest.FixtureRequest,
+) -> Iterator[NotebookPage]:
     """A notebook of its own, and a kernel that has not drawn all of it before."""
     addresses = {"VLLM_BASE_URL": server.url, "OLLAMA_BASE_URL": server.url_of("said")}
     name = re.sub(r"\W+", "-", request.node.name)
-    with desk(folder, f"{name}.ipynb", **addresses) as opened:
+    with notebook_page(lab, context, folder / f"{name}.ipynb", **addresses) as opened:
         yield opened
 
 
@@ -151,78 +155,78 @@ ARRIVING = "[data-state=streaming] .markdown > *"
 
 
 @pytest.mark.parametrize("name", ["compare", "chat"])
-def test_live(at: Desk, server: HostileServer, name: str) -> None:
+def test_live(notebook: NotebookPage, server: HostileServer, name: str) -> None:
     """As answers, in batches that a page may hold, questions, personas, models, errors and so on.
 
     While they arrive, after a reload, and in a notebook without a kernel. The page stays usable.
     """
     server.count = 0
     end = f"the end of {name}"
-    at.run(f"{SETUP}{LIVE[name]}print({end!r})")
+    notebook.run(f"{SETUP}{LIVE[name]}print({end!r})")
     for _ in range(5):
-        at.page.wait_for_selector(ARRIVING, state="attached", timeout=60_000)
-        at.watch.check(at.page)
-    printed = at.page.locator(".jp-RenderedText").filter(has_text=re.compile(f"^{end}|Error"))
+        notebook.page.wait_for_selector(ARRIVING, state="attached", timeout=60_000)
+        notebook.monitor.check(notebook.page)
+    printed = notebook.page.locator(".jp-RenderedText").filter(has_text=re.compile(f"^{end}|Error"))
     printed.first.wait_for(timeout=150_000)
     assert printed.all_inner_texts() == [f"{end}\n"]  # and no traceback
-    at.rest()
+    notebook.wait_for_answers()
     assert server.count >= len(ATTACKS)
-    assert at.page.locator(".assistants-live .answer").count() >= 50
-    is_usable(at, ["Question to all", "Message"][name == "chat"])
+    assert notebook.page.locator(".assistants-live .answer").count() >= 50
+    is_usable(notebook, ["Question to all", "Message"][name == "chat"])
     if name == "chat":
-        choose_in_the_sidebar(at)
-    for fold in at.page.locator(".assistants-live details.others").all():
+        choose_in_the_sidebar(notebook)
+    for fold in notebook.page.locator(".assistants-live details.others").all():
         fold.evaluate("e => e.open = true")
-    move_over(at.page)
-    at.watch.check(at.page)
-    at.shot(f"hostile-{name}")
-    is_safe_without_a_kernel(at, name, ".assistants-live .answer")
+    move_over(notebook.page)
+    notebook.monitor.check(notebook.page)
+    notebook.screenshot(f"hostile-{name}")
+    is_safe_without_a_kernel(notebook, name, ".assistants-live .answer")
 
 
-def choose_in_the_sidebar(at: Desk) -> None:
+def choose_in_the_sidebar(notebook: NotebookPage) -> None:
     """Every hostile persona stands there, can be looked for, answers, and is asked with others."""
-    page = at.page
+    page = notebook.page
     assert page.locator(".sidebar .personas button").count() >= len(SHORT)
     assert page.locator(".sidebar option").count() >= len(SHORT) // 20
-    at.watch.check(page)
-    is_usable(at, "Search personas").fill("onerror")
+    notebook.monitor.check(page)
+    is_usable(notebook, "Search personas").fill("onerror")
     found = page.locator(".sidebar .personas button")
     assert 0 < found.count() < len(SHORT)
     found.first.click()
     page.wait_for_selector(".sidebar .personas button[aria-pressed=true]")
-    at.ask(SHORT[0])
+    notebook.ask(SHORT[0])
     page.get_by_text("Ask everybody").click()
     for number in (1, 2):
         page.locator(".everybody input").nth(number * 50).check()
     page.get_by_role("button", name="Ask them").click()
     page.wait_for_selector(".assistants-fork .column >> nth=2")
-    at.rest()
+    notebook.wait_for_answers()
 
 
-def test_rated(at: Desk) -> None:
+def test_rated(notebook: NotebookPage) -> None:
     """As the answers that are voted on, every pair; in the name of a rater who is hostile too."""
-    at.show("Rate(Results().latest('hostile'), rater='<script>window.hacked=1</script>')")
-    page = at.page
+    notebook.show("Rate(Results().latest('hostile'), rater='<script>window.hacked=1</script>')")
+    page = notebook.page
     votes = -(-len(BATCHES) // 2)
     page.locator(".rate .pair").focus()
     for number in range(1, votes + 1):
         page.keyboard.press("3")
         rated = f"document.querySelector('.rate .heard').innerText.startsWith('{number} of')"
         page.wait_for_function(rated)
-        at.watch.check(page)
+        notebook.monitor.check(page)
         if number == votes // 2:
             move_over(page)
-            at.shot("hostile-rate")
+            notebook.screenshot("hostile-rate")
             page.locator(".rate .pair").focus()
     page.get_by_text("Every pair is rated.").wait_for()
-    assert len(Results(at.folder / "results").latest("hostile").votes()) == votes
-    is_safe_without_a_kernel(at, "rate", ".assistants-live.rate")
+    assert len(Results(notebook.folder / "results").latest("hostile").votes()) == votes
+    is_safe_without_a_kernel(notebook, "rate", ".assistants-live.rate")
 
 
-def test_browsed(at: Desk) -> None:
+def test_browsed(notebook: NotebookPage) -> None:
     """On every screen of the grid, each trial opened, two compared, and words looked for."""
-    at.show("Browse(Results().latest('hostile'))")
-    page = at.page
+    notebook.show("Browse(Results().latest('hostile'))")
+    page = notebook.page
     panel = page.locator(".browse .panel")
     seen = 0
     while True:
@@ -230,11 +234,11 @@ def test_browsed(at: Desk) -> None:
         for number in range(cells):
             page.locator(".browse td[data-at]").nth(number).locator(".answer-text").click()
             panel.locator(".panel-body").wait_for()
-            at.watch.check(page)
+            notebook.monitor.check(page)
             page.keyboard.press("Escape")
             panel.wait_for(state="hidden")
         seen += cells
-        at.shot(f"hostile-browse-{seen}")
+        notebook.screenshot(f"hostile-browse-{seen}")
         if page.get_by_label("Next screen").is_disabled():
             break
         page.get_by_label("Next screen").click()
@@ -245,30 +249,30 @@ def test_browsed(at: Desk) -> None:
     panel.locator(".panel-body").wait_for()
     move_over(page)
     page.keyboard.press("Escape")
-    field = is_usable(at, "Words in answers and questions")
+    field = is_usable(notebook, "Words in answers and questions")
     field.fill("<script>")
     page.wait_for_selector(".browse mark")
-    at.watch.check(page)
-    is_safe_without_a_kernel(at, "browse", ".assistants-live.browse")
+    notebook.monitor.check(page)
+    is_safe_without_a_kernel(notebook, "browse", ".assistants-live.browse")
 
 
-def is_safe_without_a_kernel(at: Desk, name: str, live: str) -> None:
+def is_safe_without_a_kernel(notebook: NotebookPage, name: str, live: str) -> None:
     """After a reload; then what is left in the notebook, and nothing of ours beside it."""
-    save(at.page)
-    at.reopen()
-    at.page.wait_for_selector(live, timeout=120_000)
-    at.rest()
-    at.watch.check(at.page)
-    left = json.dumps(outputs(at.folder / at.path))
+    save(notebook.page)
+    notebook.reopen()
+    notebook.page.wait_for_selector(live, timeout=120_000)
+    notebook.wait_for_answers()
+    notebook.monitor.check(notebook.page)
+    left = json.dumps(saved_outputs(notebook.path))
     assert "assistants-still" in left
     assert name == "rate" or "beacon.invalid" in left
-    shut_down(at.page)
-    open_notebook(at.page, at.lab, at.path)
-    at.page.wait_for_selector(".assistants-still", timeout=60_000)
-    assert at.page.locator(".assistants-live:visible").count() == 0
-    move_over(at.page)
-    at.watch.check(at.page)
-    at.page.screenshot(path=SCREENSHOTS / f"hostile-{name}-still.png")
+    notebook.lab.shut_down_kernels()
+    open_notebook(notebook.page, notebook.lab, notebook.path)
+    notebook.page.wait_for_selector(".assistants-still", timeout=60_000)
+    assert notebook.page.locator(".assistants-live:visible").count() == 0
+    move_over(notebook.page)
+    notebook.monitor.check(notebook.page)
+    notebook.page.screenshot(path=SCREENSHOTS / f"hostile-{name}-still.png")
 
 
 def move_over(page: Page) -> None:
@@ -280,15 +284,13 @@ def move_over(page: Page) -> None:
         page.keyboard.press("Tab")
 
 
-def is_usable(at: Desk, label: str) -> Any:
-    """Something can be typed, whatever stands above it."""
-    began = time.monotonic()
-    field = at.page.get_by_label(label).first
+def is_usable(notebook: NotebookPage, label: str) -> Any:
+    """Assert that something can be typed, whatever stands above it; return the field."""
+    field = notebook.page.get_by_label(label).first
     field.scroll_into_view_if_needed()
     field.click()
-    at.page.keyboard.type("Still there?")
+    notebook.page.keyboard.type("Still there?")
     assert field.input_value() == "Still there?"
-    assert time.monotonic() - began < 10
-    at.page.keyboard.press("Control+A")
-    at.page.keyboard.press("Delete")
+    notebook.page.keyboard.press("Control+A")
+    notebook.page.keyboard.press("Delete")
     return field

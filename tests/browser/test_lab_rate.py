@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import BrowserContext, Locator, Page
 
 from assistants import Experiment, Message, Results, ScriptedClient
+from support.browser import Lab
 from support.hostile_texts import PAYLOADS
-from support.jupyterlab import SCREENSHOTS, Desk, dark, desk, outputs, save, theme
+from support.jupyterlab import (
+    SCREENSHOTS,
+    NotebookPage,
+    notebook_page,
+    save,
+    saved_outputs,
+    set_theme,
+    store_run,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -34,9 +42,8 @@ CELLS = ["from assistants import Results\nfrom assistants.widgets.rate.rate impo
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(folder: Path) -> Path:
     """A stored run of two personas and six cases, and a notebook that rates it."""
-    made = tmp_path_factory.mktemp("rate")
     personas = [{"name": name, "system_prompt": f"It is {i}."} for i, name in enumerate(SECRET)]
     experiment = Experiment.define(
         "light",
@@ -45,22 +52,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         models=[ScriptedClient(said, "quagga-model")],
         cases=[f"{number} Why does light fade with distance?" for number in range(6)],
     )
-    asyncio.run(experiment.run(made / "results", report=lambda progress: None))
-    return made
+    store_run(experiment, folder / "results")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def at(folder: Path) -> Iterator[Desk]:
-    """One JupyterLab and one page for all tests of this file, which go on from each other."""
-    with desk(folder, "rate.ipynb", CELLS) as opened:
-        opened.page.set_viewport_size({"width": 1000, "height": 900})
+def notebook(lab: Lab, context: BrowserContext, folder: Path) -> Iterator[NotebookPage]:
+    """One page for all tests of this file, each of which starts where the one before ended."""
+    path = folder / "rate.ipynb"
+    with notebook_page(lab, context, path, CELLS, width=1000, height=900) as opened:
         opened.run_all(".assistants-live.rate")
         yield opened
 
 
 @pytest.fixture
-def page(at: Desk) -> Page:
-    return at.page
+def page(notebook: NotebookPage) -> Page:
+    return notebook.page
 
 
 def widget(page: Page) -> Locator:
@@ -119,7 +126,7 @@ def test_nothing_is_wider_than_its_place(page: Page) -> None:
 def test_the_end_shows_the_names_and_stays_to_read(page: Page, folder: Path) -> None:
     """In the dark as well; what was rated is saved, without a name before, with the tally after."""
     save(page)
-    left = str(outputs(folder / "rate.ipynb"))
+    left = str(saved_outputs(folder / "rate.ipynb"))
     assert "3 of 6 pairs rated" in left
     assert "<b>left is better</b>" in left
     assert not any(name in left for name in (*SECRET, "quagga"))
@@ -127,27 +134,29 @@ def test_the_end_shows_the_names_and_stays_to_read(page: Page, folder: Path) -> 
     for number in (4, 5):
         page.keyboard.press("2")
         rated(page, number)
-    dark(page)
+    set_theme(page, "Dark")
     page.locator(".rate .pair").focus()
     page.keyboard.press("2")
     page.wait_for_selector(".rate .tally th >> text=zebra-persona")
     assert page.evaluate("document.activeElement.className") == "tally"
     page.screenshot(path=SCREENSHOTS / "rate-done.png")
     save(page)
-    left = str(outputs(folder / "rate.ipynb"))
+    left = str(saved_outputs(folder / "rate.ipynb"))
     assert "<b>Left: zebra-persona</b>" in left
     assert "-persona is better</b>" in left
 
 
-def test_nothing_ran_and_nothing_was_fetched(at: Desk) -> None:
+def test_nothing_ran_and_nothing_was_fetched(notebook: NotebookPage) -> None:
     """From no answer that was shown."""
-    at.watch.check(at.page)
+    notebook.monitor.check(notebook.page)
 
 
-def test_a_reload_and_a_kernel_that_is_gone(at: Desk, page: Page, folder: Path) -> None:
+def test_a_reload_and_a_kernel_that_is_gone(
+    notebook: NotebookPage, page: Page, folder: Path
+) -> None:
     """What was rated stays on the page and in the saved notebook; then nothing takes a vote."""
-    theme(page, "Light")
-    at.reopen()
+    set_theme(page, "Light")
+    notebook.reopen()
     page.wait_for_selector(".rate .tally th >> text=zebra-persona", timeout=60_000)
     page.keyboard.press("Control+b")
     widget(page).get_by_role("button", name="Undo").click()
@@ -158,15 +167,15 @@ def test_a_reload_and_a_kernel_that_is_gone(at: Desk, page: Page, folder: Path) 
         "document.querySelector('.assistants-still').textContent.includes('5 of 6 pairs rated')"
     )
     save(page)
-    left = str(outputs(folder / "rate.ipynb"))
+    left = str(saved_outputs(folder / "rate.ipynb"))
     assert "5 of 6 pairs rated" in left
     assert "zebra" not in left
-    at.restart()
+    notebook.restart()
     page.wait_for_selector(".rate .notice >> text=The kernel is gone", timeout=20_000)
     assert widget(page).locator(":is(button, input):enabled").count() == 0
     page.locator(".rate .pair").focus()
     page.keyboard.press("2")
     page.screenshot(path=SCREENSHOTS / "rate-kernel-gone.png")
     assert len(Results(folder / "results").latest().votes()) == 5
-    at.run_all(".assistants-live.rate:not(:has(.notice:visible))")
+    notebook.run_all(".assistants-live.rate:not(:has(.notice:visible))")
     rated(page, 5)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import BrowserContext
 
 from assistants import Completion, Experiment, Message, ScriptedClient
-from support.accessibility import PALE, check_names, check_width
-from support.jupyterlab import Desk, desk, theme
+from support.accessibility import LOW_CONTRAST, check_names, check_width
+from support.browser import Lab
+from support.jupyterlab import NotebookPage, notebook_page, set_theme, store_run
 
 pytestmark = pytest.mark.browser
 
@@ -29,9 +31,8 @@ def said(messages: Sequence[Message], sampling: object) -> str | Completion:
 
 
 @pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def notebook(lab: Lab, context: BrowserContext, folder: Path) -> Iterator[NotebookPage]:
     """A page of 1,000 px beside a stored run: three personas, a conversation, two draws of each."""
-    folder = tmp_path_factory.mktemp("stored")
     experiment = Experiment.define(
         "light",
         personas=["none", *({"name": name, "system_prompt": f"You think of {name}."}
@@ -43,28 +44,28 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         repeats=2,
     )  # fmt: skip
     other = Experiment.define("echo", personas=["none"], models=["echo"], cases=["Who is there?"])
-    for each in (other, experiment):
-        asyncio.run(each.run(folder / "results", report=lambda progress: None))
-    with desk(folder) as opened:
-        opened.page.set_viewport_size({"width": 1000, "height": 900})
+    for stored in (other, experiment):
+        store_run(stored, folder / "results")
+    path = folder / "stored.ipynb"
+    with notebook_page(lab, context, path, width=1000, height=900) as opened:
         yield opened
 
 
-def rate(at: Desk, name: str) -> None:
+def rate(notebook: NotebookPage, name: str) -> None:
     """The conversation, to be rated by somebody who has not rated it yet."""
-    at.show(f"Rate(Results(), rater={name!r}, cases=['talk'])")
+    notebook.show(f"Rate(Results(), rater={name!r}, cases=['talk'])")
 
 
-def browse(at: Desk) -> None:
+def browse(notebook: NotebookPage) -> None:
     """The newest run, with others to choose from."""
-    at.show("Browse(Results())")
-    at.page.wait_for_selector(".browse td[data-at]")
+    notebook.show("Browse(Results())")
+    notebook.page.wait_for_selector(".browse td[data-at]")
 
 
-def test_every_control_of_rate_has_a_role_and_a_name(at: Desk) -> None:
+def test_every_control_of_rate_has_a_role_and_a_name(notebook: NotebookPage) -> None:
     """Before the vote, and at the end."""
-    rate(at, "ann")
-    region = at.page.get_by_role("region", name="Blind rating", exact=True)
+    rate(notebook, "ann")
+    region = notebook.page.get_by_role("region", name="Blind rating", exact=True)
     check_names(region, [
         ("group", "Two answers to compare"), ("button", "Left is better"), ("button", "Tie"),
         ("button", "Both are bad"), ("button", "Right is better"), ("button", "Undo"),
@@ -82,10 +83,10 @@ def test_every_control_of_rate_has_a_role_and_a_name(at: Desk) -> None:
     ])  # fmt: skip
 
 
-def test_every_control_of_browse_has_a_role_and_a_name(at: Desk) -> None:
+def test_every_control_of_browse_has_a_role_and_a_name(notebook: NotebookPage) -> None:
     """In the grid, in a trial that is open, and in a difference."""
-    browse(at)
-    region = at.page.get_by_role("region", name="Browse a run", exact=True)
+    browse(notebook)
+    region = notebook.page.get_by_role("region", name="Browse a run", exact=True)
     check_names(region, [
         ("combobox", "Run"), ("searchbox", "Words in answers and questions"),
         ("searchbox", "Case"), ("combobox", "Status"), ("combobox", "Persona"),
@@ -106,65 +107,65 @@ def test_every_control_of_browse_has_a_role_and_a_name(at: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["Dark", "Light"])
-def test_rate_on_a_small_screen(at: Desk, name: str) -> None:
+def test_rate_on_a_small_screen(notebook: NotebookPage, name: str) -> None:
     """At 1,000 px every text can be read and nothing breaks out, from the first turn to the end."""
-    theme(at.page, name)
-    rate(at, name)
+    set_theme(notebook.page, name)
+    rate(notebook, name)
     places = ".rate, .rate .pair, .rate .side, .rate .asked-of, .rate .top, .rate .bottom"
-    at.page.wait_for_selector(".rate .side >> nth=3")
-    check_width(at.page, places)
-    at.shot(f"rate-1000-{name.lower()}")
-    assert at.page.evaluate(PALE) == []
-    at.page.locator(".rate .pair").focus()
-    at.page.keyboard.press("End")
-    at.page.get_by_text("Say that in one sentence.").first.wait_for()
-    at.page.wait_for_timeout(300)
-    at.shot(f"rate-1000-{name.lower()}-end")
-    at.page.keyboard.press("1")
-    at.page.wait_for_selector(".rate .heard >> text=/^1 of/", state="attached")
-    assert at.page.evaluate("document.querySelector('.rate .pair').scrollTop") == 0
-    at.page.get_by_role("button", name="Show the result so far").click()
-    at.page.wait_for_selector(".rate .tally th")
-    check_width(at.page, places)
-    assert at.page.evaluate(PALE) == []
+    notebook.page.wait_for_selector(".rate .side >> nth=3")
+    check_width(notebook.page, places)
+    notebook.screenshot(f"rate-1000-{name.lower()}")
+    assert notebook.page.evaluate(LOW_CONTRAST) == []
+    notebook.page.locator(".rate .pair").focus()
+    notebook.page.keyboard.press("End")
+    notebook.page.get_by_text("Say that in one sentence.").first.wait_for()
+    notebook.page.wait_for_timeout(300)
+    notebook.screenshot(f"rate-1000-{name.lower()}-end")
+    notebook.page.keyboard.press("1")
+    notebook.page.wait_for_selector(".rate .heard >> text=/^1 of/", state="attached")
+    assert notebook.page.evaluate("document.querySelector('.rate .pair').scrollTop") == 0
+    notebook.page.get_by_role("button", name="Show the result so far").click()
+    notebook.page.wait_for_selector(".rate .tally th")
+    check_width(notebook.page, places)
+    assert notebook.page.evaluate(LOW_CONTRAST) == []
 
 
 @pytest.mark.parametrize("name", ["Dark", "Light"])
-def test_browse_on_a_small_screen(at: Desk, name: str) -> None:
+def test_browse_on_a_small_screen(notebook: NotebookPage, name: str) -> None:
     """At 1,000 px every text can be read, what a filter does not mean too, and what is open."""
-    theme(at.page, name)
-    browse(at)
-    check_width(at.page, ".browse, .browse .top, .browse :is(th, td), .browse .bottom")
-    at.page.get_by_label("Words in answers and questions").fill("rather not")
-    at.page.wait_for_selector(".browse td.other")
-    at.page.wait_for_selector(".browse .badge")
-    at.shot(f"browse-1000-{name.lower()}")
-    assert at.page.evaluate(PALE) == []
-    at.page.locator(".browse td.bad .answer-text").first.click()
-    at.page.wait_for_selector(".browse .panel-body")
-    check_width(at.page, ".browse .panel, .browse .panel-head, .browse .panel-body")
-    at.shot(f"browse-1000-{name.lower()}-opened")
-    assert at.page.evaluate(PALE) == []
-    at.page.keyboard.press("Escape")
+    set_theme(notebook.page, name)
+    browse(notebook)
+    check_width(notebook.page, ".browse, .browse .top, .browse :is(th, td), .browse .bottom")
+    notebook.page.get_by_label("Words in answers and questions").fill("rather not")
+    notebook.page.wait_for_selector(".browse td.other")
+    notebook.page.wait_for_selector(".browse .badge")
+    notebook.screenshot(f"browse-1000-{name.lower()}")
+    assert notebook.page.evaluate(LOW_CONTRAST) == []
+    notebook.page.locator(".browse td.bad .answer-text").first.click()
+    notebook.page.wait_for_selector(".browse .panel-body")
+    check_width(notebook.page, ".browse .panel, .browse .panel-head, .browse .panel-body")
+    notebook.screenshot(f"browse-1000-{name.lower()}-opened")
+    assert notebook.page.evaluate(LOW_CONTRAST) == []
+    notebook.page.keyboard.press("Escape")
     for number in (0, 1):
-        at.page.locator(".browse td[data-at] input").nth(number).check()
-    at.page.wait_for_selector(".browse .panel ins")
-    assert at.page.evaluate(PALE) == []
+        notebook.page.locator(".browse td[data-at] input").nth(number).check()
+    notebook.page.wait_for_selector(".browse .panel ins")
+    assert notebook.page.evaluate(LOW_CONTRAST) == []
 
 
-def test_a_filter_that_a_cell_has_set_stays(at: Desk) -> None:
+def test_a_filter_that_a_cell_has_set_stays(notebook: NotebookPage) -> None:
     """Of several names, while somebody types; one of them, or all, are a choice away."""
-    at.show("Browse(Results())", "widget.filter(persona=['none', 'physics'])")
-    persona = at.page.get_by_role("combobox", name="Persona", exact=True)
+    notebook.show("Browse(Results())", "widget.filter(persona=['none', 'physics'])")
+    persona = notebook.page.get_by_role("combobox", name="Persona", exact=True)
     persona.locator("option:checked", has_text="2 of them").wait_for(state="attached")
-    words = at.page.get_by_label("Words in answers and questions")
-    said = at.page.locator(".browse footer [role=status]")
-    heads = at.page.locator(".browse thead b")
+    words = notebook.page.get_by_label("Words in answers and questions")
+    said = notebook.page.locator(".browse footer [role=status]")
+    heads = notebook.page.locator(".browse thead b")
     for text, left in [("refused", "1 case, 8 trials"), ("", "2 cases, 16 trials")]:
         words.fill(text)
         said.get_by_text(left).wait_for()
         assert heads.all_inner_texts() == ["none", "physics"] * 2
-    assert not at.page.locator(".browse .notice").is_visible()
+    assert not notebook.page.locator(".browse .notice").is_visible()
     for label, left in [("art", "2 cases, 8 trials"), ("Every persona", "2 cases, 24 trials")]:
         persona.select_option(label=label)
         said.get_by_text(left).wait_for()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, Page
 
-from support.browser import Lab, chromium, jupyter_lab
-from support.jupyterlab import SCREENSHOTS, open_notebook, run_all, shut_down
+from support.browser import Lab
+from support.jupyterlab import SCREENSHOTS, open_notebook, run_all, set_theme
 
 ROOT = Path(__file__).parents[2]
-FIRST = "notebooks/01-start-here.ipynb"
+FIRST = "01-start-here"
 
 pytestmark = pytest.mark.browser
 
@@ -52,62 +52,51 @@ AT_END = """() => document.querySelector('[data-mime-type$="jupyter.error"]') ||
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(folder: Path) -> Path:
     """Notebooks and experiments, as a clone has them."""
-    made = tmp_path_factory.mktemp("lab")
     for name in ("notebooks", "experiments"):
-        shutil.copytree(ROOT / name, made / name)
-    return made
-
-
-@pytest.fixture(scope="module")
-def lab(folder: Path) -> Iterator[Lab]:
-    """One JupyterLab for all tests of this file."""
-    with jupyter_lab(folder) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(context: BrowserContext, lab: Lab) -> Iterator[Page]:
     """A page as wide as a laptop's; its kernels end with it."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 960})
+    opened = context.new_page()
+    opened.set_viewport_size({"width": 1280, "height": 960})
     yield opened
-    shut_down(opened)
+    lab.shut_down_kernels()
     opened.close()
 
 
 def side_by_side(page: Page) -> bool:
-    """Whether the first two answers stand beside each other."""
+    """Return whether the first two answers stand beside each other."""
     boxes = [page.locator("td article").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]
     assert boxes[1]
     return boxes[1]["x"] > boxes[0]["x"] + boxes[0]["width"] - 1
 
 
-def test_a_notebook_from_a_stranger_shows_the_answers_side_by_side(page: Page, lab: Lab) -> None:
+def test_a_notebook_from_a_stranger_shows_the_answers_side_by_side(
+    folder: Path, page: Page, lab: Lab
+) -> None:
     """Before anything is run nothing is trusted and every style is taken away."""
-    open_notebook(page, lab, FIRST)
+    open_notebook(page, lab, folder / "notebooks" / f"{FIRST}.ipynb")
     page.wait_for_selector("td article")
     page.locator("td article").first.scroll_into_view_if_needed()
     assert side_by_side(page)
     page.screenshot(path=SCREENSHOTS / "start-here-untrusted.png")
 
 
-def cleared(folder: Path, name: str) -> str:
-    """The notebook without outputs, so that what is seen afterwards comes from this run."""
+def clear_outputs(folder: Path, name: str) -> Path:
+    """Remove the outputs of a notebook, so that what is seen afterwards comes from this run."""
     file = folder / "notebooks" / f"{name}.ipynb"
     notebook = nbformat.read(file, 4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)
     nbformat.write(notebook, file)
-    return f"notebooks/{name}.ipynb"
+    return file
 
 
 @pytest.mark.parametrize("shown", NOTEBOOKS, ids=lambda shown: shown.name)
@@ -118,20 +107,21 @@ def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown
     """
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
-    open_notebook(page, lab, cleared(folder, shown.name))
+    open_notebook(page, lab, clear_outputs(folder, shown.name))
+    set_theme(page, "Light")
     page.keyboard.press("Control+b")  # the file browser goes away
     run_all(page)
     page.wait_for_function(AT_END, timeout=240_000)
     failed = page.locator("[data-mime-type$='jupyter.error']").all_inner_texts()
     assert failed == []
     there = page.locator(shown.selector)
-    there.first.wait_for(timeout=60_000)
+    there.first.wait_for(timeout=120_000)
     assert there.count() == shown.count
-    assert all(each.is_visible() for each in there.all())
+    assert all(part.is_visible() for part in there.all())
     assert page.locator(".assistants-live .problem:visible, .notice:visible").count() == 0
     assert page.get_by_text("Error displaying widget").count() == 0
     assert thrown == []
-    if shown.name in FIRST:
+    if shown.name == FIRST:
         assert side_by_side(page)
     there.first.evaluate("e => (e.closest('.jp-Cell') ?? e).scrollIntoView()")
     page.mouse.move(0, 0)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import ScriptedClient
 from assistants.errors import BadRequestError
 from assistants.experiment import Experiment
 from assistants.messages import Message, Sampling
@@ -22,8 +21,8 @@ from assistants.personas import Persona
 from assistants.report import to_page, write_report
 from assistants.results import Run
 from assistants.trial import Case
-from support.browser import chromium
 from support.hostile_texts import ATTACKS, MONSTERS, PAYLOADS, SHORT, batches
+from support.jupyterlab import in_thread, store_run
 
 pytestmark = pytest.mark.browser
 
@@ -59,13 +58,6 @@ class Visit:
         assert [url for url in self.requests if not url.startswith("file://")] == []
 
 
-@pytest.fixture(scope="module")
-def browser(hostile: Run, founding: Path) -> Iterator[Browser]:
-    """Started last: Playwright keeps an event loop in this thread, and reports want their own."""
-    with chromium() as running:
-        yield running
-
-
 def visit(browser: Browser, path: Path, **settings: object) -> Visit:
     context = browser.new_context(**settings)
     context.add_init_script(HOOK)
@@ -78,8 +70,8 @@ def visit(browser: Browser, path: Path, **settings: object) -> Visit:
 
 
 def reported(experiment: Experiment, folder: Path) -> Run:
-    run = asyncio.run(experiment.run(folder, report=lambda progress: None))
-    write_report(run, folder / "file.yaml")
+    run = store_run(experiment, folder)
+    in_thread(lambda: write_report(run, folder / "file.yaml"))
     return run
 
 

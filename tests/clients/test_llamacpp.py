@@ -20,7 +20,7 @@ import pytest
 
 from assistants.clients.llamacpp import client as local
 from assistants.clients.llamacpp import thread_benchmark, weights
-from assistants.clients.llamacpp.client import local_client
+from assistants.clients.llamacpp.client import build_local_client
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
 from assistants.clients.openai.client import OpenAIClient
 from assistants.errors import (
@@ -41,20 +41,20 @@ STORY = Message("user", "Write a very long story about a lighthouse, in many cha
 @pytest.fixture(scope="session", autouse=True)
 def fetched() -> None:
     """The weights and the machine's pace; the first session on a machine brings them."""
-    weights.fetch("smollm2")
-    if thread_benchmark.stored("smollm2") is None:
-        thread_benchmark.measure("smollm2")
+    weights.fetch_weights("smollm2")
+    if thread_benchmark.stored_thread_benchmark("smollm2") is None:
+        thread_benchmark.measure_threads("smollm2")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def stopped_after() -> Iterator[None]:
     yield
-    local.stop()
+    local.stop_all()
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[OpenAIClient]:
-    client = local_client()
+    client = build_local_client()
     yield client
     await client.aclose()
 
@@ -211,8 +211,8 @@ async def test_streams_follow_each_other_at_once(client: OpenAIClient) -> None:
 
 async def test_clients_share_one_child(client: OpenAIClient) -> None:
     """Two clients asked at once before anything runs start one child between them."""
-    local.stop()
-    other = local_client()
+    local.stop_all()
+    other = build_local_client()
     await asyncio.gather(client.complete([HELLO], SHORT), other.complete([HELLO], SHORT))
     await other.aclose()
     children = psutil.Process().children()
@@ -246,7 +246,7 @@ async def test_cancelling_a_call_stops_its_work(client: OpenAIClient) -> None:
 
 async def test_cancelling_the_first_call_does_not_wait_for_the_start(client: OpenAIClient) -> None:
     """While the child starts the event loop runs on, and a cancelled call returns at once."""
-    local.stop()
+    local.stop_all()
     call = asyncio.create_task(client.complete([HELLO], SHORT))
     await asyncio.sleep(0.1)
     call.cancel()
@@ -258,7 +258,7 @@ async def test_cancelling_the_first_call_does_not_wait_for_the_start(client: Ope
 
 def test_two_event_loops_one_after_the_other() -> None:
     """A client outlives the event loop it was first used in."""
-    client = local_client()
+    client = build_local_client()
 
     async def once() -> str:
         reply = await client.complete([HELLO], SHORT)
@@ -358,10 +358,10 @@ def test_weights_llama_cannot_read_are_an_error(
 ) -> None:
     """A file of the right size that is no model is refused, with a fix."""
     monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
-    place = weights.known("smollm2").place
+    place = weights.find_weights("smollm2").place
     place.parent.mkdir(parents=True)
     with place.open("wb") as file:
-        file.truncate(weights.known("smollm2").size)
+        file.truncate(weights.find_weights("smollm2").size)
     with pytest.raises(ServerUnreachableError, match="assistants fetch smollm2"):
         LlamaProcess("smollm2", threads=1)
 
@@ -370,28 +370,28 @@ async def test_building_a_client_needs_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     """Without weights a client can be built (a tape may hold its answers); a call names the fix."""
-    local.stop()
+    local.stop_all()
     monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
-    client = local_client()
+    client = build_local_client()
     assert client.identity.startswith("local:smollm2@b179c952")
     with pytest.raises(MissingDependencyError, match="`assistants fetch smollm2`"):
         await client.complete([HELLO], SHORT)
     with pytest.raises(UnknownNameError, match="'smollm2'"):
-        local_client("smolm")
+        build_local_client("smolm")
 
 
 def test_the_pace_is_measured_once(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     """What was measured is read back; a damaged record is as good as none."""
-    measured = thread_benchmark.stored("smollm2")
+    measured = thread_benchmark.stored_thread_benchmark("smollm2")
     assert measured is not None
     assert measured.threads >= 1
     assert measured.tokens_per_second > 0
     monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
-    assert thread_benchmark.stored("smollm2") is None
+    assert thread_benchmark.stored_thread_benchmark("smollm2") is None
     thread_benchmark._store("smollm2", measured)
-    assert thread_benchmark.stored("smollm2") == measured
-    thread_benchmark._place("smollm2").write_text(json.dumps({"threads": "many"}))
-    assert thread_benchmark.stored("smollm2") is None
+    assert thread_benchmark.stored_thread_benchmark("smollm2") == measured
+    thread_benchmark._cache_file("smollm2").write_text(json.dumps({"threads": "many"}))
+    assert thread_benchmark.stored_thread_benchmark("smollm2") is None
 
 
 def _runs(pid: int) -> bool:

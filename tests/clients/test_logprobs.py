@@ -10,10 +10,10 @@ import pytest
 from assistants import Message, OpenAIClient, ScriptedClient
 from assistants.clients.openai.logprobs import (
     LogprobsUnavailableError,
+    answer_logprobs,
     answer_tokens,
-    logprobs,
-    prompt_of_reasoned,
     prompt_tokens,
+    prompt_tokens_without_reasoning,
 )
 from assistants.errors import CallError, ContextLengthError, MalformedReplyError
 from support.faulty_server import FaultyServer, Request, at
@@ -49,7 +49,7 @@ async def test_the_tokens_of_the_answer(client_at: Build) -> None:
         assert said == (*b"yes", END)
         assert await answer_tokens(client, ASKED, "yes", ended=False) == tuple(b"yes")
         prompt = await prompt_tokens(client, ASKED)
-        assert await logprobs(client, prompt, said) == (-0.5,) * 4
+        assert await answer_logprobs(client, prompt, said) == (-0.5,) * 4
 
 
 async def test_a_template_that_trims_tells_no_end(client_at: Build) -> None:
@@ -75,9 +75,9 @@ async def test_an_answer_after_reasoning_stands_behind_the_thought(client_at: Bu
         assert said == (*b"yes", END)
         cut = await answer_tokens(client, ASKED, "yes", ended=False, reasoned=True)
         assert cut == tuple(b"yes")
-        prompt = await prompt_of_reasoned(client, ASKED, "\n\nyes", said)
+        prompt = await prompt_tokens_without_reasoning(client, ASKED, "\n\nyes", said)
         assert bytes(prompt[-26:]) == b"<assistant><think></think>"
-        assert await logprobs(client, prompt, said) == (-0.5,) * 4
+        assert await answer_logprobs(client, prompt, said) == (-0.5,) * 4
 
 
 async def test_an_answer_that_does_not_stand_is_not_told(client_at: Build) -> None:
@@ -92,7 +92,7 @@ async def test_an_answer_that_does_not_stand_is_not_told(client_at: Build) -> No
     with FaultyServer(other=upper) as server:
         client = client_at(server.url)
         with pytest.raises(LogprobsUnavailableError, match="reasons before it answers"):
-            await prompt_of_reasoned(client, ASKED, "yes", tuple(b"yes"))
+            await prompt_tokens_without_reasoning(client, ASKED, "yes", tuple(b"yes"))
 
 
 async def test_a_model_that_wants_a_system_message_gets_one(client_at: Build) -> None:
@@ -119,7 +119,7 @@ async def test_a_server_that_does_not_tell(
     with FaultyServer(other=reply) as server:
         client = client_at(server.url)
         with pytest.raises(LogprobsUnavailableError, match="does not tell"):
-            await logprobs(client, await prompt_tokens(client, ASKED), (1,))
+            await answer_logprobs(client, await prompt_tokens(client, ASKED), (1,))
 
 
 @pytest.mark.parametrize("fault", ["404", "400"])
@@ -180,6 +180,10 @@ async def test_a_broken_reply_is_an_error(reply: dict[str, Any], client_at: Buil
     """Numbers of other tokens, or none: never a sum of what is left."""
     with FaultyServer(other=lambda request: reply) as server:
         client = client_at(server.url)
-        asking = prompt_tokens(client, ASKED) if "tokens" in reply else logprobs(client, (4,), (5,))
+        asking = (
+            prompt_tokens(client, ASKED)
+            if "tokens" in reply
+            else answer_logprobs(client, (4,), (5,))
+        )
         with pytest.raises(MalformedReplyError):
             await asking

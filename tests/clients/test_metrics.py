@@ -18,12 +18,12 @@ from assistants.clients.vllm.metrics import (
     Metrics,
     PrefixCache,
     Sample,
-    in_manifest,
-    metrics,
-    prefix_cache,
-    prefix_caches,
+    aggregate,
+    prefix_cache_usage,
+    read_metrics,
+    read_prefix_cache,
+    read_prefix_caches,
     samples,
-    summed,
 )
 from assistants.errors import MalformedReplyError, ReplyTooLargeError
 from support.faulty_replies import Step, http
@@ -60,8 +60,8 @@ async def test_what_a_server_tells() -> None:
     """Asked with its key, at the address beside the API, by a request without a body."""
     with Telling() as server:
         client = client_of(server)
-        told = await metrics(client)
-        assert await prefix_caches([client]) == {"vllm:smol": PrefixCache(1000, 820)}
+        told = await read_metrics(client)
+        assert await read_prefix_caches([client]) == {"vllm:smol": PrefixCache(1000, 820)}
         await client.aclose()
     request = server.requests[0]
     assert (request.path, request.body) == ("/metrics", b"")
@@ -74,28 +74,28 @@ async def test_who_does_not_tell() -> None:
     with Telling() as server:
         server.page = b"http_requests_total 12\nprefix_cache_hits_total 1\n"
         client = client_of(server)
-        assert await metrics(client) == Metrics()
+        assert await read_metrics(client) == Metrics()
         server.page = b"<html>"
-        assert await prefix_cache(client) is None
-        assert await prefix_caches([client]) == {}
+        assert await read_prefix_cache(client) is None
+        assert await read_prefix_caches([client]) == {}
         await client.aclose()
         rude = OpenAIClient("vllm:smol", endpoint=at(server.url_of("404")))
-        assert await prefix_cache(rude) is None
+        assert await read_prefix_cache(rude) is None
         await rude.aclose()
     gone = OpenAIClient("vllm:smol", endpoint=at("http://127.0.0.1:9/v1"))
-    assert await prefix_cache(gone) is None
+    assert await read_prefix_cache(gone) is None
     await gone.aclose()
-    assert await metrics(ScriptedClient(lambda messages, sampling: "x")) == Metrics()
+    assert await read_metrics(ScriptedClient(lambda messages, sampling: "x")) == Metrics()
 
 
 async def test_a_page_that_hangs(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Holds nobody up for long, however many servers do."""
-    assert metrics_module.PATIENCE_S == 5
-    monkeypatch.setattr(metrics_module, "PATIENCE_S", 0.2)
+    assert metrics_module.TIMEOUT_S == 5
+    monkeypatch.setattr(metrics_module, "TIMEOUT_S", 0.2)
     url = server.url_of("stall before headers")
     clients = [OpenAIClient(f"vllm:{n}", endpoint=at(url)) for n in range(10)]
     start = time.monotonic()
-    assert await prefix_caches(clients) == {}
+    assert await read_prefix_caches(clients) == {}
     assert time.monotonic() - start < 1.5
     for client in clients:
         await client.aclose()
@@ -112,7 +112,7 @@ async def test_a_broken_page(page: bytes) -> None:
         server.page = PAGE.encode() + page
         client = client_of(server)
         with pytest.raises(MalformedReplyError, match="text format"):
-            await metrics(client)
+            await read_metrics(client)
         await client.aclose()
 
 
@@ -122,7 +122,7 @@ async def test_a_page_without_end() -> None:
         server.page = b"#" * (MAX_BYTES + 1)
         client = client_of(server)
         with pytest.raises(ReplyTooLargeError):
-            await metrics(client)
+            await read_metrics(client)
         await client.aclose()
 
 
@@ -154,7 +154,7 @@ def test_what_was_written_is_read(labels: dict[str, str], value: float) -> None:
 def test_several_engines_are_one_server() -> None:
     """Counts and sizes are added up; what is used is that of the fullest."""
     page = PAGE + PAGE.replace('engine="0"', 'engine="1"').replace("0.25", "0.5")
-    told = summed(samples(page))
+    told = aggregate(samples(page))
     assert told == Metrics(PrefixCache(2000, 1640), 6, 0.5, 93184, 728, 128)
 
 
@@ -162,7 +162,7 @@ def test_several_engines_are_one_server() -> None:
 def test_a_count_that_is_none(value: str) -> None:
     """Is unknown."""
     page = PAGE.replace("820.0", value)
-    assert summed(samples(page)).prefix_cache is None
+    assert aggregate(samples(page)).prefix_cache is None
 
 
 def test_the_manifest_tells_of_the_time_between() -> None:
@@ -170,8 +170,8 @@ def test_the_manifest_tells_of_the_time_between() -> None:
     before = {"a": PrefixCache(100, 50), "b": PrefixCache(9, 9), "c": PrefixCache(0, 0)}
     after: dict[str, Any] = {"a": PrefixCache(300, 210), "b": PrefixCache(4, 1)}
     after["c"] = PrefixCache(0, 0)
-    assert in_manifest(before, after) == [
+    assert prefix_cache_usage(before, after) == [
         {"model": "a", "queries": 200, "hits": 160, "rate": 0.8},
         {"model": "c", "queries": 0, "hits": 0, "rate": None},
     ]
-    assert in_manifest(before, {}) == []
+    assert prefix_cache_usage(before, {}) == []

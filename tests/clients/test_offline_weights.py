@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assistants.clients.vllm import engine_options
 from assistants.clients.vllm.offline_client import offline_client
-from assistants.clients.vllm.weights import digest, find_weights
+from assistants.clients.vllm.weights import find_weights, weights_digest
 from assistants.errors import FileError, MissingDependencyError, UsageError
 from assistants.models import Catalogue
 
@@ -66,7 +66,7 @@ def test_a_readme_changes_nothing(smol: Path) -> None:
 @given(at=st.floats(0, 1), seed=st.binary(min_size=8, max_size=8))
 def test_changed_weights_are_noticed(smol: Path, at: float, seed: bytes) -> None:
     """A stretch of weights as long as a small tensor cannot change unnoticed."""
-    before = digest(smol)
+    before = weights_digest(smol)
     length = SIZE // 512 + 4096
     start = int(at * (SIZE - length))
     with (smol / "model.safetensors").open("r+b") as file:
@@ -75,7 +75,7 @@ def test_changed_weights_are_noticed(smol: Path, at: float, seed: bytes) -> None
         file.seek(start)
         new = bytes(b ^ (seed[i % 8] | 1) for i, b in enumerate(old))
         file.write(new)
-    assert digest(smol) != before
+    assert weights_digest(smol) != before
 
 
 def test_options(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:

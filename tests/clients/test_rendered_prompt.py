@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.rendered_prompt import rendered
+from assistants.clients.openai.rendered_prompt import render_prompt
 from assistants.errors import BadRequestError, CallError
 from assistants.messages import Message
 from assistants.personas import Persona
@@ -27,7 +27,7 @@ async def test_tokens_become_the_text_that_they_were(text: str, byte_level: bool
     """From byte-level tokens here, from others by way of the server; nothing is lost or tidied."""
     with TemplateServer(template("chatml"), byte_level=byte_level) as server:
         client = OpenAIClient("vllm:m", endpoint=at(server.url))
-        made = await rendered(client, (Message("system", text), *ASKED[1:]))
+        made = await render_prompt(client, (Message("system", text), *ASKED[1:]))
         await client.aclose()
     assert made is not None
     assert f"<|im_start|>system\n{text}<|im_end|>\n" in made.text
@@ -40,7 +40,7 @@ async def test_a_template_is_shown_as_text_with_its_tokens() -> None:
     """llama.cpp applies the template, and counts."""
     with TemplateServer(template("chatml"), "llama") as server:
         client = OpenAIClient("x:m", endpoint=at(server.url))
-        made = await rendered(client, ASKED)
+        made = await render_prompt(client, ASKED)
         await client.aclose()
     assert made is not None
     assert made.how == "template"
@@ -53,13 +53,13 @@ async def test_a_refusal_is_an_error_and_silence_is_none() -> None:
     with TemplateServer(template("gemma2")) as server, FaultyServer() as other:
         client = OpenAIClient("vllm:m", endpoint=at(server.url))
         with pytest.raises(BadRequestError):
-            await rendered(client, ASKED)
-        assert await rendered(client, ASKED[1:]) is not None
+            await render_prompt(client, ASKED)
+        assert await render_prompt(client, ASKED[1:]) is not None
         await client.aclose()
         client = OpenAIClient("vllm:m", endpoint=at(other.url))
-        assert await rendered(client, ASKED) is None
+        assert await render_prompt(client, ASKED) is None
         await client.aclose()
-    assert await rendered(connect("echo"), ASKED) is None
+    assert await render_prompt(connect("echo"), ASKED) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_a_reply_of_another_kind_is_no_rendering(said: object) -> None:
     """Nothing is made of what is not understood."""
     with FaultyServer(other=lambda _: said) as server:
         client = OpenAIClient("vllm:m", endpoint=at(server.url))
-        assert await rendered(client, ASKED) is None
+        assert await render_prompt(client, ASKED) is None
         await client.aclose()
 
 
@@ -84,7 +84,7 @@ async def test_a_server_that_is_gone_is_a_call_error() -> None:
     """Whoever asks decides what an unreachable server means."""
     client = OpenAIClient("vllm:m", endpoint=at("http://127.0.0.1:9/v1"))
     with pytest.raises(CallError):
-        await rendered(client, ASKED)
+        await render_prompt(client, ASKED)
     await client.aclose()
 
 
@@ -92,7 +92,7 @@ async def test_the_embedded_model_shows_what_it_reads() -> None:
     """A persona is in its prompt as written, and without one there is none, not a default."""
     client = connect("local:smollm2")
     try:
-        made = await rendered(client, ASKED)
+        made = await render_prompt(client, ASKED)
         auditor = Auditor([Message("user", "Why?")])
         text = "Sei höflich.\n\nUse {% raw %}{{ braces }}{% endraw %} & <b>tags</b>. 🏳️‍🌈"
         found = [

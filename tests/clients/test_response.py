@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from assistants import errors
 from assistants.clients.openai import http_errors, response, streaming
-from assistants.clients.openai.sse import EventReader
 from assistants.messages import Completion, Delta, Usage
 from assistants.utils import api_keys
 from support.faulty_replies import chunk, event, reply
@@ -190,7 +189,7 @@ def test_a_whole_reply_to_a_streamed_request_is_understood() -> None:
 
 def test_a_long_line_costs_no_more_than_its_length() -> None:
     """A line that never ends is not copied again for each piece of it."""
-    events = EventReader()
+    events = streaming.EventReader()
     for _ in range(20_000):
         events.feed(b"x" * 1_000)
     assert events.close() == []
@@ -220,7 +219,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     """A server's wish to be left alone is honoured up to ten minutes."""
-    assert http_errors.retry_after(headers, NOW) == seconds
+    assert http_errors.read_retry_after(headers, NOW) == seconds
 
 
 def test_no_credit_is_not_worth_another_try() -> None:
@@ -254,7 +253,8 @@ def test_no_piece_of_a_stream_shows_a_key(parts: list[str], cuts: list[int]) -> 
     shown = [redactor.feed(text[a:b]) for a, b in pairwise(edges)]
     joined = "".join([*shown, redactor.flush()])
     assert not any(
-        KEY[i : i + api_keys.PIECE] in joined for i in range(len(KEY) - api_keys.PIECE + 1)
+        KEY[i : i + api_keys.MIN_SECRET_CHARS] in joined
+        for i in range(len(KEY) - api_keys.MIN_SECRET_CHARS + 1)
     )
     if api_keys.redact(text) == text:
         assert joined == text

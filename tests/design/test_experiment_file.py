@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import ScriptedClient, echo
 from assistants.design.limits import Limits
 from assistants.errors import UsageError
 from assistants.experiment import Experiment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assistants.clients.llamacpp.weights import fetch
+from assistants.clients import fetch_weights
 from assistants.servers.gguf_conversion import as_safetensors
 from support.vllm_serving import Machine, Served
 
@@ -18,7 +18,7 @@ pytest.register_assert_rewrite("conformance")
 @pytest.fixture(scope="session")
 def weights() -> Path:
     """SmolLM2 as safetensors in bfloat16; made once and kept in the cache."""
-    fetch("smollm2")
+    fetch_weights("smollm2")
     return as_safetensors("smollm2", sys.executable)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assistants import Experiment, Message, connect
-from assistants.clients.openai.logprobs import answer_tokens, logprobs, prompt_tokens
+from assistants.clients import answer_logprobs, answer_tokens, prompt_tokens
 from support.vllm_serving import Machine, Served
 
 PLANTED = "The password of the vault is BANANA."
@@ -83,7 +83,7 @@ async def told(server: Served, weights: Path) -> tuple[list[float], list[tuple[A
             messages = [Message("system", system), Message("user", question)]
             said = await answer_tokens(client, messages, answer, ended=True)
             prompt = await prompt_tokens(client, messages)
-            ours += await logprobs(client, prompt, said)
+            ours += await answer_logprobs(client, prompt, said)
             asked.append((prompt, said))
             turns = [{"role": m.role, "content": m.content} for m in messages]
             text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.clients.vllm import offline_client as offline
 from assistants.clients.vllm.offline_client import offline_client
 from assistants.errors import CallError, ContextLengthError

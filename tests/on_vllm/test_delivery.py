@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.rendered_prompt import rendered
+from assistants.clients import OpenAIClient, render_prompt
 from assistants.errors import BadRequestError
 from assistants.experiment import Experiment
 from assistants.messages import Message, Sampling
@@ -87,10 +86,10 @@ async def test_a_template_of_the_server_renders_as_one_of_the_request(
         own = plain(server)
         asked = [QUESTION, [Message("system", PERSONA), *QUESTION]]
         for messages in asked[: 1 if name == "gemma2" else 2]:
-            assert await rendered(own, messages) == await rendered(by_request, messages)
+            assert await render_prompt(own, messages) == await render_prompt(by_request, messages)
         if name == "gemma2":
             with pytest.raises(BadRequestError):
-                await rendered(own, asked[1])
+                await render_prompt(own, asked[1])
             with pytest.raises(BadRequestError):  # and so is the question itself
                 await own.complete(asked[1], Sampling(max_tokens=1))
         found = await audited(plain(server), PERSONA)
@@ -139,7 +138,7 @@ async def test_the_prompt_that_is_shown_is_the_one_that_is_answered(server: Serv
     """As many tokens as the answer's usage says."""
     client = plain(server)
     messages = [Message("system", PERSONA), *QUESTION]
-    made = await rendered(client, messages)
+    made = await render_prompt(client, messages)
     completion = await client.complete(messages, Sampling(max_tokens=1))
     await client.aclose()
     assert made is not None

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.clients.vllm import offline_client as offline
 from assistants.clients.vllm.offline_client import OfflineClient, offline_client
 from assistants.errors import BadRequestError, ServerError, ServerUnreachableError

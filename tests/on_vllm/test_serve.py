@@ -14,10 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from assistants.clients import connect
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.metrics import metrics
+from assistants.clients import OpenAIClient, connect, read_metrics, registry
 from assistants.errors import AuthenticationError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.results import Results
@@ -84,11 +81,11 @@ async def test_it_answers_whole_and_in_pieces(server: Served) -> None:
 async def test_it_tells_its_metrics(server: Served) -> None:
     """How many requests run, and what the prefix cache found."""
     client = connect("vllm:SmolLM2")
-    before = await metrics(client)
+    before = await read_metrics(client)
     long = [Message("system", "Be kind. " * 200), Message("user", "Hello")]
     for _ in range(2):
         await client.complete(long, GREEDY)
-    after = await metrics(client)
+    after = await read_metrics(client)
     await client.aclose()
     assert after.running == 0
     asked = after.prefix_cache.since(before.prefix_cache)

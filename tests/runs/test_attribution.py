@@ -22,7 +22,11 @@ from assistants import (
     ScriptedClient,
     connect,
 )
-from assistants.analysis.attribution_effects import HELPS, TOTALS, TRIALS
+from assistants.analysis import (
+    ATTRIBUTION_TOTALS,
+    ATTRIBUTION_TRIALS,
+    RAISES_LIKELIHOOD,
+)
 from assistants.errors import CallError, UnknownNameError, UsageError
 from support.faulty_server import FaultyServer, at
 from support.logprob_server import NEEDED, Thinking, telling
@@ -51,8 +55,8 @@ async def test_the_sentence_that_the_answers_need(vllm: FaultyServer) -> None:
     run = await asked(["vllm:m"])
     found = await run.attribution("fruity")
     assert (found.method, found.unit) == ("log-probability", "nats")
-    assert tuple(found.trials.columns) == TRIALS
-    assert tuple(found.totals.columns) == TOTALS
+    assert tuple(found.trials.columns) == ATTRIBUTION_TRIALS
+    assert tuple(found.totals.columns) == ATTRIBUTION_TOTALS
     assert list(found.totals["sentence"]) == [1, 2, 3]
     assert list(found.totals["text"]) == ["Be polite.", NEEDED, "Stop <b>there</b>."]
     tokens = len("banana") + 1  # and the one that ended it
@@ -85,7 +89,7 @@ async def test_an_interval_is_over_cases(vllm: FaultyServer) -> None:
     top = (await run.attribution("fruity")).totals.loc[1]
     assert top["low"] < top["effect"] < top["high"]
     assert top["p_adjusted"] < 0.05
-    assert top["verdict"] == HELPS
+    assert top["verdict"] == RAISES_LIKELIHOOD
 
 
 async def test_nothing_is_generated_and_nothing_asked_twice(vllm: FaultyServer) -> None:

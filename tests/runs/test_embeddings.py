@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from assistants import Experiment, Message, Run, Sampling, ScriptedClient
-from assistants.clients import connect
-from assistants.clients.openai.token_counts import count_tokens
+from assistants.clients import connect, count_tokens
 from assistants.errors import CallError, MalformedReplyError, UsageError
 from support.faulty_server import FaultyServer, Request
 

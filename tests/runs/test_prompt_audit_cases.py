@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.messages import Message
 from assistants.models import Model, Provider
 from assistants.personas import Persona
@@ -195,8 +195,8 @@ def test_ones_own_server_is_one_that_wants_no_key(
     """Whatever it costs; and what is no server is nobody's."""
     server = Provider(address="http://127.0.0.1:1/v1", key=key, key_optional=optional)
     model = Model("mine:m", server)
-    assert model.is_own is own
-    assert not Model("mine:m").is_own
+    assert model.is_self_hosted is own
+    assert not Model("mine:m").is_self_hosted
     assistant = Assistant(Persona("p", "Be kind."), client_at("http://127.0.0.1:1/v1", "mine:m"))
     assert (audit_blocker(assistant, model) is None) is own
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assistants.clients.tape import Tape
+from assistants.clients import Tape
 from assistants.errors import FileError, UsageError
 from assistants.experiment import Experiment
 from assistants.models import Model
@@ -131,11 +131,11 @@ async def test_several_turns_and_variables_of_a_case(here: Path) -> None:
     assert any(b"Explain to a child." in body and b"Two?" in body for body in asked)
 
 
-async def test_folding_is_a_choice_a_key_and_a_column(here: Path) -> None:
+async def test_the_place_of_the_system_prompt_is_in_key_and_table(here: Path) -> None:
     """A template that refuses is answered when it is chosen, and no table hides that."""
     content = {"personas": ["none", "art"], "models": ["vllm:m"], "cases": ["Tea?"]}
     plain = Experiment.define("plain", **content)
-    chosen = Experiment.define("chosen", **content, fold=["vllm:m"])
+    chosen = Experiment.define("chosen", **content, system_prompt_in="user")
     keys = [[trial.key for trial in each.trials()] for each in (plain, chosen)]
     assert keys[0][0] == keys[1][0]
     assert keys[0][1] != keys[1][1]
@@ -160,10 +160,16 @@ async def test_folding_is_a_choice_a_key_and_a_column(here: Path) -> None:
     assert transcript.messages[0].content.endswith("\n\nTea?")
 
 
-def test_only_models_that_are_there_can_be_folded(here: Path) -> None:
+def test_a_place_for_an_unknown_model_is_refused(here: Path) -> None:
     """A misspelt name would leave the persona where it is refused."""
     with pytest.raises(FileError, match=r"not among the models"):
-        Experiment.define("x", personas=["art"], models=["vllm:m"], cases=["?"], fold=["vllm:n"])
+        Experiment.define(
+            "x",
+            personas=["art"],
+            models=["vllm:m"],
+            cases=["?"],
+            system_prompt_in={"vllm:n": "user"},
+        )
 
 
 async def test_a_manifest_of_strangers_is_refused(here: Path) -> None:

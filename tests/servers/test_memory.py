@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistants.clients.vllm.metrics import Metrics
+from assistants.clients import Metrics
 from assistants.errors import FileError, UsageError
 from assistants.servers.gpus import GIB
 from assistants.servers.health import ServerStatus

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assistants.clients.llamacpp import weights as embedded
+from assistants.clients import weights_path
 from assistants.clients.vllm import weights
 from assistants.errors import FileError, UsageError
 from assistants.servers.gpus import GIB, parse_gpus
@@ -134,7 +134,7 @@ def test_a_quantization_that_nobody_makes_is_refused(
 def test_a_file_of_weights_lies_beside_the_plan(models: Path) -> None:
     """A GGUF file is found where the plan is, wherever one calls from; its weights are as it is."""
     (models / "far").mkdir()
-    (models / "far" / "m.gguf").symlink_to(embedded.path("smollm2"))
+    (models / "far" / "m.gguf").symlink_to(weights_path("smollm2"))
     file = models / "far" / "servers.toml"
     file.write_text('[servers.a]\nmodel = "m.gguf"\n')
     (start,) = read_plan(file, on="24GiB").starts

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients import connect
-from assistants.clients.vllm import registry
+from assistants.clients import connect, registry
 from assistants.errors import ServerUnreachableError
 from assistants.personas import Persona
 from assistants.servers.launch_options import LaunchOptions
@@ -89,7 +88,7 @@ def test_a_server_that_ends_while_it_starts_says_why(machine: Path) -> None:
     assert "too little memory" in done.err
     assert "[redacted]" in done.err
     assert "\x1b" not in done.err
-    assert registry.entries() == []
+    assert registry.records() == []
     assert children() == []
 
 
@@ -104,12 +103,12 @@ def test_a_server_that_does_not_answer_is_given_up(machine: Path) -> None:
 def test_starts_take_turns(machine: Path) -> None:
     """Two commands at once: the second begins when the first one's server answers."""
     first = start("serve", "slow", "--detach", cwd=machine)
-    until("the first start", registry.entries)
+    until("the first start", registry.records)
     second = start("serve", "good", "--detach", cwd=machine)
     _, said = second.communicate(timeout=30)
     first.communicate(timeout=30)
     assert "waiting for another server's start" in said
-    slow, good = registry.entries()
+    slow, good = registry.records()
     assert slow.cache_tokens
     assert good.started - slow.started > 1.5
 

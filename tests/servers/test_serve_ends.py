@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from assistants.clients.vllm import registry
+from assistants.clients import registry
 from assistants.servers import logs, processes
 from assistants.servers.health import answers
 from support.commands import call, run, start
@@ -44,9 +44,9 @@ def test_servers_are_listed_and_tested_and_ended(machine: Path) -> None:
     assert "good was asked good" in tested.out
     assert "second was asked second" in tested.out
     assert call("stop", "vllm:second").code == 0
-    assert [entry.name for entry in registry.entries()] == ["good"]
+    assert [entry.name for entry in registry.records()] == ["good"]
     assert call("stop", "--all").code == 0
-    assert registry.entries() == []
+    assert registry.records() == []
     assert children() == []
 
 
@@ -65,13 +65,13 @@ def test_nothing_is_left_when_the_starter_ends(
 ) -> None:
     """However it ends, while the server starts or when it has, its processes are gone in 5 s."""
     starter = start("serve", model, cwd=machine)
-    until("the server's start", lambda: registry.entries() and len(children()) >= 3)
+    until("the server's start", lambda: registry.records() and len(children()) >= 3)
     if model in ("good", "deaf"):
-        until("the card", lambda: registry.entries()[0].cache_tokens)
+        until("the card", lambda: registry.records()[0].cache_tokens)
     starter.send_signal(number)
     starter.communicate(timeout=15)
     until("the end of all processes", lambda: not children(), 5.0)
-    assert not any(registry.is_alive(entry) for entry in registry.entries())
+    assert not any(registry.is_alive(entry) for entry in registry.records())
 
 
 def test_a_detached_server_outlives_its_starter(machine: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_killed_supervisor_leaves_no_server(machine: Path) -> None:
 def test_the_foreground_says_when_a_server_ends(machine: Path) -> None:
     """Whoever waits is told, and the exit code says that it was not asked for."""
     starter = start("serve", "good", cwd=machine)
-    until("the card", lambda: registry.entries() and registry.entries()[0].cache_tokens)
-    os.kill(registry.entries()[0].group, signal.SIGKILL)
+    until("the card", lambda: registry.records() and registry.records()[0].cache_tokens)
+    os.kill(registry.records()[0].group, signal.SIGKILL)
     _, said = starter.communicate(timeout=15)
     assert starter.returncode == 1
     assert "good has ended" in said
@@ -149,7 +149,7 @@ def test_a_damaged_entry_is_no_server(machine: Path) -> None:
         "e": json.dumps({**whole, "name": "e", "url": "file:///etc/passwd"}),
     }.items():
         (registry.folder() / f"{name}.json").write_text(text)
-    assert [each.name for each in registry.entries()] == ["good"]
+    assert [each.name for each in registry.records()] == ["good"]
 
 
 def test_a_number_that_was_given_out_again_is_not_killed(machine: Path) -> None:

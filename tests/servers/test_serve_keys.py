@@ -9,10 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord, registry
 from assistants.servers.server import serve
-from assistants.utils.api_keys import PIECE
+from assistants.utils.api_keys import MIN_SECRET_CHARS
 from support.commands import Done, call
 from support.server_machine import children, machine_at, said_by, served
 
@@ -27,7 +26,7 @@ def machine(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def is_shown(key: str, *texts: str) -> bool:
     """Whether so much of a key stands anywhere that it would be redacted."""
-    pieces = [key[i : i + PIECE] for i in range(len(key) - PIECE + 1)]
+    pieces = [key[i : i + MIN_SECRET_CHARS] for i in range(len(key) - MIN_SECRET_CHARS + 1)]
     return any(piece in text for text in texts for piece in pieces)
 
 
@@ -83,7 +82,7 @@ def test_servers_of_a_file_share_ones_own_key(
     file.write_text('[servers.one]\nmodel = "good"\n[servers.two]\nmodel = "good"\n')
     done = call("serve", "--plan", "servers.toml", "--key-from", "SERVER_API_KEY", "--detach")
     assert done.code == 0, done.err
-    assert [entry.key for entry in registry.entries()] == [KEY, KEY]
+    assert [entry.key for entry in registry.records()] == [KEY, KEY]
     file.write_text('[servers.one]\nmodel = "good"\nkey_from = "OPENAI_API_KEY"\n')
     assert "unknown key 'key_from'" in call("serve", "--plan", "servers.toml").err
 
@@ -120,7 +119,7 @@ def test_what_can_be_no_key_is_refused(
     assert done.code == 2
     assert said in done.err
     assert not held or not held.strip() or held not in done.err
-    assert registry.entries() == []
+    assert registry.records() == []
 
 
 @pytest.mark.parametrize("given", ["sk-live-1234567890", "sk_live_1234567890", "A=B", ""])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assistants.clients.vllm import registry
+from assistants.clients import registry
 from assistants.servers.gpus import GIB
 from assistants.servers.planning import calibration
 from support.commands import call
@@ -31,7 +31,7 @@ def test_a_plan_without_gpus_starts_every_server_in_turn(machine: Path) -> None:
     )
     done = call("serve", "--plan", "servers.toml", "--detach")
     assert done.code == 0, done.err
-    one, two = registry.entries()
+    one, two = registry.records()
     assert (one.model, two.model) == ("one", "two")
     assert "--enforce-eager" in Path(one.log).read_text()
     assert "'--max-model-len', '512'" in Path(two.log).read_text()
@@ -68,7 +68,7 @@ def test_predicted_and_measured_stand_side_by_side(
     (known,) = calibration.load()
     assert (known.model, known.gpu, known.memory) == ("one", "NVIDIA L4", 5 * GIB)
     assert known.cache_tokens == 4096
-    assert registry.entries()[0].gpus == (0,)
+    assert registry.records()[0].gpus == (0,)
     call("stop", "--all")
     again = json.loads(call("plan", "servers.toml", "--json").out)["servers"][0]
     assert again["measured_cache_tokens"] == 4096
@@ -90,7 +90,7 @@ def test_gpus_that_a_file_imagines_are_not_those_of_a_start(
     call("stop", "--all")
     install_driver(monkeypatch, [])
     assert call("serve", "--plan", "servers.toml", "--detach").code == 0
-    assert registry.entries()[0].gpus == ()
+    assert registry.records()[0].gpus == ()
 
 
 @pytest.mark.parametrize(

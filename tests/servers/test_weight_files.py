@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistants.clients.llamacpp import weights as embedded
+from assistants.clients import weights_path
 from assistants.errors import AssistantsError, FileError, UsageError
 from assistants.servers.planning import gguf
 from assistants.servers.planning.architecture import read_model
@@ -106,7 +106,7 @@ def test_a_damaged_config_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_the_embedded_model_is_read_from_its_own_file() -> None:
     """The real SmolLM2 file: 23,040 bytes a token, and its weights without the header."""
-    path = embedded.path("smollm2")
+    path = weights_path("smollm2")
     facts = read_model(path)
     assert token_bytes(facts) == 2 * 30 * 3 * 64 * 2
     assert facts.weights.kind == "Q4_1"

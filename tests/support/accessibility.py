@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page
 
-PALE = """() => {
+LOW_CONTRAST = """() => {
     const parts = (color) => {
         const found = color.match(/[\\d.e-]+/g).map(Number);
         const most = color.startsWith('color(') ? 1 : 255;

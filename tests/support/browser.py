@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
-    "--disable-component-update",
+    "--disable-component-update", "--disable-dev-shm-usage",
 ]  # fmt: skip
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+ENVIRONMENT = "environment.json"
+"""A file beside a notebook: the environment variables of its kernel."""
+
+READ_ENVIRONMENT = f"""\
+import json, os, pathlib
+_file = pathlib.Path("{ENVIRONMENT}")
+if _file.is_file():
+    os.environ.update(json.loads(_file.read_text()))
+del _file
+"""
+"""Run by every kernel when it starts, also when it is restarted."""
+
 
 def find_browser(playwright: Playwright) -> str:
-    """The Chromium on PATH, or Playwright's own; the tests fail without one, and never skip."""
+    """Return the Chromium on PATH, or Playwright's own; the tests fail without one, never skip."""
     for name in NAMES:
         if path := shutil.which(name):
             return path
@@ -36,7 +50,7 @@ def find_browser(playwright: Playwright) -> str:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """Run a headless Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(playwright), args=FLAGS)
         yield browser
@@ -45,43 +59,61 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab."""
+    """A running JupyterLab. Each test module has a folder of its own in ``root``."""
 
     url: str
     token: str
+    root: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def notebook(self, path: str) -> str:
-        """The address of a notebook in a workspace of its own."""
+    def notebook_url(self, path: str) -> str:
+        """Return the address of a notebook, in a workspace of its own."""
         return f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{path}?token={self.token}"
+
+    def make_folder(self, name: str) -> Path:
+        """Make an empty folder for notebooks."""
+        folder = self.root / f"{name}-{next(self._numbers)}"
+        folder.mkdir()
+        return folder
+
+    def shut_down_kernels(self) -> None:
+        """End every kernel."""
+        for session in self._call("GET", "sessions"):
+            self._call("DELETE", f"sessions/{session['id']}")
+
+    def _call(self, method: str, path: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/api/{path}", method=method,
+            headers={"Authorization": f"token {self.token}"},
+        )  # fmt: skip
+        with urllib.request.urlopen(request, timeout=60) as response:
+            body = response.read()
+        return json.loads(body) if body else None
 
 
 @contextmanager
-def jupyter_lab(root: Path, **environment: str) -> Iterator[Lab]:
-    """JupyterLab on a loopback port, with settings of its own, gone at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def jupyter_lab(root: Path) -> Iterator[Lab]:
+    """Run JupyterLab on a loopback port that it picks, with settings of its own."""
     token = secrets.token_hex(16)
     home = root / ".jupyter-home"
     own = {
         name: str(home / name.lower())
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
-                     "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
+                     "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR", "XDG_CONFIG_HOME")
     }  # fmt: skip
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
-        f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={root}",
+        "--port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
     ]  # fmt: skip
-    _settle(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
+    _write_settings(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
+    startup = Path(own["IPYTHONDIR"]) / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00-environment.py").write_text(READ_ENVIRONMENT)
     with (root / "lab.log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, **own, **environment}
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}/api/status?token={token}", process, root / "lab.log")
-            yield Lab(url, token)
+            runtime = Path(own["JUPYTER_RUNTIME_DIR"]) / f"jpserver-{process.pid}.json"
+            yield Lab(_wait_for_url(runtime, token, process, root / "lab.log"), token, root)
         finally:
             process.terminate()
             try:
@@ -91,8 +123,8 @@ def jupyter_lab(root: Path, **environment: str) -> Iterator[Lab]:
                 process.wait()
 
 
-def _settle(settings: Path) -> None:
-    """Settings that let a test see everything, and nothing pop up.
+def _write_settings(settings: Path) -> None:
+    """Write settings that let a test see everything, and nothing pop up.
 
     JupyterLab leaves cells that are out of sight out of the page, and asks to fetch news.
     """
@@ -105,15 +137,18 @@ def _settle(settings: Path) -> None:
         file.write_text(content)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 90
+def _wait_for_url(runtime: Path, token: str, process: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait until the server has written its file and answers; return its address."""
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         assert process.poll() is None, log.read_text()
         try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.3)
+            url = f"http://127.0.0.1:{json.loads(runtime.read_text())['port']}"
+            urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=10).close()
+        except (OSError, ValueError):
+            time.sleep(0.2)
+        else:
+            return url
     raise AssertionError(log.read_text())
 
 

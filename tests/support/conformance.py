@@ -18,7 +18,7 @@ from typing import Protocol
 
 import pytest
 
-from assistants.clients.base import Client
+from assistants.clients import Client
 from assistants.messages import Completion, Delta, Message, Sampling
 
 Built = tuple[Client, Callable[[], Awaitable[None]]]

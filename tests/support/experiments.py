@@ -10,7 +10,7 @@ from multiprocessing.synchronize import Barrier
 from typing import Any
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Sampling
 from assistants.models import Model, Prices

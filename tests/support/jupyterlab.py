@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Response
+from playwright.sync_api import BrowserContext, Dialog, Page, Request, Response
 
-from support.browser import Lab, chromium, jupyter_lab
+from assistants import Experiment, Run
+from support.browser import ENVIRONMENT, Lab, chromium, jupyter_lab
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
+T = TypeVar("T")
+
+
+def in_thread(work: Callable[[], T]) -> T:
+    """Run something in a thread of its own.
+
+    Playwright keeps an event loop in the thread of the tests, where no other may run.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+def store_run(experiment: Experiment, results: Path) -> Run:
+    """Run an experiment, and return what is stored."""
+    return in_thread(lambda: asyncio.run(experiment.run(results, report=lambda progress: None)))
+
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:
-    """A notebook of code cells."""
-    made = nbformat.v4.new_notebook(
+    """Write a notebook of code cells."""
+    notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
-    nbformat.write(made, path)
+    nbformat.write(notebook, path)
 
 
-def open_notebook(page: Page, lab: Lab, path: str) -> None:
+def open_notebook(page: Page, lab: Lab, path: Path) -> None:
     """Open a notebook, and wait for its cells and its kernel."""
-    page.goto(lab.notebook(path), timeout=60_000)
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-    page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=60_000)
+    page.goto(lab.notebook_url(path.relative_to(lab.root).as_posix()), timeout=120_000)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
+    page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=120_000)
 
 
 def menu(page: Page, *path: str) -> None:
@@ -44,185 +65,26 @@ def run_all(page: Page) -> None:
 
 def save(page: Page) -> None:
     """Save the notebook, and wait until the server has written it."""
-    with page.expect_response(_has_saved):
+    with page.expect_response(_is_save, timeout=60_000):
         page.locator("[data-command='docmanager:save']").first.click()
     page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", state="detached")
 
 
-def _has_saved(answer: Response) -> bool:
-    """The mark of an unsaved notebook is no witness: it can be late, and the file half written."""
-    return answer.request.method == "PUT" and "/api/contents/" in answer.url
+def _is_save(response: Response) -> bool:
+    """Recognise a save that has ended.
+
+    The mark of an unsaved notebook is no witness: it can be late, and the file half written.
+    """
+    return response.request.method == "PUT" and "/api/contents/" in response.url
 
 
-def outputs(path: Path) -> list[dict[str, object]]:
-    """Every output of a saved notebook."""
+def saved_outputs(path: Path) -> list[dict[str, object]]:
+    """Return every output of a saved notebook."""
     return [out for cell in nbformat.read(path, 4).cells for out in cell.get("outputs", [])]
 
 
-def dark(page: Page) -> None:
-    """Switch to the dark theme, through the command palette as a person would."""
-    page.keyboard.press("Control+Shift+C")
-    page.get_by_role("searchbox", name="Command Palette Section").or_(
-        page.locator(".lm-CommandPalette-input")
-    ).first.fill("Use Theme: JupyterLab Dark")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
-    page.keyboard.press("Escape")
-
-
-class Watch:
-    """Everything that the pages of a browser's context ask for and pop up, and what runs there."""
-
-    def __init__(self, context: BrowserContext, lab: Lab) -> None:
-        self.own = (lab.url, lab.url.replace("http", "ws"), "data:", "blob:")
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        context.on("request", lambda request: self.asked.append(request.url))
-        context.on("dialog", self._popped_up)
-        context.add_init_script(
-            "window.__ran = []; for (const name of ['alert', 'prompt', 'confirm', 'print'])"
-            " window[name] = (...all) => void window.__ran.push([name, ...all]);"
-        )
-
-    def _popped_up(self, dialog: Dialog) -> None:
-        if dialog.type != "beforeunload":  # JupyterLab asks whether to leave before it has saved
-            self.said.append(dialog.message)
-        dialog.accept()
-
-    def check(self, page: Page) -> None:
-        """Nothing ran, popped up, or would run at a click; no other host was asked."""
-        assert page.evaluate("[window.hacked ?? null, window.parent.hacked ?? null]") == [None] * 2
-        assert page.evaluate("window.__ran") == []
-        assert page.evaluate(TRAPS) == []
-        assert self.said == []
-        assert [url for url in self.asked if not url.startswith(self.own)] == []
-
-
-TRAPS = """[...document.querySelectorAll('.jp-OutputArea a')].map(e => e.getAttribute('href') ?? '')
-    .filter(href => !/^(https?:|mailto:|#|$)/i.test(href))"""
-"""Where a click on a link in an output would go, other than to a page or a mail."""
-
-
-@dataclass(frozen=True)
-class Desk:
-    """One notebook on one page with one kernel: its only cell is written and run again and again.
-
-    Opening a notebook takes seconds, running a cell does not.
-    """
-
-    page: Page
-    browser: Browser
-    lab: Lab
-    folder: Path
-    path: str
-    watch: Watch
-
-    def run(self, source: str) -> None:
-        """Write ``source`` into the cell and run it; does not wait for its end."""
-        self.page.locator(".jp-CodeCell .cm-content").first.click()
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.insert_text(source)
-        self.page.keyboard.press("Control+Enter")
-
-    def run_all(self, shows: str) -> Page:
-        """Run every cell, the notebook alone on the page, and wait for what it shows."""
-        self.page.keyboard.press("Control+b")  # the file browser goes away
-        run_all(self.page)
-        self.page.wait_for_selector(shows, timeout=60_000)
-        return self.page
-
-    def show(self, widget: str, more: str = "") -> None:
-        """Show a new live widget in the place of the last one; ``widget`` is the name for it."""
-        old = ".assistants-live"
-        self.page.locator(old).evaluate_all("all => all.forEach(e => e.dataset.old = true)")
-        self.run(f"{IMPORTS}\nwidget = {widget}\ndisplay(widget)\n{more}")
-        self.page.wait_for_selector(f"{old}:not([data-old]):visible", timeout=60_000)
-
-    def ask(self, question: str, *, wait: bool = True) -> None:
-        """Type a question, and wait for the end of the answers."""
-        field = self.page.get_by_label("Question to all").or_(self.page.get_by_label("Message"))
-        count = self.page.locator(".assistants-live .answer").count()
-        field.first.fill(question)
-        field.first.press("Enter")
-        self.page.wait_for_function(MORE_THAN, arg=count)
-        if wait:
-            self.rest()
-
-    def rest(self) -> None:
-        """Wait until every answer has ended, and the page says so."""
-        self.page.wait_for_function(AT_REST, timeout=60_000)
-
-    def columns(self) -> list[str]:
-        """What stands in each column."""
-        return self.page.locator(".assistants-live .column").all_inner_texts()
-
-    @contextmanager
-    def other(self, name: str, *cells: str) -> Iterator[Desk]:
-        """Another notebook on the same page, its cells run once; this one again at the end."""
-        write_notebook(self.folder / name, cells)
-        open_notebook(self.page, self.lab, name)
-        run_all(self.page)
-        self.page.wait_for_selector(".jp-InputPrompt >> text=[1]:")
-        yield replace(self, path=name)
-        open_notebook(self.page, self.lab, self.path)
-
-    def reopen(self) -> None:
-        """Load the page anew, with the kernel as it is."""
-        self.page.reload()
-        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-
-    def restart(self) -> None:
-        """Restart the kernel, as a person would."""
-        self.page.locator("[data-command='notebook:restart-kernel']").first.click()
-        self.page.get_by_role("button", name="Confirm Kernel Restart").click()
-
-    def shot(self, name: str) -> None:
-        """A picture of what the page shows, in ``build/screenshots``."""
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-
-IMPORTS = """\
-from assistants import Results
-from assistants.personas import Persona
-from assistants.widgets.browse import Browse
-from assistants.widgets.chat import Chat
-from assistants.widgets.compare import Compare
-from assistants.widgets.rate import Rate"""
-MORE_THAN = "n => document.querySelectorAll('.assistants-live .answer').length > n"
-AT_REST = """() => !document.querySelector('.assistants-live [aria-busy=true]') &&
-    [...document.querySelectorAll('.assistants-live .go')].every(e => e.textContent === 'Send')"""
-
-
-@contextmanager
-def desk(
-    folder: Path, name: str = "live.ipynb", cells: Sequence[str] = ("",), **environment: str
-) -> Iterator[Desk]:
-    """A browser, a JupyterLab, and a notebook open in it."""
-    write_notebook(folder / name, cells)
-    with jupyter_lab(folder, **environment) as lab, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        watch = Watch(page.context, lab)
-        open_notebook(page, lab, name)
-        yield Desk(page, browser, lab, folder, name, watch)
-
-
-def shut_down(page: Page) -> None:
-    """End every kernel."""
-    page.evaluate(
-        """async () => {
-            const { token } = JSON.parse(
-                document.getElementById('jupyter-config-data').textContent);
-            const headers = { Authorization: `token ${token}`,
-                'X-XSRFToken': document.cookie.match(/_xsrf=([^;]+)/)?.[1] ?? '' };
-            for (const { id } of await (await fetch('/api/sessions', { headers })).json()) {
-                await fetch(`/api/sessions/${id}`, { method: 'DELETE', headers });
-            }
-        }"""
-    )
-
-
-def theme(page: Page, name: str) -> None:
-    """Switch to the ``Light`` or ``Dark`` theme."""
+def set_theme(page: Page, name: str) -> None:
+    """Switch to the ``Light`` or ``Dark`` theme, through the command palette."""
     light = str(name == "Light").lower()
     if page.evaluate("document.body.dataset.jpThemeLight") == light:
         return
@@ -230,3 +92,174 @@ def theme(page: Page, name: str) -> None:
     page.locator(".lm-CommandPalette-input").first.fill(f"Use Theme: JupyterLab {name}")
     page.locator(".lm-CommandPalette-item:visible").first.click()
     page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+
+class PageMonitor:
+    """Everything that a page and its pop-ups ask for and show, and the scripts that ran there."""
+
+    def __init__(self, page: Page, lab: Lab) -> None:
+        self.own_addresses = (lab.url, lab.url.replace("http", "ws"), "data:", "blob:")
+        self.requests: list[str] = []
+        self.dialogs: list[str] = []
+        self._context = page.context
+        self._context.on("request", self._on_request)
+        self._context.on("dialog", self._on_dialog)
+        page.add_init_script(
+            "window.__ran = []; for (const name of ['alert', 'prompt', 'confirm', 'print'])"
+            " window[name] = (...all) => void window.__ran.push([name, ...all]);"
+        )
+
+    def close(self) -> None:
+        """Stop listening: the browser's context is used by the next test."""
+        self._context.remove_listener("request", self._on_request)
+        self._context.remove_listener("dialog", self._on_dialog)
+
+    def _on_request(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        if dialog.type != "beforeunload":  # JupyterLab asks whether to leave before it has saved
+            self.dialogs.append(dialog.message)
+        dialog.accept()
+
+    def check(self, page: Page) -> None:
+        """Assert that nothing ran or would run at a click, and no other host was asked."""
+        assert page.evaluate("[window.hacked ?? null, window.parent.hacked ?? null]") == [None] * 2
+        assert page.evaluate("window.__ran") == []
+        assert page.evaluate(SCRIPT_LINKS) == []
+        assert self.dialogs == []
+        assert [url for url in self.requests if not url.startswith(self.own_addresses)] == []
+
+
+SCRIPT_LINKS = """[...document.querySelectorAll('.jp-OutputArea a')]
+    .map(e => e.getAttribute('href') ?? '').filter(href => !/^(https?:|mailto:|#|$)/i.test(href))"""
+"""Links in an output that go elsewhere than to a page or a mail."""
+
+
+@dataclass(frozen=True)
+class NotebookPage:
+    """One notebook on one page with one kernel: its only cell is written and run again and again.
+
+    Opening a notebook takes seconds, running a cell does not.
+    """
+
+    page: Page
+    lab: Lab
+    path: Path
+    monitor: PageMonitor
+
+    @property
+    def folder(self) -> Path:
+        """The notebook's folder, in which its kernel runs."""
+        return self.path.parent
+
+    def run(self, source: str) -> None:
+        """Write ``source`` into the cell and run it; do not wait for its end."""
+        self.page.locator(".jp-CodeCell .cm-content").first.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(source)
+        self.page.keyboard.press("Control+Enter")
+
+    def run_all(self, selector: str) -> Page:
+        """Run every cell, the notebook alone on the page, and wait for ``selector``."""
+        self.page.keyboard.press("Control+b")  # the file browser goes away
+        run_all(self.page)
+        self.page.wait_for_selector(selector, timeout=120_000)
+        return self.page
+
+    def show(self, widget: str, more: str = "") -> None:
+        """Show a new live widget in the place of the last one; the kernel calls it ``widget``."""
+        live = ".assistants-live"
+        self.page.locator(live).evaluate_all("all => all.forEach(e => e.dataset.old = true)")
+        self.run(f"{IMPORTS}\nwidget = {widget}\ndisplay(widget)\n{more}")
+        self.page.wait_for_selector(f"{live}:not([data-old]):visible", timeout=120_000)
+
+    def ask(self, question: str, *, wait: bool = True) -> None:
+        """Type a question, and wait for the end of the answers."""
+        field = self.page.get_by_label("Question to all").or_(self.page.get_by_label("Message"))
+        count = self.page.locator(".assistants-live .answer").count()
+        field.first.fill(question)
+        field.first.press("Enter")
+        self.page.wait_for_function(MORE_ANSWERS_THAN, arg=count)
+        if wait:
+            self.wait_for_answers()
+
+    def wait_for_answers(self) -> None:
+        """Wait until every answer has ended, and the page says so."""
+        self.page.wait_for_function(NO_ANSWER_STREAMS, timeout=120_000)
+
+    def column_texts(self) -> list[str]:
+        """Return the text of each column."""
+        return self.page.locator(".assistants-live .column").all_inner_texts()
+
+    @contextmanager
+    def other(self, name: str, *cells: str) -> Iterator[NotebookPage]:
+        """Open another notebook on the same page, its cells run once; return to this one after."""
+        path = self.folder / name
+        write_notebook(path, cells)
+        open_notebook(self.page, self.lab, path)
+        run_all(self.page)
+        self.page.wait_for_selector(".jp-InputPrompt >> text=[1]:", timeout=60_000)
+        yield replace(self, path=path)
+        open_notebook(self.page, self.lab, self.path)
+
+    def reopen(self) -> None:
+        """Load the page anew, with the kernel as it is."""
+        self.page.reload()
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
+
+    def restart(self) -> None:
+        """Restart the kernel, as a person would."""
+        self.page.locator("[data-command='notebook:restart-kernel']").first.click()
+        self.page.get_by_role("button", name="Confirm Kernel Restart").click()
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel, as a person would."""
+        self.page.locator("[data-command='notebook:interrupt-kernel']").first.click()
+
+    def screenshot(self, name: str) -> None:
+        """Store a picture of the page in ``build/screenshots``."""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+IMPORTS = "from assistants import Browse, Chat, Compare, Persona, Rate, Results"
+MORE_ANSWERS_THAN = "n => document.querySelectorAll('.assistants-live .answer').length > n"
+NO_ANSWER_STREAMS = """() => !document.querySelector('.assistants-live [aria-busy=true]') &&
+    [...document.querySelectorAll('.assistants-live .go')].every(e => e.textContent === 'Send')"""
+
+
+@contextmanager
+def notebook_page(
+    lab: Lab,
+    context: BrowserContext,
+    path: Path,
+    cells: Sequence[str] = ("",),
+    *,
+    width: int = 1400,
+    height: int = 1000,
+    **environment: str,
+) -> Iterator[NotebookPage]:
+    """Open a new notebook on a page of its own; its kernel and its page end with the block."""
+    write_notebook(path, cells)
+    (path.parent / ENVIRONMENT).write_text(json.dumps(environment))
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    monitor = PageMonitor(page, lab)
+    try:
+        open_notebook(page, lab, path)
+        set_theme(page, "Light")
+        yield NotebookPage(page, lab, path, monitor)
+    finally:
+        lab.shut_down_kernels()
+        page.close()
+        monitor.close()
+
+
+@contextmanager
+def new_notebook_page(root: Path, **environment: str) -> Iterator[NotebookPage]:
+    """Start a JupyterLab and a browser for one notebook (a benchmark needs no more)."""
+    with jupyter_lab(root) as lab, chromium() as browser:
+        path = lab.make_folder("lab") / "live.ipynb"
+        with notebook_page(lab, browser.new_context(), path, **environment) as opened:
+            yield opened

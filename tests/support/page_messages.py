@@ -11,7 +11,7 @@ from assistants.widgets.browse.browse import Browse
 
 def click(browse: Browse, **message: Any) -> None:
     """What the page sends, done and waited for."""
-    background.call(lambda: browse._obey(message))
+    background.call(lambda: browse.handle_message(message))
     for _ in range(200):
         if not background.call(lambda: list(browse._tasks)):
             return

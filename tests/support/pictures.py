@@ -1,7 +1,7 @@
 """The pictures of the README, made anew: ``make pictures``.
 
-``compare.png`` is what the sixth notebook looks like in JupyterLab, which ``tests/browser/test_notebooks.py``
-has just photographed; the report is that of ``make run``.
+``compare.png`` is what the sixth notebook looks like in JupyterLab, a picture that
+``tests/browser/test_notebooks.py`` has just taken. The report is that of ``make run``.
 """
 
 from __future__ import annotations

@@ -11,9 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assistants.clients import connect
-from assistants.clients.vllm import registry
-from assistants.clients.vllm.registry import ServerRecord
+from assistants.clients import ServerRecord, connect, registry
 from assistants.messages import Message, Sampling
 from assistants.servers import processes, shutdown
 from support.commands import Done, call
@@ -32,7 +30,7 @@ def machine_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     others.clear()
     others.update(children())
     yield folder
-    for entry in registry.entries():
+    for entry in registry.records():
         shutdown.end(entry)
     assert children() == [], "a test left processes behind"
 
@@ -55,7 +53,7 @@ def served(model: str = "good", *more: str) -> tuple[Done, ServerRecord]:
     """A server that stays, and what its start showed."""
     done = call("serve", model, "--detach", *more)
     assert done.code == 0, done.err
-    return done, registry.entries()[-1]
+    return done, registry.records()[-1]
 
 
 def said_by(model: str) -> str:

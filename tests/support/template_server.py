@@ -15,7 +15,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.messages import Message
 from assistants.personas import Persona
 from assistants.runs.audit import Auditor, AuditResult

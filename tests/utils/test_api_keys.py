@@ -19,7 +19,10 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pieces(key: str) -> list[str]:
-    return [key[i : i + api_keys.PIECE] for i in range(len(key) - api_keys.PIECE + 1)]
+    return [
+        key[i : i + api_keys.MIN_SECRET_CHARS]
+        for i in range(len(key) - api_keys.MIN_SECRET_CHARS + 1)
+    ]
 
 
 @given(st.data(), st.lists(KEY, min_size=1, max_size=3))
@@ -60,9 +63,9 @@ def test_a_key_is_read_at_the_call_and_named_when_missing(monkeypatch: pytest.Mo
     """Blank is missing; what was read is known to the redactor from then on."""
     monkeypatch.setenv("X_API_KEY", "  ")
     with pytest.raises(MissingKeyError, match="X_API_KEY"):
-        api_keys.resolve("X_API_KEY", "x:m")
+        api_keys.read_key("X_API_KEY", "x:m")
     monkeypatch.setenv("X_API_KEY", " sk-canary-1234 \n")
-    assert api_keys.resolve("X_API_KEY", "x:m") == "sk-canary-1234"
+    assert api_keys.read_key("X_API_KEY", "x:m") == "sk-canary-1234"
     assert "canary" not in api_keys.redact("it is sk-canary-1234!")
 
 

@@ -61,6 +61,6 @@ def test_an_experiment_needs_neither_sdk_nor_tables_to_be_read(tmp_path: Path) -
 def _is_an_action(event: str, what: Any) -> bool:
     if event != "open":
         return True
-    code = what.endswith((".py", ".pyc", ".so")) or "__pycache__" in what
+    code = what.endswith((".py", ".pyi", ".pyc", ".so")) or "__pycache__" in what
     listed = ".dist-info" in what  # read by pydantic, which looks for plug-ins of its own
     return "assistants" in what and not code and not listed

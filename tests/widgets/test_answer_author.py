@@ -18,12 +18,12 @@ KIND, CURT = Persona("kind", "Be kind."), Persona("curt", "Be curt.")
 
 def left(widget: LiveWidget) -> str:
     """What is left of a widget, as one reads it."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", widget.still())).split())
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", widget.static_html())).split())
 
 
 def by(widget: LiveWidget, turn: int = 0, column: int = 0) -> list[str]:
     """Whom a page names below a question, answer by answer."""
-    entries = widget.whole()["columns"][column]["entries"]
+    entries = widget.snapshot()["columns"][column]["entries"]
     turns = [entry for entry in entries if "question" in entry]
     return [answer["by"] for answer in turns[turn]["answers"]]
 

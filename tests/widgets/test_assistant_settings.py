@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients import connect
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import ScriptedClient, connect, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling
@@ -92,7 +91,7 @@ async def test_a_fork_that_is_refused_leaves_the_one_that_there_is(here: Path) -
     with pytest.raises(UsageError, match="art on scripted:echo is there twice"):
         await chat.fork(["art"])  # the library's
     assert chat.forked == compare.model_id
-    assert "Everybody else" in chat.still()
+    assert "Everybody else" in chat.static_html()
 
 
 async def test_the_same_one_twice_is_two_draws(here: Path) -> None:

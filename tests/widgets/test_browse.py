@@ -96,7 +96,7 @@ def test_filters(browse: Browse) -> None:
     assert browse.rows[0]["case"] == "1"
     browse.filter("nowhere to be found")
     assert browse.cells == []
-    assert "0 cases" in browse.still()
+    assert "0 cases" in browse.static_html()
 
 
 @pytest.mark.parametrize("wanted", [{"persona": "arts"}, {"model": "x"}, {"status": "fine"}])
@@ -252,7 +252,7 @@ def test_what_is_left_can_be_read(browse: Browse) -> None:
     """The screen as it was filtered, and the trial that was open; a table without a style."""
     browse.filter("cups", persona="art", case="1")
     browse.open(browse.cells[0]["at"])
-    left = browse.still()
+    left = browse.static_html()
     assert "persona art" in left
     assert left.count("<tr>") == 1 + len(browse.rows)
     assert "cups of" in left

@@ -47,11 +47,11 @@ async def test_the_run_that_was_chosen_last_is_shown(
     """Though one that was chosen before it takes longer to read; a filter cancels neither."""
     small, large = two.runs
     slow(monkeypatch, "__init__")
-    background.call(lambda: two._obey({"do": "run", "run": large}))
-    background.call(lambda: two._obey({"do": "filter", "text": "zebra"}))
+    background.call(lambda: two.handle_message({"do": "run", "run": large}))
+    background.call(lambda: two.handle_message({"do": "filter", "text": "zebra"}))
     click(two, do="run", run=small)
     assert (two.run_id, two.rows[0]["question"], two.state) == (small, "small 0?", "idle")
-    background.call(lambda: two._obey({"do": "run", "run": large}))
+    background.call(lambda: two.handle_message({"do": "run", "run": large}))
     click(two, do="filter", text="small 1")
     assert (two.run_id, two.rows[0]["question"], two.state) == (large, "large 0?", "idle")
 
@@ -63,7 +63,7 @@ async def test_a_filter_of_one_run_is_not_that_of_another(
     small, large = two.runs
     two.choose(large)
     slow(monkeypatch, "find")
-    background.call(lambda: two._obey({"do": "filter", "text": "large 3"}))
+    background.call(lambda: two.handle_message({"do": "filter", "text": "large 3"}))
     click(two, do="run", run=small)
     assert (two.run_id, two.said, two.filters["text"]) == (small, "2 cases, 12 trials", "")
     assert (two.notice, two.state) == ("", "idle")
@@ -73,13 +73,13 @@ async def test_a_locked_store_holds_up_no_answer(
     two: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that cannot be read is not shown, says why, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.browse.trial_panel.PATIENCE_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.browse.trial_panel.STORE_TIMEOUT_S", 0.5)
     chat = Chat("none", "echo", results=None)
     two.open(0)
     shown = two.opened
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(lambda: two._obey({"do": "open", "trial": 1}))
+        background.call(lambda: two.handle_message({"do": "open", "trial": 1}))
         began = time.monotonic()
         await chat.ask("Tea?")
         assert time.monotonic() - began < 0.4
@@ -93,10 +93,10 @@ async def test_a_locked_store_holds_up_no_answer(
 async def test_what_was_opened_last_is_shown(two: Browse) -> None:
     """Whichever is read first; and nothing, where it was put away meanwhile."""
     first = two.cells[0]
-    background.call(lambda: [two._obey({"do": "open", "trial": n}) for n in (7, first["at"])])
+    background.call(lambda: [two.handle_message({"do": "open", "trial": n}) for n in (7, first["at"])])
     click(two, do="another", trial=first["at"])
     assert (two.opened["number"], two.opened["at"]) == (2, two.cells[0]["at"])
-    background.call(lambda: two._obey({"do": "open", "trial": 7}))
+    background.call(lambda: two.handle_message({"do": "open", "trial": 7}))
     click(two, do="shut")
     assert two.opened == {}
 
@@ -107,7 +107,7 @@ async def test_a_case_is_kept_elsewhere(two: Browse, here: Path) -> None:
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(lambda: two._obey({"do": "keep", "trial": 0, "path": "mine.yaml"}))
+        background.call(lambda: two.handle_message({"do": "keep", "trial": 0, "path": "mine.yaml"}))
         began = time.monotonic()
         await chat.ask("Tea?")
         assert time.monotonic() - began < 0.4

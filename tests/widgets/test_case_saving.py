@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import ScriptedClient
 from assistants.errors import FileError, UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Completion
 from assistants.widgets import background
+from assistants.widgets.browse.browse import Browse
 from assistants.widgets.chat.chat import Chat
 from assistants.widgets.chat.compare import Compare
-from assistants.widgets.keeping import CaseSaver
 
 MINE = "# Mine.\npersonas: [none]\nmodels: [echo]\ncases:\n- Why?  # the first\n\n# The end.\n"
 
@@ -30,10 +30,10 @@ def mine(here: Path) -> Path:
     return file
 
 
-def wish(widget: CaseSaver, **content: Any) -> None:
+def wish(widget: Browse | Chat | Compare, **content: Any) -> None:
     """What a page sends; waits for what it is told."""
     widget.notice = widget.kept = ""
-    widget._heard(widget, content, [])
+    widget._on_message(widget, content, [])
     end = time.monotonic() + 20
     while not (widget.kept or widget.notice) and time.monotonic() < end:
         time.sleep(0.01)

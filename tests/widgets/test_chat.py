@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients import connect
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import OpenAIClient, ScriptedClient, connect, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling
@@ -37,7 +35,7 @@ async def test_the_traits_are_the_interface(here: Path) -> None:
     chat.persona = "art"
     await chat.ask("Two?")
     assert [row["persona"] for row in chat.replies] == ["none", "art"]
-    assert "art on scripted:echo answers from here on (before: none" in chat.still()
+    assert "art on scripted:echo answers from here on (before: none" in chat.static_html()
     assert chat.replies[1]["answer"].startswith("system: You are a painter")
 
 
@@ -97,14 +95,14 @@ async def test_a_fork_asks_everybody_the_last_question(here: Path) -> None:
     assert "user: One?" in rows[1]["answer"]
     assert rows[1]["answer"].startswith("system: You are a painter")
     assert chat.forked == compare.model_id
-    assert "Everybody else" in chat.still()
+    assert "Everybody else" in chat.static_html()
     # An answer after somebody else's is no draw that a batch could make.
     made = Experiment.define(
         "x", personas=["art"], models=["echo"], cases=[{"turns": ["One?", "Two?"]}]
     )
     assert made.forecast("results").answered == 0
     chat.close_fork()
-    assert "Everybody else" not in chat.still()
+    assert "Everybody else" not in chat.static_html()
 
 
 async def test_a_fork_of_nothing_is_refused(here: Path) -> None:

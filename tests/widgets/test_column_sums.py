@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
-from assistants.clients.vllm import registry
+from assistants.clients import OpenAIClient, ScriptedClient, echo, registry
 from assistants.messages import Completion, Usage
 from assistants.personas import Persona
 from assistants.widgets.chat.answer_stats import sums
@@ -103,7 +101,7 @@ class Page:
 
     async def wish(self, **content: Any) -> None:
         self.count += 1
-        self.widget._heard(self.widget, {**content, "nth": self.count, "page": "mine"}, [])
+        self.widget._on_message(self.widget, {**content, "nth": self.count, "page": "mine"}, [])
         await until(lambda: ("heard", self.count) in self.told)
 
 
@@ -145,8 +143,8 @@ async def test_running_servers_can_be_chosen(
     for name in ("new", "gone"):
         registry.write(registry.ServerRecord(name, name, name, "http://127.0.0.1:9", "k" * 20, "python",
                                     "log", 1, 1, 0.0))  # fmt: skip
-        registry.lock_of(name).touch()
-    with registry.lock_of("new").open("r+") as lock:
+        registry.lock_path(name).touch()
+    with registry.lock_path("new").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         await Page(chat).wish(do="look")
         await until(lambda: "vllm:new" in chat.models_known)

@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import OpenAIClient, ScriptedClient, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling
-from assistants.personas import Persona
+from assistants.personas import Persona, escape_template
 from assistants.results import Results
-from assistants.widgets.build_assistants import escape_template
 from assistants.widgets.chat.compare import Compare
 from support.faulty_server import FaultyServer, at
 from support.slow_server import SlowServer, until
@@ -67,7 +65,7 @@ async def test_one_that_fails_says_why_and_the_others_go_on(
     assert states["x:good"] == ("done", None)
     assert states["x:bad"][0] == "failed"
     assert "HTTP 500" in states["x:bad"][1]
-    assert "HTTP 500" in compare.still()
+    assert "HTTP 500" in compare.static_html()
     (run,) = Results("results").runs("compare")
     assert run.statuses == {"ok": 1, "error": 1}
     assert run.outcome == "failures"
@@ -80,10 +78,10 @@ async def test_unknown_is_never_nothing(here: Path) -> None:
     for widget in (compare, free):
         await widget.ask("Hello?")
     assert [row["cost_usd"] for row in free.replies] == [0.0]
-    assert "$0" in free.still()
+    assert "$0" in free.static_html()
     paid = OpenAIClient("nowhere:m", endpoint=at("http://127.0.0.1:9/v1"))
     assert compare.record.models["scripted:echo"].name == "scripted:echo"
-    assert "cost unknown" not in free.still()
+    assert "cost unknown" not in free.static_html()
     assert Compare([KIND], [paid]).record.models["nowhere:m"].prices is None
 
 
@@ -104,7 +102,7 @@ async def test_stop_ends_one_column_or_all() -> None:
         assert compare.state == "idle"
         assert {row["state"] for row in compare.replies} == {"stopped"}
         assert client._built is None  # hung up
-        assert "Stopped here" in compare.still()
+        assert "Stopped here" in compare.static_html()
 
 
 async def test_a_cell_that_is_interrupted_stops_the_answers(here: Path) -> None:
@@ -152,7 +150,7 @@ async def test_an_edited_prompt_is_another_persona(here: Path) -> None:
     assert [head["edited"] for head in compare.columns] == [True, False]
     assert compare.columns[0]["persona"] == "kind-edited"
     assert compare.replies[1]["answer"].startswith("system: Be {{ braces }} and {% all %}.")
-    assert "system prompt edited" in compare.still()
+    assert "system prompt edited" in compare.static_html()
     compare.set_prompt(0, None)
     assert compare.columns[0]["edited"] is False
     await compare.ask("Three?")
@@ -271,19 +269,19 @@ async def test_differences_are_left_behind(here: Path) -> None:
     said = iter(["Light is a wave.", "Light is a <b>particle</b>.", "Yes.", "Yes and no."])
     client = ScriptedClient(lambda messages, sampling: next(said), "two")
     compare = Compare([KIND, CURT], [client], results=None)
-    compare.compare_with(0)
-    assert "<ins>" not in compare.still()  # nothing was said yet
+    compare.show_diff(0)
+    assert "<ins>" not in compare.static_html()  # nothing was said yet
     for question in ("What is light?", "Sure?"):
         await compare.ask(question)
-    table = compare.still().split("What differs from kind on scripted:two:")[1]
+    table = compare.static_html().split("What differs from kind on scripted:two:")[1]
     assert "<del>wave.</del>" in table
     assert "<ins>&lt;b&gt;particle&lt;/b&gt;.</ins>" in table
     assert "1 word added, 1 left out" in table
     assert table.index("What is light?") < table.index("particle") < table.index("Sure?")
     assert "curt on scripted:two" in table
-    compare.compare_with(None)
-    assert "<ins>" not in compare.still()
-    assert "What differs" not in compare.still()
+    compare.show_diff(None)
+    assert "<ins>" not in compare.static_html()
+    assert "What differs" not in compare.static_html()
 
 
 async def test_choosing_a_column_brings_the_copy_up_to_date(
@@ -298,8 +296,8 @@ async def test_choosing_a_column_brings_the_copy_up_to_date(
     compare = Compare([KIND, CURT], ["echo"], results=None)
     compare._ipython_display_()
     await compare.ask("Tea?")
-    compare.compare_with(0)
-    compare.compare_with(None)
+    compare.show_diff(0)
+    compare.show_diff(None)
     assert ["<ins>" in page for page in shown] == [False, True, False]
 
 
@@ -314,4 +312,4 @@ async def test_a_text_that_no_message_can_hold_is_told(here: Path) -> None:
     client = ScriptedClient(lambda messages, sampling: "a \ud800 b", "odd")
     compare = Compare([Persona("odd", escape_template("c \udc00 d"))], [client], results=None)
     await compare.ask("Tea?")
-    json.dumps([compare.whole(), compare.columns], ensure_ascii=False).encode()
+    json.dumps([compare.snapshot(), compare.columns], ensure_ascii=False).encode()

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import OpenAIClient, ScriptedClient, echo
 from assistants.errors import UsageError
 from assistants.messages import Message, Sampling
 from assistants.personas import Persona
@@ -86,7 +85,7 @@ async def test_stopping_keeps_the_text_and_closes_the_connection() -> None:
         turn = await asked
         assert turn.answer.state == "stopped"
         assert WORDS.startswith(turn.answer.text)
-        assert not turn.answer.whole
+        assert not turn.answer.is_complete
         await until(lambda: server.in_flight == 0)
         assert server.disconnects == 1
         server.every = 0
@@ -109,7 +108,7 @@ async def test_cancelling_whoever_asked_stops_the_answer() -> None:
         await until(lambda: server.in_flight == 0)
         await assistant.client.aclose()
     assert [answer.state for answer in talk.turns[0].answers] == ["stopped"] * 3
-    assert not talk.busy
+    assert not talk.is_busy
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -136,7 +135,7 @@ async def test_a_failure_says_why_and_what_to_do(server: FaultyServer, fault: st
     await assistant.client.aclose()
     assert turn.answer.state == "failed"
     assert turn.answer.error.startswith("x:m")
-    talk.use(scripted(), "another model")
+    talk.set_assistant(scripted(), "another model")
     again = await talk.ask("Hello?")
     assert again.answer.state == "done"
     assert len(again.answer.history) == 1
@@ -151,7 +150,7 @@ async def test_a_mistake_in_a_program_is_no_failure_of_a_model() -> None:
     talk = Conversation(Assistant(KIND, ScriptedClient(wrong, "wrong")))
     with pytest.raises(ZeroDivisionError):
         await talk.ask("Hello?", repeats=2)
-    assert not talk.busy
+    assert not talk.is_busy
 
 
 async def test_regenerating_draws_one_more_and_goes_on_from_it() -> None:
@@ -203,12 +202,12 @@ async def test_an_interrupt_of_several_draws_keeps_the_whole_one(whole: int) -> 
         client = OpenAIClient("x:m", endpoint=at(server.url))
         talk = Conversation(Assistant(KIND, client, Sampling(seed=0)))
         asked = asyncio.create_task(talk.ask("One?", repeats=3))
-        await until(lambda: bool(talk.turns) and talk.turns[0].answers[whole].whole)
+        await until(lambda: bool(talk.turns) and talk.turns[0].answers[whole].is_complete)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
         await client.aclose()
-    assert [answer.whole for answer in talk.turns[0].answers].count(True) == 1
+    assert [answer.is_complete for answer in talk.turns[0].answers].count(True) == 1
     assert talk.turns[0].chosen == whole
 
 
@@ -228,9 +227,9 @@ async def test_a_switch_is_part_of_the_transcript() -> None:
     """Who answered what can be told afterwards; two switches in a row are one."""
     talk = Conversation(scripted())
     await talk.ask("One?")
-    talk.use(scripted(CURT), "curt from here on")
-    talk.use(scripted(KIND), "kind from here on")
-    talk.use(scripted(CURT), "curt from here on")
+    talk.set_assistant(scripted(CURT), "curt from here on")
+    talk.set_assistant(scripted(KIND), "kind from here on")
+    talk.set_assistant(scripted(CURT), "curt from here on")
     turn = await talk.ask("Two?")
     kinds = [type(entry) for entry in talk.entries]
     assert kinds == [Turn, AssistantSwitch, Turn]
@@ -244,7 +243,7 @@ async def test_one_thing_at_a_time() -> None:
         assistant = on(server.url)
         talk = Conversation(assistant)
         asked = asyncio.create_task(talk.ask("Words?"))
-        await until(lambda: talk.busy)
+        await until(lambda: talk.is_busy)
         for attempt in (talk.ask("Two?"), talk.regenerate(), talk.edit(0, "Three?")):
             with pytest.raises(UsageError, match="on its way"):
                 await attempt

@@ -51,7 +51,7 @@ def test_rate_only_shows(run: Run) -> None:
         check(rate.question + rate.left + rate.right)
         rate.vote("tie")
     assert {row["persona"] for row in rate.tally} == {"none", PERSONA}
-    check(rate.still())
+    check(rate.static_html())
 
 
 def test_browse_only_shows(run: Run) -> None:
@@ -60,10 +60,10 @@ def test_browse_only_shows(run: Run) -> None:
     assert browse.columns[1] == {"persona": PERSONA, "model": MODEL}
     for page in range(browse.pages):
         browse.turn_to(page)
-        check(browse.still())
+        check(browse.static_html())
         for cell in browse.cells:
             browse.open(cell["at"])
-            check(browse.still())
+            check(browse.static_html())
             check("".join(turn["answer"] + turn["question"] for turn in browse.opened["turns"]))
         browse.compare(browse.cells[0]["at"], browse.cells[1]["at"])
-        check(browse.still() + browse.difference["html"])
+        check(browse.static_html() + browse.difference["html"])

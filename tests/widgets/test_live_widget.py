@@ -12,8 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import OpenAIClient, ScriptedClient
 from assistants.personas import Persona
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
@@ -49,11 +48,11 @@ class Page:
         widget.send = self.hear  # type: ignore[method-assign] - the wire
 
     def hear(self, message: dict[str, Any], buffers: object = None) -> None:
-        self.knows = self.knows or message["kind"] == "whole"
+        self.knows = self.knows or message["kind"] == "snapshot"
         if not self.knows:
             return
         self.messages.append(message)
-        if message["kind"] == "whole":
+        if message["kind"] == "snapshot":
             entries = [entry for column in message["columns"] for entry in column["entries"]]
             self.answers = {}
         else:
@@ -174,7 +173,7 @@ async def test_a_page_opened_in_the_middle_catches_up() -> None:
         asked = asyncio.create_task(compare.ask("Words?"))
         await until(lambda: len(first.messages) > 5)
         second = Page(compare, late=True)
-        compare._heard(compare, {"do": "resync", "page": "second"}, [])
+        compare._on_message(compare, {"do": "resync", "page": "second"}, [])
         await until(lambda: len(second.messages) > 4)
         for answer in list(second.answers.values()):
             seen = words_of(answer["html"] + answer["tail"])
@@ -216,7 +215,7 @@ async def test_hostile_text_reaches_no_page_as_html(start: int) -> None:
             for part in re.findall(r"<[^>]*>", markup):
                 assert LAYOUT.match(part), part
                 assert not re.search(r"\s(?:on\w+|style|src|srcset)\s*=", part), part
-    for part in re.findall(r"<[^>]*>", compare.still()):
+    for part in re.findall(r"<[^>]*>", compare.static_html()):
         assert LAYOUT.match(part), part
     compare.close()
 
@@ -230,10 +229,10 @@ async def test_a_wrong_wish_of_a_page_is_told_to_it() -> None:
         {"do": "ask", "nonsense": 1},
     ):
         compare.notice = ""
-        compare._heard(compare, wish, [])
+        compare._on_message(compare, wish, [])
         await until(lambda: bool(compare.notice))
-    compare._heard(compare, {"do": "close"}, [])
-    compare._heard(compare, {"do": "__init__"}, [])
+    compare._on_message(compare, {"do": "close"}, [])
+    compare._on_message(compare, {"do": "__init__"}, [])
     await compare.ask("Hello?")
     assert compare.replies[0]["state"] == "done"
     compare.close()

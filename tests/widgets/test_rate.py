@@ -50,12 +50,12 @@ def rate(run: Run) -> Rate:
 
 def state(rate: Rate) -> str:
     """All that a page could know."""
-    return json.dumps(rate.get_state(), default=str) + json.dumps(rate.whole()) + rate.still()
+    return json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
 
 
 def click(rate: Rate, **message: Any) -> None:
     """What the page sends, done."""
-    background.call(lambda: rate._obey(message))
+    background.call(lambda: rate.handle_message(message))
     ended(rate)
 
 
@@ -105,7 +105,7 @@ def test_no_name_reaches_the_page_before_the_end(rate: Rate) -> None:
     assert rate.done
     assert rate.revealed
     assert all(name in state(rate) for name in SECRET)
-    assert all(name in rate.still() for name in SECRET)
+    assert all(name in rate.static_html() for name in SECRET)
 
 
 def test_the_result_so_far_can_be_seen_and_hidden(rate: Rate) -> None:
@@ -267,7 +267,7 @@ def test_keys_that_are_pressed_at_once_are_obeyed_in_order(run: Run, rate: Rate)
         turn = other.turn
         for number, wish in enumerate(wishes):
             more = {"winner": "left", "turn": turn + number} if wish == "vote" else {}
-            other._obey({"do": wish, **more})
+            other.handle_message({"do": wish, **more})
 
     background.call(at_once)
     ended(other)
@@ -279,11 +279,11 @@ async def test_a_locked_store_holds_up_nobody_else(
     run: Run, rate: Rate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page says so after a while, and no vote is stored behind the rater's back."""
-    monkeypatch.setattr("assistants.widgets.rate.rate.PATIENCE_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.rate.rate.STORE_TIMEOUT_S", 0.5)
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(lambda: rate._obey({"do": "vote", "winner": "left", "turn": rate.turn}))
+        background.call(lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn}))
         began = time.monotonic()
         await chat.ask("Tea?")
         assert time.monotonic() - began < 0.4

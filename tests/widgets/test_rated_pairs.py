@@ -75,7 +75,7 @@ def test_a_single_question_has_nothing_before_it(rate: Rate) -> None:
 def test_a_conversation_names_nobody_while_it_is_rated(rate: Rate) -> None:
     """In no trait and in nothing that is left, before the vote and after it."""
     for _ in range(2):
-        seen = json.dumps(rate.get_state(), default=str) + rate.still()
+        seen = json.dumps(rate.get_state(), default=str) + rate.static_html()
         assert not any(name in seen for name in (*SECRET, "quagga"))
         assert not any(key in seen for key in rate.run.trials["key"])
         if not rate.voted:
@@ -99,9 +99,9 @@ def test_half_a_conversation_shows_what_is_rated(run: Run) -> None:
 )  # fmt: skip
 def test_what_was_rated_is_left_without_names(rate: Rate, winner: Winner, blind: str) -> None:
     """The question, both answers where they stood, and the vote, as soon as it is given."""
-    assert "<details>" not in rate.still()
+    assert "<details>" not in rate.static_html()
     rate.vote(winner)
-    left = rate.still()
+    left = rate.static_html()
     assert "1 of 2 pairs rated" in left
     assert repr(rate).endswith("1 of 2 rated)")
     assert f"{blind}</b>" in left
@@ -112,22 +112,22 @@ def test_what_was_rated_is_left_without_names(rate: Rate, winner: Winner, blind:
 def test_the_names_are_left_once_they_are_shown(rate: Rate) -> None:
     """Above the answers and in the vote; gone again when the rating goes on."""
     rate.vote("left")
-    best = SECRET[0] if "It is 0." in rate.still().partition("</td><td")[0] else SECRET[1]
+    best = SECRET[0] if "It is 0." in rate.static_html().partition("</td><td")[0] else SECRET[1]
     rate.reveal()
-    left = rate.still()
+    left = rate.static_html()
     assert f"<b>Left: {best}</b><br><small>scripted:quagga-model</small>" in left
     assert f"<b>{best} is better</b>" in left
     rate.hide()
-    assert not any(name in rate.still() for name in (*SECRET, "quagga"))
+    assert not any(name in rate.static_html() for name in (*SECRET, "quagga"))
 
 
 def test_the_sides_are_those_of_the_vote(run: Run, rate: Rate) -> None:
     """Of an earlier day too, when they were exchanged."""
     rate.vote("left")
-    left = rate.still()
+    left = rate.static_html()
     for seed in range(6):
         again = Rate(run, rater="ann", seed=seed)
-        assert again.still() == left
+        assert again.static_html() == left
 
 
 def many(number: int, text: str) -> list[tuple[Pair, Vote]]:

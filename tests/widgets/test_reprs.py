@@ -31,7 +31,7 @@ from assistants import (
     Transcript,
     Trial,
 )
-from assistants.clients.scripted import echo
+from assistants.clients import echo
 from assistants.messages import Usage
 from assistants.models import Catalogue, Model
 from assistants.utils.urls import Address
@@ -95,7 +95,7 @@ def values(text: str) -> list[Any]:
 
 
 def assistants_literal(text: str) -> str:
-    from assistants.widgets.build_assistants import escape_template
+    from assistants.personas import escape_template
 
     return escape_template(text)
 

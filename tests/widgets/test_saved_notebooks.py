@@ -27,7 +27,7 @@ CELLS = (
     f"""{IMPORTS}
 from assistants import Experiment
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import ScriptedClient
 import json, pathlib
 answer = "The **inverse square** law.\\n\\n```python\\nx = 1 / d ** 2\\n```\\n\\n"
 batches = json.loads(pathlib.Path("batches.json").read_text())

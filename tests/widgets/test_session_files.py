@@ -12,8 +12,7 @@ from typing import Self
 import pytest
 from markdown_it import MarkdownIt
 
-from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.scripted import ScriptedClient
+from assistants.clients import OpenAIClient, ScriptedClient
 from assistants.experiment import Experiment
 from assistants.personas import Persona
 from assistants.results import Results
@@ -56,7 +55,7 @@ async def test_what_could_not_be_written_comes_with_the_next_answer(here: Path) 
     aside = file.rename(file.with_suffix(".aside"))
     file.mkdir()
     await chat.ask("And a shadow?")
-    assert "cannot be written" in chat.still()
+    assert "cannot be written" in chat.static_html()
     file.rmdir()
     aside.rename(file)
     await chat.regenerate()
@@ -136,7 +135,7 @@ async def test_a_stored_turn_is_shown_with_who_gave_each_answer(here: Path) -> N
     browse = Browse(Results("results").latest("chat"))
     browse.open(1)
     assert [turn["by"] for turn in browse.opened["turns"]] == ["none on scripted:echo", ""]
-    assert "none on scripted:echo" in browse.still()
+    assert "none on scripted:echo" in browse.static_html()
 
 
 async def test_who_answered_is_found_in_another_run(here: Path) -> None:
@@ -157,7 +156,7 @@ async def test_a_record_that_cannot_be_written_loses_no_answer(here: Path) -> No
     compare = Compare([KIND], ["echo"])
     await compare.ask("Tea?")
     assert compare.replies[0]["state"] == "done"
-    assert "Not stored. results/answers.sqlite cannot be opened" in compare.still()
+    assert "Not stored. results/answers.sqlite cannot be opened" in compare.static_html()
 
 
 class Locked:
@@ -178,7 +177,7 @@ async def test_a_locked_record_holds_up_no_answer(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The question is asked all the same, says that it is not kept, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.chat.session_store.PATIENCE_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 0.5)
     compare, other = Compare([KIND], ["echo"]), Compare([CURT], ["echo"], results=None)
     with Locked():
         asked = asyncio.create_task(compare.ask("Tea?"))
@@ -189,9 +188,9 @@ async def test_a_locked_record_holds_up_no_answer(
         assert other.replies[0]["state"] == "done"
         await asyncio.wait_for(asked, 5)
         assert compare.replies[0]["state"] == "done"
-        assert "Not stored. results was busy for 0.5 s" in compare.still()
+        assert "Not stored. results was busy for 0.5 s" in compare.static_html()
     await compare.ask("With milk?")
-    assert compare.still().count("Not stored") == 1
+    assert compare.static_html().count("Not stored") == 1
     (run,) = Results("results").runs("compare")
     assert list(run.trials["question"]) == ["Tea?\n\nWith milk?"]
 
@@ -213,7 +212,7 @@ async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
 
 async def test_only_the_record_is_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where answers themselves take long to begin, nobody says that the record was busy."""
-    monkeypatch.setattr("assistants.widgets.chat.session_store.PATIENCE_S", 0.3)
+    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 0.3)
 
     def slow(messages: object, sampling: object) -> str:
         time.sleep(0.8)  # as the first import of an SDK does
@@ -221,7 +220,7 @@ async def test_only_the_record_is_waited_for(here: Path, monkeypatch: pytest.Mon
 
     compare = Compare([KIND, CURT], [ScriptedClient(slow, "slow")])
     await compare.ask("Tea?")
-    assert "Not stored" not in compare.still()
+    assert "Not stored" not in compare.static_html()
     (run,) = Results("results").runs("compare")
     assert run.statuses == {"ok": 2}
 

@@ -11,7 +11,7 @@ import pytest
 
 from assistants import Experiment, Message, Results, Sampling
 from assistants.assistant import Assistant
-from assistants.clients.scripted import ScriptedClient, echo
+from assistants.clients import ScriptedClient, echo
 from assistants.errors import BadRequestError
 from assistants.experiment import Case
 from assistants.messages import Completion, Delta, Usage
@@ -81,7 +81,7 @@ async def test_two_sessions_ask_the_same_at_once(here: Path) -> None:
     for chat in (one, other):
         first, second = shown(chat)
         assert stored(chat) == [(first, [first]), (second, [first, second])]
-        assert "Not stored" not in chat.still()
+        assert "Not stored" not in chat.static_html()
     repeats = [Results("results").run(each.record.run).trials["repeat"][0] for each in (one, other)]
     assert sorted(repeats) == [0, 1]
 
@@ -173,9 +173,9 @@ async def test_the_disk_fills_up_beside_the_store(here: Path) -> None:
     (folder / "transcripts").rename(folder / "away")
     (folder / "transcripts").write_text("a file, where a folder has to be")
     await chat.ask("Milk?")
-    assert f"results/chat/{chat.record.run} cannot be written" in chat.still()
+    assert f"results/chat/{chat.record.run} cannot be written" in chat.static_html()
     run = Results("results").run(chat.record.run)
     assert (run.manifest["cases"], run.manifest["counts"]) == (2, {"ok": 2})
     (folder / "transcripts").unlink()
     await chat.ask("Sugar?")
-    assert chat.still().count("cannot be written") == 1
+    assert chat.static_html().count("cannot be written") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients import OpenAIClient
 from assistants.personas import Persona
 from assistants.widgets.chat.chat import Chat
 from assistants.widgets.chat.compare import Compare

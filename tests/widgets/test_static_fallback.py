@@ -105,7 +105,7 @@ async def test_a_change_in_one_column_moves_no_answer(here: Path) -> None:
     compare.set_prompt(1, "Be terse.")
     await compare.ask("Two?")
     await compare.ask("Three?")
-    _, *rows = cells(compare.still())
+    _, *rows = cells(compare.static_html())
     assert [row for row in rows if len(row) == 1] == [["One?"], ["Two?"], ["Three?"]]
     answers = [row for row in rows if len(row) == 2]
     for row, question in zip(answers, ("One?", "Two?", "Three?"), strict=True):
@@ -120,7 +120,7 @@ async def test_columns_that_were_asked_different_things(here: Path) -> None:
     await compare.ask("One?")
     await compare.ask("Two?")
     await compare.edit(0, "Eins?", column=1)
-    _, first, second, third = cells(compare.still())
+    _, first, second, third = cells(compare.static_html())
     assert [cell.split()[0] for cell in first] == ["One?", "Eins?"]
     assert second == ["Two?"]
     assert "user: Two?" in third[0]

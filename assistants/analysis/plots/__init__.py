@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assistants.analysis.plots.attribution_map import sentence_map as attribution_map
+from assistants.analysis.plots.attribution_map import attribution_map
 from assistants.analysis.plots.cost import cost
 from assistants.analysis.plots.distributions import distributions
 from assistants.analysis.plots.figure import Figure

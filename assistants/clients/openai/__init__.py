@@ -1,1 +1,1 @@
-"""TODO."""
+"""The client for servers that speak the OpenAI protocol."""

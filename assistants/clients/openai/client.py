@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from assistants.clients.openai import response as wire
-from assistants.clients.openai.request import Request, Timeouts, remember_key_of
+from assistants.clients.openai.request import Request, Timeouts, remember_sdk_key
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import build_sdk
 from assistants.errors import CallError, UsageError
@@ -145,8 +145,8 @@ class OpenAIClient:
         """
         call = await self._calling({"model": self._served, **body}, path)
         try:
-            reply = wire.read_object(await call.whole(self._max_bytes), self.model)
-            wire.refuse_error(reply, self.model)
+            reply = wire.read_json_object(await call.whole(self._max_bytes), self.model)
+            wire.raise_error_object(reply, self.model)
             return reply
         except Exception as error:
             failure = call.failure(error)
@@ -167,7 +167,7 @@ class OpenAIClient:
         CallError
             If there is no whole body.
         """
-        call = await self._calling({}, path, kind=_Get)
+        call = await self._calling({}, path, kind=_GetRequest)
         try:
             return await call.whole(max_bytes or self._max_bytes)
         except Exception as error:
@@ -237,14 +237,14 @@ class OpenAIClient:
         return {"model": self._served, "messages": self.turns(messages), **settings}
 
 
-class _Get(Request):
+class _GetRequest(Request):
     """A request that sends no body."""
 
     async def _send(self) -> httpx2.Response:
         import httpx2
         import openai
 
-        remember_key_of(self._sdk)
+        remember_sdk_key(self._sdk)
         timeout = httpx2.Timeout(None, connect=self._deadlines.connect)
         response = await self._sdk.get(
             self._path,

@@ -30,10 +30,10 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_RETRY_AFTER = 600.0
 """Seconds. A server that asks for more is asked again after this long."""
 
-_QUOTED = 300
-_READ_WORDS = 4_000
+_MAX_QUOTED_CHARS = 300
+_MAX_READ_CHARS = 4_000
 
-_KINDS: dict[str, type[CallError]] = {
+_ERROR_TYPES: dict[str, type[CallError]] = {
     "context_length_exceeded": ContextLengthError,
     "exceed_context_size_error": ContextLengthError,  # llama.cpp says so in `type`
     "insufficient_quota": RateLimitError,
@@ -44,7 +44,7 @@ _KINDS: dict[str, type[CallError]] = {
     "model_not_found": ModelNotFoundError,
 }
 _CONTEXT_PARAMS = frozenset({"input_tokens", "input_text"})  # vLLM names the parameter at fault
-_TRANSIENT = frozenset({408, 409, 425})
+_TRANSIENT_STATUSES = frozenset({408, 409, 425})
 
 _FIXES: dict[type[CallError], str] = {
     ContextLengthError: "Shorten the persona or the conversation, or ask for fewer tokens.",
@@ -67,19 +67,19 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, model: str
     body
         As much of it as was read; it may be cut anywhere.
     """
-    error = _error_object(_json(body))
+    error = _error_object(_parse_json(body))
     if 300 <= status < 400:
         target = headers.get("location", "")
-        said = f" to {quoted(target)}" if target else ""
+        said = f" to {quote_server_text(target)}" if target else ""
         return _build(RedirectRefusedError, f"{model}: HTTP {status} redirects the prompt{said}.")
-    kind = _kind(error, status)
-    words = _words(error) if error is not None else _page(body)
+    kind = _error_type(error, status)
+    words = _server_message(error) if error is not None else _body_message(body)
     said = f" and said: {words}" if words else "."
     return _build(
         kind,
         f"{model}: the server answered HTTP {status}{said}",
-        retry_after=retry_after(headers),
-        out_of_credit=_code(error, "code") == "insufficient_quota",
+        retry_after=read_retry_after(headers),
+        out_of_credit=_read_text_field(error, "code") == "insufficient_quota",
     )
 
 
@@ -88,36 +88,36 @@ def from_object(error: object, model: str) -> CallError:
     held = _error_object({"error": error})
     code = held.get("code") if held is not None else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    words = _words(held)
+    words = _server_message(held)
     return _build(
-        _kind(held, status),
+        _error_type(held, status),
         f"{model}: the reply holds an error instead of an answer{f': {words}' if words else '.'}",
-        out_of_credit=_code(held, "code") == "insufficient_quota",
+        out_of_credit=_read_text_field(held, "code") == "insufficient_quota",
     )
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Seconds the server asked to be left alone; ``None`` if it did not say it so one can read it.
 
     Reads ``retry-after-ms``, and ``retry-after`` as seconds or as an HTTP date.
     """
-    if (millis := _number(headers.get("retry-after-ms", ""))) is not None:
-        return _capped(millis / 1000)
+    if (millis := _parse_number(headers.get("retry-after-ms", ""))) is not None:
+        return _cap_seconds(millis / 1000)
     value = headers.get("retry-after", "")
-    if (seconds := _number(value)) is not None:
-        return _capped(seconds)
+    if (seconds := _parse_number(value)) is not None:
+        return _cap_seconds(seconds)
     try:
         when = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return _capped((when - (now or datetime.now(UTC))).total_seconds())
+    return _cap_seconds((when - (now or datetime.now(UTC))).total_seconds())
 
 
-def quoted(words: str) -> str:
+def quote_server_text(words: str) -> str:
     """A server's words on one line, cut, without known keys."""
-    return text.truncate_line(api_keys.redact(words[:_READ_WORDS]), _QUOTED)
+    return text.truncate_line(api_keys.redact(words[:_MAX_READ_CHARS]), _MAX_QUOTED_CHARS)
 
 
 def _build(
@@ -134,24 +134,24 @@ def _build(
     return error
 
 
-def _kind(error: Mapping[str, Any] | None, status: int) -> type[CallError]:
+def _error_type(error: Mapping[str, Any] | None, status: int) -> type[CallError]:
     for name in ("code", "type"):
-        if (kind := _KINDS.get(_code(error, name))) is not None:
+        if (kind := _ERROR_TYPES.get(_read_text_field(error, name))) is not None:
             return kind
     if status == 429:
         return RateLimitError
-    if status in _TRANSIENT or status >= 500:
+    if status in _TRANSIENT_STATUSES or status >= 500:
         return ServerError
     if status in (401, 403):
         return AuthenticationError
     if status == 404:
         return ModelNotFoundError
-    if _code(error, "param") in _CONTEXT_PARAMS:
+    if _read_text_field(error, "param") in _CONTEXT_PARAMS:
         return ContextLengthError
     return BadRequestError
 
 
-def _code(error: Mapping[str, Any] | None, name: str) -> str:
+def _read_text_field(error: Mapping[str, Any] | None, name: str) -> str:
     value = error.get(name) if error is not None else None
     return value if isinstance(value, str) else ""
 
@@ -166,34 +166,34 @@ def _error_object(value: object) -> Mapping[str, Any] | None:
     return {"message": inner} if isinstance(inner, str) else value
 
 
-def _words(error: Mapping[str, Any] | None) -> str:
+def _server_message(error: Mapping[str, Any] | None) -> str:
     for name in ("message", "detail", "code", "type"):  # FastAPI says `detail`
         value = error.get(name) if error is not None else None
         if isinstance(value, str) and value.strip():
-            return quoted(value)
+            return quote_server_text(value)
     return ""
 
 
-def _page(body: bytes) -> str:
-    words = body[: _READ_WORDS * 4].decode("utf-8", "replace").strip()
-    return "an HTML page." if words.startswith("<") else quoted(words)
+def _body_message(body: bytes) -> str:
+    words = body[: _MAX_READ_CHARS * 4].decode("utf-8", "replace").strip()
+    return "an HTML page." if words.startswith("<") else quote_server_text(words)
 
 
-def _json(body: bytes) -> object:
+def _parse_json(body: bytes) -> object:
     try:
         return json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
 
 
-def _number(value: str) -> float | None:
+def _parse_number(value: str) -> float | None:
     try:
         return float(value)
     except ValueError:
         return None
 
 
-def _capped(seconds: float) -> float | None:
+def _cap_seconds(seconds: float) -> float | None:
     if seconds != seconds:  # NaN, which float() reads happily
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -16,13 +16,13 @@ from typing import Any
 
 from assistants.clients.base import Client
 from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.response import first_choice, malformed
+from assistants.clients.openai.response import first_choice, raise_malformed
 from assistants.errors import BadRequestError, ModelNotFoundError
 from assistants.messages import Message
 
 Tokens = tuple[int, ...]
 
-_MOST = 2**31
+_MAX_TOKEN_ID = 2**31
 """No vocabulary is larger."""
 
 
@@ -64,11 +64,11 @@ async def answer_tokens(
     """
     if reasoned:
         answer = answer.lstrip()  # what parts it from the reasoning is the template's
-    alone = await _tokenised(client, {"prompt": answer, "add_special_tokens": False})
+    alone = await _tokenize(client, {"prompt": answer, "add_special_tokens": False})
     if not ended:
         return alone
     if reasoned:
-        whole, at = await _answered(client, messages, answer, alone)
+        whole, at = await _locate_answer(client, messages, answer, alone)
         return whole[at : at + len(alone) + 1]
     before = await prompt_tokens(client, messages)
     whole = await prompt_tokens(client, [*messages, Message("assistant", answer)], asked=False)
@@ -84,11 +84,11 @@ async def prompt_tokens(
 
     ``asked`` ends it where the model's reply begins; without, it ends after the last message.
     """
-    turns = _server(client).turns(messages)
-    return await _tokenised(client, {"messages": turns, "add_generation_prompt": asked})
+    turns = _require_server(client).turns(messages)
+    return await _tokenize(client, {"messages": turns, "add_generation_prompt": asked})
 
 
-async def prompt_of_reasoned(
+async def prompt_tokens_without_reasoning(
     client: Client, messages: Sequence[Message], answer: str, tokens: Tokens
 ) -> Tokens:
     """The tokens in front of an answer that followed reasoning, without the reasoning.
@@ -102,11 +102,11 @@ async def prompt_of_reasoned(
     LogprobsUnavailableError
         If the answer does not stand in it, token by token.
     """
-    whole, at = await _answered(client, messages, answer.lstrip(), tokens)
+    whole, at = await _locate_answer(client, messages, answer.lstrip(), tokens)
     return whole[:at]
 
 
-async def logprobs(client: Client, prompt: Tokens, answer: Tokens) -> tuple[float, ...]:
+async def answer_logprobs(client: Client, prompt: Tokens, answer: Tokens) -> tuple[float, ...]:
     """The log-probability of each token of ``answer`` after ``prompt``, in nats.
 
     Raises
@@ -118,20 +118,20 @@ async def logprobs(client: Client, prompt: Tokens, answer: Tokens) -> tuple[floa
     CallError
         If there is no whole reply.
     """
-    server = _server(client)
+    server = _require_server(client)
     asked = {"prompt": [*prompt, *answer], "max_tokens": 1, "prompt_logprobs": 0}
     reply = await _post(server, "/completions", asked)
     choice = first_choice(reply.get("choices"), client.model)
     given = None if choice is None else choice.get("prompt_logprobs")
     if given is None:
-        raise _not_told(client)
+        raise _unavailable(client)
     if not isinstance(given, list) or len(given) != len(prompt) + len(answer):
-        malformed(client.model, "it was sent tokens and told of others")
+        raise_malformed(client.model, "it was sent tokens and told of others")
     places = zip(given[len(prompt) :], answer, strict=True)
-    return tuple(_of(place, token, client.model) for place, token in places)
+    return tuple(_read_logprob(place, token, client.model) for place, token in places)
 
 
-async def _answered(
+async def _locate_answer(
     client: Client, messages: Sequence[Message], answer: str, tokens: Tokens
 ) -> tuple[Tokens, int]:
     """The tokens of the conversation with the answer in it, and where in them it begins."""
@@ -145,13 +145,15 @@ async def _answered(
     )
 
 
-async def _tokenised(client: Client, body: Mapping[str, Any]) -> Tokens:
-    reply = await _post(_server(client), "../tokenize", body)
+async def _tokenize(client: Client, body: Mapping[str, Any]) -> Tokens:
+    reply = await _post(_require_server(client), "../tokenize", body)
     tokens = reply.get("tokens")
     if not tokens:  # llama.cpp reads neither `prompt` nor `messages`, and gives none
-        raise _not_told(client)
-    if not isinstance(tokens, list) or not all(type(t) is int and 0 <= t < _MOST for t in tokens):
-        malformed(client.model, "its tokens are no list of numbers")
+        raise _unavailable(client)
+    if not isinstance(tokens, list) or not all(
+        type(t) is int and 0 <= t < _MAX_TOKEN_ID for t in tokens
+    ):
+        raise_malformed(client.model, "its tokens are no list of numbers")
     return tuple(tokens)
 
 
@@ -162,26 +164,26 @@ async def _post(server: OpenAIClient, path: str, body: Mapping[str, Any]) -> Map
         # Servers without the route, or the setting, say so with one of these two.
         if type(error) not in (BadRequestError, ModelNotFoundError):
             raise
-        refused = _not_told(server, f" ({error.message})")
+        refused = _unavailable(server, f" ({error.message})")
     raise refused
 
 
-def _server(client: Client) -> OpenAIClient:
+def _require_server(client: Client) -> OpenAIClient:
     if not isinstance(client, OpenAIClient):
-        raise _not_told(client)
+        raise _unavailable(client)
     return client
 
 
-def _not_told(client: Client, why: str = "") -> LogprobsUnavailableError:
+def _unavailable(client: Client, why: str = "") -> LogprobsUnavailableError:
     return LogprobsUnavailableError(
         f"{client.model} does not tell how likely it finds an answer that is given{why}.",
         fix="vLLM does.",
     )
 
 
-def _of(place: object, token: int, model: str) -> float:
+def _read_logprob(place: object, token: int, model: str) -> float:
     found = place.get(str(token)) if isinstance(place, dict) else None
     value = found.get("logprob") if isinstance(found, dict) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        malformed(model, "a log-probability is missing, or is no number")
+        raise_malformed(model, "a log-probability is missing, or is no number")
     return float(value)

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from assistants.clients.base import Client
 from assistants.clients.openai.client import OpenAIClient
-from assistants.errors import BadRequestError, ModelNotFoundError
+from assistants.errors import BadRequestError, CallError, ModelNotFoundError
 from assistants.messages import Message
 from assistants.utils.text import pluralize, truncate_line
 
-How = Literal["tokens", "template"]
+RenderMethod = Literal["tokens", "template"]
 """Read back from the tokens that the model gets, or the text that the template makes."""
 
 _HARMONY = ("<|start|>", "<|channel|>", "<|message|>")
@@ -28,7 +28,7 @@ _HARMONY = ("<|start|>", "<|channel|>", "<|message|>")
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedPrompt:
     """The prompt of a conversation, up to where the answer begins.
 
     ``pieces`` are its tokens, each as the tokenizer writes it; ``max_model_len`` how many the
@@ -36,7 +36,7 @@ class Rendered:
     """
 
     text: str
-    how: How
+    how: RenderMethod
     pieces: tuple[str, ...]
     max_model_len: int | None = None
 
@@ -49,9 +49,9 @@ class Rendered:
         return len(self.pieces)
 
 
-async def rendered(
-    client: Client, messages: Sequence[Message], how: How | None = None
-) -> Rendered | None:
+async def render_prompt(
+    client: Client, messages: Sequence[Message], how: RenderMethod | None = None
+) -> RenderedPrompt | None:
     """What the model behind ``client`` reads when it is sent ``messages``.
 
     Parameters
@@ -75,12 +75,12 @@ async def rendered(
         return None
     # As the client would send them: it may add an empty system message.
     turns = client.turns(messages)
-    if how != "template" and (found := await _from_tokens(client, turns)) is not None:
+    if how != "template" and (found := await _render_with_tokenize(client, turns)) is not None:
         return found
-    return None if how == "tokens" else await _from_template(client, turns)
+    return None if how == "tokens" else await _render_with_template(client, turns)
 
 
-async def is_written_otherwise(client: Client) -> bool:
+async def ignores_chat_template(client: Client) -> bool:
     """Whether the server writes conversations in another way than by the template that it shows.
 
     vLLM does so with gpt-oss, in the harmony format (``renderers/online_renderer.py`` of 0.32),
@@ -95,43 +95,66 @@ async def is_written_otherwise(client: Client) -> bool:
         return False
     body = {"prompt": "".join(_HARMONY), "add_special_tokens": False}
     try:
-        tokens = (await _asked(client, "../tokenize", body)).get("tokens")
+        tokens = (await _post_if_served(client, "../tokenize", body)).get("tokens")
     except BadRequestError:  # a server that takes conversations only
         return False
     return isinstance(tokens, list) and len(tokens) == len(_HARMONY)
 
 
-async def _from_tokens(client: OpenAIClient, turns: Any) -> Rendered | None:
+async def count_tokens(client: Client, text: str) -> int | None:
+    """Tokens of ``text`` alone; ``None`` where the server does not tell, as hosted ones do not.
+
+    Notes
+    -----
+    ``/tokenize`` of vLLM wants ``prompt`` and counts, that of llama.cpp wants ``content`` and
+    lists.
+    """
+    if not isinstance(client, OpenAIClient):
+        return None
+    body = {"prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
+    try:
+        reply = await client.post("../tokenize", body)
+    except CallError:
+        return None
+    if isinstance(tokens := reply.get("tokens"), list):
+        return len(tokens)
+    count = reply.get("count")
+    return count if type(count) is int and count >= 0 else None
+
+
+async def _render_with_tokenize(client: OpenAIClient, turns: Any) -> RenderedPrompt | None:
     body = {"messages": turns, "add_generation_prompt": True, "return_token_strs": True}
-    reply = await _asked(client, "../tokenize", body)
+    reply = await _post_if_served(client, "../tokenize", body)
     pieces, tokens = reply.get("token_strs"), reply.get("tokens")
     if not isinstance(tokens, list) or not isinstance(pieces, list) or len(tokens) != len(pieces):
         return None
     if not tokens or not all(isinstance(piece, str) for piece in pieces):
         return None
-    text = _from_bytes(pieces)
+    text = _decode_byte_level(pieces)
     if text is None:
-        back = await _asked(client, "../detokenize", {"tokens": tokens})
+        back = await _post_if_served(client, "../detokenize", {"tokens": tokens})
         text = back.get("prompt")
     if not isinstance(text, str):
         return None
     longest = reply.get("max_model_len")
     known = longest if type(longest) is int else None
-    return Rendered(text, "tokens", tuple(pieces), known)
+    return RenderedPrompt(text, "tokens", tuple(pieces), known)
 
 
-async def _from_template(client: OpenAIClient, turns: Any) -> Rendered | None:
-    reply = await _asked(client, "../apply-template", {"messages": turns})
+async def _render_with_template(client: OpenAIClient, turns: Any) -> RenderedPrompt | None:
+    reply = await _post_if_served(client, "../apply-template", {"messages": turns})
     text = reply.get("prompt")
     if not isinstance(text, str):
         return None
     body = {"content": text, "add_special": True, "parse_special": True, "with_pieces": True}
-    listed = (await _asked(client, "../tokenize", body)).get("tokens")
+    listed = (await _post_if_served(client, "../tokenize", body)).get("tokens")
     tokens = listed if isinstance(listed, list) else []
-    return Rendered(text, "template", tuple(_piece(each) for each in tokens))
+    return RenderedPrompt(text, "template", tuple(_token_text(each) for each in tokens))
 
 
-async def _asked(client: OpenAIClient, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _post_if_served(
+    client: OpenAIClient, path: str, body: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """The reply of a path; nothing where the server does not have it."""
     try:
         return await client.post(path, body)
@@ -139,7 +162,7 @@ async def _asked(client: OpenAIClient, path: str, body: Mapping[str, Any]) -> Ma
         return {}
 
 
-def _piece(token: Any) -> str:
+def _token_text(token: Any) -> str:
     """A token of llama.cpp as text; one that is no whole text comes as a list of bytes."""
     piece = token.get("piece") if isinstance(token, dict) else None
     if isinstance(piece, list):
@@ -147,14 +170,14 @@ def _piece(token: Any) -> str:
     return piece if isinstance(piece, str) else ""
 
 
-def _from_bytes(pieces: Sequence[str]) -> str | None:
+def _decode_byte_level(pieces: Sequence[str]) -> str | None:
     """The text of byte-level tokens, exactly; ``None`` if these are of another kind.
 
     Better than ``/detokenize``, which tidies spaces before punctuation with some tokenizers.
     """
     if not any("Ġ" in piece or "Ċ" in piece for piece in pieces) or any("▁" in p for p in pieces):
         return None
-    table = _bytes()
+    table = _byte_level_table()
     found = bytearray()
     for piece in pieces:
         try:
@@ -165,7 +188,7 @@ def _from_bytes(pieces: Sequence[str]) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _bytes() -> dict[str, int]:
+def _byte_level_table() -> dict[str, int]:
     """Which byte a character of a byte-level token stands for.
 
     Notes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from assistants.clients.openai import response as wire
 from assistants.clients.openai.streaming import StreamReader
-from assistants.clients.openai.transport import LAST, shown_url, translated
+from assistants.clients.openai.transport import CLOSE_CONNECTION, display_url, translate_error
 from assistants.errors import CallError, CallTimeoutError
 from assistants.messages import Completion
 from assistants.utils import api_keys
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import openai
     from openai._types import RequestOptions
 
-_LINGER = 5.0
+_USAGE_WAIT_S = 5.0
 """Seconds to wait for the usage once the model has finished: the answer is there already."""
 
-_DRAIN = 0.25
+_END_WAIT_S = 0.25
 """Seconds to wait for the end after ``[DONE]``: a connection read to its end is used again."""
 
 
@@ -107,7 +107,7 @@ class Request:
                         return
                     yield chunk
                     if reader.finished:
-                        wait = _DRAIN if reader.done else _LINGER
+                        wait = _END_WAIT_S if reader.done else _USAGE_WAIT_S
                         until = end = min(end, loop.time() + wait)
                     elif reader.progress > progress:
                         progress = reader.progress
@@ -131,13 +131,15 @@ class Request:
 
     def failure(self, error: Exception, reader: StreamReader | None = None) -> CallError:
         """The typed error for whatever ended this call, with what had arrived."""
-        remember_key_of(self._sdk)
+        remember_sdk_key(self._sdk)
         if isinstance(error, TimeoutError):
             failure: CallError = self._too_slow()
         elif isinstance(error, CallError):
             failure = error
         else:
-            failure = translated(error, self._model, shown_url(self._sdk), self._deadlines.connect)
+            failure = translate_error(
+                error, self._model, display_url(self._sdk), self._deadlines.connect
+            )
         if reader is not None and reader.progress:
             self.saw(reader.progress)
             failure.partial = failure.partial or reader.partial()
@@ -149,16 +151,16 @@ class Request:
         import httpx2
         import openai
 
-        remember_key_of(self._sdk)
+        remember_sdk_key(self._sdk)
         timeout = httpx2.Timeout(None, connect=self._deadlines.connect)
         # Azure and the SDK's other providers read the model out of `body`; a text that has no
         # UTF-8 has to go out as bytes all the same.
-        as_bytes = self._ours or not _has_utf8(self._body)
+        as_bytes = self._ours or not _is_valid_utf8(self._body)
         response = await self._sdk.post(
             self._path,
             cast_to=cast("type[Any]", httpx2.Response),
             body=None if as_bytes else self._body,
-            content=_encoded(self._body) if as_bytes else None,
+            content=_encode(self._body) if as_bytes else None,
             options=self._options(timeout),
             stream=True,
             stream_cls=openai.AsyncStream[Any],
@@ -170,7 +172,7 @@ class Request:
         # llama.cpp's server closes the connection behind a stream, though it promises to keep it:
         # a request that follows at once would be lost. A new one costs little without TLS.
         if self._ours and self._body.get("stream") and self._sdk.base_url.scheme == "http":
-            options["headers"] = LAST
+            options["headers"] = CLOSE_CONNECTION
         return options
 
     def _next(self, own: float, end: float, name: str) -> float:
@@ -186,13 +188,13 @@ class Request:
         )
 
 
-def remember_key_of(sdk: openai.AsyncOpenAI) -> None:
+def remember_sdk_key(sdk: openai.AsyncOpenAI) -> None:
     """Make ``redact`` know the key of an SDK object, whoever built it."""
     if isinstance(key := getattr(sdk, "api_key", None), str):
         api_keys.remember(key)
 
 
-def _has_utf8(body: dict[str, Any]) -> bool:
+def _is_valid_utf8(body: dict[str, Any]) -> bool:
     try:
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -200,7 +202,7 @@ def _has_utf8(body: dict[str, Any]) -> bool:
     return True
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
+def _encode(body: dict[str, Any]) -> bytes:
     """ASCII, so that a lone surrogate from an earlier answer can be sent back."""
     return json.dumps(body, allow_nan=False).encode("ascii")
 

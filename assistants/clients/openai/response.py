@@ -23,7 +23,7 @@ from assistants.errors import (
 from assistants.messages import Completion, Status, Usage
 from assistants.utils import api_keys
 
-_MOST_TOKENS = 1_000_000_000
+_MAX_TOKENS = 1_000_000_000
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """A reply larger than this is refused."""
@@ -40,9 +40,9 @@ _STATUSES: dict[str, Status] = {
     "refusal": "refusal",
 }
 # vLLM: the request was dropped, or the engine failed; DeepSeek: its machines are too busy
-_CUT = frozenset({"abort", "error", "insufficient_system_resource"})
+_INCOMPLETE = frozenset({"abort", "error", "insufficient_system_resource"})
 
-_AGAIN = "Try again; if it stays, the address is no OpenAI-compatible server."
+_FIX = "Try again; if it stays, the address is no OpenAI-compatible server."
 
 
 def read_reply(body: bytes, model: str) -> Completion:
@@ -58,23 +58,23 @@ def read_reply(body: bytes, model: str) -> Completion:
     CallError
         Whatever an ``error`` object in it stands for.
     """
-    data = read_object(body, model)
-    refuse_error(data, model)
+    data = read_json_object(body, model)
+    raise_error_object(data, model)
     choice = first_choice(data.get("choices"), model)
     if choice is None:
-        malformed(model, "`choices` is missing or empty")
+        raise_malformed(model, "`choices` is missing or empty")
     message = choice.get("message")
     if not isinstance(message, dict):
-        malformed(model, "`message` is no object")
-    refusal = refusal_of(message, model)
+        raise_malformed(model, "`message` is no object")
+    refusal = read_refusal(message, model)
     return build_completion(
         model,
-        text=api_keys.redact(content_of(message.get("content"), model) + refusal),
-        reasoning=api_keys.redact(reasoning_of(message, model)),
+        text=api_keys.redact(read_content(message.get("content"), model) + refusal),
+        reasoning=api_keys.redact(read_reasoning(message, model)),
         refused=bool(refusal),
-        finish_reason=finish_reason_of(choice, model),
+        finish_reason=read_finish_reason(choice, model),
         usage=read_usage(data.get("usage")),
-        served_model=name_of(data.get("model")),
+        served_model=read_model_name(data.get("model")),
     )
 
 
@@ -83,10 +83,10 @@ def read_usage(value: object) -> Usage:
     if not isinstance(value, dict):
         return Usage()
     return Usage(
-        input_tokens=_count(value, "prompt_tokens"),
-        output_tokens=_count(value, "completion_tokens"),
-        cached_tokens=_count(value.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
+        input_tokens=_read_count(value, "prompt_tokens"),
+        output_tokens=_read_count(value, "completion_tokens"),
+        cached_tokens=_read_count(value.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_read_count(value.get("completion_tokens_details"), "reasoning_tokens"),
     )
 
 
@@ -110,7 +110,7 @@ def build_completion(
     served_model: str | None,
 ) -> Completion:
     """A finished reply with its status; ``IncompleteReplyError`` or ``UnknownFinishReasonError`` for any other."""
-    if finish_reason is None or finish_reason in _CUT:
+    if finish_reason is None or finish_reason in _INCOMPLETE:
         status: Status | None = "truncated"
     else:
         status = _STATUSES.get(finish_reason)
@@ -118,7 +118,7 @@ def build_completion(
         status = "refusal"
     elif not text and status in ("ok", "length"):
         status = "empty"
-    said = shown(finish_reason)
+    said = redact_finish_reason(finish_reason)
     completion = Completion(
         text=text,
         status=status or "error",
@@ -130,7 +130,7 @@ def build_completion(
     if status is None:
         raise UnknownFinishReasonError(
             f"{model}: the reply breaks the protocol: the finish reason "
-            f"{http_errors.quoted(str(said))!r} is not known.",
+            f"{http_errors.quote_server_text(str(said))!r} is not known.",
             fix="Its text is kept with the failure. Please report the server and the reason.",
             partial=completion,
         )
@@ -144,7 +144,7 @@ def build_completion(
     return completion
 
 
-def refuse_error(data: Mapping[str, Any], model: str) -> None:
+def raise_error_object(data: Mapping[str, Any], model: str) -> None:
     """Raise the error that stands where an answer belongs, if one does."""
     error = data.get("error")
     if error is None and data.get("object") == "error":  # older vLLM
@@ -156,94 +156,96 @@ def refuse_error(data: Mapping[str, Any], model: str) -> None:
 def first_choice(choices: object, model: str) -> Mapping[str, Any] | None:
     """The choice with index 0. A chunk of a stream may have none, or one for another index."""
     if not isinstance(choices, list):
-        malformed(model, "`choices` is no list")
+        raise_malformed(model, "`choices` is no list")
     for choice in choices:
         if not isinstance(choice, dict):
-            malformed(model, "a choice is no object")
+            raise_malformed(model, "a choice is no object")
         if choice.get("index", 0) in (0, None):
             return choice
     return None
 
 
-def content_of(content: object, model: str) -> str:
+def read_content(content: object, model: str) -> str:
     """The answer's text, which some servers send as a list of parts."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        malformed(model, "`content` is no text")
-    return "".join(_part(part, model) for part in content)
+        raise_malformed(model, "`content` is no text")
+    return "".join(_read_part(part, model) for part in content)
 
 
-def _part(part: object, model: str) -> str:
+def _read_part(part: object, model: str) -> str:
     value = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
     if not isinstance(value, str):
-        malformed(model, "`content` has a part that is no text")
+        raise_malformed(model, "`content` has a part that is no text")
     return value
 
 
-def reasoning_of(message: Mapping[str, Any], model: str) -> str:
+def read_reasoning(message: Mapping[str, Any], model: str) -> str:
     """VLLM and OpenRouter say ``reasoning``, DeepSeek and llama.cpp ``reasoning_content``."""
     for name in ("reasoning", "reasoning_content"):
         value = message.get(name)
         if value is not None and not isinstance(value, str):
-            malformed(model, f"`{name}` is no text")
+            raise_malformed(model, f"`{name}` is no text")
         if value:
             return str(value)
     return ""
 
 
-def refusal_of(message: Mapping[str, Any], model: str) -> str:
+def read_refusal(message: Mapping[str, Any], model: str) -> str:
     """The words with which a model said no."""
     value = message.get("refusal")
     if value is not None and not isinstance(value, str):
-        malformed(model, "`refusal` is no text")
+        raise_malformed(model, "`refusal` is no text")
     return value or ""
 
 
-def finish_reason_of(choice: Mapping[str, Any], model: str) -> str | None:
+def read_finish_reason(choice: Mapping[str, Any], model: str) -> str | None:
     """Why the model stopped, in the server's words; ``None`` if it has not said so."""
     value = choice.get("finish_reason")
     if value is not None and not isinstance(value, str):
-        malformed(model, "`finish_reason` is no text")
+        raise_malformed(model, "`finish_reason` is no text")
     return value or None
 
 
-def shown(finish_reason: str | None) -> str | None:
+def redact_finish_reason(finish_reason: str | None) -> str | None:
     """A finish reason without known keys."""
     return None if finish_reason is None else api_keys.redact(finish_reason)
 
 
-def name_of(value: object) -> str | None:
+def read_model_name(value: object) -> str | None:
     """What the server called the model, without known keys."""
     return api_keys.redact(value) if isinstance(value, str) else None
 
 
-def _count(counts: object, name: str) -> int | None:
+def _read_count(counts: object, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
     # bool is an int to isinstance, and a count that no model can reach is no count
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
 
 
-def read_object(raw: bytes, model: str) -> dict[str, Any]:
+def read_json_object(raw: bytes, model: str) -> dict[str, Any]:
     """The JSON object that ``raw`` is, or ``MalformedReplyError``."""
-    data, problem = loads(raw)
+    data, problem = parse_json(raw)
     if problem:
-        malformed(model, problem)
+        raise_malformed(model, problem)
     if not isinstance(data, dict):
-        malformed(model, "JSON, but no object")
+        raise_malformed(model, "JSON, but no object")
     return data
 
 
-def loads(raw: bytes) -> tuple[object, str]:
+def parse_json(raw: bytes) -> tuple[object, str]:
     """The value of a JSON text, or what is wrong with it."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return None, "no valid UTF-8"
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates), ""
+        return json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates
+        ), ""
     except RecursionError:
         return None, "JSON nested too deeply"
     except ValueError:
@@ -251,11 +253,11 @@ def loads(raw: bytes) -> tuple[object, str]:
         return None, "an HTML page" if page else "no valid JSON" if text.strip() else "empty"
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Which of two values a server meant, nobody can say."""
     data = dict(pairs)
     if len(data) != len(pairs):
@@ -263,6 +265,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-def malformed(model: str, what: str) -> NoReturn:
+def raise_malformed(model: str, what: str) -> NoReturn:
     """Raise ``MalformedReplyError`` for ``what``."""
-    raise MalformedReplyError(f"{model}: the reply breaks the protocol: {what}.", fix=_AGAIN)
+    raise MalformedReplyError(f"{model}: the reply breaks the protocol: {what}.", fix=_FIX)

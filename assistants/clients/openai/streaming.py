@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistants.clients.openai import response
-from assistants.clients.openai.sse import EventReader
 from assistants.messages import Completion, Delta, Usage
 from assistants.utils import api_keys
+
+_BOM = b"\xef\xbb\xbf"
 
 
 class StreamReader:
@@ -79,7 +80,7 @@ class StreamReader:
             self._fold_last(event)
         self._flush()
         if self._events.strange and not self._understood:
-            response.malformed(self._model, "no event stream")
+            response.raise_malformed(self._model, "no event stream")
         return response.build_completion(
             self._model,
             text=self._joined(self._text),
@@ -96,7 +97,7 @@ class StreamReader:
         return Completion(
             text=self._joined(self._text),
             status="truncated",
-            finish_reason=response.shown(self._finish_reason),
+            finish_reason=response.redact_finish_reason(self._finish_reason),
             reasoning=self._joined(self._reasoning) or None,
             usage=self._usage,
             served_model=self._served_model,
@@ -104,17 +105,17 @@ class StreamReader:
 
     def _start(self, chunk: bytes) -> None:
         """Tell an event stream from JSON and from a page, by the first byte that says something."""
-        if not (words := chunk.removeprefix(b"\xef\xbb\xbf").lstrip()):
+        if not (words := chunk.removeprefix(_BOM).lstrip()):
             return
         self._started = True
         if words.startswith(b"<"):
-            response.malformed(self._model, "an HTML page instead of an event stream")
+            response.raise_malformed(self._model, "an HTML page instead of an event stream")
         if words.startswith((b"{", b"[")):
             self._json = bytearray()
 
     def _fold_last(self, event: bytes) -> None:
         """An event without its end may be half of one: then it is as if it never came."""
-        data, _ = response.loads(event)
+        data, _ = response.parse_json(event)
         if isinstance(data, dict):
             self._fold(event)
 
@@ -124,15 +125,15 @@ class StreamReader:
         if event.strip() == b"[DONE]":
             self.done = True
             return
-        data = response.read_object(event, self._model)
-        response.refuse_error(data, self._model)
+        data = response.read_json_object(event, self._model)
+        response.raise_error_object(data, self._model)
         choices = data.get("choices")
         if (counts := data.get("usage")) is not None:
             self._usage = response.read_usage(counts)
             choices = [] if choices is None else choices  # a chunk that only counts
         choice = response.first_choice(choices, self._model)
         self._understood = True
-        self._served_model = self._served_model or response.name_of(data.get("model"))
+        self._served_model = self._served_model or response.read_model_name(data.get("model"))
         if choice is not None and not self.finished:
             self._add(choice)
 
@@ -141,12 +142,12 @@ class StreamReader:
         if piece is None:
             piece = {}
         if not isinstance(piece, dict):
-            response.malformed(self._model, "`delta` is no object")
-        refusal = response.refusal_of(piece, self._model)
-        text = response.content_of(piece.get("content"), self._model) + refusal
-        reasoning = response.reasoning_of(piece, self._model)
+            response.raise_malformed(self._model, "`delta` is no object")
+        refusal = response.read_refusal(piece, self._model)
+        text = response.read_content(piece.get("content"), self._model) + refusal
+        reasoning = response.read_reasoning(piece, self._model)
         self._refused = self._refused or bool(refusal)
-        self._finish_reason = response.finish_reason_of(choice, self._model)
+        self._finish_reason = response.read_finish_reason(choice, self._model)
         self.finished = self._finish_reason is not None
         self.progress += len(text) + len(reasoning)
         self._emit(self._text_redactor.feed(text), self._reasoning_redactor.feed(reasoning))
@@ -163,3 +164,59 @@ class StreamReader:
     @staticmethod
     def _joined(pieces: list[str]) -> str:
         return api_keys.redact("".join(pieces))
+
+
+class EventReader:
+    """Splits a byte stream into events, wherever the network cut it."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []  # of the line that has no end yet; joined once
+        self._data: list[bytes] = []
+        self._first = True
+        self.strange = False
+        """Whether a line came that no event stream has."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The data of the events that ``chunk`` completes."""
+        self._parts.append(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk and not self._ends_in_cr():
+            return []
+        whole = b"".join(self._parts)
+        # A carriage return at the end may be half of a CRLF.
+        held = b"\r" if whole.endswith(b"\r") else b""
+        lines = _split_lines(whole[:-1] if held else whole)
+        self._parts = [lines.pop() + held]
+        return self._events(lines)
+
+    def close(self) -> list[bytes]:
+        """What is left when the stream ends: servers leave out the last blank line."""
+        lines = _split_lines(b"".join(self._parts))
+        self._parts = []
+        return self._events([*lines, b""])
+
+    def _ends_in_cr(self) -> bool:
+        return len(self._parts) > 1 and self._parts[-2].endswith(b"\r")
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
+        events: list[bytes] = []
+        for line in lines:
+            if self._first:
+                line = line.removeprefix(_BOM)
+                self._first = False
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line:
+                if self._data:
+                    events.append(b"\n".join(self._data))
+                    self._data = []
+            elif line == b"data":
+                self._data.append(b"")
+            elif not line.startswith((b":", b"event", b"id", b"retry")):
+                self.strange = True
+        return events
+
+
+def _split_lines(raw: bytes) -> list[bytes]:
+    if b"\r" in raw:
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return raw.split(b"\n")

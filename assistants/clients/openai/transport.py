@@ -35,15 +35,15 @@ _ERROR_BODY_S = 5.0
 _KEEPALIVE_S = 2.0
 """Below the 5 s after which uvicorn closes idle connections: never send on one being closed."""
 
-LAST = {"connection": "close"}
+CLOSE_CONNECTION = {"connection": "close"}
 """Of a request behind which the connection is not used again."""
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 _OPENAI_HOST = "api.openai.com"
 
-_NO_HTTP = frozenset(("BadHttpMessage", "ClientResponseError", "DecodingError"))
-_BEFORE_REPLY = frozenset(("APIConnectionError", "OSError"))
-_IN_REPLY = frozenset(
+_NOT_HTTP_ERRORS = frozenset(("BadHttpMessage", "ClientResponseError", "DecodingError"))
+_CONNECTION_ERRORS = frozenset(("APIConnectionError", "OSError"))
+_REPLY_ERRORS = frozenset(
     ("ClientConnectionError", "ClientPayloadError", "ReadError", "RemoteProtocolError")
 )
 
@@ -56,7 +56,7 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
     check_key(model, address.key)
     host = httpx2.URL(address.url).host
     sent = httpx2.Headers(_headers(host, address.key))
-    last = httpx2.Headers({**sent, **LAST})
+    last = httpx2.Headers({**sent, **CLOSE_CONNECTION})
 
     async def only_what_we_send(request: httpx2.Request) -> None:
         # The SDK adds headers from the environment, under any name, so only a list of all that
@@ -65,7 +65,7 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
 
     async def refuse_errors(response: httpx2.Response) -> None:
         if response.status_code >= 300:
-            body = await read_some(response, http_errors.MAX_ERROR_BYTES)
+            body = await read_beginning(response, http_errors.MAX_ERROR_BYTES)
             raise http_errors.from_status(response.status_code, response.headers, body, model)
 
     http = openai.DefaultAioHttpClient(
@@ -104,7 +104,7 @@ def _certificates() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-async def read_some(response: httpx2.Response, limit: int) -> bytes:
+async def read_beginning(response: httpx2.Response, limit: int) -> bytes:
     """The beginning of a body, as much as arrives soon; for errors, where less will do."""
     body = bytearray()
     with contextlib.suppress(Exception):  # the status says enough without the words
@@ -128,14 +128,14 @@ def check_key(model: str, key: str | None) -> None:
         )
 
 
-_START = {
+_START_FIXES = {
     "vllm": "Start one (`assistants serve MODEL`), or set VLLM_BASE_URL to where it runs.",
     "local": "Ask again: the next call starts it anew.",
 }
-_START_ANY = "Start it there, or correct its address: `assistants models` shows where each is set."
+_START_FIX = "Start it there, or correct its address: `assistants models` shows where each is set."
 
 
-def shown_url(sdk: openai.AsyncOpenAI) -> str:
+def display_url(sdk: openai.AsyncOpenAI) -> str:
     """The address of an SDK object, less whatever secret somebody put into it."""
     url = sdk.base_url
     port = f":{url.port}" if url.port is not None else ""
@@ -143,7 +143,7 @@ def shown_url(sdk: openai.AsyncOpenAI) -> str:
     return api_keys.redact(f"{url.scheme}://{host}{port}{url.path.rstrip('/')}")
 
 
-def translated(error: Exception, model: str, url: str, connect_s: float) -> CallError:
+def translate_error(error: Exception, model: str, url: str, connect_s: float) -> CallError:
     """A typed error for whatever the HTTP libraries raised. Nothing of their text is kept."""
     import openai
 
@@ -152,8 +152,8 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
         unread = response.is_closed and not response.is_stream_consumed
         body = b"" if unread else response.content[: http_errors.MAX_ERROR_BYTES]
         return http_errors.from_status(response.status_code, response.headers, body, model)
-    names = _names(error)
-    if names & _NO_HTTP and "ClientPayloadError" not in names:
+    names = _error_names(error)
+    if names & _NOT_HTTP_ERRORS and "ClientPayloadError" not in names:
         return MalformedReplyError(
             f"{model}: what came back from {url} is no HTTP that can be read.",
             fix="Check that the base URL is that of an OpenAI-compatible server.",
@@ -163,12 +163,12 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
             f"{model}: the connect deadline of {connect_s:g} s has passed at {url}.",
             fix="Check the address, or set a longer deadline.",
         )
-    if names & _BEFORE_REPLY:
+    if names & _CONNECTION_ERRORS:
         return ServerUnreachableError(
             f"{model}: no server answered at {url}.",
-            fix=_START.get(model.partition(":")[0], _START_ANY),
+            fix=_START_FIXES.get(model.partition(":")[0], _START_FIX),
         )
-    if names & _IN_REPLY:
+    if names & _REPLY_ERRORS:
         return IncompleteReplyError(
             f"{model}: the connection broke in the middle of the reply.",
             fix="Try again; if it stays, look at the server's own log.",
@@ -179,7 +179,7 @@ def translated(error: Exception, model: str, url: str, connect_s: float) -> Call
     )
 
 
-def _names(error: BaseException | None) -> set[str]:
+def _error_names(error: BaseException | None) -> set[str]:
     """The names of an error's classes and of all it was raised from.
 
     By name, because two HTTP libraries and two of their releases may stand below the SDK.

@@ -18,13 +18,13 @@ from typing import Any
 
 from assistants.clients.base import Client
 from assistants.clients.openai.client import OpenAIClient
-from assistants.clients.openai.response import malformed
+from assistants.clients.openai.response import raise_malformed
 from assistants.errors import CallError
 
 MAX_BYTES = 4 * 1024 * 1024
 """A server with more metrics than this is none of vLLM's."""
 
-PATIENCE_S = 5.0
+TIMEOUT_S = 5.0
 """Seconds. A run waits no longer for what it would only note beside its answers."""
 
 _SAMPLE = re.compile(
@@ -86,7 +86,7 @@ class Metrics:
     block_size: int | None = None
 
 
-async def metrics(client: Client) -> Metrics:
+async def read_metrics(client: Client) -> Metrics:
     """What the server behind ``client`` tells of itself.
 
     Raises
@@ -99,24 +99,24 @@ async def metrics(client: Client) -> Metrics:
     body = await client.get("../metrics", max_bytes=MAX_BYTES)
     problem = ""
     try:
-        return summed(samples(body.decode()))
+        return aggregate(samples(body.decode()))
     except UnicodeDecodeError:
         problem = "no valid UTF-8"
     except ValueError as error:
         problem = str(error)
-    return malformed(client.model, f"its metrics are not in the text format ({problem})")
+    return raise_malformed(client.model, f"its metrics are not in the text format ({problem})")
 
 
-async def prefix_cache(client: Client) -> PrefixCache | None:
+async def read_prefix_cache(client: Client) -> PrefixCache | None:
     """The counters of the prefix cache now; ``None`` where the server does not tell in time."""
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            return (await metrics(client)).prefix_cache
+        async with asyncio.timeout(TIMEOUT_S):
+            return (await read_metrics(client)).prefix_cache
     except (CallError, TimeoutError):
         return None
 
 
-async def prefix_caches(clients: Iterable[Client]) -> dict[str, PrefixCache]:
+async def read_prefix_caches(clients: Iterable[Client]) -> dict[str, PrefixCache]:
     """The counters of each model whose server tells, by the model's name.
 
     One after the other, since they may all be the same server, and a run may be allowed one call
@@ -124,15 +124,15 @@ async def prefix_caches(clients: Iterable[Client]) -> dict[str, PrefixCache]:
     """
     found: dict[str, PrefixCache] = {}
     with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             for client in clients:
-                cache = await prefix_cache(client)
+                cache = await read_prefix_cache(client)
                 if cache is not None:
                     found[client.model] = cache
     return found
 
 
-def in_manifest(
+def prefix_cache_usage(
     before: Mapping[str, PrefixCache], after: Mapping[str, PrefixCache]
 ) -> list[dict[str, Any]]:
     """What a run's manifest says of the caches: ``model``, ``queries``, ``hits`` and ``rate``.
@@ -143,7 +143,7 @@ def in_manifest(
     return [{"model": m, **cache.as_dict()} for m, cache in between.items() if cache is not None]
 
 
-def summed(found: Iterable[Sample]) -> Metrics:
+def aggregate(found: Iterable[Sample]) -> Metrics:
     """The metrics that are named here, out of all samples of a page."""
     by_name: dict[str, list[Sample]] = {}
     for sample in found:

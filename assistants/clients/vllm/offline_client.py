@@ -24,7 +24,7 @@ from assistants.clients.vllm.engine_options import (
     options_from_environment,
 )
 from assistants.clients.vllm.interpreter import VARIABLE, vllm_python
-from assistants.clients.vllm.weights import digest, find_weights
+from assistants.clients.vllm.weights import find_weights, weights_digest
 from assistants.errors import CallError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.utils.threads import run_in_daemon_thread
@@ -75,7 +75,7 @@ class OfflineClient(OpenAIClient):
     """
 
     def __init__(self, model: str, weights: Path, options: tuple[str, ...], python: str) -> None:
-        facts = [digest(weights)[:16], *answer_affecting_options(options)]
+        facts = [weights_digest(weights)[:16], *answer_affecting_options(options)]
         super().__init__(
             f"vllm-offline:{model}",
             endpoint=self._address,
@@ -120,6 +120,7 @@ class OfflineClient(OpenAIClient):
     async def _address(self) -> Address:
         server = _use(self, self._launch)
         if server is None:
+            self._server = None
             self._waiting += 1
             try:
                 server = await run_in_daemon_thread(

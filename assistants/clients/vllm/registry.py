@@ -17,17 +17,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from assistants.clients.llamacpp.weights import cache_root
 from assistants.errors import AssistantsError
 from assistants.utils import api_keys
 from assistants.utils.config_files import check_name
+from assistants.utils.paths import cache_root
 from assistants.utils.text import to_json
 from assistants.utils.urls import Address
 
 PROVIDER = "vllm"
 """The provider whose models are looked for here."""
 
-ADDRESS = "http://127.0.0.1:8000/v1"
+DEFAULT_URL = "http://127.0.0.1:8000/v1"
 """Where that provider is when nobody has said otherwise, in ``models.toml`` or the environment."""
 
 
@@ -80,7 +80,7 @@ def folder() -> Path:
     return cache_root() / "servers" / machine
 
 
-def lock_of(name: str) -> Path:
+def lock_path(name: str) -> Path:
     """The lock that the supervisor of a server holds."""
     return folder() / f"{check_name(name, 'server')}.lock"
 
@@ -94,7 +94,7 @@ def write(entry: ServerRecord) -> None:
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(to_json(asdict(entry)) + "\n")
-    part.replace(_file(entry.name))
+    part.replace(_record_path(entry.name))
     known = {"model": entry.model, "variant": entry.variant}
     first = first_source(entry.model)
     if not first and Path(entry.source).name == entry.model and not Path(entry.source).exists():
@@ -113,15 +113,15 @@ def update(entry: ServerRecord, **facts: Any) -> ServerRecord:
 
 def remove(entry: ServerRecord) -> None:
     """Remove an entry and its lock, unless another server of that name has started since."""
-    now = _read(_file(entry.name))
+    now = _read_record(_record_path(entry.name))
     if now is None or now.started == entry.started:
-        for file in (_file(entry.name), lock_of(entry.name)):
+        for file in (_record_path(entry.name), lock_path(entry.name)):
             file.unlink(missing_ok=True)
 
 
-def entries() -> list[ServerRecord]:
+def records() -> list[ServerRecord]:
     """Every entry, the stale ones too, in order of their start; damaged files are left out."""
-    found = [_read(file) for file in sorted(folder().glob("*.json"))]
+    found = [_read_record(file) for file in sorted(folder().glob("*.json"))]
     return sorted((entry for entry in found if entry), key=lambda entry: entry.started)
 
 
@@ -132,7 +132,7 @@ def is_alive(entry: ServerRecord) -> bool:
     except ImportError:  # Windows, where no vLLM runs
         return False
     try:
-        handle = os.open(lock_of(entry.name), os.O_RDWR)
+        handle = os.open(lock_path(entry.name), os.O_RDWR)
     except OSError:
         return False
     try:
@@ -146,10 +146,10 @@ def is_alive(entry: ServerRecord) -> bool:
 
 def find_by_model(model: str) -> ServerRecord | None:
     """The living server that answers for a model, if there is one."""
-    return next((each for each in entries() if each.model == model and is_alive(each)), None)
+    return next((each for each in records() if each.model == model and is_alive(each)), None)
 
 
-def variant_of(model: str) -> str:
+def model_variant(model: str) -> str:
     """What the answers of a model depend on besides its name; also when its server has ended.
 
     Otherwise nobody could read a run again, or go on with it, once its server is stopped. Every
@@ -169,7 +169,7 @@ def _variant_of(model: str, where: Path, changed: int) -> str:
     entry = find_by_model(model)
     if entry is not None:
         return entry.variant
-    return _remembered(model, "variant", where)
+    return _read_variant_file(model, "variant", where)
 
 
 def first_source(model: str) -> str:
@@ -177,10 +177,10 @@ def first_source(model: str) -> str:
 
     Its answers are those of the name alone. Another of the same last name is told from it.
     """
-    return _remembered(model, "source", folder())
+    return _read_variant_file(model, "source", folder())
 
 
-def _remembered(model: str, fact: str, where: Path) -> str:
+def _read_variant_file(model: str, fact: str, where: Path) -> str:
     for file in where.glob("*.variant"):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             known = json.loads(file.read_text(encoding="utf-8"))
@@ -189,17 +189,17 @@ def _remembered(model: str, fact: str, where: Path) -> str:
     return ""
 
 
-def _file(name: str) -> Path:
+def _record_path(name: str) -> Path:
     return folder() / f"{check_name(name, 'server')}.json"
 
 
-def _read(file: Path) -> ServerRecord | None:
+def _read_record(file: Path) -> ServerRecord | None:
     """An entry, if the file holds one and nothing else."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         made = ServerRecord(**{**data, "gpus": tuple(data["gpus"])})
         whole = all(
-            isinstance(getattr(made, each.name), _KINDS[str(each.type)])
+            isinstance(getattr(made, each.name), _FIELD_TYPES[str(each.type)])
             for each in fields(ServerRecord)
         )
         usable = whole and made.name == file.stem and made.address.url
@@ -208,7 +208,7 @@ def _read(file: Path) -> ServerRecord | None:
     return made if usable else None
 
 
-_KINDS: dict[str, Any] = {
+_FIELD_TYPES: dict[str, Any] = {
     "str": str,
     "int": int,
     "bool": bool,

@@ -48,7 +48,7 @@ def find_weights(model: str, folder: Path = Path()) -> Path:
     )
 
 
-def digest(folder: Path) -> str:
+def weights_digest(folder: Path) -> str:
     """Return a text that changes when weights, tokeniser, template or defaults change.
 
     A single file, such as a GGUF, has all of them in it.

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import assistants
-from assistants.analysis.sentence_splitter import Sentences
+from assistants.analysis import Sentences
 from assistants.assistant import Assistant
-from assistants.clients.base import Client
+from assistants.clients import Client
 from assistants.design.limits import Limits
 from assistants.errors import StoreError, UsageError
 from assistants.messages import Sampling
@@ -107,12 +107,12 @@ def cost_confirmation_error(experiment: Experiment, results: Path, why: str) -> 
 
 
 async def run_ablation(
-    experiment: Experiment, results: Path, *, counted: Any, report: ProgressCallback | None
+    experiment: Experiment, results: Path, *, statuses: Any, report: ProgressCallback | None
 ) -> tuple[pd.DataFrame, str]:
     """The trials, with an answer only where it counts, and what to say of those that lack one."""
     run = await experiment.run(results, report=report)
     frame = run.trials
-    known = frame["status"].isin(counted)
+    known = frame["status"].isin(statuses)
     lacking = int((~known).sum())
     note = f"{lacking:,} of {len(frame):,} answers are missing (run {run.id})." if lacking else ""
     return frame.assign(answer=frame["answer"].where(known)), note

@@ -6,9 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from assistants.clients import connect
-from assistants.clients.base import Client
-from assistants.clients.openai.logprobs import LogprobsUnavailableError
+from assistants.clients import Client, LogprobsUnavailableError, connect
 from assistants.errors import UsageError
 from assistants.models import Catalogue
 from assistants.runs.attribution import ablation, log_likelihood
@@ -19,7 +17,7 @@ from assistants.utils.text import pluralize, truncate_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.analysis.plots.figure import Figure
+    from assistants.analysis.plots import Figure
     from assistants.run import Run
     from assistants.runs.runner import ProgressCallback
 
@@ -72,9 +70,9 @@ class Attribution:
         MissingDependencyError
             If altair is not installed.
         """
-        from assistants.analysis.plots.attribution_map import sentence_map
+        from assistants.analysis.plots import attribution_map
 
-        return sentence_map(
+        return attribution_map(
             self.totals,
             self.trials,
             persona=self.persona,
@@ -94,7 +92,7 @@ async def attribute(
     *,
     model: str | None,
     client: Client | None,
-    counted: Collection[str],
+    statuses: Collection[str],
     regenerate: bool,
     max_usd: float | None,
     report: ProgressCallback | None,
@@ -107,7 +105,7 @@ async def attribute(
             persona,
             case=case,
             model=model,
-            counted=counted,
+            statuses=statuses,
         )
     texts = log_likelihood.sentences_of(persona, found)
     by_model: dict[str, list[AnsweredTrial]] = {}
@@ -139,7 +137,7 @@ async def attribute(
     if not regenerate and max_usd is None:
         raise ablation.cost_confirmation_error(experiment, run.results, why)
     frame, note = await ablation.run_ablation(
-        experiment, run.results, counted=counted, report=report
+        experiment, run.results, statuses=statuses, report=report
     )
     return _by_regeneration(persona, frame, lacking, experiment.baseline or persona, note)
 
@@ -155,7 +153,7 @@ def _refuse_hosted(names: Collection[str]) -> None:
     catalogue = Catalogue.default()
     for name in names:
         model = catalogue.find(name)
-        if model.server is not None and not model.is_own:
+        if model.server is not None and not model.is_self_hosted:
             raise LogprobsUnavailableError(
                 f"{name} is hosted, so it is not asked how likely it finds an answer (a vLLM "
                 "server of your own, behind a key, is if you name its `client=`)."
@@ -165,10 +163,10 @@ def _refuse_hosted(names: Collection[str]) -> None:
 def _by_logprob(persona: str, rows: list[dict[str, Any]], note: str) -> Attribution:
     import pandas as pd
 
-    from assistants.analysis import attribution_effects
+    from assistants.analysis import ATTRIBUTION_TRIALS, log_likelihood_effects
 
-    trials = pd.DataFrame(rows, columns=list(attribution_effects.TRIALS))
-    totals = attribution_effects.by_logprob(trials)
+    trials = pd.DataFrame(rows, columns=list(ATTRIBUTION_TRIALS))
+    totals = log_likelihood_effects(trials)
     return Attribution(persona, "log-probability", totals, trials, note)
 
 
@@ -177,8 +175,8 @@ def _by_regeneration(
 ) -> Attribution:
     import pandas as pd
 
-    from assistants.analysis import attribution_effects
+    from assistants.analysis import ATTRIBUTION_TRIALS, ablation_effects
 
-    totals = attribution_effects.by_regeneration(frame, lacking, whole)
-    trials = pd.DataFrame(columns=list(attribution_effects.TRIALS))
+    totals = ablation_effects(frame, lacking, whole)
+    trials = pd.DataFrame(columns=list(ATTRIBUTION_TRIALS))
     return Attribution(persona, "regeneration", totals, trials, note)

@@ -8,11 +8,16 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from assistants.analysis.sentence_splitter import Sentences, split
+from assistants.analysis import Sentences, split_sentences
 from assistants.assistant import inline_system_prompt
-from assistants.clients.base import Client
-from assistants.clients.openai import logprobs
-from assistants.clients.openai.logprobs import Tokens
+from assistants.clients import (
+    Client,
+    Tokens,
+    answer_logprobs,
+    answer_tokens,
+    prompt_tokens,
+    prompt_tokens_without_reasoning,
+)
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Message
 from assistants.runs import tables
@@ -69,7 +74,7 @@ def answered(
     *,
     case: str | None,
     model: str | None,
-    counted: Collection[str],
+    statuses: Collection[str],
 ) -> list[AnsweredTrial]:
     """The answers of a persona that count.
 
@@ -86,7 +91,7 @@ def answered(
             if name not in set(frame[kind]):
                 raise UnknownNameError(kind, name, frame[kind].unique(), where=f"run {run}")
             frame = frame[frame[kind] == name]
-    frame = frame[frame["status"].isin(counted) & frame["answer"].str.strip().ne("")]
+    frame = frame[frame["status"].isin(statuses) & frame["answer"].str.strip().ne("")]
     if not len(frame):
         raise UsageError(
             f"{persona} has no answer in run {run} that counts, so nothing can be attributed.",
@@ -121,7 +126,9 @@ def sentences_of(persona: str, found: Sequence[AnsweredTrial]) -> dict[str, Sent
         If there is none, or a persona whose text depends on the case has more of them in one case
         than in another.
     """
-    texts = {system: split(system) for system in dict.fromkeys(each.system for each in found)}
+    texts = {
+        system: split_sentences(system) for system in dict.fromkeys(each.system for each in found)
+    }
     counts = {len(sentences) for sentences in texts.values()}
     if len(counts) > 1:
         raise UsageError(
@@ -155,7 +162,7 @@ async def by_logprob(
 
     async def told(turn: ScoredTurn) -> Tokens:
         asked, answer, ended, reasoned = turn
-        return await logprobs.answer_tokens(client, asked, answer, ended=ended, reasoned=reasoned)
+        return await answer_tokens(client, asked, answer, ended=ended, reasoned=reasoned)
 
     tokens = await _each(client, told, said)
 
@@ -178,10 +185,10 @@ async def by_logprob(
     async def summed(pair: tuple[ScoredTurn, Tokens]) -> float:
         turn, answer = pair
         if turn.reasoned:
-            prompt = await logprobs.prompt_of_reasoned(client, turn.asked, turn.answer, answer)
+            prompt = await prompt_tokens_without_reasoning(client, turn.asked, turn.answer, answer)
         else:
-            prompt = await logprobs.prompt_tokens(client, turn.asked)
-        return sum(await logprobs.logprobs(client, prompt, answer))
+            prompt = await prompt_tokens(client, turn.asked)
+        return sum(await answer_logprobs(client, prompt, answer))
 
     known = await _each(client, summed, wanted)
     rows = []

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from assistants.assistant import Assistant
-from assistants.clients.openai.rendered_prompt import How, Rendered, is_written_otherwise, rendered
+from assistants.clients import RenderedPrompt, RenderMethod, ignores_chat_template, render_prompt
 from assistants.errors import (
     AssistantsError,
     AuthenticationError,
@@ -53,7 +53,7 @@ class AuditResult:
     """A delivery, the prompt that shows it, and where the persona begins and ends in it."""
 
     delivery: PromptAudit
-    rendered: Rendered | None = None
+    rendered: RenderedPrompt | None = None
     span: tuple[int, int] | None = None
 
 
@@ -70,9 +70,9 @@ class Auditor:
     """
 
     conversation: Sequence[Message]
-    how: How | None = None
+    how: RenderMethod | None = None
     silent: str = ""
-    _made: dict[tuple[Message, ...], Rendered | AssistantsError] = field(default_factory=dict)
+    _made: dict[tuple[Message, ...], RenderedPrompt | AssistantsError] = field(default_factory=dict)
 
     def asking(self, conversation: Sequence[Message]) -> Auditor:
         """One for other questions, which shares what is known and what is rendered already."""
@@ -99,7 +99,7 @@ class Auditor:
         if isinstance(real, ContextLengthError):
             return self._said(assistant, "too long", truncate_line(real.message, 300))
         if isinstance(real, AssistantsError):
-            by_chance = isinstance(real, ServerError) and isinstance(probe, Rendered)
+            by_chance = isinstance(real, ServerError) and isinstance(probe, RenderedPrompt)
             verdict: Verdict = "unknown" if by_chance else "refused"
             return self._said(assistant, verdict, f"({truncate_line(real.message, 300)})")
         marker = await self._render(marked, self.conversation)
@@ -110,7 +110,7 @@ class Auditor:
         shape = template_behaviour(
             probe.text, _text(plain), _text(turns), folded=assistant.persona_in == "user"
         )
-        added = real.tokens - without.tokens if isinstance(without, Rendered) else None
+        added = real.tokens - without.tokens if isinstance(without, RenderedPrompt) else None
         if shape.verdict in ("dropped", "altered"):
             return self._said(assistant, shape.verdict, shape.detail, real, added)
         found = _compared(persona, real, marker)
@@ -134,12 +134,12 @@ class Auditor:
             assistant,
             verdict,
             quoted(words) if words else "",
-            real if isinstance(real, Rendered) else shown,
+            real if isinstance(real, RenderedPrompt) else shown,
         )
 
     async def _render(
         self, assistant: Assistant, conversation: Sequence[Message]
-    ) -> Rendered | AssistantsError:
+    ) -> RenderedPrompt | AssistantsError:
         """A rendering or the refusal of one, asked for once; one that nobody can give raises."""
         messages = assistant.messages(conversation)
         if self.silent:
@@ -150,9 +150,9 @@ class Auditor:
 
     async def _asked(
         self, assistant: Assistant, messages: Sequence[Message]
-    ) -> Rendered | AssistantsError:
+    ) -> RenderedPrompt | AssistantsError:
         try:
-            made = await rendered(assistant.client, messages, self.how)
+            made = await render_prompt(assistant.client, messages, self.how)
         except (AuthenticationError, ModelNotFoundError):
             raise
         except (BadRequestError, ServerError) as error:
@@ -160,7 +160,7 @@ class Auditor:
         if made is None:
             self.silent = _SILENT
         elif self.how is None and made.how == "tokens":
-            self.silent = _OTHERWISE if await is_written_otherwise(assistant.client) else ""
+            self.silent = _OTHERWISE if await ignores_chat_template(assistant.client) else ""
         if made is None or self.silent:
             raise PromptNotVisibleError(self.silent)
         self.how = made.how
@@ -171,7 +171,7 @@ class Auditor:
         assistant: Assistant,
         verdict: Verdict,
         detail: str = "",
-        real: Rendered | None = None,
+        real: RenderedPrompt | None = None,
         added: int | None = None,
         span: tuple[int, int] | None = None,
     ) -> AuditResult:
@@ -199,7 +199,7 @@ class _Compared:
     span: tuple[int, int] | None = None
 
 
-def _compared(persona: str, real: Rendered, marker: Rendered) -> _Compared:
+def _compared(persona: str, real: RenderedPrompt, marker: RenderedPrompt) -> _Compared:
     """What stands in the marker's place, against the persona as it was written."""
     if SYSTEM not in marker.text:
         if persona.strip() in real.text:
@@ -258,5 +258,5 @@ def _questions(several: bool) -> list[Message]:
     return [*first, Message("assistant", ANSWER), Message("user", SECOND)] if several else first
 
 
-def _text(made: Rendered | AssistantsError) -> str | None:
-    return made.text if isinstance(made, Rendered) else None
+def _text(made: RenderedPrompt | AssistantsError) -> str | None:
+    return made.text if isinstance(made, RenderedPrompt) else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from assistants.assistant import Assistant
-from assistants.clients.base import Client
+from assistants.clients import Client
 from assistants.messages import Message
 from assistants.models import IN_PROCESS, Catalogue, Model
 from assistants.runs.audit.auditor import Auditor, AuditResult
@@ -42,7 +42,7 @@ def audit_blocker(assistant: Assistant, model: Model) -> AuditResult | None:
     if model.provider in IN_PROCESS:
         return None
     server = model.server or Catalogue.default().providers.get(model.provider)
-    if not replace(model, server=server).is_own:
+    if not replace(model, server=server).is_self_hosted:
         why = "A hosted API does not show what its model reads."
         return AuditResult(not_audited(assistant, "unknown", why))
     return None

@@ -102,7 +102,7 @@ def correction(measured: StartMeasurement, facts: Architecture) -> MemoryCorrect
 
 def place() -> Path:
     """The file where records are kept: in ``ASSISTANTS_CACHE``, or the user's cache folder."""
-    from assistants.clients.llamacpp.weights import cache_root
+    from assistants.utils.paths import cache_root
 
     return cache_root() / "servers" / "measured.json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from assistants.clients.vllm.weights import folder_of
+from assistants.clients import folder_of
 from assistants.errors import AssistantsError
 from assistants.servers.gpus import Gpu
 from assistants.servers.launch_options import LaunchOptions

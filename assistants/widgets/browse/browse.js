@@ -258,7 +258,7 @@ function render({ model, el }) {
   root.hidden = true; // until a kernel answers: without one there is the copy below to read
   el.append(root, chat);
   const endings = [off, whenGone(model, lose), keepCopy(model), listen(model, {
-    whole() { root.hidden = false; },
+    snapshot() { root.hidden = false; },
     item() {},
   })];
   return () => {

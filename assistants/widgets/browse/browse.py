@@ -13,14 +13,14 @@ from assistants.results import Results
 from assistants.run import Run
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
-from assistants.widgets.base import Item, read_sources
+from assistants.widgets.background import wait_for
+from assistants.widgets.base import CaseSaver, Item, read_sources
 from assistants.widgets.browse.filters import Filter
 from assistants.widgets.browse.grid import FilterResult, Grid
 from assistants.widgets.browse.trial_detail import screen
 from assistants.widgets.browse.trial_detail import still as still_whole
 from assistants.widgets.browse.trial_panel import TrialPanel
 from assistants.widgets.html.markdown import escape
-from assistants.widgets.patience import wait_for
 from assistants.widgets.stored_runs import resolve_run, run_label
 
 ROWS = 10
@@ -81,6 +81,7 @@ class Browse(TrialPanel):
         self.run = resolve_run(run)
         self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
         self._chosen: dict[tuple[int, int], int] = {}
+        self._case_saver = CaseSaver(self)
         self._asked = self._asked_runs = self._reading = 0
         super().__init__(runs=[each.id for each in self._runs])
         self._show(self.run, Grid(self.run.trials))
@@ -168,7 +169,7 @@ class Browse(TrialPanel):
 
     # -- what is left ----------------------------------------------------------------------------
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """The screen as it was filtered, what was opened from it, and the chat below."""
         where = f"screen {self.page + 1:,} of {self.pages:,}" if self.pages > 1 else ""
         said = ", ".join(each for each in (self.said, str(self._found.wanted), where) if each)
@@ -180,7 +181,7 @@ class Browse(TrialPanel):
             names = f"{self.difference['new']} against {self.difference['old']}"
             parts.append(f"<p><b>{escape(names)}</b></p>{self.difference['html']}")
         if self._chat is not None:
-            parts.append(f"<p><b>Chat:</b></p>{self._chat.still()}")
+            parts.append(f"<p><b>Chat:</b></p>{self._chat.static_html()}")
         return "".join(parts)
 
     # -- the work, in the thread of `background` -------------------------------------------------
@@ -205,7 +206,7 @@ class Browse(TrialPanel):
     async def _filter_to(self, **wanted: Any) -> None:
         self._asked += 1
         number, grid = self._asked, self._grid
-        self.say("")
+        self.notify("")
         with self._looking_up():
             found = await asyncio.to_thread(grid.find, Filter.of(**wanted))
         if number == self._asked and grid is self._grid:  # else somebody typed on, or left the run
@@ -261,7 +262,7 @@ class Browse(TrialPanel):
                 for p, m in names
             ]
             self.rows = self._grid.cells(self._found, rows, columns, self._chosen)
-        self.leave()
+        self.update_fallback()
 
     async def _another(self, trial: str | int, by: int = 1) -> None:
         at = self._grid.place(trial)

@@ -13,20 +13,25 @@ from assistants.run import Run
 from assistants.runs.tables import is_known
 from assistants.utils.text import from_utf8
 from assistants.widgets import background
+from assistants.widgets.base import CaseSaver, LiveWidget
 from assistants.widgets.browse.grid import Grid
-from assistants.widgets.keeping import CaseSaver
 from assistants.widgets.stored_runs import conversation
 
 
-class TakingUp(CaseSaver):
+class TakingUp(LiveWidget):
     """A widget that shows the trials of ``run``."""
 
     run: Run
     _grid: Grid
     _chat: Any = None
+    _case_saver: CaseSaver
 
     chat = traitlets.Unicode("").tag(sync=True)
     """The ``Chat`` that is shown below, by its model id; empty for none."""
+    kept = traitlets.Unicode("").tag(sync=True)
+    """The case that was saved last, and where."""
+    source_file = traitlets.Unicode("").tag(sync=True)
+    """The experiment file that a case is saved in unless another is named."""
 
     commands = {  # noqa: RUF012 - declared a ClassVar in Live
         "chat": "_chat_with",
@@ -81,7 +86,7 @@ class TakingUp(CaseSaver):
 
     async def _keep_in(self, trial: int, path: str) -> None:
         """Elsewhere, since a large file takes a while to read, and answers arrive here."""
-        self._begin_keeping()
+        self._case_saver.clear()
         row = self._grid.row(self._grid.place(trial))
         await asyncio.to_thread(self._keep, self.run, row, path.strip())
 
@@ -94,13 +99,13 @@ class TakingUp(CaseSaver):
     ) -> str:
         questions, _ = conversation(run, row["case"], row["key"])
         reference = from_utf8(row["reference"]) if is_known(row["reference"]) else None
-        return self._keep_case(path, questions, id=id, reference=reference)
+        return self._case_saver.save(path, questions, id=id, reference=reference)
 
     def _show_chat(self, chat: Any) -> None:
         former, self._chat = self._chat, chat
         if chat is not None:
-            chat.owner = self
+            chat.parent = self
         self.chat = f"IPY_MODEL_{chat.model_id}" if chat is not None else ""
-        self.leave()
+        self.update_fallback()
         if former is not None:
             former.close()

@@ -6,10 +6,10 @@ import traitlets
 
 from assistants.errors import AssistantsError
 from assistants.widgets import background
+from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.base import Item
 from assistants.widgets.browse.taking_up import TakingUp
 from assistants.widgets.browse.trial_detail import difference, whole
-from assistants.widgets.patience import STORE_TIMEOUT_S, run_with_timeout, wait_for
 
 
 class TrialPanel(TakingUp):
@@ -55,7 +55,7 @@ class TrialPanel(TakingUp):
             if self.difference:
                 self.difference = {}
                 self.selected = []
-            self.leave()
+            self.update_fallback()
 
         background.call(work)
 
@@ -100,7 +100,7 @@ class TrialPanel(TakingUp):
         self.difference = {}
         self.kept = ""
         self.opened = {**item, "at": at, "number": places.index(at) + 1, "repeats": len(places)}
-        self.leave()
+        self.update_fallback()
 
     def _compare(self) -> None:
         if len(self.selected) < 2:
@@ -108,7 +108,7 @@ class TrialPanel(TakingUp):
             return
         self._put_away()
         self.difference = difference(*(self._grid.row(at) for at in self.selected))
-        self.leave()
+        self.update_fallback()
 
     def _put_away(self, shown: Item | None = None) -> None:
         """Close what is open, or is about to be; or leave ``shown`` until there is another."""

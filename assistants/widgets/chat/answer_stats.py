@@ -45,7 +45,7 @@ def sums(answers: Sequence[Answer], cost: Callable[[Answer], float | None]) -> l
     A sum of which a part is unknown is unknown. Answers that are on their way do not count, nor
     do those that failed before a word was said, other than as failed.
     """
-    ended = [answer for answer in answers if not answer.open]
+    ended = [answer for answer in answers if not answer.is_pending]
     given = [answer for answer in ended if answer.text or answer.completion is not None]
     failed = sum(answer.state == "failed" for answer in ended)
     said = [pluralize(len(given), "answer")] if given else []

@@ -14,8 +14,8 @@ function render({ model, el }) {
   const repeats = h("input", { type: "number", min: 1, max: 50, value: 1,
     "aria-label": "How many answers each" });
   const go = h("button", { type: "button", class: "main go", click: () => busy() ? stop() : ask() });
-  const against = h("select", { "aria-label": "Show differences from",
-    change: () => send({ do: "against", column: against.value || null }) });
+  const diffBase = h("select", { "aria-label": "Show differences from",
+    change: () => send({ do: "show_diff", column: diffBase.value || null }) });
   const clear = h("button", { type: "button", title: "Begin anew; what was stored stays stored",
     click: () => send({ do: "clear" }) }, "Clear");
 
@@ -51,7 +51,7 @@ function render({ model, el }) {
     question,
     h("div", { class: "row" },
       h("label", { class: "field" }, "Answers each", repeats),
-      compare ? h("label", { class: "field" }, "Differences from", against) : null,
+      compare ? h("label", { class: "field" }, "Differences from", diffBase) : null,
       h("span", { class: "space" }), waiting, status, clear, go));
   const models = compare ? null : modelPicker(model, send);
   const main = h("div", { class: "main-part" }, notice, grid, composer);
@@ -86,9 +86,9 @@ function render({ model, el }) {
     });
     grid.style.gridTemplateColumns = heads.map((head) =>
       head.collapsed ? "170px" : "minmax(280px, 1fr)").join(" ");
-    against.replaceChildren(h("option", { value: "" }, "none"), ...heads.map((head) =>
+    diffBase.replaceChildren(h("option", { value: "" }, "none"), ...heads.map((head) =>
       h("option", { value: head.id }, `${head.label} on ${head.model}`)));
-    against.value = model.get("against") ?? "";
+    diffBase.value = model.get("diff_base") ?? "";
     drawSums();
   }
 
@@ -145,7 +145,7 @@ function render({ model, el }) {
   }
 
   const endings = [off, whenGone(model, lose), keepCopy(model), listen(model, {
-    whole(state) {
+    snapshot(state) {
       root.hidden = false;
       for (const view of columns.values()) view.clear();
       for (const { id, entries } of state.columns) {
@@ -182,7 +182,7 @@ function render({ model, el }) {
     news.push(`${info.label} on ${info.model}: ${said}.`);
   }
 
-  const drawn = { columns: drawHeads, against: drawHeads, sums: drawSums, state: drawState,
+  const drawn = { columns: drawHeads, diff_base: drawHeads, sums: drawSums, state: drawState,
     notice: drawNotice, kept: drawNotice };
   for (const [trait, draw] of Object.entries(drawn)) model.on(`change:${trait}`, draw);
   drawHeads();

@@ -10,9 +10,8 @@ from typing import Any, Self
 
 import traitlets
 
-from assistants.assistant import Assistant
-from assistants.clients import Client
-from assistants.clients.isolated import IsolatedClient
+from assistants.assistant import Assistant, build_assistants
+from assistants.clients import Client, IsolatedClient
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.personas import Library, Persona
@@ -22,7 +21,6 @@ from assistants.runs.tables import is_known
 from assistants.trial import Case, Trial
 from assistants.utils.text import from_utf8
 from assistants.widgets import background
-from assistants.widgets.build_assistants import build_assistants
 from assistants.widgets.chat.compare import Compare
 from assistants.widgets.chat.switching import Switching
 from assistants.widgets.chat.turns import Answer, Turn, history
@@ -153,10 +151,12 @@ class Chat(Switching):
 
     # -- what is left ----------------------------------------------------------------------------
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """The conversation, and what everybody else said below it."""
-        own = super().still()
-        return f"{own}<p><b>Everybody else:</b></p>{self._fork.still()}" if self._fork else own
+        own = super().static_html()
+        return (
+            f"{own}<p><b>Everybody else:</b></p>{self._fork.static_html()}" if self._fork else own
+        )
 
     def close(self) -> None:
         """Take the widget off the page; what is on its way is stopped."""
@@ -176,7 +176,7 @@ class Chat(Switching):
     async def _fork_to(self, personas: list[Any], models: list[Any]) -> Compare:
         (column,) = self._columns
         turns = column.conversation.turns
-        if not turns or column.conversation.busy:
+        if not turns or column.conversation.is_busy:
             raise UsageError("There is no whole turn to ask everybody.", fix="Ask something first.")
         others, _ = build_assistants(map(self._known, personas), models or [column.assistant.client],
                             self.library, self.sampling, self._variables)  # fmt: skip
@@ -191,21 +191,21 @@ class Chat(Switching):
         compare.models.update(self.models)
         *earlier, last = turns
         for number, each in enumerate(compare._columns):
-            each.conversation.go_on_from(turns if number == 0 else earlier)
+            each.conversation.append_turns(turns if number == 0 else earlier)
         compare._note_state()
-        self._fork, compare.owner = compare, self
+        self._fork, compare.parent = compare, self
         self.forked = compare.model_id
         await compare._doing(
             *(each.conversation.ask(last.question) for each in compare._columns[1:])
         )
-        self.leave()
+        self.update_fallback()
         return compare
 
     def _close_fork(self) -> None:
         if self._fork is not None:
             self._fork.close()
             self._fork, self.forked = None, ""
-            self.leave()
+            self.update_fallback()
 
     def _open(
         self, by: Assistant, questions: Sequence[str], completions: Sequence[Any], repeat: int
@@ -217,5 +217,5 @@ class Chat(Switching):
             answer.text, answer.completion, answer.state = completion.text, completion, "done"
             before = tuple(turn.answer for turn in turns)
             turns.append(Turn(question, [answer], before))
-        column.conversation.go_on_from(turns)
+        column.conversation.append_turns(turns)
         self._note_state()

@@ -15,11 +15,10 @@ from assistants.assistant import Assistant
 from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
-from assistants.personas import Library
+from assistants.personas import Library, edited_persona
 from assistants.utils.text import escape_control_chars, pluralize
 from assistants.widgets import background
-from assistants.widgets.base import Item, read_sources
-from assistants.widgets.build_assistants import edited_persona
+from assistants.widgets.base import CaseSaver, Item, LiveWidget, read_sources
 from assistants.widgets.chat.answer_stats import row
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
@@ -27,13 +26,11 @@ from assistants.widgets.chat.page_feed import PageFeed
 from assistants.widgets.chat.session_store import SessionStore
 from assistants.widgets.chat.static_html import printed
 from assistants.widgets.chat.turns import find_turn
-from assistants.widgets.in_use import is_busy
-from assistants.widgets.keeping import CaseSaver
 
 _ids = itertools.count(1)
 
 
-class ConversationColumns(CaseSaver):
+class ConversationColumns(LiveWidget):
     """Conversations side by side, streamed to the page and kept in the store."""
 
     _esm = read_sources(
@@ -54,6 +51,10 @@ class ConversationColumns(CaseSaver):
     """What the answers of each column come to, by its id; empty where each answer says it alone."""
     state = traitlets.Unicode("idle").tag(sync=True)
     """``idle`` or ``answering``."""
+    kept = traitlets.Unicode("").tag(sync=True)
+    """The case that was saved last, and where."""
+    source_file = traitlets.Unicode("").tag(sync=True)
+    """The experiment file that a case is saved in unless another is named."""
     replies = traitlets.List(traitlets.Dict())
     """One row an answer, finished or not: ``pandas.DataFrame(widget.replies)``."""
 
@@ -79,6 +80,7 @@ class ConversationColumns(CaseSaver):
         self.library = library
         self.models = models
         self.record = SessionStore(results, kind, models)
+        self._case_saver = CaseSaver(self)
         self._columns: list[ConversationColumn] = []
         self._turnstiles: dict[int, asyncio.Semaphore] = {}
         super().__init__(kind=kind)
@@ -177,13 +179,13 @@ class ConversationColumns(CaseSaver):
         """
         said = find_turn(self._find(column).conversation.turns, turn).answer.history
         questions = [message.content for message in said if message.role == "user"]
-        return self._keep_case(path, questions, id=id)
+        return self._case_saver.save(path, questions, id=id)
 
     def transcripts(self) -> list[Transcript | None]:
         """What each column's last whole answer was given to; ``None`` where there is none."""
         found: list[Transcript | None] = []
         for column in self._columns:
-            whole = [turn.answer for turn in column.conversation.turns if turn.answer.whole]
+            whole = [turn.answer for turn in column.conversation.turns if turn.answer.is_complete]
             last = whole[-1] if whole else None
             if last is None or last.completion is None:
                 found.append(None)
@@ -194,13 +196,13 @@ class ConversationColumns(CaseSaver):
     def close(self) -> None:
         """Take the widget off the page; what is on its way is stopped."""
         columns = getattr(self, "_columns", [])
-        if any(column.conversation.busy for column in columns):
+        if any(column.conversation.is_busy for column in columns):
             self.schedule(self._stop)
         super().close()
 
     # -- what the page is told -------------------------------------------------------------------
 
-    def whole(self) -> Item:
+    def snapshot(self) -> Item:
         """Every entry of every column."""
         return {
             "columns": [
@@ -217,7 +219,7 @@ class ConversationColumns(CaseSaver):
         super().flush()
         self._note_state()
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """The conversations as a table."""
         conversations = [column.conversation for column in self._columns]
         costs = {
@@ -231,11 +233,11 @@ class ConversationColumns(CaseSaver):
     # -- the work, in the thread of `background` -------------------------------------------------
 
     async def _ask(self, question: str, repeats: int) -> None:
-        if any(column.conversation.busy for column in self._columns):
+        if any(column.conversation.is_busy for column in self._columns):
             raise UsageError("An answer is still on its way.", fix="Wait for it, or stop it.")
         if not question.strip():
             raise UsageError("The question is empty.")
-        self._begin_keeping()
+        self._case_saver.clear()
         await self._doing(
             *(column.conversation.ask(question, repeats=repeats) for column in self._columns)
         )
@@ -250,7 +252,7 @@ class ConversationColumns(CaseSaver):
         finally:
             self._note_state()
             self.flush()
-            self.leave()
+            self.update_fallback()
             await self._hang_up()
         for result in results:
             if isinstance(result, BaseException):
@@ -263,15 +265,15 @@ class ConversationColumns(CaseSaver):
 
     async def _hang_up(self) -> None:
         """Leave no connection open while nobody asks anything, here or in another widget."""
-        if not any(column.conversation.busy for column in self._columns):
+        if not any(column.conversation.is_busy for column in self._columns):
             clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
             for client in clients.values():
-                if not is_busy(client):
+                if not background.is_busy(client):
                     await client.aclose()
 
     async def _keep_in(self, path: str, turn: str, column: str) -> None:
         """Elsewhere, since a large file takes a while to read, and answers arrive here."""
-        self._begin_keeping()
+        self._case_saver.clear()
         await asyncio.to_thread(self.keep, path.strip(), turn, column=column)
         self.source_file = escape_control_chars(path.strip())
 
@@ -279,26 +281,26 @@ class ConversationColumns(CaseSaver):
         for column in self._columns:
             column.conversation.clear()
         self._note_state()
-        self.leave()
+        self.update_fallback()
 
     def _set_prompt(self, column: ConversationColumn, text: str | None) -> None:
         original = column.original
         if text is None or text == (original.system_prompt or ""):
             if column.edited:
                 said = f"{original.name}: its own system prompt again"
-                column.conversation.use(original, said)
+                column.conversation.set_assistant(original, said)
         else:
             turns = [turn for each in self._columns for turn in each.conversation.turns]
             asked = [answer.assistant for turn in turns for answer in turn.answers]
             others = [*(c.assistant for c in self._columns), *asked, *self.record.assistants]
             persona = edited_persona(original.persona, text, [each.persona for each in others])
             assistant = replace(original, persona=persona, variables={})
-            column.conversation.use(assistant, f"system prompt edited: {persona.name}")
+            column.conversation.set_assistant(assistant, f"system prompt edited: {persona.name}")
         self._draw_heads()
 
     def _column(self, assistant: Assistant) -> ConversationColumn:
         name = f"column-{next(_ids)}"
-        feed = PageFeed(name, self.tell, self.record.cost, self._note_busy)
+        feed = PageFeed(name, self.send_update, self.record.cost, self._note_busy)
         made = Conversation(assistant, listener=feed, keeper=self.record)
         column = ConversationColumn(name, made, feed, assistant)
         self._turn_to(column)
@@ -322,7 +324,7 @@ class ConversationColumns(CaseSaver):
         self._note_sums()
 
     def _note_busy(self) -> None:
-        busy = any(column.conversation.busy for column in self._columns)
+        busy = any(column.conversation.is_busy for column in self._columns)
         self.state = "answering" if busy else "idle"
 
     def _note_state(self) -> None:

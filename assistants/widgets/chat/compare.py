@@ -9,14 +9,13 @@ from typing import Any
 
 import traitlets
 
-from assistants.assistant import Assistant
+from assistants.assistant import Assistant, build_assistants
 from assistants.clients import Client
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.personas import Library, Persona
 from assistants.widgets import background
 from assistants.widgets.base import Item
-from assistants.widgets.build_assistants import build_assistants
 from assistants.widgets.chat import differing
 from assistants.widgets.chat.columns import ConversationColumns
 
@@ -52,7 +51,7 @@ class Compare(ConversationColumns):
     Compare(none on scripted:echo, art on scripted:echo: 0 turns)
     """
 
-    against = traitlets.Unicode("").tag(sync=True)
+    diff_base = traitlets.Unicode("").tag(sync=True)
     """The id of the column that the others are compared with, word by word; empty for none."""
 
     commands = {  # noqa: RUF012 - declared a ClassVar in Live
@@ -60,7 +59,7 @@ class Compare(ConversationColumns):
         "collapse": "collapse",
         "pin": "pin",
         "move": "move",
-        "against": "compare_with",
+        "show_diff": "show_diff",
     }
 
     def __init__(
@@ -123,13 +122,13 @@ class Compare(ConversationColumns):
 
         background.call(work)
 
-    def compare_with(self, column: int | str | None = None) -> None:
+    def show_diff(self, column: int | str | None = None) -> None:
         """Show which words the others add to a column's answers; ``None`` shows the answers."""
 
         def work() -> None:
-            self.against = "" if column in (None, "") else self._find(column).id
-            self.tell(self._differences)
-            self.leave()
+            self.diff_base = "" if column in (None, "") else self._find(column).id
+            self.send_update(self._differences)
+            self.update_fallback()
 
         background.call(work)
 
@@ -159,32 +158,41 @@ class Compare(ConversationColumns):
         UsageError
             If there is such a file, nothing was asked, or a model has no name.
         """
-        from assistants.design.writer import write_experiment
+        from assistants.design import write_experiment
 
         if path is None:
             path, name = "experiments", name or self._free_name(Path("experiments"))
         file = Path(path) / f"{name}.yaml" if name is not None else Path(path)
-        conversations = [column.conversation for column in self._columns]
-        return write_experiment(file, conversations, repeats)
+        asked = [
+            (
+                column.conversation.assistant,
+                [
+                    [message.content for message in turn.answer.history if message.role == "user"]
+                    for turn in column.conversation.turns
+                ],
+            )
+            for column in self._columns
+        ]
+        return write_experiment(file, asked, repeats)
 
     # -- what the page is told -------------------------------------------------------------------
 
-    def whole(self) -> Item:
+    def snapshot(self) -> Item:
         """Every entry of every column, and the differences if they are shown."""
-        return {**super().whole(), "differences": self._differences()["answers"]}
+        return {**super().snapshot(), "differences": self._differences()["answers"]}
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """The conversations, and the differences if they are shown."""
-        chosen = self._find(self.against) if self.against else None
-        return super().still() + (differing.still(self._columns, chosen) if chosen else "")
+        chosen = self._find(self.diff_base) if self.diff_base else None
+        return super().static_html() + (differing.still(self._columns, chosen) if chosen else "")
 
     async def _doing(self, *work: Any) -> None:
         await super()._doing(*work)
-        if self.against:
-            self.tell(self._differences)
+        if self.diff_base:
+            self.send_update(self._differences)
 
     def _differences(self) -> Item:
-        chosen = self._find(self.against) if self.against else None
+        chosen = self._find(self.diff_base) if self.diff_base else None
         found = differing.answers(self._columns, chosen) if chosen else {}
         return {"op": "differences", "answers": found}
 

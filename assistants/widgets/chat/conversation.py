@@ -10,6 +10,7 @@ from assistants.assistant import Assistant
 from assistants.errors import AssistantsError, CallError, IncompleteReplyError, UsageError
 from assistants.messages import Completion, Delta
 from assistants.utils.text import pluralize
+from assistants.widgets.background import track_call
 from assistants.widgets.chat.turns import (
     Answer,
     AnswerStore,
@@ -20,7 +21,6 @@ from assistants.widgets.chat.turns import (
     Turn,
     history,
 )
-from assistants.widgets.in_use import track_call
 
 _PATIENCE_S = 0.5
 """How long whoever stops an answer waits for the record, which goes on in any case."""
@@ -64,9 +64,9 @@ class Conversation:
         return [entry for entry in self.entries if isinstance(entry, Turn)]
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether an answer is on its way."""
-        return any(turn.open for turn in self.turns)
+        return any(turn.is_pending for turn in self.turns)
 
     async def ask(self, question: str, *, repeats: int = 1) -> Turn:
         """Ask, and wait for the end and the record. Which end it was stands in the answers.
@@ -88,7 +88,7 @@ class Conversation:
             raise UsageError("The question is empty.")
         if repeats < 1:
             raise UsageError(f"at least one repeat is needed, not {repeats!r}.")
-        turn = Turn(question, [], self._whole(self.turns), asked=self.assistant)
+        turn = Turn(question, [], self._whole(self.turns), addressed_to=self.assistant)
         self.entries.append(turn)
         await self._draw(turn, repeats)
         await self._kept()
@@ -127,7 +127,7 @@ class Conversation:
         said = [entry.said for entry in self.entries[first:] if isinstance(entry, AssistantSwitch)]
         self._drop(first)
         if said:
-            self.use(self.assistant, said[-1])
+            self.set_assistant(self.assistant, said[-1])
         return await self.ask(question)
 
     async def stop(self) -> None:
@@ -150,7 +150,7 @@ class Conversation:
         self._check_idle()
         self._drop(0)
 
-    def use(self, assistant: Assistant, said: str) -> None:
+    def set_assistant(self, assistant: Assistant, said: str) -> None:
         """Let ``assistant`` answer from here on; ``said`` stands in the transcript.
 
         Raises
@@ -162,15 +162,15 @@ class Conversation:
         self.assistant = assistant
         if self.entries and isinstance(self.entries[-1], AssistantSwitch):
             self._drop(len(self.entries) - 1)  # nobody has answered in between
-        if self.entries and not _same(assistant, self.turns[-1].asked):
-            change = AssistantSwitch(said, assistant, self.turns[-1].asked)
+        if self.entries and not _same(assistant, self.turns[-1].addressed_to):
+            change = AssistantSwitch(said, assistant, self.turns[-1].addressed_to)
             self.entries.append(change)
             self._tell(change)
 
-    def go_on_from(self, turns: Sequence[Turn]) -> None:
+    def append_turns(self, turns: Sequence[Turn]) -> None:
         """Put turns that were answered elsewhere at the end; each answer knows who gave it."""
         for turn in turns:
-            copy = Turn(turn.question, [turn.answer], turn.before, asked=self.assistant)
+            copy = Turn(turn.question, [turn.answer], turn.before, addressed_to=self.assistant)
             self.entries.append(copy)
             self._tell(copy)
 
@@ -187,7 +187,7 @@ class Conversation:
             await self._begin(turn, new)
             async with asyncio.TaskGroup() as group:
                 for answer in new:
-                    if answer.open:
+                    if answer.is_pending:
                         self._watched(group.create_task(self._fill(turn, answer)))
         except asyncio.CancelledError:
             self._settle(turn, new, former)
@@ -202,9 +202,9 @@ class Conversation:
     def _settle(self, turn: Turn, new: Sequence[Answer], former: int) -> None:
         """What was stopped before it could begin has ended too; the first whole one is chosen."""
         for answer in new:
-            if answer.open:
+            if answer.is_pending:
                 self._end(turn, answer, "stopped")
-        whole = (turn.answers.index(answer) for answer in new if answer.whole)
+        whole = (turn.answers.index(answer) for answer in new if answer.is_complete)
         turn.chosen = next(whole, former)
 
     async def _begin(self, turn: Turn, new: Sequence[Answer]) -> None:
@@ -269,7 +269,7 @@ class Conversation:
         )
 
     def _end(self, turn: Turn, answer: Answer, state: State) -> None:
-        if not answer.open:
+        if not answer.is_pending:
             return  # it was stopped in the moment in which it ended by itself
         answer.state = state
         self._tell(turn)
@@ -291,7 +291,7 @@ class Conversation:
             await asyncio.wait(list(self._keeping), timeout=patience_s)
 
     def _check_idle(self) -> None:
-        if self.busy:
+        if self.is_busy:
             raise UsageError("An answer is still on its way.", fix="Wait for it, or stop it.")
 
     def _drop(self, first: int) -> None:
@@ -306,7 +306,7 @@ class Conversation:
 
     @staticmethod
     def _whole(turns: Sequence[Turn]) -> tuple[Answer, ...]:
-        return tuple(turn.answer for turn in turns if turn.answer.whole)
+        return tuple(turn.answer for turn in turns if turn.answer.is_complete)
 
 
 def _same(one: Assistant, other: Assistant | None) -> bool:

@@ -75,7 +75,7 @@ def _pairs(one: ConversationColumn, against: ConversationColumn) -> Iterator[tup
 
 
 def _is_told(answer: Answer) -> bool:
-    return bool(answer.text) and not answer.open
+    return bool(answer.text) and not answer.is_pending
 
 
 def _difference(old: Answer, new: Answer) -> dict[str, str]:

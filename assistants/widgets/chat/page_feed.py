@@ -90,7 +90,7 @@ class PageFeed:
 
     def _piece(self, answer: Answer) -> Item | None:
         self._waiting.discard(answer.id)
-        if not answer.open or answer.id not in self._told:
+        if not answer.is_pending or answer.id not in self._told:
             return None
         return {"op": "more", "answer": answer.id, **self._arriving[answer.id].take()}
 
@@ -102,17 +102,17 @@ class PageFeed:
             "state": answer.state,
             "error": escape_control_chars(answer.error),
             "note": escape_control_chars(answer.note),
-            "by": escape_control_chars(turn.by(answer)),
+            "by": escape_control_chars(turn.author_label(answer)),
             "facts": facts(answer, self._cost(answer)),
         }
-        if answer.open:
+        if answer.is_pending:
             arriving = self._arriving.setdefault(answer.id, StreamBuffer())
             arriving.new = ""  # it is part of what is told now
-            return {**item, **arriving.whole()}
+            return {**item, **arriving.snapshot()}
         self._arriving.pop(answer.id, None)
         return {**item, "html": coloured(answer.text), "text": to_utf8(answer.text)}
 
 
 def _state(turn: Turn, answer: Answer) -> tuple[str, str, str]:
     """What may change of an answer besides its text, and has to be told again then."""
-    return answer.state, answer.note, turn.by(answer)
+    return answer.state, answer.note, turn.author_label(answer)

@@ -24,22 +24,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from assistants import prices
 from assistants.assistant import Assistant
-from assistants.clients.isolated import IsolatedClient
+from assistants.clients import IsolatedClient
 from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Transcript, Usage
-from assistants.models import Model
+from assistants.models import Model, call_cost
 from assistants.runs import transcripts
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.store import Store
 from assistants.trial import Case, Trial
 from assistants.utils.config_files import display_path
 from assistants.utils.text import to_json, to_utf8
+from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout
 from assistants.widgets.chat.session_log import SessionLog
 from assistants.widgets.chat.turns import Answer, Turn
-from assistants.widgets.patience import STORE_TIMEOUT_S, run_with_timeout
 
 _AHEAD = 50
 """Draws of a request that are looked up in the store at a time."""
@@ -93,10 +92,10 @@ class SessionStore:
 
     def cost(self, answer: Answer) -> float | None:
         """US dollars for an answer; ``None`` if unknown."""
-        if answer.open:
+        if answer.is_pending:
             return None
         usage = answer.completion.usage if answer.completion is not None else Usage()
-        return prices.cost(self._model(answer.assistant.model), usage)
+        return call_cost(self._model(answer.assistant.model), usage)
 
     async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
         """Write down which draws are about to be asked for.

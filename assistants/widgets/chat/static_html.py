@@ -86,7 +86,7 @@ def _entry(entry: Entry, costs: Mapping[str, float | None], *, with_question: bo
 
 
 def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> str:
-    by = turn.by(answer)
+    by = turn.author_label(answer)
     parts = [f"<p><small>Answered by {escape(by)}</small></p>" if by else ""]
     parts.append(plain(answer.text) if answer.text else "")
     if answer.state != "done":

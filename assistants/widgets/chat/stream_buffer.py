@@ -45,7 +45,7 @@ class StreamBuffer:
         self.pages.append(page)
         return {"html": page, "tail": escape_control_chars(self.rest)}
 
-    def whole(self) -> dict[str, object]:
+    def snapshot(self) -> dict[str, object]:
         """All that arrived so far, for a page that knows nothing."""
         return {"html": "".join(self.pages), "tail": escape_control_chars(self.rest)}
 

@@ -8,16 +8,14 @@ from typing import Any
 
 import traitlets
 
-from assistants.assistant import Assistant
-from assistants.clients import Client
-from assistants.clients.vllm import registry
+from assistants.assistant import Assistant, build_assistants
+from assistants.clients import Client, registry
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.models import Catalogue
 from assistants.personas import Persona
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
-from assistants.widgets.build_assistants import build_assistants
 from assistants.widgets.chat.columns import ConversationColumns
 
 
@@ -81,14 +79,14 @@ class Switching(ConversationColumns):
         new = self._placed(new)
         if str(new) == str(now) and new.digest == now.digest:
             return
-        column.conversation.use(new, f"{new} answers from here on")
+        column.conversation.set_assistant(new, f"{new} answers from here on")
         column.original = (
             self._placed(replace(column.original, client=new.client))
             if new.persona == now.persona
             else new
         )
         self.models.update({k: v for k, v in entries.items() if k not in self.models})
-        self.say("")  # what was wrong with another wish is right now
+        self.notify("")  # what was wrong with another wish is right now
         self._turn_to(column)
         self._note_choice()
         self._draw_heads()
@@ -96,7 +94,7 @@ class Switching(ConversationColumns):
     def _look(self) -> None:
         """Add the servers that run on this machine now."""
         servers = [
-            f"{registry.PROVIDER}:{e.model}" for e in registry.entries() if registry.is_alive(e)
+            f"{registry.PROVIDER}:{e.model}" for e in registry.records() if registry.is_alive(e)
         ]
         self._add_models(servers)
 

@@ -36,12 +36,12 @@ class Answer:
     id: str = field(default_factory=lambda: f"a{next(_ids)}")
 
     @property
-    def open(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether more may come."""
         return self.state in ("waiting", "streaming")
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether a conversation can go on from it."""
         return self.state == "done" and bool(self.text)
 
@@ -50,14 +50,14 @@ class Answer:
 class Turn:
     """A question and the answers to it; the conversation goes on from the ``chosen`` one.
 
-    ``asked`` is who was to answer it, and whom a reader takes its answers for.
+    ``addressed_to`` is who was to answer it, and whom a reader takes its answers for.
     """
 
     question: str
     answers: list[Answer]
     before: tuple[Answer, ...] = ()
     chosen: int = 0
-    asked: Assistant | None = None
+    addressed_to: Assistant | None = None
     id: str = field(default_factory=lambda: f"t{next(_ids)}")
 
     @property
@@ -66,14 +66,18 @@ class Turn:
         return self.answers[self.chosen]
 
     @property
-    def open(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether an answer is on its way."""
-        return any(answer.open for answer in self.answers)
+        return any(answer.is_pending for answer in self.answers)
 
-    def by(self, answer: Answer) -> str:
+    def author_label(self, answer: Answer) -> str:
         """Who gave an answer, if not all of the turn's are by who was asked; else nothing."""
-        others = (each.assistant for each in self.answers if each.assistant is not self.asked)
-        mixed = self.asked is not None and any(str(each) != str(self.asked) for each in others)
+        others = (
+            each.assistant for each in self.answers if each.assistant is not self.addressed_to
+        )
+        mixed = self.addressed_to is not None and any(
+            str(each) != str(self.addressed_to) for each in others
+        )
         return str(answer.assistant) if mixed else ""
 
 
@@ -128,7 +132,7 @@ def history(turns: Sequence[Turn], question: str) -> tuple[Message, ...]:
     said = [
         message
         for turn in turns
-        if turn.answer.whole
+        if turn.answer.is_complete
         for message in (Message("user", turn.question), Message("assistant", turn.answer.text))
     ]
     return (*said, Message("user", question))

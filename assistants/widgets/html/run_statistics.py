@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from assistants.analysis.effects import PERCENTAGE_POINTS
+from assistants.analysis import PERCENTAGE_POINTS
 from assistants.results import Run
 from assistants.runs.tables import status_counts
 from assistants.scoring.base import Scorer
@@ -51,7 +51,7 @@ def contrasts(run: Run) -> OutputGroup:
 
 
 def wording(run: Run) -> OutputGroup:
-    """How far the answers' wording itself moved, and what it varies with."""
+    """Show how far the answers' wording itself moved."""
     return OutputGroup(lambda: _wording(run))
 
 
@@ -110,7 +110,6 @@ def _wording(run: Run) -> Iterator[Any]:
         frame = run.change()
         if len(frame):
             yield _noted(frame.drop(columns=["p"]))
-    yield table(run.shares())
 
 
 def _votes(run: Run) -> Iterator[Any]:
@@ -125,9 +124,9 @@ def _votes(run: Run) -> Iterator[Any]:
 
 def _scorers(run: Run) -> list[Scorer]:
     """Those of the run, at most ``MOST_SCORES``; ``words`` where it has none."""
-    from assistants.scoring import make
+    from assistants.scoring import make_scorer
 
-    return list(run.scorers[:MOST_SCORES]) or [make("words")]
+    return list(run.scorers[:MOST_SCORES]) or [make_scorer("words")]
 
 
 def _failed(frame: pd.DataFrame) -> Iterator[Html]:

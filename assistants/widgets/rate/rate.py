@@ -15,10 +15,10 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.results import Results
 from assistants.run import Run
 from assistants.runs.store import Store
-from assistants.scoring.vote import POINTS, Vote, Winner
+from assistants.scoring import VOTE_POINTS, Vote, Winner
+from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.base import LiveWidget, read_sources
 from assistants.widgets.html.markdown import to_html
-from assistants.widgets.patience import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.rate.pairing import Choice, Pair, pairs
 from assistants.widgets.rate.rated_pairs import RatedTurn, rated, rated_turn
 from assistants.widgets.rate.raters import current_user, rater_name, rater_votes
@@ -168,7 +168,7 @@ class Rate(LiveWidget):
 
     # -- what is left ----------------------------------------------------------------------------
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """How far it went, and the pairs that were rated; names and tally once it is revealed."""
         said = f"<p><b>Blind rating:</b> {self.progress} pairs rated.</p>"
         fared = table(self.tally) if self.revealed else ""
@@ -210,8 +210,8 @@ class Rate(LiveWidget):
         async with self._turnstile:
             if turn not in (None, self.turn):
                 return  # it was meant for a pair that is rated
-            if winner not in POINTS:
-                raise UnknownNameError("vote", winner, POINTS)
+            if winner not in VOTE_POINTS:
+                raise UnknownNameError("vote", winner, VOTE_POINTS)
             self._check_open()
             pair, *rest = self._waiting
             vote = Vote(self._whose, "person", pair.left.key, pair.right.key, winner)
@@ -262,7 +262,7 @@ class Rate(LiveWidget):
 
         def work(too_late: threading.Event) -> Sequence[RatedTurn]:
             turns = [] if revealed else self._asked_of(waiting[0])
-            if self._shown:
+            if self._is_displayed:
                 rated(votes, self._asked_of, named=revealed)  # so that it is read when it is left
             if change is not None:
                 with Store(self.run.results) as store:  # which waits for as long as it is locked
@@ -280,7 +280,7 @@ class Rate(LiveWidget):
         """The next pair; the tally instead when there is none, or somebody wants to see it."""
         turns = [_shown(each) for each in asked]
         last = turns.pop() if turns else {"question": "", "left": "", "right": ""}
-        self.say("")
+        self.notify("")
         with self.hold_sync():
             self.earlier = turns
             self.question, self.left, self.right = last["question"], last["left"], last["right"]
@@ -290,7 +290,7 @@ class Rate(LiveWidget):
             self.revealed = revealed
             self.tally = tally(self._votes) if revealed else []
             self.turn += 1
-        self.leave()
+        self.update_fallback()
 
     def _asked_of(self, pair: Pair) -> list[RatedTurn]:
         keys = (pair.left.key, pair.right.key)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from assistants.errors import UsageError
 from assistants.run import Run
 from assistants.runs.store import Store
-from assistants.scoring.vote import POINTS, Vote
+from assistants.scoring.vote import VOTE_POINTS, Vote
 from assistants.utils.text import escape_control_chars, truncate_line
 from assistants.widgets.rate.pairing import Pair
 
@@ -47,6 +47,6 @@ def rater_votes(run: Run, rater: str, order: Sequence[Pair]) -> list[tuple[Pair,
         for vote in store.votes(run.id):
             keys = frozenset((vote.left, vote.right))
             own = vote.rater == rater and vote.kind == "person"
-            if own and keys in by_keys and vote.winner in POINTS:
+            if own and keys in by_keys and vote.winner in VOTE_POINTS:
                 found[keys] = vote
     return [(by_keys[keys], vote) for keys, vote in found.items()]

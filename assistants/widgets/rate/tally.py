@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assistants.scoring.vote import POINTS, Vote
+from assistants.scoring.vote import VOTE_POINTS, Vote
 from assistants.utils.text import escape_control_chars
 from assistants.widgets.base import Item
 from assistants.widgets.html.markdown import escape
@@ -21,7 +21,7 @@ def tally(votes: Sequence[tuple[Pair, Vote]]) -> list[Item]:
     found: dict[str, Item] = {}
     for pair, vote in votes:
         seen = pair.as_in(vote)
-        for side, points in zip((seen.left, seen.right), POINTS[vote.winner], strict=True):
+        for side, points in zip((seen.left, seen.right), VOTE_POINTS[vote.winner], strict=True):
             row = found.setdefault(side.persona, dict.fromkeys(_COUNTED, 0) | {"points": 0.0})
             row["points"] += points
             row[{1.0: "won", 0.0: "lost"}.get(points, vote.winner)] += 1

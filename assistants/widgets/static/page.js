@@ -26,9 +26,9 @@ function setText(element, text) {
 /**
  * Batches from Python, in order and without a gap; drawn when the browser draws.
  *
- * `whole(state)` draws everything, `item(item)` what is new.
+ * `snapshot(state)` draws everything, `item(item)` what is new.
  */
-function listen(model, { whole, item }) {
+function listen(model, { snapshot, item }) {
   const page = Math.random().toString(36).slice(2);
   let seq = null;
   let asked = 0;
@@ -50,10 +50,10 @@ function listen(model, { whole, item }) {
   }
 
   function heard(message) {
-    if (message.kind === "whole" && message.page === page) {
+    if (message.kind === "snapshot" && message.page === page) {
       seq = message.seq;
       waiting = [];
-      whole(message);
+      snapshot(message);
     } else if (message.kind === "batch") {
       if (seq === null) return void (performance.now() - asked > 5000 && ask());
       if (message.seq <= seq) return;
@@ -158,7 +158,7 @@ function keepCopy(model) {
   let timer = 0;
 
   function found() {
-    const [id] = model.get("copied");
+    const [id] = model.get("fallback");
     for (const cell of model.widget_manager.context?.model?.cells ?? []) {
       for (let at = 0; at < (cell.outputs?.length ?? 0); at++) {
         if (cell.outputs.get(at).data[VIEW]?.model_id !== id) continue;
@@ -173,24 +173,24 @@ function keepCopy(model) {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const copy = found();
-      if (copy && copy.number < model.get("copied")[1]) model.send({ do: "copy" });
+      if (copy && copy.number < model.get("fallback")[1]) model.send({ do: "fallback" });
     }, 1000); // Python's own update comes first, where it comes at all
   }
 
   function heard(message) {
-    const copy = message.kind === "copy" && found();
+    const copy = message.kind === "fallback" && found();
     if (copy && copy.number < message.metadata.assistants) {
       copy.outputs.set(copy.at,
         { output_type: "display_data", data: message.data, metadata: message.metadata });
     }
   }
 
-  model.on("change:copied", look);
+  model.on("change:fallback", look);
   model.on("msg:custom", heard);
   look();
   return () => {
     clearTimeout(timer);
-    model.off("change:copied", look);
+    model.off("change:fallback", look);
     model.off("msg:custom", heard);
   };
 }

@@ -12,7 +12,7 @@ from typing import Any
 from behave import given, then, when
 from behave.runner import Context
 
-from assistants.design.case_editor import keep_case
+from assistants.design.case_editor import append_case
 from assistants.experiment import Experiment
 from assistants.results import Results
 from assistants.widgets.chat.chat import Chat
@@ -101,7 +101,7 @@ def switch(context: Context, name: str, question: str) -> None:
 
 @then('the transcript says where "{name}" takes over')
 def says_where(context: Context, name: str) -> None:
-    still = context.live.still()
+    still = context.live.static_html()
     first, second = still.index("What is light?"), still.index("And a shadow?")
     assert first < still.index(f"{name} on", first) < second, still
     log = (context.live.record.folder / "conversation.md").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def rate(context: Context) -> None:
     context.live = Rate(run, rater="ann")
     context.seen = []
     while not context.live.done:
-        context.seen += [context.live.still(), str(context.live.whole())]
+        context.seen += [context.live.static_html(), str(context.live.snapshot())]
         context.live.vote("left")
 
 
@@ -174,7 +174,7 @@ def commented(context: Context) -> None:
 
 @when('I keep "{question}" as a case of it')
 def keep(context: Context, question: str) -> None:
-    keep_case(context.file, question)
+    append_case(context.file, question)
 
 
 @then("the comment is still there")

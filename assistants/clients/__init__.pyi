@@ -1,0 +1,89 @@
+from .base import Client as Client
+from .factory import connect as connect
+from .factory import endpoint as endpoint
+from .health import ProviderStatus as ProviderStatus
+from .health import check_providers as check_providers
+from .isolated import IsolatedClient as IsolatedClient
+from .llamacpp.thread_benchmark import ThreadBenchmark as ThreadBenchmark
+from .llamacpp.thread_benchmark import measure_threads as measure_threads
+from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_benchmark
+from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
+from .llamacpp.weights import fetch_weights as fetch_weights
+from .llamacpp.weights import weights_path as weights_path
+from .openai.client import OpenAIClient as OpenAIClient
+from .openai.logprobs import LogprobsUnavailableError as LogprobsUnavailableError
+from .openai.logprobs import Tokens as Tokens
+from .openai.logprobs import answer_logprobs as answer_logprobs
+from .openai.logprobs import answer_tokens as answer_tokens
+from .openai.logprobs import prompt_tokens as prompt_tokens
+from .openai.logprobs import prompt_tokens_without_reasoning as prompt_tokens_without_reasoning
+from .openai.rendered_prompt import RenderedPrompt as RenderedPrompt
+from .openai.rendered_prompt import RenderMethod as RenderMethod
+from .openai.rendered_prompt import count_tokens as count_tokens
+from .openai.rendered_prompt import ignores_chat_template as ignores_chat_template
+from .openai.rendered_prompt import render_prompt as render_prompt
+from .openai.request import Timeouts as Timeouts
+from .openai.response import raise_malformed as raise_malformed
+from .openai.response import read_json_object as read_json_object
+from .scripted import ScriptedClient as ScriptedClient
+from .scripted import echo as echo
+from .tape import Tape as Tape
+from .tape import TapedClient as TapedClient
+from .vllm import registry as registry
+from .vllm.engine_options import answer_affecting_options as answer_affecting_options
+from .vllm.interpreter import vllm_python as vllm_python
+from .vllm.metrics import Metrics as Metrics
+from .vllm.metrics import PrefixCache as PrefixCache
+from .vllm.metrics import prefix_cache_usage as prefix_cache_usage
+from .vllm.metrics import read_metrics as read_metrics
+from .vllm.metrics import read_prefix_cache as read_prefix_cache
+from .vllm.metrics import read_prefix_caches as read_prefix_caches
+from .vllm.registry import ServerRecord as ServerRecord
+from .vllm.weights import folder_of as folder_of
+from .vllm.weights import weights_digest as weights_digest
+
+__all__ = [
+    "EMBEDDED_MODELS",
+    "Client",
+    "IsolatedClient",
+    "LogprobsUnavailableError",
+    "Metrics",
+    "OpenAIClient",
+    "PrefixCache",
+    "ProviderStatus",
+    "RenderMethod",
+    "RenderedPrompt",
+    "ScriptedClient",
+    "ServerRecord",
+    "Tape",
+    "TapedClient",
+    "ThreadBenchmark",
+    "Timeouts",
+    "Tokens",
+    "answer_affecting_options",
+    "answer_logprobs",
+    "answer_tokens",
+    "check_providers",
+    "connect",
+    "count_tokens",
+    "echo",
+    "endpoint",
+    "fetch_weights",
+    "folder_of",
+    "ignores_chat_template",
+    "measure_threads",
+    "prefix_cache_usage",
+    "prompt_tokens",
+    "prompt_tokens_without_reasoning",
+    "raise_malformed",
+    "read_json_object",
+    "read_metrics",
+    "read_prefix_cache",
+    "read_prefix_caches",
+    "registry",
+    "render_prompt",
+    "stored_thread_benchmark",
+    "vllm_python",
+    "weights_digest",
+    "weights_path",
+]

@@ -1,0 +1,3 @@
+from . import registry as registry
+
+__all__ = ["registry"]
