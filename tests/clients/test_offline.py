@@ -61,6 +61,7 @@ async def test_it_answers(smol: Path) -> None:
     """A call starts the process and gets an answer that names the model, but no path."""
     client = connect(f"vllm-offline:{smol}")
     completion = await client.complete(HI, PLAIN)
+    await client.aclose()
     assert (completion.status, completion.served_model) == ("ok", "smol")
     assert '"Be."' in completion.text
 

@@ -59,7 +59,7 @@ def family(process: PrivateServer) -> list[psutil.Process]:
     return [first, *first.children(recursive=True)]
 
 
-def gone(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
+def gone(processes: list[psutil.Process], seconds: float = 30.0) -> bool:
     """Whether they all end within so many seconds."""
     end = time.monotonic() + seconds
     while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):

@@ -93,7 +93,9 @@ async def test_a_locked_store_holds_up_no_answer(
 async def test_what_was_opened_last_is_shown(two: Browse) -> None:
     """Whichever is read first; and nothing, where it was put away meanwhile."""
     first = two.cells[0]
-    background.call(lambda: [two.handle_message({"do": "open", "trial": n}) for n in (7, first["at"])])
+    background.call(
+        lambda: [two.handle_message({"do": "open", "trial": n}) for n in (7, first["at"])]
+    )
     click(two, do="another", trial=first["at"])
     assert (two.opened["number"], two.opened["at"]) == (2, two.cells[0]["at"])
     background.call(lambda: two.handle_message({"do": "open", "trial": 7}))

@@ -50,7 +50,9 @@ def rate(run: Run) -> Rate:
 
 def state(rate: Rate) -> str:
     """All that a page could know."""
-    return json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
+    return (
+        json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
+    )
 
 
 def click(rate: Rate, **message: Any) -> None:
@@ -283,7 +285,9 @@ async def test_a_locked_store_holds_up_nobody_else(
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn}))
+        background.call(
+            lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn})
+        )
         began = time.monotonic()
         await chat.ask("Tea?")
         assert time.monotonic() - began < 0.4
