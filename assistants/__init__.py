@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assistants.messages import Completion, Message, Sampling, Transcript
     from assistants.personas import Library, Persona
     from assistants.results import Results, Run
-    from assistants.servers.server import Server, serve
+    from assistants.servers import Server, serve
     from assistants.trial import Case, Trial
     from assistants.widgets.browse.browse import Browse
     from assistants.widgets.chat.chat import Chat
@@ -45,14 +45,14 @@ _HOME = {
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
     "ScriptedClient": "assistants.clients",
-    "Server": "assistants.servers.server",
+    "Server": "assistants.servers",
     "Tape": "assistants.clients",
     "TapedClient": "assistants.clients",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
     "append_case": "assistants.design",
     "connect": "assistants.clients",
-    "serve": "assistants.servers.server",
+    "serve": "assistants.servers",
 }
 
 __all__ = [

@@ -1,49 +1,54 @@
-"""Servers from a notebook: ``server = await serve("Qwen/Qwen3-8B")``."""
+"""Running servers: ``server = await serve("Qwen/Qwen3-8B")``, and their cards."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from assistants.clients import ServerRecord, registry
-from assistants.servers import shutdown
-from assistants.servers.card import card
+from assistants.servers import processes
+from assistants.servers.gpus import gib
 from assistants.servers.health import ServerStatus, server_status
 from assistants.servers.launch_options import LOOPBACK, LaunchOptions
-from assistants.servers.startup import START_LIMIT_S, Report, in_lines, start
+from assistants.servers.startup import START_LIMIT_S, ProgressCallback, report_stages, start_server
 from assistants.utils.display import notebook_html
 from assistants.utils.text import truncate_line
+
+LENGTHS = (1_024, 4_096, 16_384)
+"""Tokens of a conversation for which a card says how many fit, besides the longest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """A vLLM server that runs on this machine; in a notebook, its card."""
 
-    entry: ServerRecord
-    said: ServerStatus
+    record: ServerRecord
+    status: ServerStatus
 
     def __repr__(self) -> str:
-        return truncate_line(f"Server({self.model!r} at {self.entry.url})", 120)
+        return truncate_line(f"Server({self.model!r} at {self.record.url})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
     @property
     def model(self) -> str:
-        """What everything else calls it: ``vllm:NAME``."""
-        return f"{registry.PROVIDER}:{self.entry.model}"
+        """Its name everywhere else: ``vllm:NAME``."""
+        return f"{registry.PROVIDER}:{self.record.model}"
 
     @property
     def card(self) -> dict[str, str]:
-        """Where it is, what it took, and how many conversations of which length it holds."""
-        return card(self.entry, self.said)
+        """Its address, the memory that it took, and the conversations that it holds."""
+        return server_card(self.record, self.status)
 
     async def stop(self) -> None:
         """End it, and wait until all of its processes are gone."""
-        await asyncio.to_thread(shutdown.end, self.entry)
+        await asyncio.to_thread(processes.stop_server, self.record)
 
 
 async def serve(
@@ -63,7 +68,7 @@ async def serve(
     python: str | None = None,
     detach: bool = False,
     limit: float = START_LIMIT_S,
-    report: Report | None = None,
+    report: ProgressCallback | None = None,
 ) -> Server:
     """Start a vLLM server and wait until it answers.
 
@@ -74,7 +79,7 @@ async def serve(
     model
         A folder with weights, a name on the Hugging Face hub, or an embedded model (``smollm2``).
     served_name, gpus, port, host, max_model_len, dtype, quantization
-        As in ``Launch``.
+        As in ``LaunchOptions``.
     chat_template, key_from, options
         As there too.
     gpu_memory_utilization
@@ -101,17 +106,76 @@ async def serve(
         key_from=key_from,
         options=tuple(options),
     )
-    report = report or in_lines(_on_stderr)
-    entry = await start(launch, python=python, detach=detach, limit=limit, report=report)
-    return Server(entry, await server_status(entry))
+    report = report or report_stages(_on_stderr)
+    record = await start_server(launch, python=python, detach=detach, limit=limit, report=report)
+    return Server(record, await server_status(record))
 
 
 async def servers() -> list[Server]:
-    """The servers that run on this machine, in order of their start."""
-    await asyncio.to_thread(shutdown.remove_stale)
+    """List the servers that run on this machine, in order of their start."""
+    await asyncio.to_thread(processes.remove_stale)
     living = registry.records()
-    said = await asyncio.gather(*(server_status(entry) for entry in living))
-    return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
+    statuses = await asyncio.gather(*(server_status(record) for record in living))
+    return [Server(*pair) for pair in zip(living, statuses, strict=True)]
+
+
+def server_card(record: ServerRecord, status: ServerStatus) -> dict[str, str]:
+    """Return the rows of a server's card, in the order in which they are read."""
+    return {
+        "use it as": f"{registry.PROVIDER}:{record.model}",
+        "address": f"{record.url}/v1",
+        "GPUs": ", ".join(str(index) for index in record.gpus) or "none named",
+        "memory asked": "vLLM's default" if record.asked is None else f"{record.asked:.0%} of each",
+        "memory taken": _taken(record),
+        "context": _tokens(status.context or record.context),
+        "cache": _tokens(status.metrics.cache_tokens or record.cache_tokens),
+        "conversations at once": conversations(status) or "it does not tell",
+        "log": home_relative(record.log),
+    }
+
+
+def conversations(status: ServerStatus) -> str:
+    """Return how many conversations fit: ``91 of 1,024 tokens, 22 of 2,048 tokens``."""
+    longest = status.context or 0
+    lengths = [length for length in LENGTHS if length < longest] + [longest] * bool(longest)
+    fit = [(length, status.holds(length)) for length in lengths]
+    return ", ".join(
+        f"{count:,} of {length:,} tokens" for length, count in fit if count is not None
+    )
+
+
+def server_rows(servers: Sequence[tuple[ServerRecord, ServerStatus, bool]]) -> list[dict[str, Any]]:
+    """Return one row per server, for ``assistants servers`` and ``pandas.DataFrame``."""
+    return [
+        {
+            "server": record.name,
+            "model": f"{registry.PROVIDER}:{record.model}",
+            "host": record.url.split("//")[1].rpartition(":")[0],
+            "port": record.port,
+            "gpus": ",".join(str(index) for index in record.gpus) or None,
+            "memory": gib(record.memory) if record.memory else None,
+            "health": "ok" if healthy else "no answer",
+            "running": status.metrics.running,
+        }
+        for record, status, healthy in servers
+    ]
+
+
+def _taken(record: ServerRecord) -> str:
+    if not record.memory:
+        return "nobody could tell"
+    return f"{gib(record.memory)} on each" if len(record.gpus) > 1 else gib(record.memory)
+
+
+def home_relative(path: str | Path) -> str:
+    """Return a path below ``~``, without a person's name on a page that they share."""
+    with suppress(ValueError, RuntimeError):
+        return f"~/{Path(path).relative_to(Path.home())}"
+    return str(path)
+
+
+def _tokens(number: int | None) -> str:
+    return f"{number:,} tokens" if number else "it does not tell"
 
 
 def _on_stderr(line: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from assistants.clients import fetch_weights
 from assistants.clients.vllm import offline_client
-from assistants.servers.gguf_conversion import as_safetensors
+from assistants.servers import as_safetensors
 from support.template_server import TEMPLATES
 from support.vllm_serving import Machine, Served
 

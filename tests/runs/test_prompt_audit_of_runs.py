@@ -14,7 +14,7 @@ from assistants.experiment import Experiment
 from assistants.models import Model
 from assistants.results import Results, Run
 from assistants.runs.store import Store
-from assistants.widgets.html.prompt_audit import delivered
+from assistants.widgets.html import prompt_audit
 from support.experiments import QUICK, client_at, experiment_at, quiet
 from support.faulty_server import FaultyServer
 from support.template_server import TemplateServer, template
@@ -40,7 +40,7 @@ async def test_a_run_records_what_became_of_its_personas(here: Path) -> None:
     assert list(rows["known_by"]) == ["tokens", "tokens"]
     assert list(rows["persona_in"]) == ["system", "system"]
     assert [each["verdict"] for each in run.manifest["delivery"]] == list(rows["verdict"])
-    page = delivered(run)
+    page = prompt_audit(run)
     assert "SmolLM" in page.body
     assert 'class="bad"' in page.body
 
@@ -110,7 +110,7 @@ async def test_scripted_answers_have_nothing_to_deliver(here: Path) -> None:
     ).run(report=quiet)
     assert list(run.delivery()["verdict"]) == ["not audited", "not audited"]
     assert run.delivery()["ok"].isna().all()
-    assert 'class="bad"' not in delivered(run).body
+    assert 'class="bad"' not in prompt_audit(run).body
 
 
 async def test_several_turns_and_variables_of_a_case(here: Path) -> None:
