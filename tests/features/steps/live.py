@@ -88,7 +88,7 @@ def says_where(context: Context, name: str) -> None:
     still = context.live.static_html()
     first, second = still.index("What is light?"), still.index("And a shadow?")
     assert first < still.index(f"{name} on", first) < second, still
-    log = (context.live.record.folder / "conversation.md").read_text(encoding="utf-8")
+    log = (context.live.session.folder / "conversation.md").read_text(encoding="utf-8")
     before, after = log.split("> And a shadow?")
     assert "## art on vllm:m" in before, log
     assert f"## {name} on vllm:m" in after, log
