@@ -146,9 +146,9 @@ async def test_a_run_says_what_became_of_its_personas(
         cases=["Why?"],
         sampling={"max_tokens": 2},
     )
-    run = await experiment.run(tmp_path, report=lambda _: None)
+    run = await experiment.run(tmp_path, on_progress=lambda _: None)
     assert run.outcome == "complete"
-    assert list(run.delivery()["verdict"]) == ["default inserted", "delivered"]
+    assert list(run.prompt_audit()["verdict"]) == ["default inserted", "delivered"]
     (cache,) = run.manifest["prefix_cache"]
     assert cache["model"] == f"vllm:{server.model}"
     assert cache["queries"] > 100  # the persona alone has more tokens
