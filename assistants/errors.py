@@ -1,42 +1,38 @@
 """Every error this package raises on purpose.
 
-AssistantsError             what went wrong, where, and what to do next
-├── UsageError              something a person wrote: fix it and run again
-│   ├── FileError           a persona, experiment, case or config file; names file and line
-│   ├── UnknownNameError         a name nobody defined; names the nearest ones
-│   └── MissingDependencyError         an extra, a program or weights that are not installed
-├── StoreError              the record cannot be read or written
-├── ReportError             a notebook broke off while it was executed
-├── ServerStartError            a server of our own did not start
-├── BudgetExceededError            a cap on money, tokens or minutes stopped the run
-└── CallError               one call to one model failed
-    ├── MissingKeyError          no API key where the model's entry says it is
-    ├── ServerUnreachableError   nothing answered at the address
-    ├── CallTimeoutError    first token, idle or total
-    │   └── ConnectTimeoutError  nobody took the call in time
-    ├── RateLimitError         429
-    ├── ServerError         5xx, or an error object inside a reply
-    ├── BadRequestError     4xx: sending it again cannot help
+AssistantsError                     what went wrong, where, and what to do next
+├── UsageError                      something a person wrote: fix it and run again
+│   ├── FileError                   a persona, experiment, case or config file; names file and line
+│   ├── UnknownNameError            a name that is not defined; names the nearest ones
+│   └── MissingDependencyError      an extra, a program or weights that are not installed
+├── StoreError                      the record cannot be read or written
+├── ReportError                     a notebook broke off while it was executed
+├── ServerStartError                a server of our own did not start
+├── BudgetExceededError             a cap on money, tokens or minutes stopped the run
+└── CallError                       one call to one model failed
+    ├── MissingKeyError             no API key where the model's entry says it is
+    ├── ServerUnreachableError      nothing answered at the address
+    ├── CallTimeoutError            first token, idle or total
+    │   └── ConnectTimeoutError     nobody took the call in time
+    ├── RateLimitError              429
+    ├── ServerError                 5xx, or an error object inside a reply
+    ├── BadRequestError             4xx: sending it again cannot help
     │   ├── AuthenticationError     401, 403
-    │   ├── ModelNotFoundError  404
-    │   └── ContextLengthError  the conversation does not fit the model
-    ├── RedirectRefusedError     3xx: the prompt would go to another address
-    ├── ReplyTooLargeError       more bytes than any answer needs
-    ├── MalformedReplyError      a reply that breaks the protocol
-    │   └── UnknownFinishReasonError   a reply that ended for a reason nobody has told us of
-    ├── IncompleteReplyError            the reply ended before the model did; keeps what arrived
-    ├── TapeMissError           a replay was asked for an answer that was never recorded
-    └── CircuitOpenError           not asked, because the last calls to this persona or model all failed
+    │   ├── ModelNotFoundError      404
+    │   └── ContextLengthError      the conversation does not fit the model
+    ├── RedirectRefusedError        3xx: the prompt would go to another address
+    ├── ReplyTooLargeError          more bytes than any answer needs
+    ├── MalformedReplyError         a reply that breaks the protocol
+    │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
+    ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
+    ├── TapeMissError               a replay was asked for an answer that was never recorded
+    └── CircuitOpenError            not asked: the last calls to this persona or model all failed
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from assistants.messages import Completion
 
 
 class AssistantsError(Exception):
@@ -115,7 +111,7 @@ class CallError(AssistantsError):
         *,
         fix: str = "",
         retry_after: float | None = None,
-        partial: Completion | None = None,
+        partial: object | None = None,
     ) -> None:
         super().__init__(message, fix=fix)
         self.retry_after = retry_after

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
+from assistants.errors import AssistantsError, CallError
 from assistants.utils.display import notebook_html
 from assistants.utils.text import pluralize, truncate_line
 
@@ -191,3 +192,9 @@ def _in_range(name: str, value: float | None, low: float, high: float | None) ->
     if not value >= low or (high is not None and value > high):
         span = f"between {low} and {high}" if high is not None else f"at least {low}"
         raise ValueError(f"{name} must be {span}, not {value!r}.")
+
+
+def partial_completion(error: AssistantsError) -> Completion | None:
+    """Return what had arrived of a reply before its call failed."""
+    partial = error.partial if isinstance(error, CallError) else None
+    return partial if isinstance(partial, Completion) else None

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from assistants.clients import Client, TapedClient
 from assistants.errors import AssistantsError, BudgetExceededError, CallError, UsageError
-from assistants.messages import Completion, Message, Transcript, Usage
+from assistants.messages import Completion, Message, Transcript, Usage, partial_completion
 from assistants.runs.budget import Budget
 from assistants.runs.retry import CircuitBreaker, RetryPolicy
 from assistants.runs.store import Store
@@ -222,7 +222,7 @@ class Runner:
                 except CallError as error:
                     if error.billable:
                         sent = trial.answering.messages(history)
-                        self._spend(trial, Transcript(sent, error.partial or Completion("")))
+                        self._spend(trial, Transcript(sent, partial_completion(error) or Completion("")))
                     wait = self._retry.wait_s(tried, error)
                     if wait is None:
                         raise

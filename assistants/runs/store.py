@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from assistants.errors import AssistantsError, CallError
-from assistants.messages import Completion, Usage
+from assistants.errors import AssistantsError
+from assistants.messages import Completion, Usage, partial_completion
 from assistants.runs.sqlite import Database
 from assistants.scoring.base import Score
 from assistants.scoring.vote import Vote
@@ -144,7 +144,7 @@ class Store:
         self, key: str, turn: int, error: AssistantsError, *, run: str, attempts: int
     ) -> None:
         """Record why a trial has no answer. It stays open, and the next run asks again."""
-        partial = error.partial if isinstance(error, CallError) else None
+        partial = partial_completion(error)
         row = (
             run, key, turn, partial.status if partial else "error", to_utf8(str(error)),
             type(error).__name__, _kept(partial.text) if partial else None, attempts, _now(),

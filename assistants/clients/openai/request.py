@@ -15,7 +15,7 @@ from assistants.clients.openai import response as wire
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import CLOSE_CONNECTION, display_url, translate_error
 from assistants.errors import CallError, CallTimeoutError
-from assistants.messages import Completion
+from assistants.messages import Completion, partial_completion
 from assistants.utils import api_keys
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ class Request:
         if reader is not None and reader.progress:
             self.saw(reader.progress)
             failure.partial = failure.partial or reader.partial()
-        if failure.partial is not None:
-            failure.partial = self.stamped(failure.partial)
+        if (partial := partial_completion(failure)) is not None:
+            failure.partial = self.stamped(partial)
         return failure
 
     async def _send(self) -> httpx2.Response:

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from assistants.assistant import Assistant
-from assistants.errors import AssistantsError, CallError, IncompleteReplyError, UsageError
-from assistants.messages import Completion, Delta
+from assistants.errors import AssistantsError, IncompleteReplyError, UsageError
+from assistants.messages import Completion, Delta, partial_completion
 from assistants.utils.text import pluralize
 from assistants.widgets.background import track_call
 from assistants.widgets.chat.turns import (
@@ -242,8 +242,8 @@ class Conversation:
             self._end(turn, answer, "stopped")
             raise
         except AssistantsError as error:
-            if isinstance(error, CallError) and error.partial is not None:
-                answer.completion, answer.text = error.partial, error.partial.text
+            if (partial := partial_completion(error)) is not None:
+                answer.completion, answer.text = partial, partial.text
             answer.error = str(error)
             self._end(turn, answer, "failed")
         except Exception as error:
