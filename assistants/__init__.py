@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from assistants.results import Results, Run
     from assistants.servers import Server, serve
     from assistants.trial import Case, Trial
-    from assistants.widgets.browse.browse import Browse
+    from assistants.widgets.browse import Browse
     from assistants.widgets.chat.chat import Chat
     from assistants.widgets.chat.compare import Compare
-    from assistants.widgets.rate.rate import Rate
+    from assistants.widgets.rate import Rate
 
 __version__ = "0.1.0"
 

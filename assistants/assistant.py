@@ -14,8 +14,7 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling, Transcript
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona, digest_of
-from assistants.utils.display import notebook_html
-from assistants.utils.text import to_json, truncate_line
+from assistants.utils import notebook_html, to_json, truncate_line
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
 from assistants.errors import AssistantsError, CallError
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import notebook_html, pluralize, truncate_line
 
 Role = Literal["system", "user", "assistant"]
 

@@ -15,16 +15,18 @@ from pydantic import Field, field_validator
 
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.messages import Usage
-from assistants.utils.config_files import (
+from assistants.utils import (
     Document,
     StrictModel,
+    check_url,
     display_path,
+    is_loopback,
     parse_toml,
+    pluralize,
     read_text,
+    truncate_line,
     validate,
 )
-from assistants.utils.text import pluralize, truncate_line
-from assistants.utils.urls import check_url, is_loopback
 
 PACKAGED = Path(__file__).with_name("models.toml")
 IN_PROCESS = ("local", "scripted", "vllm-offline")

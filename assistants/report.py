@@ -18,8 +18,7 @@ from markupsafe import Markup
 
 from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
-from assistants.utils.imports import quick_imports
-from assistants.utils.text import to_utf8
+from assistants.utils import quick_imports, to_utf8
 from assistants.widgets.html import clean, render_template, stylesheet, ui
 
 NOTEBOOK = "02-run-experiment.ipynb"

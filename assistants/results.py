@@ -13,9 +13,16 @@ from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.messages import AVERAGED, FINISHED, Message, Transcript
 from assistants.runs import FILE, RunPlots, RunRecord, RunStatistics, Store, tables, transcripts
 from assistants.scoring import FunctionScorer
-from assistants.utils.config_files import check_name, display_path
-from assistants.utils.display import Displayable, notebook_html, run_sections
-from assistants.utils.text import from_utf8, pluralize, truncate_line
+from assistants.utils import (
+    Displayable,
+    check_name,
+    display_path,
+    from_utf8,
+    notebook_html,
+    pluralize,
+    run_sections,
+    truncate_line,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

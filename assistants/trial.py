@@ -10,9 +10,7 @@ from typing import Any
 
 from assistants.assistant import Assistant
 from assistants.errors import UsageError
-from assistants.utils import templating
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize, to_json, truncate_line
+from assistants.utils import notebook_html, pluralize, templating, to_json, truncate_line
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from assistants.analysis.pairwise_votes import FEWEST_CASES, combine_orders
 from assistants.analysis.permutation import Floats
 from assistants.analysis.ranking import evalica
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from assistants.analysis.permutation import Floats
 from assistants.analysis.score_matrix import grids
 from assistants.errors import MissingDependencyError, UnknownNameError
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from assistants.analysis.score_matrix import Grid, grids
 from assistants.analysis.text_vectors import Vectors, distances, of_answers
 from assistants.analysis.verdict import ALPHA, FEWEST_CASES, TOO_LITTLE
 from assistants.errors import UnknownNameError
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 MORE = "more"
 LESS = "less"

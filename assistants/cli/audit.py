@@ -13,7 +13,7 @@ from rich.text import Text
 from assistants.cli import options
 from assistants.cli.console import out, say, show
 from assistants.errors import UsageError
-from assistants.utils.text import escape_control_chars, to_json
+from assistants.utils import escape_control_chars, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

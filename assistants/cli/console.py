@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 
 # No markup and no emoji codes: "vllm:x: no server" would be shown with a red cross for ":x:".
 out = Console(highlight=False, markup=False, emoji=False)

@@ -13,10 +13,10 @@ import typer
 from assistants.cli import options
 from assistants.cli.console import say, show
 from assistants.errors import UsageError
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
-    from assistants.runs.budget import Budget
+    from assistants.runs import Budget
 
 
 def controls(
@@ -27,7 +27,7 @@ def controls(
     yes: options.Yes = False,
 ) -> int:
     """Make an experiment's control texts, and show them."""
-    from assistants.design.controls import read_controls_file
+    from assistants.design import read_controls_file
 
     written = make(file, personas or (), results, again=again, yes=yes)
     if written is None:

@@ -19,15 +19,13 @@ from assistants.cli.controls import make as make_controls
 from assistants.design import Design
 from assistants.errors import MissingDependencyError, ReportError, UsageError
 from assistants.messages import AVERAGED, FINISHED
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 if TYPE_CHECKING:
-    from assistants.design.limits import Limits
+    from assistants.design import Limits
     from assistants.experiment import Experiment
     from assistants.results import Run
-    from assistants.runs.budget import Budget
-    from assistants.runs.forecast import Forecast
-    from assistants.runs.runner import Progress, ProgressCallback
+    from assistants.runs import Budget, Forecast, Progress, ProgressCallback
 
 EXIT = {"complete": 0, "failures": 1, "limit": 3}
 
@@ -63,8 +61,7 @@ def run(
 ) -> int:
     """Run an experiment file: ask, compare, report."""
     from assistants.experiment import Experiment
-    from assistants.runs import forecast_design
-    from assistants.runs.budget import Budget
+    from assistants.runs import Budget, forecast_design
     from assistants.runs.control_texts import draft_controls, missing_controls
 
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}

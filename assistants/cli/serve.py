@@ -12,7 +12,7 @@ import typer
 from assistants.cli import options, server_output
 from assistants.cli.console import out, say, show
 from assistants.errors import ServerStartError, UnknownNameError, UsageError
-from assistants.utils.text import to_json
+from assistants.utils import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from assistants.cli.console import cell, err, out, say, show, table
-from assistants.utils.text import to_json, truncate_line
+from assistants.utils import to_json, truncate_line
 
 if TYPE_CHECKING:
     from assistants.clients import ServerRecord
@@ -62,7 +62,7 @@ def warn_if_open(launch: LaunchOptions) -> None:
     """Say of a server that others can reach what guards it, and where its key lies."""
     from assistants.clients import registry
     from assistants.servers import home_relative
-    from assistants.utils.urls import is_loopback
+    from assistants.utils import is_loopback
 
     if not is_loopback(launch.host):
         entry = registry.lock_path(launch.name).with_suffix(".json")

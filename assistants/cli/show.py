@@ -15,7 +15,7 @@ from rich.console import Console
 from assistants.cli import options
 from assistants.cli.console import out, say, show, table
 from assistants.errors import UnknownNameError, UsageError
-from assistants.utils.text import escape_control_chars, pluralize, truncate_line
+from assistants.utils import escape_control_chars, pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd

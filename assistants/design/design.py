@@ -21,19 +21,19 @@ from assistants.design.schema import ExperimentFile
 from assistants.errors import FileError, UsageError, nearest
 from assistants.models import Catalogue, Model
 from assistants.personas import Library
-from assistants.scoring import Scorer
-from assistants.scoring.judge import Judge
+from assistants.scoring import Judge, Scorer
 from assistants.trial import Case, Trial
-from assistants.utils.config_files import (
+from assistants.utils import (
     Document,
     check_name,
     display_path,
+    notebook_html,
     parse_yaml,
+    pluralize,
     read_text,
+    truncate_line,
     validate,
 )
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize, truncate_line
 
 
 @dataclass(frozen=True)

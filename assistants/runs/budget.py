@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from assistants.design.limits import Limits
+from assistants.design import Limits
 from assistants.errors import BudgetExceededError
 from assistants.messages import Usage
 

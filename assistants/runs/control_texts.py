@@ -10,16 +10,16 @@ from typing import Any
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect, count_tokens
-from assistants.design.controls import (
+from assistants.design import (
     Control,
     ControlText,
+    Design,
+    ExperimentFile,
     controlled_personas,
     controls_path,
     read_controls_file,
     requested_controls,
 )
-from assistants.design.design import Design
-from assistants.design.schema import ExperimentFile
 from assistants.errors import BudgetExceededError, UsageError
 from assistants.messages import Sampling
 from assistants.models import Catalogue, Model
@@ -30,8 +30,7 @@ from assistants.runs.execution import execute
 from assistants.runs.runner import ProgressCallback
 from assistants.runs.store import FILE, Store
 from assistants.trial import Case
-from assistants.utils.config_files import display_path, parse_yaml, read_text, validate
-from assistants.utils.text import from_utf8
+from assistants.utils import display_path, from_utf8, parse_yaml, read_text, validate
 
 PARAPHRASER = (
     "You rewrite instructions. Say the same in other words: keep every demand, role and limit, add "

@@ -35,8 +35,7 @@ from assistants.runs.runner import (
     progress_bar,
 )
 from assistants.runs.store import Store
-from assistants.scoring import Scorer
-from assistants.scoring.judge import Judge, Pairwise
+from assistants.scoring import Judge, Pairwise, Scorer
 from assistants.trial import Trial
 
 

@@ -17,7 +17,7 @@ from assistants.runs import judging
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
 from assistants.trial import Trial
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

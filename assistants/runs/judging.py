@@ -11,11 +11,9 @@ from assistants.design import Design
 from assistants.messages import AVERAGED
 from assistants.runs.scores import scorer_input
 from assistants.runs.store import Store
-from assistants.scoring.base import ScorerInput, UnscorableError
-from assistants.scoring.judge import Judge, Pairwise, Replies, Rubric
-from assistants.scoring.vote import Vote
+from assistants.scoring import Judge, Pairwise, Replies, Rubric, ScorerInput, UnscorableError, Vote
 from assistants.trial import Case, Trial
-from assistants.utils.text import to_utf8
+from assistants.utils import to_utf8
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -222,7 +222,9 @@ class Runner:
                 except CallError as error:
                     if error.billable:
                         sent = trial.answering.messages(history)
-                        self._spend(trial, Transcript(sent, partial_completion(error) or Completion("")))
+                        self._spend(
+                            trial, Transcript(sent, partial_completion(error) or Completion(""))
+                        )
                     wait = self._retry.wait_s(tried, error)
                     if wait is None:
                         raise

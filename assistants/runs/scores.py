@@ -10,7 +10,7 @@ from assistants.errors import UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.runs import tables
 from assistants.runs.store import Store
-from assistants.scoring.base import (
+from assistants.scoring import (
     FunctionScorer,
     Score,
     ScorePendingError,
@@ -18,7 +18,7 @@ from assistants.scoring.base import (
     ScorerInput,
     apply_scorer,
 )
-from assistants.utils.text import from_utf8
+from assistants.utils import from_utf8
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assistants.errors import StoreError
-from assistants.utils.config_files import display_path
+from assistants.utils import display_path
 
 _BUSY_S = 60.0
 _WHERE = "Choose another folder with `--results DIR`."

@@ -11,8 +11,7 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.runs import scores, tables, votes
 from assistants.runs.store import RunRecord, Store
-from assistants.scoring.base import FunctionScorer, ScorePendingError, Scorer
-from assistants.scoring.registry import SCORER_NAMES, make_scorer
+from assistants.scoring import SCORER_NAMES, FunctionScorer, ScorePendingError, Scorer, make_scorer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,10 +17,9 @@ from typing import Any, Self
 from assistants.errors import AssistantsError
 from assistants.messages import Completion, Usage, partial_completion
 from assistants.runs.sqlite import Database
-from assistants.scoring.base import Score
-from assistants.scoring.vote import Vote
+from assistants.scoring import Score, Vote
 from assistants.trial import Trial
-from assistants.utils.text import from_utf8, to_json, to_utf8
+from assistants.utils import from_utf8, to_json, to_utf8
 
 FILE = "answers.sqlite"
 VERSION = 4

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from assistants.errors import UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.runs.store import Store
-from assistants.utils.text import to_utf8
+from assistants.utils import to_utf8
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,7 +202,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def word_counts(answers: pd.Series[Any]) -> pd.Series[Any]:
     """How many words each answer has, as the score ``words`` counts them; missing stays missing."""
-    from assistants.scoring.text import words_in
+    from assistants.scoring import words_in
 
     return answers.map(lambda text: len(words_in(text)), na_action="ignore").astype("Float64")
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from assistants.errors import FileError
 from assistants.messages import Completion, Message, Transcript
-from assistants.utils.config_files import display_path, read_text
-from assistants.utils.text import from_utf8, to_json, to_utf8
+from assistants.utils import display_path, from_utf8, read_text, to_json, to_utf8
 
 _HEADING = re.compile(r"## (system|user|assistant|reasoning|answer)")
 _ESCAPED = re.compile(r"\\+## (?:system|user|assistant|reasoning|answer)")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from assistants.runs import scores, tables
 from assistants.runs.store import Store
-from assistants.scoring.vote import VOTE_POINTS, Vote
+from assistants.scoring import VOTE_POINTS, Vote
 
 if TYPE_CHECKING:
     import pandas as pd

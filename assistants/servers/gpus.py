@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assistants.errors import UsageError, nearest
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 
 GIB = 1 << 30
 

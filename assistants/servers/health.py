@@ -18,7 +18,7 @@ from assistants.clients import (
 )
 from assistants.errors import CallError
 from assistants.messages import Completion, Message, Sampling
-from assistants.utils.urls import Address
+from assistants.utils import Address
 
 QUESTION = "In one sentence: why is the sky blue?"
 SAMPLING = Sampling(temperature=0, max_tokens=60)

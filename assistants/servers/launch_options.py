@@ -13,8 +13,7 @@ from pathlib import Path
 from assistants.clients import answer_affecting_options, registry, weights_digest
 from assistants.errors import UsageError
 from assistants.servers.planning import PlacedServer
-from assistants.utils import api_keys
-from assistants.utils.text import to_json
+from assistants.utils import api_keys, to_json
 
 LOOPBACK = "127.0.0.1"
 

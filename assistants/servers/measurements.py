@@ -14,9 +14,7 @@ from typing import Any
 from assistants.errors import FileError
 from assistants.servers.gpus import Gpu
 from assistants.servers.planning import PlacedServer, StartMeasurement
-from assistants.utils.config_files import display_path, read_text
-from assistants.utils.paths import cache_root
-from assistants.utils.text import to_json
+from assistants.utils import cache_root, display_path, read_text, to_json
 
 MAX_RECORDS = 1_000
 """Records kept; the oldest go first."""

@@ -37,7 +37,7 @@ from assistants.servers.planning import (
     read_config,
     read_model,
 )
-from assistants.utils.config_files import StrictModel, display_path, parse_toml, read_text, validate
+from assistants.utils import StrictModel, display_path, parse_toml, read_text, validate
 
 DEFAULT_UTILIZATION = 0.92
 """The part of each GPU that vLLM takes unless it is told otherwise (``gpu_memory_utilization``)."""

@@ -16,8 +16,7 @@ from assistants.servers.gpus import gib
 from assistants.servers.health import ServerStatus, server_status
 from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 from assistants.servers.startup import START_LIMIT_S, ProgressCallback, report_stages, start_server
-from assistants.utils.display import notebook_html
-from assistants.utils.text import truncate_line
+from assistants.utils import notebook_html, truncate_line
 
 LENGTHS = (1_024, 4_096, 16_384)
 """Tokens of a conversation for which a card says how many fit, besides the longest."""

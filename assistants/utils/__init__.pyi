@@ -10,8 +10,12 @@ from .config_files import parse_toml as parse_toml
 from .config_files import parse_yaml as parse_yaml
 from .config_files import read_text as read_text
 from .config_files import validate as validate
+from .display import Displayable as Displayable
 from .display import notebook_html as notebook_html
+from .display import run_sections as run_sections
 from .imports import quick_imports as quick_imports
+from .paths import cache_root as cache_root
+from .templating import has_variables as has_variables
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
 from .text import pluralize as pluralize
@@ -27,16 +31,19 @@ from .urls import is_loopback as is_loopback
 __all__ = [
     "NAME_PATTERN",
     "Address",
+    "Displayable",
     "Document",
     "Endpoint",
     "Place",
     "StrictModel",
     "api_keys",
+    "cache_root",
     "check_name",
     "check_url",
     "display_path",
     "escape_control_chars",
     "from_utf8",
+    "has_variables",
     "is_loopback",
     "notebook_html",
     "parse_toml",
@@ -45,6 +52,7 @@ __all__ = [
     "quick_imports",
     "read_text",
     "run_in_daemon_thread",
+    "run_sections",
     "templating",
     "to_json",
     "to_utf8",

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from assistants.clients import Client, IsolatedClient
 from assistants.errors import StoreError
-from assistants.utils.config_files import display_path
+from assistants.utils import display_path
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ import traitlets
 
 from assistants.design import append_case
 from assistants.errors import AssistantsError
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 from assistants.widgets import background
 
 BATCH_INTERVAL_S = 1 / 15

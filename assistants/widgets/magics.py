@@ -23,7 +23,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from assistants.errors import AssistantsError, MissingDependencyError, UnknownNameError, UsageError
 from assistants.models import IN_PROCESS, Catalogue, base_url
 from assistants.personas import Library
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult

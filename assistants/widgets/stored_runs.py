@@ -9,8 +9,8 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion
 from assistants.personas import Library, Persona, digest_of, escape_template
 from assistants.results import Results, Run
-from assistants.runs.store import Store
-from assistants.utils.text import escape_control_chars
+from assistants.runs import Store
+from assistants.utils import escape_control_chars
 
 
 def resolve_run(given: Run | Results) -> Run:

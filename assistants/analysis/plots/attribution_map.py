@@ -26,7 +26,7 @@ from assistants.analysis.plots.style import (
     short_name,
     signed,
 )
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

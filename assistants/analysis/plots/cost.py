@@ -20,7 +20,7 @@ from assistants.analysis.plots.layout import (
 from assistants.analysis.plots.style import PALETTE, SHAPES, altair, number, short_name
 from assistants.errors import UsageError
 from assistants.messages import AVERAGED, FINISHED
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,7 +23,7 @@ from assistants.analysis.plots.layout import (
 )
 from assistants.analysis.plots.style import BLUE, GREY, INK, SKY, altair, number, short_name
 from assistants.messages import AVERAGED
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistants.analysis.plots.style import missing, theme
 from assistants.errors import UsageError
-from assistants.utils.text import escape_control_chars, pluralize, truncate_line
+from assistants.utils import escape_control_chars, pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,7 +28,7 @@ from assistants.analysis.plots.style import (
 )
 from assistants.analysis.verdict import LESS, MORE, NO_DIFFERENCE, TOO_LITTLE
 from assistants.errors import UsageError
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd

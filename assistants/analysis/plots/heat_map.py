@@ -21,7 +21,7 @@ from assistants.analysis.plots.layout import (
 )
 from assistants.analysis.plots.style import altair, number, short_name
 from assistants.messages import AVERAGED
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ import numpy as np
 from assistants.analysis.plots.style import GREY, INK, MISSING, altair
 from assistants.analysis.score_matrix import Grid, grids
 from assistants.errors import UnknownNameError, UsageError
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd

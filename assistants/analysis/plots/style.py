@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assistants.errors import MissingDependencyError
-from assistants.utils.imports import quick_imports
-from assistants.utils.text import truncate_line
+from assistants.utils import quick_imports, truncate_line
 
 THEME = "assistants"
 """Name of the theme at altair; ``altair.theme.enable(THEME)`` draws other charts in it too."""

@@ -13,8 +13,7 @@ import threading
 from assistants.clients.llamacpp import thread_benchmark, weights
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
 from assistants.clients.openai.client import OpenAIClient
-from assistants.utils.threads import run_in_daemon_thread
-from assistants.utils.urls import Address, Endpoint
+from assistants.utils import Address, Endpoint, run_in_daemon_thread
 
 _running: dict[str, LlamaProcess] = {}
 _starting = threading.Lock()

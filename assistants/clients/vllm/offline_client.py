@@ -27,8 +27,7 @@ from assistants.clients.vllm.interpreter import VARIABLE, vllm_python
 from assistants.clients.vllm.weights import find_weights, weights_digest
 from assistants.errors import CallError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
-from assistants.utils.threads import run_in_daemon_thread
-from assistants.utils.urls import Address
+from assistants.utils import Address, run_in_daemon_thread
 
 if TYPE_CHECKING:
     from assistants.clients.vllm.private_server import PrivateServer

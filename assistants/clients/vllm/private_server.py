@@ -17,9 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from assistants.errors import MissingDependencyError, ServerError, ServerUnreachableError
-from assistants.utils import api_keys
-from assistants.utils.text import truncate_line
-from assistants.utils.urls import Address
+from assistants.utils import Address, api_keys, truncate_line
 
 START_LIMIT_S = 3600.0
 """A large model's weights come from a slow disk, and vLLM may compile kernels for them."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from assistants.errors import FileError, MissingDependencyError
-from assistants.utils.config_files import display_path
+from assistants.utils import display_path
 
 _WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
 _READ_WHOLE = frozenset({".json", ".jinja", ".model", ".txt", ".tiktoken", ".py"})

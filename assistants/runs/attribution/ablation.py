@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from assistants.analysis import Sentences
 from assistants.assistant import Assistant
 from assistants.clients import Client
-from assistants.design import Design
-from assistants.design.limits import Limits
+from assistants.design import Design, Limits
 from assistants.errors import StoreError, UsageError
 from assistants.messages import Sampling
 from assistants.models import Catalogue, Model
@@ -26,7 +25,7 @@ from assistants.runs.execution import execute
 from assistants.runs.forecast import forecast_design
 from assistants.runs.store import Store
 from assistants.trial import Case
-from assistants.utils.templating import has_variables
+from assistants.utils import has_variables
 
 if TYPE_CHECKING:
     import pandas as pd

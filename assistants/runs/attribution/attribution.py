@@ -13,7 +13,7 @@ from assistants.models import Catalogue
 from assistants.runs.attribution import ablation, log_likelihood
 from assistants.runs.attribution.log_likelihood import AnsweredTrial
 from assistants.runs.store import Store
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Message
 from assistants.runs import tables
 from assistants.runs.store import Store
-from assistants.utils.text import from_utf8, pluralize
+from assistants.utils import from_utf8, pluralize
 
 Prompt = tuple[Message, ...]
 PersonaIn = Literal["system", "user"]

@@ -36,7 +36,7 @@ from assistants.runs.audit.template_checks import (
     template_behaviour,
 )
 from assistants.runs.audit.verdicts import PromptAudit, Verdict
-from assistants.utils.text import truncate_line
+from assistants.utils import truncate_line
 
 _SILENT = "The server does not show what the model reads."
 _OTHERWISE = (

@@ -15,7 +15,7 @@ from assistants.runs.audit.run_audit import not_audited
 from assistants.runs.audit.verdicts import MEANS, OPEN, PromptAudit, worst
 from assistants.runs.store import Store
 from assistants.trial import Case, Trial
-from assistants.utils.text import from_utf8
+from assistants.utils import from_utf8
 
 if TYPE_CHECKING:
     import pandas as pd

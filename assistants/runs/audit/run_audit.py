@@ -13,7 +13,7 @@ from assistants.models import IN_PROCESS, Catalogue, Model
 from assistants.runs.audit.auditor import Auditor, AuditResult
 from assistants.runs.audit.verdicts import PromptAudit, Verdict, worst
 from assistants.trial import Case, Trial
-from assistants.utils.text import truncate_line
+from assistants.utils import truncate_line
 
 AT_ONCE = 4
 """Requests in flight over all servers, at the most."""

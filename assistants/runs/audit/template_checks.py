@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from assistants.runs.audit.verdicts import AS_WITHOUT, Verdict
-from assistants.utils.text import truncate_line
+from assistants.utils import truncate_line
 
 SYSTEM, FIRST, ANSWER, SECOND = "quvelo", "zorbin", "kelmat", "wixorn"
 """Words that stand for the persona, a question, its answer and the next question.

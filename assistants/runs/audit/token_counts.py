@@ -14,7 +14,7 @@ from assistants.errors import AssistantsError, BadRequestError
 from assistants.messages import Message, Sampling
 from assistants.runs.audit.verdicts import PromptAudit, Verdict
 from assistants.runs.store import Store
-from assistants.utils.text import from_utf8, truncate_line
+from assistants.utils import from_utf8, truncate_line
 
 WORDS_AT_LEAST = 0.8
 """Tokens a word of the languages that put spaces between words, at the least."""

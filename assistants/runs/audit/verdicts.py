@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from assistants.utils.text import truncate_line
+from assistants.utils import truncate_line
 
 Verdict = Literal[
     "delivered", "empty", "counted",

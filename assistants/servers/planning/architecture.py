@@ -17,7 +17,7 @@ from assistants.servers.planning.weight_memory import (
     weights_from_config,
     weights_from_files,
 )
-from assistants.utils.config_files import display_path, read_text
+from assistants.utils import display_path, read_text
 
 
 @dataclass(frozen=True, slots=True)

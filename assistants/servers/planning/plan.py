@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from assistants.servers.gpus import GIB, Gpu, gib, gpu_names
 from assistants.servers.planning.placement import Aim, PlacedServer, StartMeasurement, Unplaced
-from assistants.utils.text import escape_control_chars, pluralize, truncate_line
+from assistants.utils import escape_control_chars, pluralize, truncate_line
 
 Part = Literal["taken", "weights", "overhead", "cache", "memory", "unused"]
 

@@ -25,7 +25,7 @@ from assistants.servers.planning.placement import (
     gpu_utilization,
 )
 from assistants.servers.planning.plan import Plan
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 FREE = 4 * GIB
 """Bytes of each GPU that weights have to leave for inference."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from assistants.errors import FileError, MissingDependencyError, UsageError, nearest
 from assistants.servers.planning.parameters import Parameters
-from assistants.utils.config_files import display_path, read_text
+from assistants.utils import display_path, read_text
 
 MAX_INDEX = 64_000_000
 """Bytes of an index of weight files; the largest models have about 12 MB."""

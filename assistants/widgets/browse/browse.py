@@ -12,7 +12,7 @@ import traitlets
 from markupsafe import Markup
 
 from assistants.results import Results, Run
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.background import wait_for
 from assistants.widgets.base import Item, LiveWidget, read_sources

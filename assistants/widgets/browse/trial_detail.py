@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from assistants.messages import AVERAGED
 from assistants.results import Run
-from assistants.runs.store import Store
+from assistants.runs import Store
 from assistants.runs.tables import is_known
-from assistants.utils.text import escape_control_chars, from_utf8, pluralize
+from assistants.utils import escape_control_chars, from_utf8, pluralize
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import dollars
 from assistants.widgets.html import compare_words, render_template, to_html, ui

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from assistants.messages import Completion, Usage
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 from assistants.widgets.chat.turns import Answer, Turn
 
 _ENDINGS = {

@@ -19,7 +19,7 @@ from assistants.personas import Library, Persona, sampling_from
 from assistants.results import Run
 from assistants.runs.tables import is_known
 from assistants.trial import Case, Trial
-from assistants.utils.text import escape_control_chars, from_utf8
+from assistants.utils import escape_control_chars, from_utf8
 from assistants.widgets import background
 from assistants.widgets.chat.columns import ConversationColumns
 from assistants.widgets.chat.compare import Compare

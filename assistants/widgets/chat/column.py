@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from assistants.assistant import Assistant
-from assistants.utils.text import escape_control_chars, to_utf8
+from assistants.utils import escape_control_chars, to_utf8
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import total_facts
 from assistants.widgets.chat.conversation import Conversation

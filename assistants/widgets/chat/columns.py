@@ -16,7 +16,7 @@ from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
 from assistants.personas import Library, edited_persona
-from assistants.utils.text import escape_control_chars, pluralize
+from assistants.utils import escape_control_chars, pluralize
 from assistants.widgets import background
 from assistants.widgets.base import CaseSaver, Item, LiveWidget, read_sources
 from assistants.widgets.chat.answer_stats import reply_row

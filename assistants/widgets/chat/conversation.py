@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from assistants.assistant import Assistant
 from assistants.errors import AssistantsError, IncompleteReplyError, UsageError
 from assistants.messages import Completion, Delta, partial_completion
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 from assistants.widgets.background import track_call
 from assistants.widgets.chat.turns import (
     Answer,

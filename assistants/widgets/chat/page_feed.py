@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assistants.utils.text import escape_control_chars, to_utf8
+from assistants.utils import escape_control_chars, to_utf8
 from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
 from assistants.widgets.html import MAX_CHARACTERS, finished_html, to_html

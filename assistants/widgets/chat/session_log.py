@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistants.utils.text import escape_control_chars, truncate_line
+from assistants.utils import escape_control_chars, truncate_line
 from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.turns import Answer, Turn
 

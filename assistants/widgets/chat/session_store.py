@@ -30,12 +30,10 @@ from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Transcript, Usage
 from assistants.models import Model, call_cost
-from assistants.runs import transcripts
+from assistants.runs import Store, transcripts
 from assistants.runs.manifest import final_manifest, initial_manifest
-from assistants.runs.store import Store
 from assistants.trial import Case, Trial
-from assistants.utils.config_files import display_path
-from assistants.utils.text import to_json, to_utf8
+from assistants.utils import display_path, to_json, to_utf8
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout
 from assistants.widgets.chat.session_log import SessionLog
 from assistants.widgets.chat.turns import Answer, Turn

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from markupsafe import escape as escape_markup
 
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 
 MAX_CHARACTERS = 64_000
 """Longer text is shown as it was written: rendering it could take seconds."""

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from markupsafe import escape as escape_markup
 
-from assistants.utils.text import escape_control_chars
+from assistants.utils import escape_control_chars
 
 if TYPE_CHECKING:
     import pandas as pd

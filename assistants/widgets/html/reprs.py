@@ -17,7 +17,7 @@ from assistants.personas import Library, Persona
 from assistants.results import Results, Run
 from assistants.servers import Server
 from assistants.trial import Case, Trial
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
 from assistants.widgets.html.render import Html, table, text_table, ui
 from assistants.widgets.html.run_summary import answer_facts, overview, prompt_html

@@ -10,7 +10,7 @@ from assistants.results import Run
 from assistants.runs.audit.verdicts import AS_WITHOUT, GOOD, OPEN
 from assistants.runs.tables import status_counts
 from assistants.scoring import Scorer
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 from assistants.widgets.html.render import Html, heading, sentence, table, ui
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from assistants.messages import AVERAGED
 from assistants.results import Run
 from assistants.runs.tables import is_known
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 from assistants.widgets.html.markdown import to_html
 from assistants.widgets.html.render import Html, sentence, table, ui
 

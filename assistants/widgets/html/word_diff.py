@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 from assistants.widgets.html.markdown import escape
 from assistants.widgets.html.render import ui
 

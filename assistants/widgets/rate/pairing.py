@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from assistants.errors import UnknownNameError, UsageError
 from assistants.runs.tables import averaged
-from assistants.utils.text import from_utf8
+from assistants.utils import from_utf8
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from assistants.errors import UnknownNameError, UsageError
 from assistants.results import Results, Run
-from assistants.runs.store import Store
+from assistants.runs import Store
 from assistants.scoring import VOTE_POINTS, Vote, Winner
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.base import LiveWidget, read_sources

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from assistants.results import Run
 from assistants.scoring import Vote
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 from assistants.widgets.html import finished_html, ui
 from assistants.widgets.rate.pairing import Pair
 from assistants.widgets.stored_runs import conversation

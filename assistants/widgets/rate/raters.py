@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from assistants.errors import UsageError
 from assistants.results import Run
-from assistants.runs.store import Store
+from assistants.runs import Store
 from assistants.scoring import VOTE_POINTS, Vote
-from assistants.utils.text import escape_control_chars, truncate_line
+from assistants.utils import escape_control_chars, truncate_line
 from assistants.widgets.base import Item
 from assistants.widgets.html import ui
 from assistants.widgets.rate.pairing import Pair
