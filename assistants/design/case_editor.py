@@ -218,8 +218,9 @@ def _last_value(node: Any) -> tuple[Any, Any, int]:
     while True:
         is_map = isinstance(node, Mapping)
         key = list(node)[-1] if is_map else len(node) - 1
-        value = node[key]
-        if not isinstance(value, (dict, list)) or not value or value.fa.flow_style():
+        value: Any = node[key]
+        is_block = isinstance(value, (Mapping, list)) and value and not value.fa.flow_style()
+        if not is_block:
             return node, key, 2 if is_map else 0
         node = value
 
