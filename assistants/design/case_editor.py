@@ -219,7 +219,7 @@ def _last_value(node: Any) -> tuple[Any, Any, int]:
         is_map = isinstance(node, Mapping)
         key = list(node)[-1] if is_map else len(node) - 1
         value: Any = node[key]
-        is_block = isinstance(value, (Mapping, list)) and value and not value.fa.flow_style()
+        is_block = hasattr(value, "fa") and value and not value.fa.flow_style()
         if not is_block:
             return node, key, 2 if is_map else 0
         node = value
