@@ -31,19 +31,20 @@ collect_ignore = [] if importlib.util.find_spec("vllm") else ["on_vllm"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-STARTS_PROCESSES = (
-    "browser/*", "cli/*", "clients/test_llamacpp*", "clients/test_offline*", "features/*",
-    "runs/test_batch_kernel.py", "runs/test_kill.py", "scoring/test_code_runs.py",
-    "servers/test_serve*", "test_docs.py", "test_report*.py", "test_secret_leaks.py",
+SLOW_MODULES = (
+    "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
+    "clients/test_offline*", "runs/test_batch_kernel.py", "runs/test_kill.py",
+    "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
+    "test_secret_leaks.py", "widgets/test_magics.py",
 )  # fmt: skip
-"""Modules that are slow as a whole: nearly each of their tests starts processes."""
+"""Modules that are slow as a whole: nearly each of their tests starts processes or simulates."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of ``STARTS_PROCESSES`` as slow."""
+    """Mark the tests of ``SLOW_MODULES`` as slow."""
     for item in items:
-        if any(item.path.match(f"tests/{pattern}") for pattern in STARTS_PROCESSES):
+        if any(item.path.match(f"tests/{pattern}") for pattern in SLOW_MODULES):
             item.add_marker("slow")
 
 
