@@ -224,7 +224,7 @@ async def test_a_killed_child_is_replaced(client: OpenAIClient) -> None:
     await client.complete([HELLO], SHORT)
     before = child().pid
     os.kill(before, signal.SIGKILL)
-    await until(lambda: not child().alive, 5)
+    await until(lambda: not child().is_alive, 5)
     assert (await client.complete([HELLO], SHORT)).text
     assert child().pid != before
 
@@ -348,9 +348,9 @@ def test_the_child_ignores_ctrl_c() -> None:
     running = LlamaProcess("smollm2", threads=1)
     os.kill(running.pid, signal.SIGINT)
     time.sleep(0.3)
-    assert running.alive
+    assert running.is_alive
     running.stop()
-    assert not running.alive
+    assert not running.is_alive
 
 
 def test_weights_llama_cannot_read_are_an_error(
@@ -358,7 +358,7 @@ def test_weights_llama_cannot_read_are_an_error(
 ) -> None:
     """A file of the right size that is no model is refused, with a fix."""
     monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
-    place = weights.find_weights("smollm2").place
+    place = weights.find_weights("smollm2").path
     place.parent.mkdir(parents=True)
     with place.open("wb") as file:
         file.truncate(weights.find_weights("smollm2").size)

@@ -51,7 +51,7 @@ async def outcome(client: OpenAIClient, streamed: bool) -> Completion | errors.C
 
 def rude(server: FaultyServer, name: str, **more: object) -> OpenAIClient:
     endpoint = at(server.url_of(name), KEY)
-    settings = {"deadlines": SHORT, "max_bytes": 200_000, **more}
+    settings = {"timeouts": SHORT, "max_bytes": 200_000, **more}
     return OpenAIClient("x:m", endpoint=endpoint, **settings)  # type: ignore[arg-type]
 
 
@@ -130,7 +130,7 @@ async def test_a_given_sdk_object_fails_alike(
     """An SDK object that somebody else built raises the same errors, and shows no key."""
     caplog.set_level(logging.DEBUG)
     async with openai.AsyncOpenAI(base_url=server.url_of(name), api_key=KEY) as sdk:
-        client = OpenAIClient("x:m", sdk=sdk, deadlines=SHORT, max_bytes=200_000)
+        client = OpenAIClient("x:m", sdk=sdk, timeouts=SHORT, max_bytes=200_000)
         asked = len(server.requests)
         got = await outcome(client, streamed)
         assert isinstance(got, expect), got
@@ -176,7 +176,7 @@ async def test_retry_after_reaches_the_runner(server: FaultyServer) -> None:
 
 async def test_an_endless_error_page_is_not_read(server: FaultyServer) -> None:
     """Of an error's body no more is read than its words need."""
-    client = rude(server, "500 forever", deadlines=Timeouts())
+    client = rude(server, "500 forever", timeouts=Timeouts())
     start = time.perf_counter()
     assert isinstance(await outcome(client, streamed=False), errors.ServerError)
     assert time.perf_counter() - start < 2
@@ -211,10 +211,8 @@ async def test_the_connect_deadline_holds() -> None:
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
-        deadlines = Timeouts(connect=0.3, total=5.0)
-        client = OpenAIClient(
-            "x:m", endpoint=at(f"http://127.0.0.1:{port}/v1"), deadlines=deadlines
-        )
+        timeouts = Timeouts(connect=0.3, total=5.0)
+        client = OpenAIClient("x:m", endpoint=at(f"http://127.0.0.1:{port}/v1"), timeouts=timeouts)
         start = time.perf_counter()
         got = await outcome(client, streamed=False)
         assert isinstance(got, errors.CallTimeoutError)
@@ -227,7 +225,7 @@ async def test_the_connect_deadline_holds() -> None:
 
 async def test_a_slow_reader_is_not_an_idle_server(server: FaultyServer) -> None:
     """Time that the consumer takes is not held against the server."""
-    client = OpenAIClient("x:m", endpoint=at(server.url), deadlines=Timeouts(idle=0.2))
+    client = OpenAIClient("x:m", endpoint=at(server.url), timeouts=Timeouts(idle=0.2))
     async for _ in client.stream(TALK, PLAIN):
         await asyncio.sleep(0.05)
     await client.aclose()
@@ -362,7 +360,7 @@ async def test_a_connection_survives_a_late_end() -> None:
 async def test_a_left_stream_is_closed() -> None:
     """A consumer that goes away in the middle takes the connection with it."""
     with FaultyServer() as server:
-        client = rude(server, "drip of content", deadlines=Timeouts())
+        client = rude(server, "drip of content", timeouts=Timeouts())
         parts = client.stream(TALK, PLAIN)
         await anext(parts)
         await parts.aclose()  # type: ignore[attr-defined]

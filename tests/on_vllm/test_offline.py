@@ -85,7 +85,7 @@ def titled(processes: list[psutil.Process], title: str) -> psutil.Process:
 async def test_the_prompt_is_the_servers(client: OfflineClient, served: OpenAIClient) -> None:
     """The model reads the very tokens that the server makes of the same messages."""
     for messages in CONVERSATIONS:
-        body = {"messages": client.turns(messages)}
+        body = {"messages": client.request_messages(messages)}
         theirs = (await served.post("../tokenize", body))["tokens"]
         reply = await client.post(
             "/chat/completions", {**body, "max_tokens": 1, "return_token_ids": True}

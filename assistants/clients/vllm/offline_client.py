@@ -81,7 +81,7 @@ class OfflineClient(OpenAIClient):
             endpoint=_nowhere,
             identity=f"vllm-offline@{' '.join(facts)}",
             max_concurrency=IN_FLIGHT,
-            deadlines=_DEADLINES,
+            timeouts=_DEADLINES,
         )
         # What vLLM calls the model, and so what answers say: never a path on this machine.
         self._served = weights.name if weights.parent.name != "snapshots" else model
@@ -107,7 +107,7 @@ class OfflineClient(OpenAIClient):
                 process = await run_in_daemon_thread(
                     lambda: _started(self, self.model, self._wanted),
                     f"start {self.model}",
-                    unheard=self.left,
+                    on_abandoned=self.left,
                 )
             finally:
                 self._waiting -= 1
