@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from assistants.assistant import Assistant
     from assistants.clients import OpenAIClient, ScriptedClient, Tape, TapedClient, connect
-    from assistants.design.limits import Limits
+    from assistants.design import Limits, append_case
     from assistants.errors import AssistantsError
     from assistants.experiment import Experiment
     from assistants.messages import Completion, Message, Sampling, Transcript
     from assistants.personas import Library, Persona
     from assistants.results import Results, Run
-    from assistants.servers.server import Server, serve
+    from assistants.servers import Server, serve
     from assistants.trial import Case, Trial
     from assistants.widgets.browse.browse import Browse
     from assistants.widgets.chat.chat import Chat
@@ -36,7 +36,7 @@ _HOME = {
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
-    "Limits": "assistants.design.limits",
+    "Limits": "assistants.design",
     "Message": "assistants.messages",
     "OpenAIClient": "assistants.clients",
     "Persona": "assistants.personas",
@@ -45,19 +45,21 @@ _HOME = {
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
     "ScriptedClient": "assistants.clients",
-    "Server": "assistants.servers.server",
+    "Server": "assistants.servers",
     "Tape": "assistants.clients",
     "TapedClient": "assistants.clients",
     "Transcript": "assistants.messages",
     "Trial": "assistants.trial",
+    "append_case": "assistants.design",
     "connect": "assistants.clients",
-    "serve": "assistants.servers.server",
+    "serve": "assistants.servers",
 }
 
 __all__ = [
     "Assistant", "AssistantsError", "Browse", "Case", "Chat", "Compare", "Completion", "Experiment",
     "Library", "Limits", "Message", "OpenAIClient", "Persona", "Rate", "Results", "Run", "Sampling",
-    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial", "connect", "serve",
+    "ScriptedClient", "Server", "Tape", "TapedClient", "Transcript", "Trial",
+    "append_case", "connect", "serve",
 ]  # fmt: skip
 
 

@@ -18,16 +18,18 @@ from pydantic import Field, field_validator
 
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.messages import Usage
-from assistants.utils.config_files import (
+from assistants.utils import (
     Document,
-    Strict,
+    StrictModel,
+    check_url,
     display_path,
+    is_loopback,
     parse_toml,
+    pluralize,
     read_text,
+    truncate_line,
     validate,
 )
-from assistants.utils.text import pluralize, truncate_line
-from assistants.utils.urls import check_url, is_loopback
 
 PACKAGED = Path(__file__).with_name("models.toml")
 IN_PROCESS = ("local", "scripted", "vllm-offline")
@@ -36,7 +38,7 @@ IN_PROCESS = ("local", "scripted", "vllm-offline")
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")
 
 
-class Prices(Strict):
+class Prices(StrictModel):
     """Prices in US dollars per million tokens; ``cached`` is the price of cached input tokens."""
 
     input: float = Field(ge=0)
@@ -44,7 +46,7 @@ class Prices(Strict):
     cached: float | None = Field(default=None, ge=0)
 
 
-class Provider(Strict):
+class Provider(StrictModel):
     """A server, or a service, that speaks the OpenAI protocol."""
 
     address: str
@@ -71,7 +73,7 @@ class Provider(Strict):
         return key
 
 
-class ModelEntry(Strict):
+class ModelEntry(StrictModel):
     """The model behind a short name, and the settings that differ from its provider's."""
 
     model: str
@@ -79,7 +81,7 @@ class ModelEntry(Strict):
     prices: Prices | None = None
 
 
-class _ModelsFile(Strict):
+class _ModelsFile(StrictModel):
     providers: dict[str, Provider] = Field(default_factory=dict)
     models: dict[str, ModelEntry] = Field(default_factory=dict)
 

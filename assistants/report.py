@@ -15,8 +15,7 @@ from assistants.errors import MissingDependencyError, ReportError, UsageError, n
 from assistants.results import Run
 from assistants.utils.imports import quick_imports
 from assistants.utils.text import to_utf8
-from assistants.widgets.html.markdown import clean, escape
-from assistants.widgets.html.run_summary import style
+from assistants.widgets.html import clean, escape, stylesheet
 
 NOTEBOOK = "02-run-experiment.ipynb"
 
@@ -144,7 +143,7 @@ def to_page(notebook: Path, title: str) -> str:
         body = body.replace(place, picture)
     css = (
         files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8")
-        + style()
+        + stylesheet()
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -30,7 +30,7 @@ def audit(
     question: Annotated[
         str, typer.Option("-q", "--question", metavar="QUESTION", help="What it is asked.")
     ] = "Why is the sky blue?",
-    fold: options.Fold = False,
+    system_prompt_in: options.SystemPromptIn = "system",
     ask: Annotated[
         bool,
         typer.Option(
@@ -47,7 +47,7 @@ def audit(
     Nothing is generated, unless --ask is given: weaker evidence, and no proof. 0: it is delivered;
     1: it is not, or the server does not show it.
     """
-    made, entry = _assistant(persona, model, fold, personas or ())
+    made, entry = _assistant(persona, model, system_prompt_in, personas or ())
     found = asyncio.run(_audited(made, entry, question))
     if ask and found.delivery.verdict == "unknown":
         _confirm(made, entry, question, yes=yes)
@@ -67,7 +67,7 @@ _STYLE = {True: "green", False: "red", None: "yellow"}
 
 
 def _assistant(
-    persona: str, model: str, fold: bool, folders: Sequence[Path]
+    persona: str, model: str, place: options.Place, folders: Sequence[Path]
 ) -> tuple[Assistant, Model]:
     from assistants.assistant import Assistant
     from assistants.clients import connect
@@ -76,7 +76,7 @@ def _assistant(
 
     entry = Catalogue.default().find(model)
     found = Library.default(folders).find(persona)
-    made = Assistant(found, connect(entry), persona_in="user" if fold else "system")
+    made = Assistant(found, connect(entry), persona_in=place)
     return made, entry
 
 

@@ -52,7 +52,7 @@ def ask(
     ],
     persona: options.Personas = None,
     model: options.Models = None,
-    fold: options.Fold = False,
+    system_prompt_in: options.SystemPromptIn = "system",
     personas: options.Folders = None,
 ) -> int:
     """Ask every persona on every model, side by side."""
@@ -62,7 +62,7 @@ def ask(
         raise UsageError("The question is empty.")
     columns = [
         ChatColumn(a)
-        for a in _assistants(persona or ["none"], model or ["smollm2"], personas, fold)
+        for a in _assistants(persona or ["none"], model or ["smollm2"], personas, system_prompt_in)
     ]
     asyncio.run(_ask(columns, question))
     errors = [column.error for column in columns if column.error is not None]
@@ -72,12 +72,12 @@ def ask(
 def chat(
     persona: options.Persona = "none",
     model: options.Model = "smollm2",
-    fold: options.Fold = False,
+    system_prompt_in: options.SystemPromptIn = "system",
     personas: options.Folders = None,
     results: options.ResultsFolder = Path("results"),
 ) -> int:
     """Talk with one persona; kept as Markdown."""
-    (assistant,) = _assistants([persona], [model], personas, fold)
+    (assistant,) = _assistants([persona], [model], personas, system_prompt_in)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     log = results / "chats" / f"{stamp}-{persona}.md"
     say(f"{assistant}. An empty line or Ctrl-D ends.")
@@ -97,7 +97,7 @@ def chat(
 
 
 def _assistants(
-    personas: list[str], models: list[str], folders: list[Path] | None, fold: bool
+    personas: list[str], models: list[str], folders: list[Path] | None, place: options.Place
 ) -> list[Assistant]:
     from assistants.assistant import Assistant
     from assistants.clients import connect
@@ -107,7 +107,7 @@ def _assistants(
     library, catalogue = Library.default(folders or ()), Catalogue.default()
     clients = [connect(name, catalogue=catalogue) for name in models]
     made = [
-        Assistant(library.find(name), client, persona_in="user" if fold else "system")
+        Assistant(library.find(name), client, persona_in=place)
         for client in clients
         for name in personas
     ]

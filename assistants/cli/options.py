@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -78,12 +78,13 @@ PersonaName = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Show this one's text.", autocompletion=_personas),
 ]
-Fold = Annotated[
-    bool,
+Place = Literal["system", "user"]
+SystemPromptIn = Annotated[
+    Place,
     typer.Option(
-        "--fold",
-        help="Put the persona at the head of the first question, for a template without a system "
-        "role.",
+        "--system-prompt-in",
+        help="Send the persona as the system message, or at the head of the first question (user) "
+        "for a template without a system role.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from assistants.clients import ServerRecord
-    from assistants.servers.launch_options import LaunchOptions
-    from assistants.servers.planning.plan import Plan
+    from assistants.servers import LaunchOptions, Plan
 
 Gpus = Annotated[str | None, typer.Option(metavar="GPUS", help="Sizes, such as 24GiB,24GiB.")]
 Aim = Annotated[
@@ -88,11 +87,7 @@ def serve(
     ] = False,
 ) -> int:
     """Start vLLM servers, one or those of a plan."""
-    from assistants.servers.gpus import gpus as find_gpus
-    from assistants.servers.launch_options import LaunchOptions
-    from assistants.servers.plan_file import read_plan
-    from assistants.servers.planning.draw import picture
-    from assistants.servers.planning.predicting import as_planned
+    from assistants.servers import LaunchOptions, find_gpus, plan_of_launch, read_plan
 
     if (model is None) == (plan is None):
         raise UsageError(
@@ -103,7 +98,7 @@ def serve(
         _refuse_beside_plan(context)
         planned = read_plan(plan, here=True, report=say)
         if planned.plan is not None:
-            out.print(picture(planned.plan))
+            show(planned.plan.text(out.width))
         starts = [replace(launch, key_from=key_from) for launch in planned.starts]
         return asyncio.run(_serve(starts, planned.plan, python, wait, detach))
     launch = LaunchOptions(
@@ -120,7 +115,7 @@ def serve(
         key_from=key_from,
         options=tuple(extra or ()),
     )
-    predicted = as_planned(launch, find_gpus(hidden=bool(launch.gpus)))
+    predicted = plan_of_launch(launch, find_gpus(hidden=bool(launch.gpus)))
     return asyncio.run(_serve([launch], predicted, python, wait, detach))
 
 
@@ -132,20 +127,19 @@ def plan(
     as_json: options.Json = False,
 ) -> int:
     """Say which model fits onto which GPU."""
-    from assistants.servers.plan_file import read_plan
-    from assistants.servers.planning.calibration import load
-    from assistants.servers.planning.draw import picture
+    from assistants.servers import load_measurements, read_plan
 
     planned = read_plan(file, on=gpus, aim=aim, free=free, report=say)
     if planned.plan is None:
         raise UsageError("There is no GPU here.", fix="Name some: `--gpus 24GiB,24GiB`.")
     if as_json:
-        left = [{"model": each.name, "why": str(each)} for each in planned.plan.left_out]
-        said = {"servers": planned.plan.beside(load()), "left_out": left}
-        typer.echo(to_json({**said, "verdict": planned.plan.verdict}))
+        rows = planned.plan.compare_with_measured(load_measurements())
+        unplaced = [{"model": model.name, "why": str(model)} for model in planned.plan.unplaced]
+        document = {"servers": rows, "left_out": unplaced, "verdict": planned.plan.verdict}
+        typer.echo(to_json(document))
     else:
-        out.print(picture(planned.plan))
-    return 1 if planned.plan.left_out else 0
+        show(planned.plan.text(out.width))
+    return 1 if planned.plan.unplaced else 0
 
 
 def servers(
@@ -159,12 +153,11 @@ def servers(
 ) -> int:
     """List the servers started here, or test them."""
     from assistants.clients import registry
-    from assistants.servers import shutdown
-    from assistants.servers.smoke import QUESTION
+    from assistants.servers import QUESTION, remove_stale
 
     if action not in ("", "test"):
         raise UnknownNameError("action", action, ["test"])
-    for entry in shutdown.remove_stale():
+    for entry in remove_stale():
         say(f"{entry.name} is gone; its log is {entry.log}.")
     living = registry.records()
     if not living and not as_json:
@@ -183,18 +176,18 @@ def stop(
 ) -> int:
     """End a server, or all that were started here."""
     from assistants.clients import registry
-    from assistants.servers import shutdown
+    from assistants.servers import find_server, remove_stale, stop_server
 
     if (name is None) != every:
         raise UsageError("Name a server, or end them with `--all`; one of them.")
-    shutdown.remove_stale()
+    remove_stale()
     living = registry.records()
     if name and not living:
         raise UsageError(f"unknown server {name!r}: none runs here.")
     if not living:
         say("No server runs here.")
-    for entry in [shutdown.find(name)] if name else living:
-        shutdown.end(entry)
+    for entry in [find_server(name)] if name else living:
+        stop_server(entry)
         show(f"{entry.name} has ended.")
     return 0
 
@@ -206,23 +199,21 @@ async def _serve(
     wait: float,
     detach: bool,
 ) -> int:
-    from assistants.servers import shutdown
-    from assistants.servers.health import server_status
-    from assistants.servers.startup import start
+    from assistants.servers import server_status, start_server, stop_server
 
     up: list[ServerRecord] = []
     try:
         for launch in launches:
             server_output.warn_if_open(launch)
             with server_output.progress() as report:
-                entry = await start(launch, python=python, detach=detach, limit=wait, report=report)
+                entry = await start_server(launch, python=python, detach=detach, limit=wait, report=report)
             up.append(entry)
             server_output.show_card(entry, await server_status(entry))
         if plan is not None:
             server_output.show_measured(plan, list(zip(launches, up, strict=True)))
         if detach:
             say("`assistants servers` lists what runs, `assistants stop` ends it.")
-            return 1 if plan is not None and plan.left_out else 0
+            return 1 if plan is not None and plan.unplaced else 0
         say("Ctrl-C ends " + ("it." if len(up) == 1 else f"all {len(up)}."))
         return await server_output.until_ended(up)
     except ServerStartError as error:
@@ -232,7 +223,7 @@ async def _serve(
     finally:
         if not detach:
             for entry in reversed(up):
-                shutdown.end(entry)
+                stop_server(entry)
 
 
 def _refuse_beside_plan(context: typer.Context) -> None:

@@ -14,43 +14,46 @@ from assistants.utils.text import to_json, truncate_line
 
 if TYPE_CHECKING:
     from assistants.clients import ServerRecord
-    from assistants.servers.health import ServerStatus
-    from assistants.servers.launch_options import LaunchOptions
-    from assistants.servers.planning.calibration import StartMeasurement
-    from assistants.servers.planning.plan import Plan
-    from assistants.servers.smoke import Smoke
-    from assistants.servers.startup import Progress, Report
+    from assistants.servers import (
+        LaunchOptions,
+        Plan,
+        ProgressCallback,
+        ServerStatus,
+        SmokeResult,
+        StartMeasurement,
+        StartProgress,
+    )
 
 _LOOK_S = 1.0
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[ProgressCallback]:
     """Says how far a start is: on one line of a terminal, or a line for each stage in a file."""
-    from assistants.servers.startup import in_lines
+    from assistants.servers import report_stages
 
     if not err.is_terminal:
-        yield in_lines(say)
+        yield report_stages(say)
         return
     with err.status("starting") as status:
 
-        def report(now: Progress) -> None:
+        def report(now: StartProgress) -> None:
             line = f"{now.name}: {now.stage}, {now.seconds:.0f} s  {now.line}"
             status.update(cell(truncate_line(line, max(20, err.width - 4))))
 
         yield report
 
 
-def _seconds(smoke: Smoke) -> float | None:
+def _seconds(smoke: SmokeResult) -> float | None:
     taken = smoke.completion.total_s if smoke.completion else None
     return None if taken is None else round(taken, 2)
 
 
 def show_card(entry: ServerRecord, said: ServerStatus) -> None:
     """One server, when it has started."""
-    from assistants.servers.card import card
+    from assistants.servers import server_card
 
-    facts = card(entry, said)
+    facts = server_card(entry, said)
     out.print(table([entry.name, ""], facts.items()))
     out.print()
 
@@ -58,12 +61,12 @@ def show_card(entry: ServerRecord, said: ServerStatus) -> None:
 def warn_if_open(launch: LaunchOptions) -> None:
     """Say of a server that others can reach what guards it, and where its key lies."""
     from assistants.clients import registry
-    from assistants.servers.card import from_home
+    from assistants.servers import home_relative
     from assistants.utils.urls import is_loopback
 
     if not is_loopback(launch.host):
         entry = registry.lock_path(launch.name).with_suffix(".json")
-        say(f"{launch.name} {_OPEN.format(entry=from_home(entry))}", style="yellow")
+        say(f"{launch.name} {_OPEN.format(entry=home_relative(entry))}", style="yellow")
 
 
 _OPEN = (
@@ -75,7 +78,7 @@ _OPEN = (
 
 def show_measured(plan: Plan, up: Sequence[tuple[LaunchOptions, ServerRecord]]) -> None:
     """Predicted beside measured; what says something about a plan is kept for the next one."""
-    from assistants.servers.planning import calibration
+    from assistants.servers import matches_plan, measure_start, save_measurements
 
     gpus = {gpu.index: gpu for gpu in plan.gpus}
     by_name = {server.name: server for server in plan.servers}
@@ -85,14 +88,14 @@ def show_measured(plan: Plan, up: Sequence[tuple[LaunchOptions, ServerRecord]]) 
         server = by_name[entry.model]
         if entry.cache_tokens:
             gpu = gpus[server.gpus[0]]
-            seen = calibration.record(server, gpu, entry.cache_tokens, entry.memory or 0)
+            seen = measure_start(server, gpu, entry.cache_tokens, entry.memory or 0)
             found.append(seen)
-            kept += [seen] if calibration.matches_plan(launch, server) else []
+            kept += [seen] if matches_plan(launch, server) else []
     if kept:
-        calibration.save(kept)
+        save_measurements(kept)
     columns = ["model", "total_gib", "measured_memory_gib", "cache_tokens"]
     columns += ["measured_cache_tokens", "cache_off_percent"]
-    rows = [[row[name] for name in columns] for row in plan.beside(found)]
+    rows = [[row[name] for name in columns] for row in plan.compare_with_measured(found)]
     names = [
         "model",
         "GiB predicted",
@@ -119,12 +122,11 @@ async def until_ended(servers: Sequence[ServerRecord]) -> int:
 
 async def show_all(living: Sequence[ServerRecord], as_json: bool) -> int:
     """One row a server."""
-    from assistants.servers.card import rows
-    from assistants.servers.health import answers, server_status
+    from assistants.servers import is_healthy, server_rows, server_status
 
-    healthy = await asyncio.gather(*(answers(entry) for entry in living))
+    healthy = await asyncio.gather(*(is_healthy(entry) for entry in living))
     said = await asyncio.gather(*(server_status(entry) for entry in living))
-    made = rows(list(zip(living, said, healthy, strict=True)))
+    made = server_rows(list(zip(living, said, healthy, strict=True)))
     if as_json:
         typer.echo(to_json({"servers": made}))
     else:
@@ -134,7 +136,7 @@ async def show_all(living: Sequence[ServerRecord], as_json: bool) -> int:
 
 async def test(living: Sequence[ServerRecord], question: str, as_json: bool) -> int:
     """Ask every server the same at the same time, and show what each answered."""
-    from assistants.servers.smoke import smoke_test
+    from assistants.servers import smoke_test
 
     found = await smoke_test(living, question)
     rows: list[dict[str, Any]] = [

@@ -9,8 +9,7 @@ from pathlib import Path
 from assistants.clients.base import Client
 from assistants.clients.vllm import registry
 from assistants.models import PACKAGED, Catalogue, Model, Provider, base_url
-from assistants.utils import api_keys
-from assistants.utils.urls import Address, Endpoint
+from assistants.utils import Address, Endpoint, api_keys
 
 __all__ = ["Client", "connect"]
 

@@ -9,7 +9,7 @@ from assistants.clients import endpoint
 from assistants.clients.openai.transport import build_sdk, translate_error
 from assistants.errors import AssistantsError
 from assistants.models import Catalogue, Provider, base_url
-from assistants.utils.text import pluralize
+from assistants.utils import pluralize
 
 _TIMEOUT_S = 5.0
 

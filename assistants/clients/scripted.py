@@ -11,8 +11,7 @@ from pathlib import Path
 
 from assistants.errors import BadRequestError, FileError
 from assistants.messages import Completion, Delta, Message, Sampling, Usage
-from assistants.utils.config_files import display_path, parse_yaml, read_text
-from assistants.utils.text import truncate_line
+from assistants.utils import display_path, parse_yaml, read_text, truncate_line
 
 AnswerFunction = Callable[[Sequence[Message], Sampling], str | Completion]
 """Return the answer to a conversation: a text, or a completion with a status of its own."""

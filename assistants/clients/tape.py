@@ -15,8 +15,7 @@ from typing import Any, TextIO
 from assistants.clients.base import Client
 from assistants.errors import FileError, TapeMissError
 from assistants.messages import Completion, Delta, Message, Sampling
-from assistants.utils.config_files import display_path, read_text
-from assistants.utils.text import to_json, truncate_line
+from assistants.utils import display_path, read_text, to_json, truncate_line
 
 MAX_BYTES = 1_000_000_000
 

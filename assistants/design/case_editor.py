@@ -20,7 +20,7 @@ from typing import Any
 from assistants.design.case_files import CASE_FILES, MAX_CASE_BYTES, read_cases
 from assistants.errors import FileError, nearest
 from assistants.trial import Case
-from assistants.utils.config_files import Document, display_path, parse_yaml, read_text
+from assistants.utils import Document, display_path, parse_yaml, read_text
 
 _SIMPLE = re.compile(
     r"[A-Za-z0-9(¿¡][^\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028\u2029\ufeff]*"
@@ -30,7 +30,7 @@ _one_at_a_time = threading.Lock()
 """Two cases that are kept at once, from two widgets, are both in the file in the end."""
 
 
-def keep_case(
+def append_case(
     path: str | Path,
     question: str | Sequence[str],
     *,

@@ -13,14 +13,21 @@ from pydantic import Field, ValidationError
 
 from assistants.errors import FileError, UsageError, nearest
 from assistants.trial import Case
-from assistants.utils.config_files import Document, Place, Strict, display_path, read_text, validate
-from assistants.utils.text import to_json
+from assistants.utils import (
+    Document,
+    Place,
+    StrictModel,
+    display_path,
+    read_text,
+    to_json,
+    validate,
+)
 
 CASE_FILES = (".csv", ".jsonl", ".parquet")
 MAX_CASE_BYTES = 1_000_000_000
 
 
-class CaseEntry(Strict):
+class CaseEntry(StrictModel):
     """One case."""
 
     id: str | int | None = None

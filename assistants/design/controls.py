@@ -15,9 +15,9 @@ from assistants.assistant import Assistant
 from assistants.design.schema import ControlsEntry
 from assistants.errors import FileError
 from assistants.personas import Library, Persona
-from assistants.utils.config_files import (
+from assistants.utils import (
     Document,
-    Strict,
+    StrictModel,
     check_name,
     display_path,
     parse_yaml,
@@ -39,7 +39,7 @@ class Control:
     of: str
 
 
-class ControlText(Strict):
+class ControlText(StrictModel):
     """One text of a controls file; ``digest`` is of the text that it was made from."""
 
     persona: str
@@ -50,11 +50,11 @@ class ControlText(Strict):
     system_prompt: str
 
 
-class _ControlsFile(Strict):
+class _ControlsFile(StrictModel):
     controls: list[ControlText]
 
 
-def controls_file(folder: Path, name: str) -> Path:
+def controls_path(folder: Path, name: str) -> Path:
     """Where the texts of an experiment's control personas stand."""
     return folder / f"{name}{SUFFIX}"
 
@@ -80,7 +80,9 @@ def read_controls_file(path: Path) -> dict[str, ControlText]:
     return found
 
 
-def controlled(assistants: Iterable[Assistant], baseline: str | None) -> dict[str, Persona]:
+def controlled_personas(
+    assistants: Iterable[Assistant], baseline: str | None
+) -> dict[str, Persona]:
     """The personas that neutral texts and paraphrases are made for, by name.
 
     Not the baseline, and none that sends nothing or is neutral already.
@@ -92,7 +94,7 @@ def controlled(assistants: Iterable[Assistant], baseline: str | None) -> dict[st
     }
 
 
-def wanted(entry: ControlsEntry, personas: Iterable[str]) -> list[Control]:
+def requested_controls(entry: ControlsEntry, personas: Iterable[str]) -> list[Control]:
     """The control personas with texts of their own that ``entry`` asks for."""
     found = []
     for name in personas:
@@ -126,9 +128,9 @@ def read_controls(
             "controls are compared with the baseline, and none is named.",
             fix="Name a `baseline:`; `none` sends no system message.",
         )
-    personas = controlled(assistants, baseline)
-    controls = wanted(entry, personas)
-    path = controls_file(Path(document.source).parent, name)
+    personas = controlled_personas(assistants, baseline)
+    controls = requested_controls(entry, personas)
+    path = controls_path(Path(document.source).parent, name)
     texts = read_controls_file(path) if controls else {}
     made = {c.persona: _persona(c, personas[c.of], texts, library, where, path) for c in controls}
     if entry.same and baseline is not None:

@@ -1,8 +1,9 @@
-"""The assistants that an experiment file means."""
+"""From an experiment file to values: its assistants, scorers and judges."""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,26 @@ from typing import Any
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, connect
-from assistants.design.schema import ExperimentFile, PairEntry, PersonaEntry
+from assistants.design.schema import (
+    ExperimentFile,
+    JudgeEntry,
+    PairEntry,
+    PersonaEntry,
+    SystemPromptPlace,
+)
 from assistants.errors import FileError, UnknownNameError, UsageError, nearest
 from assistants.models import Catalogue, Model
-from assistants.personas import Library, Persona
-from assistants.personas.persona import sampling_from
+from assistants.personas import Library, Persona, sampling_from
+from assistants.scoring import Judge, Pairwise, Scorer, make_scorer, pairwise, rubric
 from assistants.trial import Case
-from assistants.utils.config_files import Document, Place, validate
+from assistants.utils import Document, Place, check_name, validate
+
+_RESERVED_SCORER_NAMES = ("votes", "paraphrases")
+"""Names of the scores that votes become, and of the runs in which control texts are made."""
 
 
 def read_personas(document: Document, entries: list[Any], library: Library) -> list[Persona]:
-    """The personas of ``personas:``, by name, path, pattern or inline.
+    """Return the personas of ``personas:``, by name, path, pattern or inline.
 
     Raises
     ------
@@ -46,7 +56,7 @@ def read_personas(document: Document, entries: list[Any], library: Library) -> l
 def read_assistants(
     document: Document, content: ExperimentFile, library: Library, catalogue: Catalogue
 ) -> tuple[list[Assistant], dict[str, Model]]:
-    """The assistants of an experiment, model by model, and the entries of their models.
+    """Return the assistants of an experiment, model by model, and the entries of their models.
 
     Either the full cross of ``personas`` and ``models``, or the exact pairs of ``assistants``.
 
@@ -55,22 +65,10 @@ def read_assistants(
     UsageError
         For an unknown name or a wrong setting.
     """
-    sampling = sampling_from(content.sampling, document.where(("sampling",)))
-    models: dict[str, Model] = {}
-    clients: dict[str, Client] = {}
-
-    def on(entry: object, place: Place) -> Client:
-        if isinstance(entry, Client):
-            return clients.setdefault(entry.model, entry)
-        where = document.where(place)
-        if not isinstance(entry, str):
-            raise FileError(where, f"{entry!r} names no model.")
-        model = catalogue.find(entry, where=where)
-        models[model.name] = model
-        return clients.setdefault(model.name, connect(model, folder=folder))
-
     folder = Path(document.source).parent
-    found: list[Assistant] = []
+    sampling = sampling_from(content.sampling, document.where(("sampling",)))
+    clients = _Clients(catalogue, folder)
+    assistants: list[Assistant] = []
     if content.assistants:
         if content.personas or content.models:
             raise FileError(
@@ -80,28 +78,56 @@ def read_assistants(
             )
         for index in range(len(content.assistants)):
             place: Place = ("assistants", index)
+            where = document.where(place)
             pair = validate(PairEntry, document.below(place))
-            own = sampling_from(pair.sampling, document.where(place)).over(sampling)
-            for persona in library.select(pair.persona, folder=folder, where=document.where(place)):
-                client = on(pair.model, place)
-                found += [Assistant(persona, client, own, v) for v in _swept(persona, content.vars)]
+            own = sampling_from(pair.sampling, where).over(sampling)
+            for persona in library.select(pair.persona, folder=folder, where=where):
+                client = clients.connect(pair.model, where)
+                assistants += [
+                    Assistant(persona, client, own, values)
+                    for values in _variable_grid(persona, content.vars)
+                ]
     else:
         personas = read_personas(document, content.personas, library)
         for index, entry in enumerate(content.models):
-            client = on(entry, ("models", index))
-            for persona in personas:
-                swept = _swept(persona, content.vars)
-                found += [Assistant(persona, client, sampling, v) for v in swept]
-    if not found:
+            client = clients.connect(entry, document.where(("models", index)))
+            assistants += [
+                Assistant(persona, client, sampling, values)
+                for persona in personas
+                for values in _variable_grid(persona, content.vars)
+            ]
+    if not assistants:
         raise FileError(document.source, "there are no personas, or no models, to ask.")
-    _check_vars(document, content.vars, found)
-    _refuse_twins(document, found)
-    found = _folded(document, content.fold, found, catalogue)
-    return sorted(found, key=lambda assistant: list(clients).index(assistant.model)), models
+    _check_vars(document, content.vars, assistants)
+    _refuse_duplicates(document, assistants)
+    assistants = _placed(document, content.system_prompt_in, assistants, catalogue)
+    order = list(clients.by_model)
+    return sorted(assistants, key=lambda a: order.index(a.model)), clients.models
+
+
+class _Clients:
+    """One client for each model of a file, and the catalogue entries of these models."""
+
+    def __init__(
+        self, catalogue: Catalogue, folder: Path, models: dict[str, Model] | None = None
+    ) -> None:
+        self.by_model: dict[str, Client] = {}
+        self.models = {} if models is None else models
+        self._catalogue, self._folder = catalogue, folder
+
+    def connect(self, entry: object, where: str) -> Client:
+        """Return the client of an entry: a model's name, or a client given in Python."""
+        if isinstance(entry, Client):
+            return self.by_model.setdefault(entry.model, entry)
+        if not isinstance(entry, str):
+            raise FileError(where, f"{entry!r} is not a model's name.", fix="Write provider:model.")
+        model = self._catalogue.find(entry, where=where)
+        self.models[model.name] = model
+        return self.by_model.setdefault(model.name, connect(model, folder=self._folder))
 
 
 def check_variables(document: Document, assistant: Assistant, cases: Sequence[Case]) -> None:
-    """See before anything is asked that a persona's text can be filled in for every case.
+    """Check that a persona's text can be filled in for every case, before anything is asked.
 
     Raises
     ------
@@ -157,8 +183,8 @@ def _inline(document: Document, place: Place, entry: Any, library: Library) -> P
         raise FileError(where, error.message, fix=error.fix) from None
 
 
-def _swept(persona: Persona, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values of the variables that ``persona`` has a place for."""
+def _variable_grid(persona: Persona, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield each combination of values for the variables that ``persona`` uses."""
     wanted = {
         name: value if isinstance(value, list) and value else [value]
         for name, value in given.items()
@@ -179,27 +205,121 @@ def _check_vars(document: Document, given: Mapping[str, Any], found: list[Assist
             )
 
 
-def _folded(
-    document: Document, names: Sequence[str], found: list[Assistant], catalogue: Catalogue
+def _placed(
+    document: Document,
+    place: SystemPromptPlace | dict[str, SystemPromptPlace],
+    assistants: list[Assistant],
+    catalogue: Catalogue,
 ) -> list[Assistant]:
-    """Those on the models of ``fold:`` with the persona at the head of the first question."""
-    known = {assistant.model for assistant in found}
-    wanted = set()
-    for index, name in enumerate(names):
+    """Return the assistants with their system prompt where ``system_prompt_in:`` puts it."""
+    if isinstance(place, str):
+        return [replace(a, persona_in=place) for a in assistants]
+    known = {assistant.model for assistant in assistants}
+    places: dict[str, SystemPromptPlace] = {}
+    for name, chosen in place.items():
         model = catalogue.models[name].model if name in catalogue.models else name
         if model not in known:
             raise FileError(
-                document.where(("fold", index)),
+                document.where(("system_prompt_in", name)),
                 f"{name!r} is not among the models.",
                 fix=nearest(name, known),
             )
-        wanted.add(model)
-    return [replace(a, persona_in="user") if a.model in wanted else a for a in found]
+        places[model] = chosen
+    return [replace(a, persona_in=places.get(a.model, a.persona_in)) for a in assistants]
 
 
-def _refuse_twins(document: Document, assistants: list[Assistant]) -> None:
+def _refuse_duplicates(document: Document, assistants: list[Assistant]) -> None:
     seen: set[tuple[str, str]] = set()
     for assistant in assistants:
         if (assistant.name, assistant.model) in seen:
             raise FileError(document.source, f"{assistant} is there twice.")
         seen.add((assistant.name, assistant.model))
+
+
+# -- scorers ---------------------------------------------------------------------------------------
+
+
+def read_scorers(
+    document: Document,
+    content: ExperimentFile,
+    catalogue: Catalogue,
+    models: dict[str, Model],
+    baseline: str | None,
+) -> tuple[list[Scorer], list[Judge]]:
+    """Return the scorers of ``scorers:`` and its judges, which ask a model.
+
+    ``models`` gains the models of the judges.
+
+    Raises
+    ------
+    UsageError
+        For one that is unknown, wrong, or twice there.
+    """
+    folder = Path(document.source).parent
+    clients = _Clients(catalogue, folder, models)
+    scorers: list[Scorer] = []
+    judges: list[Judge] = []
+    for index, entry in enumerate(content.scorers):
+        where = document.where(("scorers", index))
+        if _is_judge(entry):
+            settings = document.below(("scorers", index, "judge"))
+            judges.append(_read_judge(settings, clients))
+        else:
+            scorers.append(
+                make_scorer(entry, allow_code=content.allow_code, folder=folder, where=where)
+            )
+    names = [s.name for s in scorers] + [name for judge in judges for name in _names(judge)]
+    where = document.where(("scorers",))
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise FileError(where, f"two scorers are called {name!r}.", fix="Add a `name:` to one.")
+        if name in _RESERVED_SCORER_NAMES:
+            raise FileError(where, f"no scorer may be called {name!r}.", fix="Give it a `name:`.")
+    if baseline is None and any(isinstance(j, Pairwise) and j.pairs == "baseline" for j in judges):
+        raise FileError(
+            where,
+            "a judge compares each persona with the baseline, and none is named.",
+            fix="Name a `baseline:`, or say `pairs: all`.",
+        )
+    return scorers, judges
+
+
+def _is_judge(entry: Any) -> bool:
+    return isinstance(entry, dict) and list(entry) == ["judge"]
+
+
+def _read_judge(settings: Document, clients: _Clients) -> Judge:
+    entry = validate(JudgeEntry, settings)
+    where = settings.where()
+    name = check_name(entry.name, "judge", where=where)
+    if bool(entry.criteria) == (entry.compare is not None):
+        raise FileError(
+            where,
+            f"the judge {name!r} takes `criteria` or `compare`, one of them.",
+            fix="`criteria: {clear: Is it easy to follow?}` grades each answer; "
+            "`compare: Which answer is clearer?` compares two.",
+        )
+    low, high = entry.scale
+    if not low < high:
+        raise FileError(where, f"the scale of {name!r} goes from {low} to {high}.")
+    # A client given in Python is that judge's own, even if another one has the same model.
+    given = isinstance(entry.model, Client)
+    client = entry.model if given else clients.connect(entry.model, where)
+    sampling = sampling_from(entry.sampling, where)
+    if entry.compare is not None:
+        judge: Judge = pairwise(
+            client, entry.compare, name=name, pairs=entry.pairs, sampling=sampling
+        )
+    else:
+        judge = rubric(client, entry.criteria, name=name, scale=(low, high), sampling=sampling)
+    if judge.assistant.persona.variables:
+        raise FileError(
+            where,
+            f"the question of the judge {name!r} has `{{{{ }}}}` in it.",
+            fix="Write it without variables.",
+        )
+    return judge
+
+
+def _names(judge: Judge) -> set[str]:
+    return {judge.name, *(scorer.name for scorer in judge.scorers({}))}

@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt
 
-from assistants.utils.config_files import Strict
+from assistants.utils import StrictModel
+
+SystemPromptPlace = Literal["system", "user"]
+"""The system message, or the head of the first question."""
 
 
-class LimitsEntry(Strict):
+class LimitsEntry(StrictModel):
     """``limits:``."""
 
     usd: float | None = Field(default=None, ge=0)
@@ -17,7 +20,7 @@ class LimitsEntry(Strict):
     minutes: float | None = Field(default=None, ge=0)
 
 
-class PersonaEntry(Strict):
+class PersonaEntry(StrictModel):
     """An inline persona: a text of its own, or a neutral one matched to another's length."""
 
     name: str
@@ -28,7 +31,7 @@ class PersonaEntry(Strict):
     sampling: dict[str, Any] = Field(default_factory=dict)
 
 
-class PairEntry(Strict):
+class PairEntry(StrictModel):
     """One exact assistant."""
 
     persona: str
@@ -36,7 +39,7 @@ class PairEntry(Strict):
     sampling: dict[str, Any] = Field(default_factory=dict)
 
 
-class JudgeEntry(Strict):
+class JudgeEntry(StrictModel):
     """``judge:``, among the scorers: either ``criteria`` to grade by, or a question to compare."""
 
     model: Any
@@ -48,7 +51,7 @@ class JudgeEntry(Strict):
     sampling: dict[str, Any] = Field(default_factory=dict)
 
 
-class ControlsEntry(Strict):
+class ControlsEntry(StrictModel):
     """``controls:``; ``model`` writes the paraphrases, the first of the experiment as a default."""
 
     neutral: StrictBool = False
@@ -57,14 +60,14 @@ class ControlsEntry(Strict):
     model: str | None = None
 
 
-class ExperimentFile(Strict):
+class ExperimentFile(StrictModel):
     """An experiment as a file writes it."""
 
     description: str = ""
     personas: list[str | dict[str, Any]] = Field(default_factory=list)
     models: list[Any] = Field(default_factory=list)
     assistants: list[dict[str, Any]] = Field(default_factory=list)
-    fold: list[str] = Field(default_factory=list)
+    system_prompt_in: SystemPromptPlace | dict[str, SystemPromptPlace] = "system"
     baseline: str | None = None
     cases: str | list[str | dict[str, Any]]
     repeats: int = Field(default=1, ge=1)

@@ -1,4 +1,4 @@
-"""The experiment that a live comparison amounts to, as a file that a batch can run."""
+"""An experiment file written from what was asked live, for a batch to run."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.personas import Library, escape_template
-from assistants.utils.config_files import check_name, display_path
-from assistants.widgets.chat.conversation import Conversation
+from assistants.utils import check_name, display_path
 
 
-def write_experiment(path: Path, conversations: Sequence[Conversation], repeats: int) -> Path:
-    """Write the experiment, and return the path of its file.
+def write_experiment(
+    path: Path, asked: Sequence[tuple[Assistant, Sequence[Sequence[str]]]], repeats: int
+) -> Path:
+    """Write an experiment file, and return its path.
 
     Parameters
     ----------
     path
         Of the ``.yaml`` file, which must not exist.
-    conversations
-        Whose assistants answer, and whose questions are the cases: a follow-up is a case of all
-        questions up to it.
+    asked
+        Each assistant, with what it was asked: the questions of a conversation, up to each of its
+        turns. These become the cases, so that a follow-up is a case of all questions up to it.
     repeats
-        How many draws of each answer.
+        Number of draws of each answer.
 
     Raises
     ------
@@ -38,15 +39,15 @@ def write_experiment(path: Path, conversations: Sequence[Conversation], repeats:
     check_name(path.stem, "experiment")
     if path.exists():
         raise UsageError(f"{display_path(path)} is there already.", fix="Choose another name.")
-    cases = _cases(conversations)
+    cases = _cases(asked)
     if not cases:
         raise UsageError("Nothing has been asked yet.", fix="Ask something first.")
-    assistants = _once(conversation.assistant for conversation in conversations)
+    assistants = _distinct(assistant for assistant, _ in asked)
     for name in dict.fromkeys(assistant.model for assistant in assistants):
         _check_model(name)
     library = Library.default()
     content: dict[str, Any] = {"description": "Asked live, side by side."}
-    content |= _whole_cross(assistants, library) or _pairs(assistants, library, path)
+    content |= _full_cross(assistants, library) or _pairs(assistants, library, path)
     if any(assistant.persona.name == "none" for assistant in assistants):
         content["baseline"] = "none"
     content |= {"cases": cases, "repeats": repeats}
@@ -55,25 +56,21 @@ def write_experiment(path: Path, conversations: Sequence[Conversation], repeats:
     return path
 
 
-def _once(assistants: Iterable[Assistant]) -> list[Assistant]:
-    """A comparison may have the same one twice; a batch draws repeats instead."""
+def _distinct(assistants: Iterable[Assistant]) -> list[Assistant]:
+    """Return each assistant once: a comparison may have one twice, a batch draws repeats."""
     return list({(str(each), each.digest): each for each in assistants}.values())
 
 
-def _cases(conversations: Sequence[Conversation]) -> list[Any]:
-    found: dict[tuple[str, ...], None] = {}
-    for conversation in conversations:
-        for turn in conversation.turns:
-            said = turn.answer.history
-            found[tuple(message.content for message in said if message.role == "user")] = None
+def _cases(asked: Sequence[tuple[Assistant, Sequence[Sequence[str]]]]) -> list[Any]:
+    questions = dict.fromkeys(tuple(turns) for _, conversation in asked for turns in conversation)
     return [
         {"id": f"question-{n}", **({"question": t[0]} if len(t) == 1 else {"turns": list(t)})}
-        for n, t in enumerate(found, start=1)
+        for n, t in enumerate(questions, start=1)
     ]
 
 
-def _whole_cross(assistants: Sequence[Assistant], library: Library) -> dict[str, Any] | None:
-    """``personas`` and ``models``, if every persona is on every model, with one sampling."""
+def _full_cross(assistants: Sequence[Assistant], library: Library) -> dict[str, Any] | None:
+    """Return ``personas`` and ``models``, if every persona is on every model, with one sampling."""
     personas = {a.persona.name: a for a in assistants}
     models = list(dict.fromkeys(a.model for a in assistants))
     pairs = {(a.persona.name, a.model, a.prompt_digest) for a in assistants}
@@ -88,13 +85,13 @@ def _whole_cross(assistants: Sequence[Assistant], library: Library) -> dict[str,
 
 
 def _pairs(assistants: Sequence[Assistant], library: Library, path: Path) -> dict[str, Any]:
-    """``assistants``, with a file beside the experiment for each persona of its own."""
+    """Return ``assistants``, with a file beside the experiment for each persona of its own."""
     written: list[dict[str, Any]] = []
-    names = {_said_by(a): a.persona.name for a in assistants if _is_known(a, library)}
+    names = {_identity(a): a.persona.name for a in assistants if _is_known(a, library)}
     for assistant in assistants:
         persona = assistant.persona.name
         if not _is_known(assistant, library):
-            persona = names.setdefault(_said_by(assistant), _free(persona, names.values()))
+            persona = names.setdefault(_identity(assistant), _free(persona, names.values()))
             file = path.parent / f"{path.stem}-personas" / f"{persona}.md"
             file.parent.mkdir(parents=True, exist_ok=True)
             head = _yaml(_head(assistant))
@@ -108,7 +105,7 @@ def _pairs(assistants: Sequence[Assistant], library: Library, path: Path) -> dic
 
 
 def _entry(assistant: Assistant, library: Library) -> Any:
-    """A persona's name, or all of it where no file says the same."""
+    """Return a persona's name, or all of it where no file says the same."""
     persona = assistant.persona
     if _is_known(assistant, library):
         return persona.name
@@ -130,13 +127,13 @@ def _head(assistant: Assistant) -> dict[str, Any]:
     return head
 
 
-def _said_by(assistant: Assistant) -> tuple[str, str]:
-    """A persona with its variables, and its text: what has a file of its own."""
+def _identity(assistant: Assistant) -> tuple[str, str]:
+    """Return what tells two personas apart: the name with its variables, and the text."""
     return assistant.name, assistant.prompt_digest
 
 
 def _free(name: str, taken: Collection[str]) -> str:
-    """The name itself, or else the first with a number that is free."""
+    """Return the name itself, or else the first with a number that is free."""
     others = (f"{name[:60]}-{number}" for number in itertools.count(2))
     return next(each for each in itertools.chain([name], others) if each not in taken)
 

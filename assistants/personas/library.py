@@ -10,9 +10,7 @@ from pathlib import Path
 
 from assistants.errors import FileError, UnknownNameError
 from assistants.personas.persona import Persona, read_base, read_persona
-from assistants.utils.config_files import NAME, display_path
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize
+from assistants.utils import NAME_PATTERN, display_path, notebook_html, pluralize
 
 PACKAGED = Path(__file__).parent
 
@@ -101,7 +99,7 @@ class Library:
             path.stem: path
             for folder in self.folders
             for path in folder.glob(pattern)
-            if NAME.fullmatch(path.stem) and path.is_file()
+            if NAME_PATTERN.fullmatch(path.stem) and path.is_file()
             if _real(path).is_relative_to(_real(folder))
         }
 

@@ -15,18 +15,19 @@ from pydantic import Field
 
 from assistants.errors import FileError, UsageError, nearest
 from assistants.messages import Sampling
-from assistants.utils import templating
-from assistants.utils.config_files import (
+from assistants.utils import (
     Document,
-    Strict,
+    StrictModel,
     check_name,
     display_path,
+    notebook_html,
     parse_yaml,
+    pluralize,
     read_text,
+    templating,
+    truncate_line,
     validate,
 )
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize, truncate_line
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can change
 
@@ -110,7 +111,7 @@ class Persona:
         return f"persona {self.name!r} ({self.source})"
 
 
-class _FrontMatter(Strict):
+class _FrontMatter(StrictModel):
     label: str = ""
     description: str = ""
     base: str = ""

@@ -13,10 +13,10 @@ from assistants.clients import Client, connect, count_tokens
 from assistants.design.controls import (
     Control,
     ControlText,
-    controlled,
-    controls_file,
+    controlled_personas,
+    controls_path,
     read_controls_file,
-    wanted,
+    requested_controls,
 )
 from assistants.design.schema import ExperimentFile
 from assistants.errors import BudgetExceededError, UsageError
@@ -93,11 +93,11 @@ async def write_controls(
     path = Path(path)
     plain, content = _without_controls(path, personas, changes)
     entry = content.controls
-    of = controlled(plain.assistants, plain.baseline)
-    controls = wanted(entry, of)
+    of = controlled_personas(plain.assistants, plain.baseline)
+    controls = requested_controls(entry, of)
     if not controls:
         return None
-    file = controls_file(path.parent, plain.name)
+    file = controls_path(path.parent, plain.name)
     kept = {} if again else _fresh(read_controls_file(file), of)
     missing = [control for control in controls if control.persona not in kept]
     library = Library.default(personas)
@@ -139,12 +139,12 @@ def draft_controls(
     _, content = _without_controls(path, personas, changes)
     same = {"controls": {"same": content.controls.same}}
     plain = Experiment.load(path, personas=personas, **changes | same)
-    of = controlled(plain.assistants, plain.baseline)
-    texts = _fresh(read_controls_file(controls_file(path.parent, plain.name)), of)
+    of = controlled_personas(plain.assistants, plain.baseline)
+    texts = _fresh(read_controls_file(controls_path(path.parent, plain.name)), of)
     added = [
         replace(assistant, persona=_draft(control, of[control.of], texts.get(control.persona)))
         for assistant in plain.assistants
-        for control in wanted(content.controls, of)
+        for control in requested_controls(content.controls, of)
         if control.of == assistant.name
     ]
     return replace(plain, assistants=(*plain.assistants, *added))
@@ -166,10 +166,14 @@ def missing_controls(
     """The control personas that have no text yet or an outdated one; with ``again``, all."""
     path = Path(path)
     plain, content = _without_controls(path, personas, changes)
-    of = controlled(plain.assistants, plain.baseline)
-    file = controls_file(path.parent, plain.name)
+    of = controlled_personas(plain.assistants, plain.baseline)
+    file = controls_path(path.parent, plain.name)
     kept = {} if again else _fresh(read_controls_file(file), of)
-    return [control for control in wanted(content.controls, of) if control.persona not in kept]
+    return [
+        control
+        for control in requested_controls(content.controls, of)
+        if control.persona not in kept
+    ]
 
 
 def writer(path: str | Path, personas: Sequence[str | Path] = (), **changes: Any) -> Model:
@@ -292,7 +296,7 @@ async def _paraphrases(
             raise UsageError(
                 f"{asking.client.model} gave no paraphrase of {control.of!r} ({row['status']}).",
                 fix=f"Name another `model:` under `controls:`, or write {control.persona!r} "
-                f"into {display_path(controls_file(Path(plain.source).parent, plain.name))} yourself.",
+                f"into {display_path(controls_path(Path(plain.source).parent, plain.name))} yourself.",
             )
         found[control.persona] = ControlText(
             persona=control.persona, kind="paraphrase", of=control.of,

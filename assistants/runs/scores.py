@@ -16,7 +16,7 @@ from assistants.scoring.base import (
     ScorePendingError,
     Scorer,
     ScorerInput,
-    apply,
+    apply_scorer,
 )
 from assistants.utils.text import from_utf8
 
@@ -126,7 +126,7 @@ def _scored(
         if place not in known:
             if stop():
                 break
-            score = apply(scorer, each)
+            score = apply_scorer(scorer, each)
             if score.pending and status not in AVERAGED:
                 score = replace(score, reason=f"not judged: the answer is {status}")
             known[place] = score

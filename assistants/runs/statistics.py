@@ -12,7 +12,7 @@ from assistants.messages import AVERAGED, FINISHED
 from assistants.runs import scores, tables, votes
 from assistants.runs.store import Store
 from assistants.scoring.base import FunctionScorer, ScorePendingError, Scorer
-from assistants.scoring.registry import NAMES, make
+from assistants.scoring.registry import SCORER_NAMES, make_scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -334,10 +334,10 @@ class RunStatistics:
                 return known[entry]
             if self._rater(entry) is not None:
                 return FunctionScorer(entry, "share of wins", "higher", "number", "", _not_scored)
-            if entry not in NAMES:
-                names = [*known, VOTES, *self.comparing, *NAMES]
+            if entry not in SCORER_NAMES:
+                names = [*known, VOTES, *self.comparing, *SCORER_NAMES]
                 raise UnknownNameError("scorer", entry, names, where=f"run {self.id}")
-        return make(entry)
+        return make_scorer(entry)
 
     @property
     def comparing(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from assistants.runs import scores, tables
 from assistants.runs.store import Store
-from assistants.scoring.vote import POINTS, Vote
+from assistants.scoring.vote import VOTE_POINTS, Vote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
 
     at = ["case", "model", "repeat"]
     sides = [
-        frame[at].assign(persona=frame[side], value=[POINTS[w][i] for w in frame["winner"]])
+        frame[at].assign(persona=frame[side], value=[VOTE_POINTS[w][i] for w in frame["winner"]])
         for i, side in enumerate(("left", "right"))
     ]
     points = pd.concat(sides).groupby([*at, "persona"], sort=False)["value"]
@@ -99,7 +99,7 @@ def as_scores(
 
 def _is_ours(vote: Vote) -> bool:
     """Whether a rater of ours could have written it: a store may come from somebody else."""
-    return vote.winner in POINTS and vote.kind in ("person", "judge")
+    return vote.winner in VOTE_POINTS and vote.kind in ("person", "judge")
 
 
 def _places(store: Store, run: str) -> dict[str, tuple[str, str, str, int]]:

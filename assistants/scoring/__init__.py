@@ -8,29 +8,44 @@ from assistants.scoring.base import (
     Kind,
     Score,
     ScoredValue,
+    ScorePendingError,
     Scorer,
     ScorerInput,
     UnscorableError,
-    apply,
+    apply_scorer,
     measure,
 )
-from assistants.scoring.registry import NAMES, make, make_all
-from assistants.scoring.sandbox.code_runs import limits_enforced, not_enforced
+from assistants.scoring.judge import Judge, Pairwise, Replies, Rubric, pairwise, rubric
+from assistants.scoring.registry import SCORER_NAMES, make_scorer, make_scorers
+from assistants.scoring.sandbox import limits_enforced, not_enforced
+from assistants.scoring.text import words_in
+from assistants.scoring.vote import VOTE_POINTS, Vote, Winner
 
 __all__ = [
-    "NAMES",
+    "SCORER_NAMES",
+    "VOTE_POINTS",
     "Direction",
     "FunctionScorer",
+    "Judge",
     "Kind",
+    "Pairwise",
+    "Replies",
+    "Rubric",
     "Score",
+    "ScorePendingError",
     "ScoredValue",
     "Scorer",
     "ScorerInput",
     "UnscorableError",
-    "apply",
+    "Vote",
+    "Winner",
+    "apply_scorer",
     "limits_enforced",
-    "make",
-    "make_all",
+    "make_scorer",
+    "make_scorers",
     "measure",
     "not_enforced",
+    "pairwise",
+    "rubric",
+    "words_in",
 ]

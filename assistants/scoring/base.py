@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
-from assistants.utils.text import to_json, to_utf8, truncate_line
+from assistants.utils import to_json, to_utf8, truncate_line
 
 Direction = Literal["higher", "lower", "neither"]
 """Which end of a score is the better one."""
@@ -151,7 +151,7 @@ def measure(
     return FunctionScorer(name or called, unit, direction, kind, version, bound)
 
 
-def apply(scorer: Scorer, answered: ScorerInput) -> Score:
+def apply_scorer(scorer: Scorer, answered: ScorerInput) -> Score:
     """The score of one answer; whatever goes wrong is a failed score with the reason.
 
     Only what stops the program on purpose (an interrupt, a cancelled task) passes through. A scorer

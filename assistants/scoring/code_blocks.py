@@ -10,21 +10,21 @@ _FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*([^\s`]*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CodeBlock:
     """One fenced block; ``language`` is its label in lower case, or empty."""
 
     language: str
     code: str
 
 
-def split(text: str) -> tuple[str, list[Block]]:
+def split_code_blocks(text: str) -> tuple[str, list[CodeBlock]]:
     """The prose of a text, and its fenced blocks in order.
 
     A fence may be indented (it often stands in a list), ends with at least as many of the same
     characters, and runs to the end of the text where it is never closed: answers are cut.
     """
     prose: list[str] = []
-    blocks: list[Block] = []
+    blocks: list[CodeBlock] = []
     inside: list[str] = []
     fence, language = "", ""
     for line in text.splitlines():
@@ -32,11 +32,11 @@ def split(text: str) -> tuple[str, list[Block]]:
         if not fence and found:
             fence, language = found[1], found[2].lower()
         elif fence and line.strip().startswith(fence) and not line.strip().strip(fence[0]):
-            blocks.append(Block(language, dedent("\n".join(inside))))
+            blocks.append(CodeBlock(language, dedent("\n".join(inside))))
             fence, inside = "", []
             prose.append("")  # what stood before and after are two paragraphs
         else:
             (inside if fence else prose).append(line)
     if fence:
-        blocks.append(Block(language, dedent("\n".join(inside))))
+        blocks.append(CodeBlock(language, dedent("\n".join(inside))))
     return "\n".join(prose), blocks

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 
 from assistants.errors import UsageError
 from assistants.scoring.base import Direction, FunctionScorer, Kind, ScorerInput, UnscorableError
-from assistants.utils.text import to_json, truncate_line
+from assistants.utils import to_json, truncate_line
 
 Function = Callable[[ScorerInput], float]
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assistants.errors import MissingDependencyError, UsageError
+from assistants.scoring.answer_extraction import choice_in, number_in
 from assistants.scoring.base import (
     FunctionScorer,
     ScoredValue,
@@ -20,8 +21,7 @@ from assistants.scoring.base import (
     UnscorableError,
     measure,
 )
-from assistants.scoring.code_blocks import split
-from assistants.scoring.extract import choice_in, number_in
+from assistants.scoring.code_blocks import split_code_blocks
 from assistants.scoring.text import words_in
 
 _QUOTES = "*_`\"'“”‘’«» \n\t"
@@ -105,7 +105,7 @@ def number(tolerance: float = 0.0, relative: float = 1e-9) -> FunctionScorer:
 
 
 def choice() -> FunctionScorer:
-    """1 where the answer picks the reference's letter, A to J; see ``extract.choice_in``."""
+    """1 where the answer picks the reference's letter, A to J; see ``answer_extraction.choice_in``."""
     return _binary(_choice)
 
 
@@ -225,7 +225,9 @@ def _json(answered: ScorerInput, *, schema: Any) -> float:
 
 
 def _parsed(answer: str) -> tuple[Any, str]:
-    blocks = [b.code for b in split(answer)[1] if b.language in ("", "json", "json5", "jsonc")]
+    blocks = [
+        b.code for b in split_code_blocks(answer)[1] if b.language in ("", "json", "json5", "jsonc")
+    ]
     error = ""
     for text in (answer, *blocks[:1]):
         try:

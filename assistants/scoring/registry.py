@@ -15,13 +15,13 @@ from assistants.scoring import custom, reference
 from assistants.scoring import text as textual
 from assistants.scoring.base import FunctionScorer, Scorer
 from assistants.scoring.sandbox import code_runs
-from assistants.utils.config_files import Document, Strict, display_path, read_text, validate
+from assistants.utils import Document, StrictModel, display_path, read_text, validate
 
 Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 
 
-class _Plain(Strict):
+class _Plain(StrictModel):
     """A scorer without settings; ``name`` is the column, where two of a kind are wanted."""
 
     name: StrictStr | None = None
@@ -98,11 +98,11 @@ _BUILDERS: Mapping[str, tuple[type[_Plain], str, _Build]] = {
 }
 """Name: its settings, the one that ``name: value`` stands for, and what makes it."""
 
-NAMES = tuple(_BUILDERS)
+SCORER_NAMES = tuple(_BUILDERS)
 """What an experiment may list under ``scorers``."""
 
 
-def make(
+def make_scorer(
     entry: str | Mapping[str, Any],
     *,
     allow_code: bool = False,
@@ -134,7 +134,7 @@ def make(
     """
     name, settings = _parts(entry, where)
     if name not in _BUILDERS:
-        raise UnknownNameError("scorer", name, NAMES, where=where)
+        raise UnknownNameError("scorer", name, SCORER_NAMES, where=where)
     schema, main, build = _BUILDERS[name]
     if not isinstance(settings, Mapping):
         if not main:
@@ -146,7 +146,7 @@ def make(
     return replace(made, name=given.name) if given.name else made
 
 
-def make_all(
+def make_scorers(
     entries: Sequence[str | Mapping[str, Any]],
     *,
     allow_code: bool = False,
@@ -160,7 +160,7 @@ def make_all(
     UsageError
         As ``make``, and if two have one name.
     """
-    made = [make(e, allow_code=allow_code, folder=folder, where=where) for e in entries]
+    made = [make_scorer(e, allow_code=allow_code, folder=folder, where=where) for e in entries]
     names = [scorer.name for scorer in made]
     for name in names:
         if names.count(name) > 1:

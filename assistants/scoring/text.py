@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 
 from assistants.scoring.base import FunctionScorer, ScorerInput, UnscorableError, measure
-from assistants.scoring.code_blocks import split
+from assistants.scoring.code_blocks import split_code_blocks
 from assistants.scoring.language import guess, guessable, too_short
 
 # Chinese and Japanese write no spaces: each of their characters counts as a word, as it does in a
@@ -43,7 +43,7 @@ def sentences_in(text: str) -> list[str]:
     A full stop ends a sentence unless it abbreviates ("e.g.", "Dr.", an initial), or goes on in
     lower case.
     """
-    prose, _ = split(text)
+    prose, _ = split_code_blocks(text)
     return [s for part in _parts(prose) for s in _sentences(part) if _WORD.search(s)]
 
 
@@ -183,7 +183,7 @@ def syllables_in(word: str) -> int:
 
 
 def _diversity(answered: ScorerInput, *, window: int) -> float:
-    words = words_in(split(answered.answer)[0])
+    words = words_in(split_code_blocks(answered.answer)[0])
     if len(words) < window:
         raise UnscorableError(f"{len(words)} words of prose; the window is {window}")
     inside = Counter(words[:window])
@@ -245,7 +245,7 @@ def _refuses(sentence: str) -> bool:
 
 
 def _language(answered: ScorerInput, *, code: str) -> float:
-    prose, _ = split(answered.answer)
+    prose, _ = split_code_blocks(answered.answer)
     if too_short(prose):
         raise UnscorableError("too little prose to tell its language")
     found = guess(prose)

@@ -9,7 +9,7 @@ Winner = Literal["left", "right", "tie", "both bad"]
 
 Kind = Literal["person", "judge"]
 
-POINTS: dict[str, tuple[float, float]] = {
+VOTE_POINTS: dict[str, tuple[float, float]] = {
     "left": (1.0, 0.0),
     "right": (0.0, 1.0),
     "tie": (0.5, 0.5),

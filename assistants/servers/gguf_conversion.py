@@ -11,8 +11,7 @@ from pathlib import Path
 from assistants.clients import EMBEDDED_MODELS, weights_path
 from assistants.errors import ServerStartError
 from assistants.servers import logs
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
+from assistants.utils import api_keys, cache_root
 
 _SECONDS = 900.0
 
@@ -63,7 +62,7 @@ def as_safetensors(name: str, python: str) -> Path:
             raise ServerStartError(
                 f"The weights of {name} could not be made ready for vLLM.",
                 fix=f"Beside vLLM it takes `{python} -m pip install gguf accelerate`.",
-                log=logs.last_words(logs.readable(said)),
+                log=logs.last_lines(logs.redacted(said)),
             )
         if not folder.exists():  # somebody else may have been faster
             shutil.move(f"{made}/{name}", folder)

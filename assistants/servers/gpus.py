@@ -23,7 +23,7 @@ CARDS: dict[str, float] = {
 }  # fmt: skip
 """GiB that a driver reports of common cards, rounded; a size written out always wins."""
 
-Report = Callable[[str], None]
+MessageCallback = Callable[[str], None]
 """Told, in a sentence, what was found."""
 
 
@@ -57,7 +57,7 @@ def gpu_names(indices: Sequence[int]) -> str:
     return f"GPUs {', '.join(others)} and {last}" if others else f"GPU {last}"
 
 
-def gpus(report: Report = lambda _: None, *, hidden: bool = False) -> list[Gpu]:
+def find_gpus(report: MessageCallback = lambda _: None, *, hidden: bool = False) -> list[Gpu]:
     """The GPUs of this machine that are whole and ours, as its NVIDIA driver counts them.
 
     Parameters
@@ -142,7 +142,7 @@ def _sized(what: str, part: str) -> tuple[str, int]:
     return gib(size), round(size)
 
 
-def _visible(found: list[Gpu], report: Report) -> list[Gpu]:
+def _visible(found: list[Gpu], report: MessageCallback) -> list[Gpu]:
     """Those that ``CUDA_VISIBLE_DEVICES`` gives to this process: on a shared machine not all."""
     said = os.environ.get("CUDA_VISIBLE_DEVICES")
     if said is None:
@@ -159,7 +159,7 @@ def _visible(found: list[Gpu], report: Report) -> list[Gpu]:
     return kept
 
 
-def _one(nvml: Any, index: int, report: Report) -> Gpu | None:
+def _one(nvml: Any, index: int, report: MessageCallback) -> Gpu | None:
     """One GPU, or nothing if it does not answer: a broken card must not hide the others.
 
     Of one that is divided (MIG) a server gets a part at most, whatever all of it holds.

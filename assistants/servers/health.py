@@ -1,9 +1,9 @@
-"""Whether a server answers, and what it says of itself: requests that cost it nothing."""
+"""Health of servers: whether they answer, what they report of themselves, and a smoke test."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +17,14 @@ from assistants.clients import (
     registry,
 )
 from assistants.errors import CallError
+from assistants.messages import Completion, Message, Sampling
 from assistants.utils.urls import Address
 
-_SECONDS = 5.0
+QUESTION = "In one sentence: why is the sky blue?"
+SAMPLING = Sampling(temperature=0, max_tokens=60)
+"""The smoke test's question, and how it is asked."""
+
+_TIMEOUT_S = 5.0
 
 _ROUNDED = 16
 """Tokens by which a sum may be off: each engine of a server rounds its own down."""
@@ -50,6 +55,15 @@ class ServerStatus:
         return told.cache_tokens // length if length == self.context else None
 
 
+@dataclass(frozen=True, slots=True)
+class SmokeResult:
+    """What one server answered, or why it did not."""
+
+    entry: ServerRecord
+    completion: Completion | None = None
+    error: CallError | None = None
+
+
 @asynccontextmanager
 async def client_of(entry: ServerRecord) -> AsyncIterator[OpenAIClient]:
     """A client for this very server, whatever else is called the same."""
@@ -64,14 +78,14 @@ async def client_of(entry: ServerRecord) -> AsyncIterator[OpenAIClient]:
         await client.aclose()
 
 
-async def answers(entry: ServerRecord) -> bool:
+async def is_healthy(entry: ServerRecord) -> bool:
     """Whether it is ready to be asked; ``False`` after five seconds of silence.
 
     It has to take its key and know its model: somebody else may have its port.
     """
     async with client_of(entry) as client:
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_S):
                 await client.get("../health")
                 return any(each.get("id") == entry.model for each in await _served(client))
         except (CallError, TimeoutError):
@@ -82,10 +96,25 @@ async def server_status(entry: ServerRecord) -> ServerStatus:
     """Ask a server; what it does not tell is ``None``."""
     async with client_of(entry) as client:
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_S):
                 return ServerStatus(await _context(client), await read_metrics(client))
         except (CallError, TimeoutError):
             return ServerStatus()
+
+
+async def smoke_test(
+    servers: Sequence[ServerRecord], question: str = QUESTION
+) -> list[SmokeResult]:
+    """Ask every server at the same time; one that fails does not stop the others."""
+    return list(await asyncio.gather(*(_ask(entry, question) for entry in servers)))
+
+
+async def _ask(entry: ServerRecord, question: str) -> SmokeResult:
+    async with client_of(entry) as client:
+        try:
+            return SmokeResult(entry, await client.complete([Message("user", question)], SAMPLING))
+        except CallError as error:
+            return SmokeResult(entry, error=error)
 
 
 async def _context(client: OpenAIClient) -> int | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from assistants.clients import answer_affecting_options, registry
 from assistants.clients.vllm import weights as offline_weights
 from assistants.errors import UsageError
-from assistants.servers.planning.plan import PlacedServer
+from assistants.servers.planning import PlacedServer
 from assistants.utils import api_keys
 from assistants.utils.text import to_json
 

@@ -6,9 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
-from assistants.utils.text import escape_control_chars, truncate_line
+from assistants.utils import api_keys, cache_root, escape_control_chars, truncate_line
 
 _TAIL = 64_000
 _LINES = 15
@@ -62,7 +60,7 @@ _ADVICE = (
 """What goes wrong most, told by the log, since there is nothing else to tell it by."""
 
 
-def fresh(name: str) -> Path:
+def create_log(name: str) -> Path:
     """An empty log for a server; only its owner can read it."""
     folder = cache_root() / "servers" / "logs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,7 +70,7 @@ def fresh(name: str) -> Path:
     return path
 
 
-def tail(path: str | Path) -> str:
+def read_tail(path: str | Path) -> str:
     """The end of a log, readable."""
     try:
         with Path(path).open("rb") as file:
@@ -80,10 +78,10 @@ def tail(path: str | Path) -> str:
             raw = file.read(_TAIL)
     except OSError:
         return ""
-    return readable(raw.decode("utf-8", "replace"))
+    return redacted(raw.decode("utf-8", "replace"))
 
 
-def readable(text: str) -> str:
+def redacted(text: str) -> str:
     """Without keys, colours, and what would drive a terminal."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", api_keys.redact(text))
     return escape_control_chars(plain.replace("\r", "\n"))
@@ -100,13 +98,13 @@ def last_line(text: str) -> str:
     return truncate_line(_plain(lines[-1]), 100) if lines else ""
 
 
-def last_words(text: str) -> str:
+def last_lines(text: str) -> str:
     """Its last lines."""
     lines = [line for line in text.splitlines() if line.strip()]
     return "\n".join(truncate_line(line, 200) for line in lines[-_LINES:])
 
 
-def lost_its_port(text: str) -> bool:
+def is_port_taken(text: str) -> bool:
     """Whether a server ended because somebody else had its port."""
     return "address already in use" in text.lower()
 

@@ -1,19 +1,32 @@
-"""The processes of a server, as the system counts them (Linux)."""
+"""Processes of servers: how they are found (Linux), ended, and cleared away."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from assistants.clients import ServerRecord, registry
+from assistants.errors import UnknownNameError
+
 PROC = Path("/proc")
+STOP_LIMIT_S = 6.0
+"""Longer than a supervisor gives its server."""
+
+_held: dict[int, subprocess.Popen[bytes]] = {}
+"""Supervisors that this process started, and its ends of their pipes.
+
+The pipes close when this process ends, however it does, which is what a supervisor waits for.
+"""
+
 _APART_S = 30.0
 """An entry is written a moment after the process began; a clock may be set in between."""
 
 
-def of_session(session: int, since: float) -> list[int]:
+def session_processes(session: int, since: float) -> list[int]:
     """Processes of a session that began at ``since`` (seconds since 1970) and run a Python.
 
     A server is the first process of a session, and its children stay in it. Numbers are given out
@@ -23,8 +36,8 @@ def of_session(session: int, since: float) -> list[int]:
     """
     if not PROC.is_dir() or since < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
         return []
-    begun = _begun(session)
-    if begun is not None and abs(begun - since) > _APART_S:
+    started = _start_time(session)
+    if started is not None and abs(started - since) > _APART_S:
         return []
     found: list[int] = []
     for folder in PROC.glob("[0-9]*"):
@@ -35,7 +48,7 @@ def of_session(session: int, since: float) -> list[int]:
     return found
 
 
-def _begun(pid: int) -> float | None:
+def _start_time(pid: int) -> float | None:
     """When a process began, in seconds since 1970; ``None`` if there is none."""
     try:
         stat = (PROC / str(pid) / "stat").read_text()
@@ -46,7 +59,7 @@ def _begun(pid: int) -> float | None:
     return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident(pids: list[int]) -> int:
+def resident_bytes(pids: list[int]) -> int:
     """Bytes of main memory that they hold and share with nobody."""
     total = 0
     for pid in pids:
@@ -56,8 +69,69 @@ def resident(pids: list[int]) -> int:
     return total
 
 
-def kill(pids: list[int]) -> None:
+def kill_processes(pids: list[int]) -> None:
     """End them at once."""
     for pid in pids:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+
+
+def keep_pipe_open(supervisor: subprocess.Popen[bytes]) -> None:
+    """Keep the pipe to a supervisor open."""
+    _held[supervisor.pid] = supervisor
+
+
+def _close_pipes(entry: ServerRecord) -> None:
+    supervisor = _held.pop(entry.supervisor, None)
+    if supervisor is None:
+        return
+    assert supervisor.stdin is not None
+    supervisor.stdin.close()
+    try:
+        supervisor.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
+
+
+def find_server(name: str) -> ServerRecord:
+    """The running server of a name: its own, or that of its model.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none.
+    """
+    living = [entry for entry in registry.records() if registry.is_alive(entry)]
+    for entry in living:
+        if name in (entry.name, entry.model, f"{registry.PROVIDER}:{entry.model}"):
+            return entry
+    raise UnknownNameError("server", name, [entry.name for entry in living])
+
+
+def stop_server(entry: ServerRecord) -> None:
+    """End a server and wait until all of its processes are gone."""
+    if registry.is_alive(entry):
+        with suppress(OSError):
+            os.kill(entry.supervisor, signal.SIGTERM)
+        until = time.monotonic() + STOP_LIMIT_S
+        while registry.is_alive(entry) and time.monotonic() < until:
+            time.sleep(0.05)
+    if registry.is_alive(entry):  # a supervisor that hangs
+        kill_processes([entry.supervisor])
+    _close_pipes(entry)
+    kill_processes(session_processes(entry.group, entry.started))
+    registry.remove(entry)
+
+
+def remove_stale() -> list[ServerRecord]:
+    """Clear away servers whose supervisor is gone, and return them.
+
+    Nothing is left of most. A supervisor that was killed may have left processes behind.
+    """
+    stale = [entry for entry in registry.records() if not registry.is_alive(entry)]
+    for entry in stale:
+        _close_pipes(entry)
+        kill_processes(session_processes(entry.group, entry.started))
+        registry.remove(entry)
+    return stale

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,13 +17,11 @@ from typing import Any
 
 from assistants.clients import ServerRecord, registry, vllm_python
 from assistants.errors import ServerStartError, UsageError
-from assistants.servers import logs, shutdown
+from assistants.servers import logs, processes
 from assistants.servers.gguf_conversion import as_safetensors, is_embedded
-from assistants.servers.gpus import gpus
-from assistants.servers.health import answers, server_status
-from assistants.servers.launch_options import LaunchOptions
-from assistants.servers.ports import port_for
-from assistants.servers.processes import of_session, resident
+from assistants.servers.gpus import find_gpus
+from assistants.servers.health import is_healthy, server_status
+from assistants.servers.launch_options import LOOPBACK, LaunchOptions
 
 START_LIMIT_S = 1800.0
 """Seconds. Large weights from a slow disk take many minutes, and compiling takes some more."""
@@ -30,13 +29,16 @@ START_LIMIT_S = 1800.0
 _NEEDED = ("PATH", "LD_LIBRARY_PATH")
 """All that a supervisor gets of the environment: some a Python cannot start without."""
 
+FIRST_PORT = 8000
+_MAX_PORTS = 1000
+
 _LOOK_S = 0.5
 _TRIES = 3
 """Ports that are tried when somebody else takes them between looking and taking."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class StartProgress:
     """How far a start is: seconds since it began, what the server does now, its last line."""
 
     name: str
@@ -45,14 +47,14 @@ class Progress:
     line: str
 
 
-Report = Callable[[Progress], None]
+ProgressCallback = Callable[[StartProgress], None]
 
 
-def in_lines(say: Callable[[str], None]) -> Report:
+def report_stages(say: Callable[[str], None]) -> ProgressCallback:
     """A report that says a line for each thing that a server does while it starts."""
     said: list[str] = []
 
-    def report(now: Progress) -> None:
+    def report(now: StartProgress) -> None:
         if now.stage not in said:
             said.append(now.stage)
             say(f"{now.name}: {now.stage} ({now.seconds:.0f} s)")
@@ -60,13 +62,13 @@ def in_lines(say: Callable[[str], None]) -> Report:
     return report
 
 
-async def start(
+async def start_server(
     launch: LaunchOptions,
     *,
     python: str | None = None,
     detach: bool = False,
     limit: float = START_LIMIT_S,
-    report: Report = lambda _: None,
+    report: ProgressCallback = lambda _: None,
 ) -> ServerRecord:
     """Start one server and wait until it answers.
 
@@ -84,7 +86,7 @@ async def start(
     limit
         Seconds after which it is given up.
     report
-        Told twice a second how far it is.
+        Told at least twice a second how far it is.
 
     Raises
     ------
@@ -98,10 +100,10 @@ async def start(
     """
     command, key = vllm_python(python), launch.key()
     async with _start_lock(launch.name, report):
-        await asyncio.to_thread(shutdown.remove_stale)
+        await asyncio.to_thread(processes.remove_stale)
         _check_name(launch)
         if is_embedded(launch.source):
-            report(Progress(launch.name, 0, "turning its weights into safetensors", ""))
+            report(StartProgress(launch.name, 0, "turning its weights into safetensors", ""))
             folder = await asyncio.to_thread(as_safetensors, launch.source, command)
             launch = replace(launch, source=str(folder), served_name=launch.served)
         free = _free(launch.gpus)
@@ -112,18 +114,62 @@ async def start(
                 await _until_it_answers(entry, limit, report)
                 return await _with_status(entry, free)
             except BaseException as error:
-                await asyncio.shield(asyncio.to_thread(shutdown.end, entry))
+                await asyncio.shield(asyncio.to_thread(processes.stop_server, entry))
                 tries -= 1
-                beaten = isinstance(error, ServerStartError) and logs.lost_its_port(error.log)
+                beaten = isinstance(error, ServerStartError) and logs.is_port_taken(error.log)
                 if not beaten or not tries:
                     raise
+
+
+def port_for(launch: LaunchOptions) -> int:
+    """The port that was asked for, or the first free one.
+
+    It is the server that takes it, some seconds later; somebody else may have been faster then.
+
+    Raises
+    ------
+    UsageError
+        If it is taken, naming by whom if that is a server of ours, or if none is free.
+    """
+    if launch.port is not None:
+        if not _is_free(launch.host, launch.port, again=True):
+            raise UsageError(
+                f"Port {launch.port} is taken{_by_whom(launch.port)}.",
+                fix="Ask for another with `--port`, or for none: the first free one is used.",
+            )
+        return launch.port
+    for port in range(FIRST_PORT, FIRST_PORT + _MAX_PORTS):
+        if _is_free(launch.host, port):
+            return port
+    raise UsageError(f"No port from {FIRST_PORT} to {FIRST_PORT + _MAX_PORTS - 1} is free.")
+
+
+def _is_free(host: str, port: int, *, again: bool = False) -> bool:
+    """Whether it can be taken; ``again`` if it was in use a moment ago.
+
+    A port that a starting server has bound and does not listen on yet looks free with that.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        if again:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host or LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _by_whom(port: int) -> str:
+    entry = next((each for each in registry.records() if each.port == port), None)
+    return f" by {entry.name}" if entry else ""
 
 
 def _spawn_supervisor(
     launch: LaunchOptions, python: str, port: int, key: str, detach: bool
 ) -> ServerRecord:
     """Give the order to a supervisor; the entry stands before anything answers."""
-    log = logs.fresh(launch.name)
+    log = logs.create_log(launch.name)
     lock = registry.lock_path(launch.name)
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     order = {
@@ -146,7 +192,7 @@ def _spawn_supervisor(
     if "error" in said:
         supervisor.communicate()
         raise ServerStartError(f"{launch.name} could not be started: {said['error']}.")
-    shutdown.keep_pipe_open(supervisor)
+    processes.keep_pipe_open(supervisor)
     entry = ServerRecord(
         name=launch.name,
         model=launch.served,
@@ -167,7 +213,7 @@ def _spawn_supervisor(
     try:
         registry.write(entry)
     except BaseException:
-        shutdown.end(entry)
+        processes.stop_server(entry)
         raise
     return entry
 
@@ -184,28 +230,28 @@ def _order(supervisor: subprocess.Popen[bytes], order: dict[str, object]) -> dic
     return said
 
 
-async def _until_it_answers(entry: ServerRecord, limit: float, report: Report) -> None:
+async def _until_it_answers(entry: ServerRecord, limit: float, report: ProgressCallback) -> None:
     begun = time.monotonic()
     while True:
-        said = logs.tail(entry.log)
+        said = logs.read_tail(entry.log)
         seconds = time.monotonic() - begun
-        report(Progress(entry.name, seconds, logs.stage(said), logs.last_line(said)))
-        if await answers(entry):
+        report(StartProgress(entry.name, seconds, logs.stage(said), logs.last_line(said)))
+        if await is_healthy(entry):
             return
-        said = logs.tail(entry.log)
+        said = logs.read_tail(entry.log)
         if not registry.is_alive(entry):
             raise ServerStartError(
                 f"{entry.name} ended {seconds:.0f} s after its start.",
                 fix=logs.advice(said) or f"The whole log is {entry.log}.",
-                log=logs.last_words(said),
+                log=logs.last_lines(said),
             )
         if seconds > limit:
             raise ServerStartError(
                 f"{entry.name} did not answer within {limit:g} s and was ended.",
                 fix=f"Allow more with `--wait`, or read {entry.log}.",
-                log=logs.last_words(said),
+                log=logs.last_lines(said),
             )
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(min(_LOOK_S, 0.05 + seconds / 10))  # a small model is there at once
 
 
 async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecord:
@@ -213,7 +259,9 @@ async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecor
     said = await server_status(entry)
     now = _free(entry.gpus)
     taken = [free[index] - now[index] for index in now if index in free]
-    memory = max(taken, default=0) or resident(of_session(entry.group, entry.started))
+    memory = max(taken, default=0) or processes.resident_bytes(
+        processes.session_processes(entry.group, entry.started)
+    )
     return registry.update(
         entry,
         context=said.context or entry.context,
@@ -224,7 +272,7 @@ async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecor
 
 def _free(which: tuple[int, ...]) -> dict[int, int]:
     """Bytes free on each GPU that was named, or on all of them."""
-    found = gpus(hidden=bool(which))
+    found = find_gpus(hidden=bool(which))
     return {gpu.index: gpu.free for gpu in found if not which or gpu.index in which}
 
 
@@ -239,7 +287,7 @@ def _check_name(launch: LaunchOptions) -> None:
 
 
 @asynccontextmanager
-async def _start_lock(name: str, report: Report) -> AsyncIterator[None]:
+async def _start_lock(name: str, report: ProgressCallback) -> AsyncIterator[None]:
     """Only one start at a time on this machine, whoever asks for it."""
     import fcntl
 
@@ -253,7 +301,7 @@ async def _start_lock(name: str, report: Report) -> AsyncIterator[None]:
                 break
             except OSError:
                 waited = time.monotonic() - begun
-                report(Progress(name, waited, "waiting for another server's start", ""))
+                report(StartProgress(name, waited, "waiting for another server's start", ""))
                 await asyncio.sleep(_LOOK_S)
         yield
     finally:

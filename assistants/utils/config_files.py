@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from assistants.errors import FileError, UsageError, nearest
 
-NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
+NAME_PATTERN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
 """What a persona, an experiment or a run may be called: safe as a file name everywhere."""
 
 MAX_BYTES = 4_000_000
@@ -56,7 +56,7 @@ class Document:
         return Document(self.source, data, lines)
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A mapping in a file: an unknown key is an error that names the nearest known one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,7 +74,7 @@ class Strict(BaseModel):
         return data
 
 
-SchemaT = TypeVar("SchemaT", bound=Strict)
+SchemaT = TypeVar("SchemaT", bound=StrictModel)
 
 
 def check_name(name: str, kind: str, *, where: str = "") -> str:
@@ -85,7 +85,7 @@ def check_name(name: str, kind: str, *, where: str = "") -> str:
     UsageError
         Unless it is 1 to 64 of ``a-z 0-9 . _ -`` and does not start with a dot.
     """
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         message = f"{name!r} cannot name a {kind}."
         fix = "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', not starting with a dot."
         raise FileError(where, message, fix=fix) if where else UsageError(message, fix=fix)

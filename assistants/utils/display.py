@@ -12,5 +12,5 @@ def notebook_html(value: object) -> str:
     name and late, the only such one of the package: values must not load, or depend on, the
     widgets before a notebook really shows one of them.
     """
-    page: str = import_module("assistants.widgets.html.reprs").page(value)
+    page: str = import_module("assistants.widgets.html").page(value)
     return page

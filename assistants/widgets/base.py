@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from assistants.design.case_editor import keep_case
+from assistants.design import append_case
 from assistants.errors import AssistantsError
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
@@ -231,7 +231,7 @@ class CaseSaver:
         reference: str | None = None,
     ) -> str:
         """Append a case to an experiment file, and return the id that it has there."""
-        name = keep_case(path, questions, id=id, reference=reference)
+        name = append_case(path, questions, id=id, reference=reference)
         background.call(lambda: self._show(f"Kept as case {name} in {path}."))
         return name
 

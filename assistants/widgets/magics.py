@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from assistants.widgets.chat.compare import Compare
-    from assistants.widgets.html.run_summary import Html
+    from assistants.widgets.html import Html
 
 _TICK_S = 0.1
 """How often a cell that waits looks whether an answer is there, or an interrupt."""
@@ -94,7 +94,7 @@ class AssistantsMagics(Magics):
         """List the personas: all, or those whose names match a pattern: ``%personas *art*``."""
         from fnmatch import fnmatch
 
-        from assistants.widgets.html.reprs import personas_table
+        from assistants.widgets.html import personas_table
 
         with _said_plainly():
             pattern = line.strip()
@@ -107,12 +107,12 @@ class AssistantsMagics(Magics):
     @line_magic
     def models(self, line: str) -> Html:
         """List the models: what a short name stands for, and which providers there are."""
-        from assistants.widgets.html.reprs import place, table
+        from assistants.widgets.html import source_label, text_table
 
         with _said_plainly():
             found = Catalogue.default()
             names = [
-                [name, found.find(name).name, "", place(found.sources[name])]
+                [name, found.find(name).name, "", source_label(found.sources[name])]
                 for name in found.models
             ]
             servers = [
@@ -120,12 +120,12 @@ class AssistantsMagics(Magics):
                     f"{name}:ID",
                     base_url(server),
                     server.key or "",
-                    place(found.sources[f"{name}:"]),
+                    source_label(found.sources[f"{name}:"]),
                 ]
                 for name, server in found.providers.items()
             ]
             inside = [[f"{name}:ID", "(no server needed)", "", "built in"] for name in IN_PROCESS]
-            return table(["model", "stands for", "key from", "file"], [*names, *servers, *inside])
+            return text_table(["model", "stands for", "key from", "file"], [*names, *servers, *inside])
 
 
 def _matched(context: CompletionContext) -> SimpleMatcherResult:

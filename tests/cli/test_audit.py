@@ -19,7 +19,7 @@ HOSTILE = "Be nice.\x1b[2J \u202e and [red]calm[/red]."
         ("chatml", [], 0, "delivered"),
         ("drop", [], 1, "dropped"),
         ("gemma2", [], 1, "refused"),
-        ("gemma2", ["--fold"], 0, "delivered"),
+        ("gemma2", ["--system-prompt-in", "user"], 0, "delivered"),
     ],
 )
 def test_the_prompt_is_shown_and_judged(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistants import Experiment
-from assistants.design.case_editor import keep_case
+from assistants.design.case_editor import append_case
 from assistants.errors import FileError, UsageError
 
 HEAD = "# What we ask.\npersonas: [none]   # one\nmodels: [echo]\n"
@@ -60,7 +60,7 @@ def test_any_question_comes_back_and_nothing_else_moves(
     path = file(shape, tail)
     before = path.read_bytes().decode()
     asked = Experiment.load(path).cases
-    name = keep_case(path, question)
+    name = append_case(path, question)
     after = path.read_bytes().decode()
     assert cut_out(before, after).strip()
     *earlier, last = Experiment.load(path).cases
@@ -71,7 +71,7 @@ def test_any_question_comes_back_and_nothing_else_moves(
 def test_a_file_may_end_in_the_middle_of_a_line(file: Callable[..., Path]) -> None:
     """Its last line is ended before another one begins."""
     path = file("cases:\n- Tea?", "")
-    keep_case(path, "With milk?")
+    append_case(path, "With milk?")
     assert path.read_text().endswith("cases:\n- Tea?\n- With milk?\n")
 
 
@@ -82,7 +82,7 @@ def test_turns_and_a_reference_are_kept(
 ) -> None:
     """As they were said."""
     path = file(SHAPES[0])
-    assert keep_case(path, turns, id="talk", reference=reference) == "talk"
+    assert append_case(path, turns, id="talk", reference=reference) == "talk"
     last = Experiment.load(path).cases[-1]
     assert (last.id, last.questions, last.reference) == ("talk", tuple(turns), reference)
 
@@ -91,7 +91,7 @@ def test_turns_and_a_reference_are_kept(
 def test_a_list_on_one_line_is_written_anew(file: Callable[..., Path], cases: str) -> None:
     """There is no line to put a case on; comments and order stay all the same."""
     path = file(cases)
-    keep_case(path, "Sugar: yes or no?", id="sugar")
+    append_case(path, "Sugar: yes or no?", id="sugar")
     text = path.read_text()
     comments = ("# What we ask.", "# one", cases[cases.index("#") :], "# How often.", "# twice")
     assert all(comment in text for comment in comments)
@@ -103,7 +103,7 @@ def test_lines_end_as_they_did(file: Callable[..., Path]) -> None:
     """A file from Windows stays one, and its mark of UTF-8 stays where it was."""
     path = file(SHAPES[0])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    keep_case(path, "Milk?")
+    append_case(path, "Milk?")
     raw = path.read_bytes()
     assert raw.startswith(b"\xef\xbb\xbf#")
     assert raw.count(b"\n") == raw.count(b"\r\n")
@@ -118,7 +118,7 @@ def test_json_lines_get_one_more(file: Callable[..., Path], question: str) -> No
     lines = path.parent / "tea.jsonl"
     lines.write_text('{"id": "tea", "question": "Tea?"}')
     before = path.read_bytes()
-    keep_case(path, question, reference="Yes.")
+    append_case(path, question, reference="Yes.")
     assert path.read_bytes() == before
     assert lines.read_text().startswith('{"id": "tea", "question": "Tea?"}\n')
     last = Experiment.load(path).cases[-1]
@@ -133,7 +133,7 @@ def test_csv_gets_one_more_row(file: Callable[..., Path], question: str) -> None
     path = file("cases: tea.csv\n")
     rows = path.parent / "tea.csv"
     rows.write_text("id,reference,question\ntea,,Tea?\n")
-    keep_case(path, question, id="more")
+    append_case(path, question, id="more")
     last = Experiment.load(path).cases[-1]
     assert (last.id, last.questions) == ("more", (question,))
 
@@ -150,7 +150,7 @@ def test_csv_that_cannot_hold_a_case_says_so(
     rows = path.parent / "tea.csv"
     rows.write_text("id,question\ntea,Tea?\n")
     with pytest.raises(FileError, match=said):
-        keep_case(path, **entry)
+        append_case(path, **entry)
     assert rows.read_text() == "id,question\ntea,Tea?\n"
 
 
@@ -159,26 +159,26 @@ def test_the_same_question_is_not_kept_twice(file: Callable[..., Path]) -> None:
     path = file(SHAPES[2])
     before = path.read_bytes()
     with pytest.raises(FileError, match="already, as case 'tea'"):
-        keep_case(path, "Tea?")
+        append_case(path, "Tea?")
     with pytest.raises(FileError, match="the case id 'tea' is there already"):
-        keep_case(path, "Milk?", id="tea")
+        append_case(path, "Milk?", id="tea")
     with pytest.raises(UsageError, match="empty question"):
-        keep_case(path, "  ")
+        append_case(path, "  ")
     assert path.read_bytes() == before
 
 
 def test_a_number_that_somebody_has_is_not_given_again(file: Callable[..., Path]) -> None:
     """A case without an id is called by its place, which may be another one's name."""
     path = file('cases:\n  - id: "2"\n    question: Tea?\n')
-    assert keep_case(path, "Milk?") == "case-2"
-    assert keep_case(path, "Sugar?") == "3"
+    assert append_case(path, "Milk?") == "case-2"
+    assert append_case(path, "Sugar?") == "3"
     assert [case.id for case in Experiment.load(path).cases] == ["2", "case-2", "3"]
 
 
 def test_a_question_that_looks_like_a_file_stays_a_question(file: Callable[..., Path]) -> None:
     """Not every text that ends in .csv is the name of a file."""
     path = file(SHAPES[0])
-    keep_case(path, "what.csv")
+    append_case(path, "what.csv")
     assert Experiment.load(path).cases[-1].question == "what.csv"
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_experiment_is_refused(here: Path) -> None:
     """With the file's name."""
     (here / "tea.yaml").write_text("personas: [none]\n")
     with pytest.raises(FileError, match=r"tea\.yaml: is no experiment"):
-        keep_case(here / "tea.yaml", "Tea?")
+        append_case(here / "tea.yaml", "Tea?")
 
 
 @pytest.mark.parametrize("name", ["tea.yaml", "cases.jsonl"])
@@ -197,6 +197,6 @@ def test_cases_that_are_kept_at_once_are_all_there(file: Callable[..., Path], na
     (path.parent / "cases.jsonl").write_text('{"question": "Tea?"}\n' * (name != "tea.yaml"))
     asked = [f"Kept number {number}?" for number in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        names = list(threads.map(lambda question: keep_case(path, question), asked))
+        names = list(threads.map(lambda question: append_case(path, question), asked))
     kept = {case.id: case.questions for case in Experiment.load(path).cases}
     assert [kept.get(name) for name in names] == [(question,) for question in asked]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistants.clients import fetch_weights
-from assistants.servers.gguf_conversion import as_safetensors
+from assistants.servers import as_safetensors
 from support.vllm_serving import Machine, Served
 
 pytest.register_assert_rewrite("conformance")

@@ -18,10 +18,7 @@ from assistants.clients import OpenAIClient, connect, read_metrics, registry
 from assistants.errors import AuthenticationError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.results import Results
-from assistants.servers.gpus import GIB
-from assistants.servers.health import answers, server_status
-from assistants.servers.planning.architecture import read_model
-from assistants.servers.planning.memory import cache_of, token_bytes
+from assistants.servers import GIB, is_healthy, kv_cache, read_model, server_status, token_bytes
 from support.commands import start, write_experiment
 from support.faulty_server import at
 from support.vllm_serving import CONTEXT, Machine, Served, processes
@@ -52,7 +49,7 @@ def test_cache_tokens_are_as_planned_within_one_block(server: Served, weights: P
     assert token_bytes(facts) == 2 * 30 * 3 * 64 * 2
     one_block = told.block_size * token_bytes(facts)
     assert abs(told.cache_tokens * token_bytes(facts) - GIB) <= one_block
-    kept = cache_of(facts, block=told.block_size)
+    kept = kv_cache(facts, block=told.block_size)
     assert abs(kept.capacity(GIB, CONTEXT) - told.cache_tokens) <= told.block_size
 
 
@@ -203,7 +200,7 @@ def _gone(group: int) -> bool:
 
 def _up(model: str) -> bool:
     entry = registry.find_by_model(model)
-    return entry is not None and asyncio.run(answers(entry))
+    return entry is not None and asyncio.run(is_healthy(entry))
 
 
 def _answering(model: str) -> bool:

@@ -68,7 +68,7 @@ async def test_a_persona_folded_into_the_first_question_arrives(name: str) -> No
     with TemplateServer(template(name)) as server:
         found = (await audited(server, PERSONA, QUESTION, persona_in="user")).delivery
     assert (found.verdict, found.persona_in, found.ok) == ("delivered", "user", True)
-    assert "folded" in found.note
+    assert "in the first question" in found.note
 
 
 async def test_folding_does_not_hide_a_default_prompt() -> None:

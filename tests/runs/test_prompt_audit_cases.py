@@ -20,7 +20,7 @@ from assistants.personas import Persona
 from assistants.results import Run
 from assistants.runs.audit import audit_blocker, run_audit
 from assistants.trial import Case
-from assistants.widgets.html.prompt_audit import delivered
+from assistants.widgets.html import prompt_audit
 from support.commands import call
 from support.experiments import QUICK, client_at, experiment_at, quiet
 from support.template_server import TemplateServer, audited, template
@@ -137,7 +137,7 @@ async def test_words_that_stand_there_without_a_persona_too_are_no_headline(here
             run = await run_of(replace(made, name=name))
         row = run.delivery().iloc[0]
         assert (row["verdict"], bool(row["ok"])) == ("prepended", False)
-        warned = "not what they seem" in delivered(run).body
+        warned = "not what they seem" in prompt_audit(run).body
         said[name] = ("as it does without a persona" in row["note"], warned)
     assert said == {"llama31": (True, False), "prepend": (False, True)}
 

@@ -14,7 +14,7 @@ from assistants.experiment import Experiment
 from assistants.models import Model
 from assistants.results import Results, Run
 from assistants.runs.store import Store
-from assistants.widgets.html.prompt_audit import delivered
+from assistants.widgets.html import prompt_audit
 from support.experiments import QUICK, client_at, experiment_at, quiet
 from support.faulty_server import FaultyServer
 from support.template_server import TemplateServer, template
@@ -40,7 +40,7 @@ async def test_a_run_records_what_became_of_its_personas(here: Path) -> None:
     assert list(rows["known_by"]) == ["tokens", "tokens"]
     assert list(rows["persona_in"]) == ["system", "system"]
     assert [each["verdict"] for each in run.manifest["delivery"]] == list(rows["verdict"])
-    page = delivered(run)
+    page = prompt_audit(run)
     assert "SmolLM" in page.body
     assert 'class="bad"' in page.body
 
@@ -110,7 +110,7 @@ async def test_scripted_answers_have_nothing_to_deliver(here: Path) -> None:
     ).run(report=quiet)
     assert list(run.delivery()["verdict"]) == ["not audited", "not audited"]
     assert run.delivery()["ok"].isna().all()
-    assert 'class="bad"' not in delivered(run).body
+    assert 'class="bad"' not in prompt_audit(run).body
 
 
 async def test_several_turns_and_variables_of_a_case(here: Path) -> None:
@@ -131,11 +131,11 @@ async def test_several_turns_and_variables_of_a_case(here: Path) -> None:
     assert any(b"Explain to a child." in body and b"Two?" in body for body in asked)
 
 
-async def test_folding_is_a_choice_a_key_and_a_column(here: Path) -> None:
+async def test_the_place_of_the_system_prompt_is_in_key_and_table(here: Path) -> None:
     """A template that refuses is answered when it is chosen, and no table hides that."""
     content = {"personas": ["none", "art"], "models": ["vllm:m"], "cases": ["Tea?"]}
     plain = Experiment.define("plain", **content)
-    chosen = Experiment.define("chosen", **content, fold=["vllm:m"])
+    chosen = Experiment.define("chosen", **content, system_prompt_in="user")
     keys = [[trial.key for trial in each.trials()] for each in (plain, chosen)]
     assert keys[0][0] == keys[1][0]
     assert keys[0][1] != keys[1][1]
@@ -160,10 +160,16 @@ async def test_folding_is_a_choice_a_key_and_a_column(here: Path) -> None:
     assert transcript.messages[0].content.endswith("\n\nTea?")
 
 
-def test_only_models_that_are_there_can_be_folded(here: Path) -> None:
+def test_a_place_for_an_unknown_model_is_refused(here: Path) -> None:
     """A misspelt name would leave the persona where it is refused."""
     with pytest.raises(FileError, match=r"not among the models"):
-        Experiment.define("x", personas=["art"], models=["vllm:m"], cases=["?"], fold=["vllm:n"])
+        Experiment.define(
+            "x",
+            personas=["art"],
+            models=["vllm:m"],
+            cases=["?"],
+            system_prompt_in={"vllm:n": "user"},
+        )
 
 
 async def test_a_manifest_of_strangers_is_refused(here: Path) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from assistants.errors import UsageError
-from assistants.scoring import Score, ScorerInput, apply, make
+from assistants.scoring import Score, ScorerInput, apply_scorer, make_scorer
 from assistants.scoring.sandbox import code_runs, worker
 from assistants.scoring.sandbox.code_runs import SandboxLimits, blocks_of, run
 
@@ -24,7 +24,9 @@ LAYERS: list[tuple[code_runs.Layer, ...]] = [(), ("namespaces",), ("landlock",),
 
 
 def graded(answer: str, limits: SandboxLimits = QUICK) -> Score:
-    return apply(code_runs.code_runs(allow_code=True, limits=limits), ScorerInput("?", answer))
+    return apply_scorer(
+        code_runs.code_runs(allow_code=True, limits=limits), ScorerInput("?", answer)
+    )
 
 
 def fenced(code: str) -> str:
@@ -40,8 +42,8 @@ def test_code_runs_only_where_it_is_allowed() -> None:
     with pytest.raises(UsageError, match="allow_code: true"):
         code_runs.code_runs()
     with pytest.raises(UsageError, match="allow_code: true"):
-        make("code_runs")
-    assert make("code_runs", allow_code=True).kind == "binary"
+        make_scorer("code_runs")
+    assert make_scorer("code_runs", allow_code=True).kind == "binary"
 
 
 @pytest.mark.parametrize(
@@ -289,6 +291,6 @@ def test_a_cell_that_cannot_start_is_no_zero(monkeypatch: pytest.MonkeyPatch) ->
     """A fault of this machine is not a fault of the answer."""
     scorer = code_runs.code_runs(allow_code=True)
     monkeypatch.setattr(worker, "__file__", "/nowhere/worker.py")
-    score = apply(scorer, ScorerInput("?", fenced("pass")))
+    score = apply_scorer(scorer, ScorerInput("?", fenced("pass")))
     assert score.value is None
     assert "isolated" in str(score.reason)

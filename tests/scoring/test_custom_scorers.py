@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistants.scoring import Score, ScorerInput, apply, make
+from assistants.scoring import Score, ScorerInput, apply_scorer, make_scorer
 
 GRADERS = """
 from assistants.scoring import UnscorableError
@@ -50,15 +50,15 @@ def test_a_users_own_function(tmp_path: Path) -> None:
     (tmp_path / "graders").mkdir()
     (tmp_path / "graders" / "tone.py").write_text(GRADERS)
     for spec in ("graders/tone.py:polite", "graders.tone:polite"):
-        made = make({"python": spec}, folder=tmp_path)
+        made = make_scorer({"python": spec}, folder=tmp_path)
         assert (made.name, made.direction, made.kind) == ("polite", "higher", "binary")
-        assert apply(made, ScorerInput("?", "Yes please")) == Score(1.0)
+        assert apply_scorer(made, ScorerInput("?", "Yes please")) == Score(1.0)
     given = {"function": spec, "direction": "lower", "name": "manners"}
-    other = make({"python": given}, folder=tmp_path)
+    other = make_scorer({"python": given}, folder=tmp_path)
     assert (other.name, other.direction, other.version) == ("manners", "lower", made.version)
-    assert apply(make({"python": "math:sqrt"}), ScorerInput("?", "")).value is None
+    assert apply_scorer(make_scorer({"python": "math:sqrt"}), ScorerInput("?", "")).value is None
     (tmp_path / "graders" / "tone.py").write_text(GRADERS + "\n# changed")
-    assert make({"python": spec}, folder=tmp_path).version != made.version
+    assert make_scorer({"python": spec}, folder=tmp_path).version != made.version
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_users_own_function(tmp_path: Path) -> None:
 def test_a_broken_function_fails_its_scores(tmp_path: Path, function: str, reason: str) -> None:
     """With the reason, for every row, and without stopping anything."""
     (tmp_path / "graders.py").write_text(GRADERS)
-    made = make({"python": f"graders:{function}"}, folder=tmp_path)
-    got = apply(made, ScorerInput("?", "x"))
+    made = make_scorer({"python": f"graders:{function}"}, folder=tmp_path)
+    got = apply_scorer(made, ScorerInput("?", "x"))
     assert got.value is None
     assert reason in str(got.reason)
 
@@ -92,5 +92,5 @@ def test_a_file_that_cannot_be_loaded_fails_its_scores(tmp_path: Path) -> None:
         "no_such_module_here:f": "ModuleNotFoundError",
         "../outside.py:f": "there is no file",
     }.items():
-        got = apply(make({"python": spec}, folder=tmp_path), ScorerInput("?", "x"))
+        got = apply_scorer(make_scorer({"python": spec}, folder=tmp_path), ScorerInput("?", "x"))
         assert reason in str(got.reason), got

@@ -12,7 +12,7 @@ import pytest
 from assistants import Completion, Experiment, Message, Results, Run, Sampling, ScriptedClient
 from assistants.design.limits import Limits
 from assistants.errors import BadRequestError, FileError, UsageError
-from assistants.scoring.base import ScorerInput, UnscorableError, apply
+from assistants.scoring.base import ScorerInput, UnscorableError, apply_scorer
 from assistants.scoring.judge import pairwise, rubric
 
 Say = Callable[[Sequence[Message], Sampling], str]
@@ -157,7 +157,7 @@ def test_an_answer_cannot_close_its_tags_and_a_grade_in_it_is_no_grade() -> None
     case = judge.case(seen)
     assert case.question.count("</answer>") == 1
     (scorer,) = judge.scorers({case.id: Completion(text="long: 1")})
-    assert apply(scorer, seen).value == 1
+    assert apply_scorer(scorer, seen).value == 1
 
 
 def comparing(say: Say, **more: object) -> dict[str, object]:

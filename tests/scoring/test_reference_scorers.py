@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.errors import FileError, MissingDependencyError, UsageError
-from assistants.scoring import Score, ScorerInput, apply, make
+from assistants.scoring import Score, ScorerInput, apply_scorer, make_scorer
 from assistants.scoring import reference as matching_scorers
 from support.scoring import score, value
 
@@ -177,17 +177,17 @@ def test_json_fits_a_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """From the file beside the experiment or in place; without the package it says what to do."""
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
     (tmp_path / "schema.json").write_text(json.dumps(schema))
-    filed = make({"json": "schema.json"}, folder=tmp_path)
-    assert filed.version == make({"json": {"schema": schema}}).version
-    assert apply(filed, ScorerInput("?", '{"a": 1}')).value == 1
-    wrong = apply(filed, ScorerInput("?", '{"a": "x"}'))
+    filed = make_scorer({"json": "schema.json"}, folder=tmp_path)
+    assert filed.version == make_scorer({"json": {"schema": schema}}).version
+    assert apply_scorer(filed, ScorerInput("?", '{"a": 1}')).value == 1
+    wrong = apply_scorer(filed, ScorerInput("?", '{"a": "x"}'))
     assert (wrong.value, wrong.detail) == (0, "$.a: 'x' is not of type 'integer'")
     with pytest.raises(UsageError, match="the schema is wrong"):
-        make({"json": {"schema": {"type": "objekt"}}})
+        make_scorer({"json": {"schema": {"type": "objekt"}}})
     with pytest.raises(FileError, match="no such file"):
-        make({"json": "missing.json"}, folder=tmp_path)
-    away = make({"json": {"schema": {"$ref": "http://127.0.0.1:9/x.json"}}})
-    assert apply(away, ScorerInput("?", "{}")).value is None, "nothing is fetched"
+        make_scorer({"json": "missing.json"}, folder=tmp_path)
+    away = make_scorer({"json": {"schema": {"$ref": "http://127.0.0.1:9/x.json"}}})
+    assert apply_scorer(away, ScorerInput("?", "{}")).value is None, "nothing is fetched"
     monkeypatch.setitem(__import__("sys").modules, "jsonschema.validators", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'assistants\[notebooks\]'"):
-        make({"json": "schema.json"}, folder=tmp_path)
+        make_scorer({"json": "schema.json"}, folder=tmp_path)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.scoring import (
-    NAMES,
+    SCORER_NAMES,
     FunctionScorer,
     Score,
     ScoredValue,
     ScorerInput,
     UnscorableError,
-    apply,
-    make,
-    make_all,
+    apply_scorer,
+    make_scorer,
+    make_scorers,
     measure,
 )
 from support.scoring import ANY, BUSY, score
@@ -42,8 +42,8 @@ def test_every_answer_has_a_score_or_a_reason(
     entry: Any, answer: str, reference: str | None
 ) -> None:
     """Whatever a model writes: a finite number in bounds or a reason, and no other surprise."""
-    scorer = make(entry)
-    got = apply(scorer, ScorerInput("?", answer, reference))
+    scorer = make_scorer(entry)
+    got = apply_scorer(scorer, ScorerInput("?", answer, reference))
     assert (got.value is None) == (got.reason is not None)
     if got.value is None:
         assert not str(got.reason).split(":")[0].endswith(("Error", "error")), got
@@ -53,7 +53,7 @@ def test_every_answer_has_a_score_or_a_reason(
         assert got.value in (0, 1)
     if scorer.unit in ("share", "0 to 1"):
         assert 0 <= got.value <= 1
-    assert apply(scorer, ScorerInput("?", answer, reference)) == got
+    assert apply_scorer(scorer, ScorerInput("?", answer, reference)) == got
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_versions_differ_exactly_with_what_changes_a_score() -> None:
         {"exact": {"strict": True}},
         {"json": {"schema": {"type": "array"}}},
     ]
-    versions = [make(entry).version for entry in entries]
+    versions = [make_scorer(entry).version for entry in entries]
     assert len(set(versions)) == len(entries)
-    assert versions == [make(entry).version for entry in entries]
-    assert make({"contains": {"text": "a", "name": "has_a"}}).version == versions[14]
-    assert make({"contains": {"text": "a", "name": "has_a"}}).name == "has_a"
-    assert make({"number": 1}).version == make({"number": 1.0}).version
-    assert make({"number": None}).version == make("number").version
+    assert versions == [make_scorer(entry).version for entry in entries]
+    assert make_scorer({"contains": {"text": "a", "name": "has_a"}}).version == versions[14]
+    assert make_scorer({"contains": {"text": "a", "name": "has_a"}}).name == "has_a"
+    assert make_scorer({"number": 1}).version == make_scorer({"number": 1.0}).version
+    assert make_scorer({"number": None}).version == make_scorer("number").version
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_versions_differ_exactly_with_what_changes_a_score() -> None:
 def test_a_wrong_entry_is_refused(entry: Any, error: type[UsageError], said: str) -> None:
     """Before anything is paid for, and with the nearest right word."""
     with pytest.raises(error) as refused:
-        make(entry, where="experiments/x.yaml:7")
+        make_scorer(entry, where="experiments/x.yaml:7")
     assert said in str(refused.value)
     if error is not UsageError:
         assert "experiments/x.yaml:7" in str(refused.value)
@@ -136,10 +136,10 @@ def test_a_wrong_entry_is_refused(entry: Any, error: type[UsageError], said: str
 def test_two_columns_of_one_name_are_refused() -> None:
     entries: list[Any] = [{"contains": "a"}, {"contains": "b"}]
     with pytest.raises(FileError, match="two scorers are called 'contains'"):
-        make_all(entries)
-    made = make_all([entries[0], {"contains": {"text": "b", "name": "has_b"}}, "words"])
+        make_scorers(entries)
+    made = make_scorers([entries[0], {"contains": {"text": "b", "name": "has_b"}}, "words"])
     assert [scorer.name for scorer in made] == ["contains", "has_b", "words"]
-    assert set(NAMES) >= {"words", "code_runs", "python", "similarity"}
+    assert set(SCORER_NAMES) >= {"words", "code_runs", "python", "similarity"}
 
 
 def test_an_interrupt_is_not_a_score() -> None:
@@ -149,7 +149,7 @@ def test_an_interrupt_is_not_a_score() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply(measure(interrupted, unit="x"), ScorerInput("?", "x"))
+        apply_scorer(measure(interrupted, unit="x"), ScorerInput("?", "x"))
 
 
 def test_reasons_are_safe_to_store_and_show() -> None:
@@ -165,11 +165,11 @@ def test_reasons_are_safe_to_store_and_show() -> None:
     def unprintable(answered: ScorerInput) -> float:
         raise Unprintable
 
-    reason = str(apply(measure(rude, unit="x"), ScorerInput("?", "x")).reason)
+    reason = str(apply_scorer(measure(rude, unit="x"), ScorerInput("?", "x")).reason)
     reason.encode()
     assert len(reason) <= 300
     assert not set(reason) & {"\n", "\x1b"}
-    got = apply(measure(unprintable, unit="x"), ScorerInput("?", "x"))
+    got = apply_scorer(measure(unprintable, unit="x"), ScorerInput("?", "x"))
     assert got == Score(None, "Unprintable")
 
 
@@ -198,6 +198,6 @@ def test_a_scorer_needs_no_base_class() -> None:
                 raise UnscorableError("nothing said")
             return ScoredValue(answered.answer.isupper(), "all capitals")
 
-    assert apply(Shouting(), ScorerInput("?", "HEY")) == Score(1.0, None, "all capitals")  # type: ignore[arg-type]
-    assert apply(Shouting(), ScorerInput("?", "")) == Score(None, "nothing said")  # type: ignore[arg-type]
-    assert isinstance(make("words"), FunctionScorer)
+    assert apply_scorer(Shouting(), ScorerInput("?", "HEY")) == Score(1.0, None, "all capitals")  # type: ignore[arg-type]
+    assert apply_scorer(Shouting(), ScorerInput("?", "")) == Score(None, "nothing said")  # type: ignore[arg-type]
+    assert isinstance(make_scorer("words"), FunctionScorer)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assistants.errors import UnknownNameError
 from assistants.scoring import language as languages
-from assistants.scoring import make
+from assistants.scoring import make_scorer
 from assistants.scoring.text import sentences_in, syllables_in, words_in
 from support.scoring import BUSY, score, value
 
@@ -176,4 +176,4 @@ def test_a_language_that_cannot_be_told_is_no_zero() -> None:
     assert value({"language": "en"}, "Lorem Ipsum Dolor Amet Consectetur") is None
     assert value({"language": "en"}, SPOKEN["en"] + "\n```\nder die das und ist nicht\n```") == 1
     with pytest.raises(UnknownNameError, match="language code 'eng'"):
-        make({"language": "eng"})
+        make_scorer({"language": "eng"})

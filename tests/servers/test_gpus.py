@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from assistants.errors import UsageError
-from assistants.servers.gpus import GIB, Gpu, gpus, parse_gpus
+from assistants.servers import GIB, Gpu, find_gpus, parse_gpus
 from support.fake_nvml import install_driver
 
 
@@ -26,7 +26,7 @@ def card(
 def test_a_machine_says_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """Index, name, size and what others hold come from the driver; old ones answer in bytes."""
     install_driver(monkeypatch, [card(taken=3 * GIB), card(b"Tesla T4")])
-    first, second = gpus()
+    first, second = find_gpus()
     assert (first.index, first.name, first.total, first.taken) == (
         0,
         "NVIDIA L4",
@@ -40,21 +40,21 @@ def test_no_driver_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a driver there are no GPUs, and a sentence says why."""
     said: list[str] = []
     install_driver(monkeypatch, [], fails=True)
-    assert gpus(said.append) == []
+    assert find_gpus(said.append) == []
     assert "Driver Not Loaded" in said[0]
 
 
 def test_this_machine_is_asked_without_a_crash() -> None:
     """Whatever driver this machine has or has not: an answer, and a reason if it is empty."""
     said: list[str] = []
-    assert gpus(said.append) or said
+    assert find_gpus(said.append) or said
 
 
 def test_no_library_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without nvidia-ml-py nothing is found, and its name is said."""
     said: list[str] = []
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert gpus(said.append) == []
+    assert find_gpus(said.append) == []
     assert "nvidia-ml-py" in said[0]
 
 
@@ -62,7 +62,7 @@ def test_a_broken_card_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A card that does not answer is named and left out; the others keep their index."""
     said: list[str] = []
     install_driver(monkeypatch, [card(broken=True), card()])
-    assert [gpu.index for gpu in gpus(said.append)] == [1]
+    assert [gpu.index for gpu in find_gpus(said.append)] == [1]
     assert "GPU 0" in said[0]
 
 
@@ -70,7 +70,7 @@ def test_a_divided_card_is_not_planned_as_a_whole(monkeypatch: pytest.MonkeyPatc
     """Of a card in MIG mode a server gets a part; one that could be divided and is not counts."""
     said: list[str] = []
     install_driver(monkeypatch, [card(divided=True), card(divided=False)])
-    assert [gpu.index for gpu in gpus(said.append)] == [1]
+    assert [gpu.index for gpu in find_gpus(said.append)] == [1]
     assert "GPU 0 is divided (MIG)" in said[0]
 
 
@@ -89,10 +89,10 @@ def test_only_cards_that_are_given_are_planned(
     said: list[str] = []
     install_driver(monkeypatch, [card(), card(), card()])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert [gpu.index for gpu in gpus(said.append)] == left
+    assert [gpu.index for gpu in find_gpus(said.append)] == left
     assert told in " ".join(said)
     assert bool(said) == bool(told)
-    assert len(gpus(hidden=True)) == 3
+    assert len(find_gpus(hidden=True)) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from xml.etree import ElementTree as ET
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
-from assistants.servers.gpus import GIB, Gpu
-from assistants.servers.planning.architecture import read_model
-from assistants.servers.planning.draw import blocks, picture, svg, text
-from assistants.servers.planning.plan import ModelRequest, Plan, plan
+from assistants.servers import GIB, Gpu, ModelRequest, Plan, make_plan, read_model
 from support.published_configs import CONFIGS
 
 HOSTILE = "<script>x</script>\"'&\x1b[2J\u202e]]>\ud800"
@@ -25,18 +19,18 @@ def planned(*names: str, gpu: str = "L4") -> Plan:
     models = [ModelRequest(name, facts) for name in names]
     large = ModelRequest("Mixtral", read_model(CONFIGS["Mixtral-8x7B"][1]))
     cards = [Gpu(0, gpu, 24 * GIB, 21 * GIB), Gpu(1, gpu, 24 * GIB, 24 * GIB)]
-    return plan([*models, large], cards)
+    return make_plan([*models, large], cards)
 
 
 def test_blocks_add_up_to_the_gpu() -> None:
     """What others hold, what servers take and what is free: every byte once."""
     made = planned("a", "b")
     for gpu in made.gpus:
-        assert sum(block.size for block in blocks(made, gpu)) == gpu.total
-    first = blocks(made, made.gpus[0])
+        assert sum(block.size for block in made.blocks(gpu)) == gpu.total
+    first = made.blocks(made.gpus[0])
     assert first[0].part == "taken"
     assert {block.part for block in first} >= {"taken", "unused"}
-    assert {block.model for gpu in made.gpus for block in blocks(made, gpu)} == {None, "a", "b"}
+    assert {block.model for gpu in made.gpus for block in made.blocks(gpu)} == {None, "a", "b"}
 
 
 def test_the_text_shows_columns_servers_and_what_is_missing() -> None:
@@ -53,26 +47,8 @@ def test_the_text_shows_columns_servers_and_what_is_missing() -> None:
 
 def test_a_narrow_terminal_gets_one_column_after_the_other() -> None:
     """No line of the picture is wider than what there is."""
-    shown = text(planned("a"), width=40).splitlines()
+    shown = planned("a").text(width=40).splitlines()
     assert [line.split()[1] for line in shown if line.startswith("GPU")] == ["0", "1"]
-
-
-@pytest.mark.parametrize("colours", [True, False])
-def test_the_picture_is_the_same_without_colours(colours: bool) -> None:
-    """Rich draws it; where there are no colours the shades are still there."""
-    sink = io.StringIO()
-    console = Console(file=sink, width=120, force_terminal=colours, no_color=not colours)
-    console.print(picture(planned("a")))
-    assert ("\x1b[" in sink.getvalue()) == colours
-    assert "██" in sink.getvalue()
-    assert "░░" in sink.getvalue()
-
-
-def test_markup_in_a_name_is_shown_as_it_is() -> None:
-    """Rich's own markup in a name is text too."""
-    sink = io.StringIO()
-    Console(file=sink, width=120).print(picture(planned("[red]a[/red]")))
-    assert "[red]a[/red]" in sink.getvalue()
 
 
 def check_figure(figure: str) -> ET.Element:
@@ -90,7 +66,7 @@ def check_figure(figure: str) -> ET.Element:
 
 def test_a_figure_is_safe_whatever_a_model_is_called() -> None:
     """Names come from files and people: no markup, no control characters, no bidi."""
-    figure = svg(planned(HOSTILE, "b", gpu=HOSTILE))
+    figure = planned(HOSTILE, "b", gpu=HOSTILE).svg()
     root = check_figure(figure)
     assert not set("\x1b\u202e\ud800") & set(figure)
     said = " ".join(element.text or "" for element in root.iter())
@@ -100,7 +76,7 @@ def test_a_figure_is_safe_whatever_a_model_is_called() -> None:
 
 def test_text_is_safe_whatever_a_model_is_called() -> None:
     """The same on a terminal."""
-    shown = text(planned(HOSTILE, gpu=HOSTILE))
+    shown = planned(HOSTILE, gpu=HOSTILE).text()
     assert not set("\x1b\u202e\ud800") & set(shown)
     shown.encode("utf-8")
 
@@ -111,12 +87,12 @@ def test_any_name_makes_a_figure(name: str) -> None:
     """Whatever text: a figure that parses and a text that prints."""
     made = planned(name)
     check_figure(made.svg())
-    text(made).encode("utf-8")
+    made.text().encode("utf-8")
 
 
 def test_a_notebook_shows_the_figure() -> None:
     """The last value of a cell is drawn."""
     made = planned("a")
-    assert made._repr_html_() == svg(made)
+    assert made._repr_html_() == made.svg()
     rows = check_figure(made.svg()).findall("{http://www.w3.org/2000/svg}g")
-    assert len(rows) == sum(len(blocks(made, gpu)) for gpu in made.gpus)
+    assert len(rows) == sum(len(made.blocks(gpu)) for gpu in made.gpus)

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from assistants.clients import weights_path
-from assistants.clients.vllm import hub
+from assistants.clients import folder_of
 from assistants.errors import FileError, UsageError
-from assistants.servers.gpus import GIB, parse_gpus
-from assistants.servers.launch_options import LaunchOptions
-from assistants.servers.plan_file import read_plan
-from assistants.servers.planning.predicting import DEFAULT, as_planned
+from assistants.servers import GIB, LaunchOptions, parse_gpus, plan_of_launch, read_plan
+from assistants.servers.plan_file import DEFAULT_UTILIZATION
 from support.commands import call
 from support.published_configs import CONFIGS
 
@@ -58,7 +55,7 @@ def test_a_model_without_a_place_is_left_out_of_the_starts(models: Path) -> None
     planned = read_plan(file, on="24GiB")
     assert [launch.served for launch in planned.starts] == ["a"]
     assert planned.plan is not None
-    assert "b does not fit" in str(planned.plan.left_out[0])
+    assert "b does not fit" in str(planned.plan.unplaced[0])
 
 
 @pytest.mark.parametrize(
@@ -102,7 +99,7 @@ def test_a_quantization_that_the_files_have_is_planned_as_they_are(models: Path)
     )
     planned = read_plan(file, on="48GiB")
     assert planned.plan is not None
-    weights = {server.name: server.need.weights / GIB for server in planned.plan.servers}
+    weights = {server.name: server.memory.weights / GIB for server in planned.plan.servers}
     assert weights["awq"] == pytest.approx(8.94, abs=0.05)  # 6.95e9 of 8 bits, 1.24e9 of 16
     assert weights["fp8"] == pytest.approx(8.79, abs=0.05)  # one scale for 16,384, not for 128
     for start in planned.starts:
@@ -132,16 +129,30 @@ def test_a_quantization_that_nobody_makes_is_refused(
 
 
 def test_a_file_of_weights_lies_beside_the_plan(models: Path) -> None:
-    """A GGUF file is found where the plan is, wherever one calls from; its weights are as it is."""
+    """A GGUF file is found where the plan is, wherever one calls from; it has a given memory."""
     (models / "far").mkdir()
-    (models / "far" / "m.gguf").symlink_to(weights_path("smollm2"))
+    (models / "far" / "m.gguf").write_bytes(b"GGUF")
     file = models / "far" / "servers.toml"
-    file.write_text('[servers.a]\nmodel = "m.gguf"\n')
+    file.write_text('[servers.a]\nmodel = "m.gguf"\nmemory = "2GiB"\n')
     (start,) = read_plan(file, on="24GiB").starts
     assert Path(start.source).samefile(models / "far" / "m.gguf")
-    file.write_text('[servers.a]\nmodel = "m.gguf"\nquantization = "fp8"\n')
-    with pytest.raises(UsageError, match=r"a: .*has its weights as Q4_1"):
+    file.write_text('[servers.a]\nmodel = "m.gguf"\n')
+    with pytest.raises(FileError, match="GGUF files are not planned"):
         read_plan(file, on="24GiB")
+
+
+def test_a_model_that_cannot_be_counted_is_given_memory(models: Path) -> None:
+    """The refusal names its type and the way out; with it, the server gets that much."""
+    (models / "jamba.json").write_text(json.dumps(CONFIGS["Qwen3-8B"][1] | {"model_type": "jamba"}))
+    text = '[servers.a]\nmodel = "ai21/jamba"\nconfig = "jamba.json"\n'
+    with pytest.raises(FileError, match="'jamba'") as caught:
+        read_plan(written(text), on="24GiB")
+    assert '`memory = "18GiB"`' in caught.value.fix
+    planned = read_plan(written(f'{text}memory = "18GiB"\n'), on="24GiB")
+    (start,) = planned.starts
+    assert start.utilization == pytest.approx(17.5 / 24, abs=0.0001)
+    with pytest.raises(FileError, match="'much' is no size"):
+        read_plan(written(f'{text}memory = "much"\n'), on="24GiB")
 
 
 def test_weights_and_cache_in_32_bit_are_planned_so(models: Path) -> None:
@@ -150,11 +161,14 @@ def test_weights_and_cache_in_32_bit_are_planned_so(models: Path) -> None:
     for dtype in ("bfloat16", "float32"):
         file = written(f'[servers.a]\nmodel = "gemma-3-1b"\ndtype = "{dtype}"\n')
         planned.append(read_plan(file, on="80GiB").plan)
-        planned.append(as_planned(LaunchOptions("gemma-3-1b", dtype=dtype), parse_gpus("80GiB")))
+        planned.append(
+            plan_of_launch(LaunchOptions("gemma-3-1b", dtype=dtype), parse_gpus("80GiB"))
+        )
     servers = [plan.servers[0] for plan in planned if plan is not None]
     for half, whole in zip(servers[:2], servers[2:], strict=True):
-        assert whole.need.weights == pytest.approx(2 * half.need.weights)
-        assert whole.kept.size == 2 * half.kept.size
+        assert whole.memory.weights == pytest.approx(2 * half.memory.weights)
+        caches = [server.request.kv_cache(1) for server in (half, whole)]
+        assert caches[1].block_bytes == 2 * caches[0].block_bytes
 
 
 def test_models_of_the_hub_are_found_where_its_tools_keep_them(models: Path) -> None:
@@ -164,11 +178,11 @@ def test_models_of_the_hub_are_found_where_its_tools_keep_them(models: Path) -> 
     (kept / "refs" / "main").write_text("abc123")
     (kept / "snapshots" / "abc123").mkdir(parents=True)
     (kept / "snapshots" / "abc123" / "config.json").write_text("{}")
-    assert hub.folder_of("Qwen/Qwen3-8B") == kept / "snapshots" / "abc123"
+    assert folder_of("Qwen/Qwen3-8B") == kept / "snapshots" / "abc123"
     (kept / "refs" / "main").write_text("../../../../gpt2")
-    assert hub.folder_of("Qwen/Qwen3-8B") is None
+    assert folder_of("Qwen/Qwen3-8B") is None
     for name in ("a/../../gpt2/x", "https://x/y", "x" * 5000, "a\x00b"):
-        assert hub.folder_of(name) is None
+        assert folder_of(name) is None
 
 
 def test_a_plan_is_drawn_and_listed(models: Path) -> None:
@@ -195,14 +209,14 @@ def test_without_a_gpu_there_is_nothing_to_plan(models: Path) -> None:
 def test_one_server_is_predicted_too(models: Path) -> None:
     """What it should report, from its options: what vLLM takes, less weights and overhead."""
     gpus = parse_gpus("24GiB")
-    plan = as_planned(LaunchOptions("gemma-3-1b", max_model_len=4096, utilization=0.5), gpus)
+    plan = plan_of_launch(LaunchOptions("gemma-3-1b", max_model_len=4096, utilization=0.5), gpus)
     assert plan is not None
     (server,) = plan.servers
-    assert server.need.budget == pytest.approx(12 * GIB, abs=1)
+    assert server.memory.budget == pytest.approx(12 * GIB, abs=1)
     assert server.cache_tokens > 100_000
-    default = as_planned(LaunchOptions("gemma-3-1b"), gpus)
+    default = plan_of_launch(LaunchOptions("gemma-3-1b"), gpus)
     assert default is not None
-    assert default.servers[0].need.budget == pytest.approx(DEFAULT * 24 * GIB, abs=1)
-    assert as_planned(LaunchOptions("nobody/knows"), gpus) is None
-    assert as_planned(LaunchOptions("gemma-3-1b"), []) is None
-    assert as_planned(LaunchOptions("gemma-3-1b", gpus=(3,)), gpus) is None
+    assert default.servers[0].memory.budget == pytest.approx(DEFAULT_UTILIZATION * 24 * GIB, abs=1)
+    assert plan_of_launch(LaunchOptions("nobody/knows"), gpus) is None
+    assert plan_of_launch(LaunchOptions("gemma-3-1b"), []) is None
+    assert plan_of_launch(LaunchOptions("gemma-3-1b", gpus=(3,)), gpus) is None

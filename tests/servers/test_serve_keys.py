@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from assistants.clients import ServerRecord, registry
-from assistants.servers.server import serve
+from assistants.servers import serve
 from assistants.utils.api_keys import MIN_SECRET_CHARS
 from support.commands import Done, call
 from support.server_machine import children, machine_at, said_by, served

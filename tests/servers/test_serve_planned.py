@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistants.clients import registry
-from assistants.servers.gpus import GIB
-from assistants.servers.planning import calibration
+from assistants.servers import GIB, load_measurements
 from support.commands import call
 from support.fake_nvml import install_driver
 from support.published_configs import CONFIGS
@@ -58,14 +57,14 @@ def test_what_it_took_of_a_gpu_is_measured(machine: Path, monkeypatch: pytest.Mo
 def test_predicted_and_measured_stand_side_by_side(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a start that was planned; what was measured is kept and corrects the next plan."""
+    """After a start that was planned; what was measured is kept and shown with the next plan."""
     install_driver(monkeypatch, [Gpu()])
     Path("gemma.json").write_text(json.dumps(CONFIGS["gemma-3-1b"][1]))
     Path("servers.toml").write_text('[servers.one]\nmodel = "good"\nconfig = "gemma.json"\n')
     done = call("serve", "--plan", "servers.toml", "--detach")
     assert done.code == 0, done.err
     assert "predicted and measured" in done.out
-    (known,) = calibration.load()
+    (known,) = load_measurements()
     assert (known.model, known.gpu, known.memory) == ("one", "NVIDIA L4", 5 * GIB)
     assert known.cache_tokens == 4096
     assert registry.records()[0].gpus == (0,)
@@ -85,7 +84,7 @@ def test_gpus_that_a_file_imagines_are_not_those_of_a_start(
     done = call("serve", "--plan", "servers.toml", "--detach")
     assert done.code == 0, done.err
     assert "servers.toml plans for 2x80GiB" in done.err
-    (known,) = calibration.load()
+    (known,) = load_measurements()
     assert known.gpu == "NVIDIA L4"
     call("stop", "--all")
     install_driver(monkeypatch, [])
@@ -101,7 +100,7 @@ def test_gpus_that_a_file_imagines_are_not_those_of_a_start(
         ["--plan", "servers.toml"],  # with an option of its own
     ],
 )
-def test_a_start_with_other_options_than_a_plans_corrects_no_plan(
+def test_a_start_with_other_options_than_a_plans_is_not_kept(
     machine: Path, monkeypatch: pytest.MonkeyPatch, line: list[str]
 ) -> None:
     """Its memory is that of its options: it is shown beside the prediction, and not kept."""
@@ -116,5 +115,5 @@ def test_a_start_with_other_options_than_a_plans_corrects_no_plan(
     assert done.code == 0, done.err
     assert "predicted and measured" in done.out
     call("stop", "--all")
-    assert calibration.load() == ()
+    assert load_measurements() == ()
     assert call("plan", "servers.toml", "--json").out == before

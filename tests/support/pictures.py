@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from assistants import Experiment, Results
 from assistants.analysis.plots import forest, heat_map
-from assistants.servers.plan_file import read_plan
+from assistants.servers import read_plan
 from support.browser import chromium
 
 ROOT = Path(__file__).parents[2]

@@ -105,31 +105,10 @@ CONFIGS: dict[str, tuple[int, dict[str, Any]]] = {
         "first_k_dense_replace": 3, "moe_layer_freq": 1, "vocab_size": 129280,
         "max_position_embeddings": 163840, "tie_word_embeddings": False, **_BF16,
         "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}),
-    # hybrids: most layers keep a state of fixed size
-    "Qwen3-Next-80B-A3B": (80_000_000_000, {
-        "model_type": "qwen3_next", "hidden_size": 2048, "intermediate_size": 5120,
-        "moe_intermediate_size": 512, "shared_expert_intermediate_size": 512,
-        "num_hidden_layers": 48, "num_attention_heads": 16, "num_key_value_heads": 2,
-        "head_dim": 256, "full_attention_interval": 4, "linear_num_key_heads": 16,
-        "linear_num_value_heads": 32, "linear_key_head_dim": 128, "linear_value_head_dim": 128,
-        "linear_conv_kernel_dim": 4, "num_experts": 512, "num_experts_per_tok": 10,
-        "decoder_sparse_step": 1, "mlp_only_layers": [], "vocab_size": 151936,
-        "max_position_embeddings": 262144, "tie_word_embeddings": False, **_BF16}),
-    "Jamba-v0.1": (51_570_323_328, {
-        "model_type": "jamba", "hidden_size": 4096, "intermediate_size": 14336,
-        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
-        "attn_layer_offset": 4, "attn_layer_period": 8, "expert_layer_offset": 1,
-        "expert_layer_period": 2, "num_experts": 16, "num_experts_per_tok": 2,
-        "mamba_d_conv": 4, "mamba_d_state": 16, "mamba_dt_rank": 256, "mamba_expand": 2,
-        "vocab_size": 65536, "max_position_embeddings": 262144, "sliding_window": None,
-        "tie_word_embeddings": False, **_BF16}),
-    "granite-4.0-h-small": (32_207_337_984, {
-        "model_type": "granitemoehybrid", "hidden_size": 4096, "intermediate_size": 768,
-        "shared_intermediate_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "num_local_experts": 72, "num_experts_per_tok": 10,
-        "mamba_n_heads": 128, "mamba_d_head": 64, "mamba_d_state": 128, "mamba_n_groups": 1,
-        "mamba_d_conv": 4, "mamba_expand": 2, "vocab_size": 100352,
-        "max_position_embeddings": 131072, "tie_word_embeddings": True, **_BF16,
-        "layer_types": [
-            "attention" if layer in (5, 15, 25, 35) else "mamba" for layer in range(40)]}),
+    # groups instead of heads
+    "glm-4-9b-chat": (9_400_000_000, {
+        "model_type": "chatglm", "hidden_size": 4096, "ffn_hidden_size": 13696, "num_layers": 40,
+        "num_hidden_layers": 40, "num_attention_heads": 32, "kv_channels": 128,
+        "multi_query_attention": True, "multi_query_group_num": 2, "padded_vocab_size": 151552,
+        "vocab_size": 151552, "seq_length": 131072, "tie_word_embeddings": False, **_BF16}),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,13 +14,16 @@ import pytest
 
 from assistants.clients import ServerRecord, connect, registry
 from assistants.messages import Message, Sampling
-from assistants.servers import processes, shutdown
+from assistants.servers import processes, startup
 from support.commands import Done, call
 from support.fake_vllm_python import python_with_vllm
 
-KINDS = ("good", "slow", "never", "dies", "deaf", "beaten")
-others: set[int] = set()
-"""Processes that were there before the test began: somebody's own servers, perhaps."""
+STAND_IN = (
+    "vllm.entrypoints.openai.api_server",
+    "time.sleep(600)",
+    str(Path(processes.__file__).with_name("supervisor.py")),
+)
+"""What stands in the command line of the stand-in, its worker and its supervisor."""
 
 
 @contextmanager
@@ -27,24 +31,29 @@ def machine_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No server runs, a Python is named whose vLLM is a stand-in, and nothing may stay behind."""
     monkeypatch.setenv("ASSISTANTS_CACHE", str(folder / "cache"))
     monkeypatch.setenv("ASSISTANTS_VLLM_PYTHON", str(python_with_vllm(folder)))
-    others.clear()
-    others.update(children())
+    monkeypatch.setattr(startup, "FIRST_PORT", first_port())
     yield folder
     for entry in registry.records():
-        shutdown.end(entry)
-    assert children() == [], "a test left processes behind"
+        processes.stop_server(entry)
+    until("the end of all processes of the test", lambda: not children())
+
+
+def first_port() -> int:
+    """A thousand ports for this worker of pytest-xdist alone."""
+    return 10_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def children() -> list[int]:
-    """Processes of the stand-in and their supervisors, wherever they hang now."""
-    words = [f"api_server --model {kind} " for kind in KINDS]
-    words += ["signal.signal(15, 1)", str(Path(processes.__file__).with_name("supervisor.py"))]
-    found = []
+    """Processes of this test's stand-ins and their supervisors, wherever they hang now.
+
+    They run in the test's own folder, so tests that run beside this one do not count.
+    """
+    here, found = Path.cwd(), []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             line = " ".join(process.cmdline())
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            if alive and process.pid not in others and any(word in line for word in words):
+            is_ours = any(word in line for word in STAND_IN) and Path(process.cwd()) == here
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
     return found
 
@@ -69,7 +78,7 @@ def said_by(model: str) -> str:
     return asyncio.run(ask())
 
 
-def until(what: str, seen: Callable[[], object], seconds: float = 10.0) -> None:
+def until(what: str, seen: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     ends = time.monotonic() + seconds
     while not seen():

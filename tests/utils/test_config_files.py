@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assistants.errors import FileError
 from assistants.utils.config_files import (
-    Strict,
+    StrictModel,
     check_name,
     display_path,
     parse_toml,
@@ -22,7 +22,7 @@ from assistants.utils.config_files import (
 )
 
 
-class Sheet(Strict):
+class Sheet(StrictModel):
     question: str
     repeats: int = 1
     both: tuple[str | dict[str, int], ...] = ()

@@ -19,7 +19,7 @@ from assistants.widgets import background
 from assistants.widgets.base import LiveWidget
 from assistants.widgets.chat.compare import Compare
 from assistants.widgets.chat.stream_buffer import StreamBuffer, end_of_blocks
-from assistants.widgets.html.code_colours import coloured, plain
+from assistants.widgets.html import finished_html
 from assistants.widgets.html.markdown import LANGUAGES, MAX_ELEMENTS, to_html
 from support.hostile_texts import MONSTERS, PAYLOADS
 from support.slow_server import SlowServer, until
@@ -116,7 +116,7 @@ def test_a_block_is_never_cut_inside_of_a_fence(pieces: list[str]) -> None:
 @example(["```python\n", "an end without a line end"])
 def test_a_printed_answer_is_the_one_on_the_page_without_colours(pieces: list[str]) -> None:
     """Rendering takes a while: it is done once, and comes to the same."""
-    assert plain("".join(pieces)) == to_html("".join(pieces))
+    assert finished_html("".join(pieces)) == to_html("".join(pieces))
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
@@ -125,18 +125,18 @@ def test_hostile_code_is_printed_without_colours(language: str) -> None:
     for start in range(0, len(PAYLOADS), 10):
         some = PAYLOADS[start : start + 10]
         text = "\n\n".join(f"````{language}\n{each}\n````" for each in some)
-        assert plain(text) == to_html(text)
-        assert "<span" not in plain(text)
+        assert finished_html(text) == to_html(text)
+        assert "<span" not in finished_html(text)
 
 
 def test_no_text_makes_more_of_a_page_than_a_page_can_draw() -> None:
     """An answer of 60,000 characters could come to 20,000 elements, and made pages hang."""
     for each in MONSTERS:
-        assert coloured(each).count("<") <= 2 * MAX_ELEMENTS
+        assert finished_html(each, colours=True).count("<") <= 2 * MAX_ELEMENTS
     words = "```python\n" + "a = b + c\n" * 500 + "```\n"
-    assert "<span" in coloured(words)
-    assert "<code" in coloured(words * 6)  # too many colours: then none
-    assert "<span" not in coloured(words * 6)
+    assert "<span" in finished_html(words, colours=True)
+    assert "<code" in finished_html(words * 6, colours=True)  # too many colours: then none
+    assert "<span" not in finished_html(words * 6, colours=True)
 
 
 def test_code_is_one_block() -> None:

@@ -14,7 +14,13 @@ from assistants import Experiment, Message, Run, ScriptedClient
 from assistants.scoring.vote import Vote, Winner
 from assistants.widgets.rate.pairing import Pair, Side
 from assistants.widgets.rate.rate import Rate
-from assistants.widgets.rate.rated_pairs import BLIND, LONGEST, MOST, RatedTurn, rated
+from assistants.widgets.rate.rated_pairs import (
+    MAX_BLIND,
+    MAX_NAMED,
+    MAX_TEXT,
+    RatedTurn,
+    rated_pairs_html,
+)
 from support.hostile_texts import MONSTERS
 
 SECRET = ["zebra-persona", "okapi-persona"]
@@ -140,15 +146,17 @@ def many(number: int, text: str) -> list[tuple[Pair, Vote]]:
 @pytest.mark.parametrize("text", [*MONSTERS, "> " * 400, "*a* " * 15_000])
 def test_what_is_left_is_bounded(text: str, named: bool) -> None:
     """However long the answers are and however many votes there are; what is missing is said."""
-    page = rated(many(200, text), lambda pair: [RatedTurn(text, text, text)] * 30, named=named)
-    assert len(page) < (MOST if named else BLIND) + 200
+    page = rated_pairs_html(
+        many(200, text), lambda pair: [RatedTurn(text, text, text)] * 30, named=named
+    )
+    assert len(page) < (MAX_NAMED if named else MAX_BLIND) + 200
     assert "see <code>run.votes()</code>" in page
     assert 0 < page.count("<details>") < 200 or "200 pairs" in page
 
 
 def test_the_last_votes_are_left(run: Run) -> None:
     """In the order in which they were given, and numbered so."""
-    page = rated(many(200, "Tea? " * 500), lambda pair: [RatedTurn("Tea?", "x " * LONGEST, "y")],
+    page = rated_pairs_html(many(200, "Tea? " * 500), lambda pair: [RatedTurn("Tea?", "x " * MAX_TEXT, "y")],
                  named=True)  # fmt: skip
     numbers = [int(part.partition(".")[0]) for part in page.split("<summary>")[1:]]
     assert numbers == list(range(201 - len(numbers), 201))
@@ -159,5 +167,7 @@ def test_the_last_votes_are_left(run: Run) -> None:
 def test_fifty_one_pairs_of_usual_length_are_all_left() -> None:
     """As a seminar rates them."""
     text = "Light **spreads**, and what spreads becomes thin. " * 20
-    page = rated(many(51, "Why?"), lambda pair: [RatedTurn("Why?", text, text)], named=True)
+    page = rated_pairs_html(
+        many(51, "Why?"), lambda pair: [RatedTurn("Why?", text, text)], named=True
+    )
     assert page.count("<details>") == 51

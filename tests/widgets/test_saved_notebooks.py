@@ -13,7 +13,7 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser
 
-from assistants.widgets.html.markdown import escape
+from assistants.widgets.html import escape
 from support.browser import chromium, jupyter_lab
 from support.hostile_texts import SHORT, batches
 from support.jupyterlab import IMPORTS, SCREENSHOTS, open_notebook, save, write_notebook

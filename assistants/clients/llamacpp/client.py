@@ -17,8 +17,7 @@ from assistants.clients.llamacpp.thread_benchmark import (
     stored_thread_benchmark,
 )
 from assistants.clients.openai.client import OpenAIClient
-from assistants.utils.threads import run_in_daemon_thread
-from assistants.utils.urls import Address, Endpoint
+from assistants.utils import Address, Endpoint, run_in_daemon_thread
 
 _running: dict[str, LlamaProcess] = {}
 _starting = threading.Lock()

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from assistants.clients.llamacpp import weights
 from assistants.errors import MissingDependencyError, ServerUnreachableError
-from assistants.utils import api_keys
-from assistants.utils.urls import Address
+from assistants.utils import Address, api_keys
 
 SLOTS = 4
 """Requests that are processed together. With one thread this is about as fast as one at a time,

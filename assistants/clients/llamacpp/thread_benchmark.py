@@ -24,8 +24,7 @@ from urllib.parse import urlsplit
 from assistants.clients.llamacpp import weights
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
 from assistants.clients.llamacpp.weights import ProgressReport
-from assistants.utils.paths import cache_root
-from assistants.utils.urls import Address
+from assistants.utils import Address, cache_root
 
 MAX_THREADS = 8
 """More threads do not help a model this small."""

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from assistants.errors import AssistantsError, MissingDependencyError, UnknownNameError
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
+from assistants.utils import api_keys, cache_root
 
 ProgressReport = Callable[[str], None]
 """Called with a sentence about each step."""

@@ -17,8 +17,7 @@ from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import build_sdk
 from assistants.errors import CallError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
-from assistants.utils.text import truncate_line
-from assistants.utils.urls import Address, Endpoint
+from assistants.utils import Address, Endpoint, truncate_line
 
 if TYPE_CHECKING:
     import httpx2

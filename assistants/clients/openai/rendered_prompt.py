@@ -18,7 +18,7 @@ from assistants.clients.base import Client
 from assistants.clients.openai.client import OpenAIClient
 from assistants.errors import BadRequestError, CallError, ModelNotFoundError
 from assistants.messages import Message
-from assistants.utils.text import pluralize, truncate_line
+from assistants.utils import pluralize, truncate_line
 
 RenderMethod = Literal["tokens", "template"]
 """Source of a prompt: the tokens that the model gets, or the text that the template makes."""

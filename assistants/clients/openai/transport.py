@@ -22,8 +22,7 @@ from assistants.errors import (
     MalformedReplyError,
     ServerUnreachableError,
 )
-from assistants.utils import api_keys
-from assistants.utils.urls import Address, is_loopback
+from assistants.utils import Address, api_keys, is_loopback
 
 if TYPE_CHECKING:
     import httpx2

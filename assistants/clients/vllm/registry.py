@@ -18,11 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from assistants.errors import AssistantsError
-from assistants.utils import api_keys
-from assistants.utils.config_files import check_name
-from assistants.utils.paths import cache_root
-from assistants.utils.text import to_json
-from assistants.utils.urls import Address
+from assistants.utils import Address, api_keys, cache_root, check_name, to_json
 
 PROVIDER = "vllm"
 """Provider of the models that run on these servers."""

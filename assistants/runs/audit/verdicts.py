@@ -18,6 +18,7 @@ Verdict = Literal[
 KnownBy = Literal["tokens", "template", "token counts", "unknown"]
 """Proof by the tokens or the text that the model reads, weaker evidence, or nothing."""
 
+_IN_USER = "`system_prompt_in: user` in the experiment, or --system-prompt-in user"
 _FIT = "use another template (`--chat-template FILE`) or another model"
 
 MEANS: dict[str, str] = {
@@ -25,10 +26,10 @@ MEANS: dict[str, str] = {
     "empty": "No system prompt was to be sent, and none stands in what the model reads.",
     "counted": "The input tokens rose as a text of this length would make them rise. "
     "This is no proof: the server does not show what the model reads.",
-    "refused": "The template refuses a system message, so nothing would be answered: fold the "
-    "persona into the first question (`fold:` in the experiment, or --fold), or " + _FIT + ".",
-    "dropped": "The persona is not in what the model reads: fold it into the first question "
-    "(`fold:` in the experiment, or --fold), or " + _FIT + ".",
+    "refused": "The template refuses a system message, so nothing would be answered: put the persona "
+    "into the first question (" + _IN_USER + "), or " + _FIT + ".",
+    "dropped": "The persona is not in what the model reads: put it into the first question "
+    "(" + _IN_USER + "), or " + _FIT + ".",
     "truncated": "A part of the persona is missing in what the model reads: shorten it, or "
     + _FIT
     + ".",
@@ -93,7 +94,7 @@ class PromptAudit:
         """What happened, what was seen, and what to do next."""
         means = MEANS.get(self.verdict, "")
         if self.persona_in == "user" and self.verdict == "delivered":
-            means = "The persona reached the model word for word, folded into the first question."
+            means = "The persona reached the model word for word, in the first question."
         return f"{means} {self.detail}".rstrip()
 
     @property

@@ -30,7 +30,7 @@ from assistants.scoring.base import (
     UnscorableError,
     measure,
 )
-from assistants.scoring.code_blocks import Block, split
+from assistants.scoring.code_blocks import CodeBlock, split_code_blocks
 from assistants.scoring.sandbox import worker
 
 PYTHON_LABELS = frozenset({"python", "python3", "py", "py3"})
@@ -142,9 +142,9 @@ def not_enforced() -> str:
 
 def blocks_of(answer: str) -> list[str]:
     """The code of an answer: blocks labelled Python, else those without a label."""
-    found = split(answer)[1]
+    found = split_code_blocks(answer)[1]
     labelled = [block for block in found if block.language.strip("{}.,") in PYTHON_LABELS]
-    plain: list[Block] = [block for block in found if not block.language]
+    plain: list[CodeBlock] = [block for block in found if not block.language]
     return [block.code for block in labelled or plain if block.code.strip()]
 
 

@@ -1,4 +1,4 @@
-"""What a model is made of, read from its ``config.json`` or its GGUF header. Nothing is fetched."""
+"""What planning needs to know of a model, read from its ``config.json`` and its weight files."""
 
 from __future__ import annotations
 
@@ -8,64 +8,56 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from assistants.errors import FileError, UsageError
-from assistants.servers.planning import gguf
-from assistants.servers.planning.family_defaults import with_defaults
-from assistants.servers.planning.gguf_config import as_config
-from assistants.servers.planning.layers import RECURRENT, guessed, layer_kinds
-from assistants.servers.planning.model_config import UNSAID_CONTEXT, ModelConfig
+from assistants.errors import FileError
+from assistants.servers.planning.model_config import DEFAULT_CONTEXT, ModelConfig
 from assistants.servers.planning.parameters import Parameters, count_parameters
-from assistants.servers.planning.recurrent import state_bytes
-from assistants.servers.planning.uncounted import uncounted
-from assistants.servers.planning.weight_memory import Weights, from_config, from_files, width_of
+from assistants.servers.planning.weight_memory import (
+    Weights,
+    bytes_of_dtype,
+    weights_from_config,
+    weights_from_files,
+)
 from assistants.utils.config_files import display_path, read_text
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
-    """Layers that keep the same things of a conversation.
-
-    ``heads`` of keys and values, ``values`` numbers a head and token (keys and values together),
-    ``window`` tokens looked back at most (``None``: all), ``shared`` whether every GPU of a tensor
-    parallel group keeps all of it (a latent is not split), ``state`` bytes a conversation
-    whatever its length, ``index`` bytes a token that every GPU keeps besides (DeepSeek-V3.2
-    chooses by them what it looks at).
-    """
-
-    count: int
-    heads: int = 0
-    values: int = 0
-    window: int | None = None
-    shared: bool = False
-    state: int = 0
-    index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Architecture:
-    """What planning needs to know of a model.
+    """A model's sizes.
 
-    ``context`` is the longest its makers allow, ``width`` and ``inner`` are the sizes of what
-    flows through a layer, ``cache_bytes`` the bytes of a number there, and in its cache unless one
-    asks for fp8, and ``notes`` say what was assumed.
+    ``kv_head_size`` is the numbers that a token takes in one KV head: its key and its value, or the
+    latent, which no tensor parallel group splits (``is_latent``). ``sliding_layers`` of all layers
+    look back ``sliding_window`` tokens only. ``context`` is the longest that its makers allow,
+    ``dtype_bytes`` the bytes of a number that is not quantized, and in the cache unless that is
+    fp8. ``notes`` say what was assumed.
     """
 
     source: str
-    layers: tuple[Layers, ...]
-    heads: int
-    width: int
-    inner: int
-    vocabulary: int
+    num_layers: int
+    sliding_layers: int
+    sliding_window: int
+    num_attention_heads: int
+    num_kv_heads: int
+    kv_head_size: int
+    is_latent: bool
+    hidden_size: int
+    intermediate_size: int
+    vocab_size: int
     context: int
     parameters: Parameters
     weights: Weights
-    cache_bytes: int = 2
+    dtype_bytes: int = 2
     notes: tuple[str, ...] = ()
 
     @property
-    def depth(self) -> int:
-        """How many layers it has."""
-        return sum(group.count for group in self.layers)
+    def full_layers(self) -> int:
+        """Number of layers that look at every token."""
+        return self.num_layers - self.sliding_layers
+
+    def quantized(self, method: str) -> Architecture:
+        """Return the same model with its weights kept as ``method``, counted from parameters."""
+        asked = {"quantization": method}
+        weights = weights_from_config(asked, self.parameters, self.dtype_bytes)
+        return replace(self, weights=weights)
 
 
 def read_model(
@@ -74,146 +66,93 @@ def read_model(
     quantization: str | None = None,
     dtype: str | None = None,
 ) -> Architecture:
-    """The facts of a model.
+    """Read the sizes of a model. Nothing is fetched.
 
     Parameters
     ----------
     source
-        A folder with ``config.json`` (and perhaps weights), that file itself, a ``.gguf`` file, or
-        what ``json.load`` made of a config.
+        A folder with ``config.json`` (and perhaps weights), that file itself, or what ``json.load``
+        made of a config.
     quantization
-        Plan as if its weights were kept so (``fp8``, ``int8``, ``awq``, ``gptq``); otherwise the
+        Plan as if its weights were kept so (``fp8``, ``int8``, ``awq``, ``gptq``). Otherwise the
         files tell, or else the config.
     dtype
         As ``--dtype`` of vLLM: ``auto``, ``half``, ``float16``, ``bfloat16``, ``float`` or
         ``float32``. The last two mean 4 bytes for each weight that is not quantized, whatever type
-        the files have, and for each number in the cache; all others mean 2. So does none, also
-        where the config says ``float32``: vLLM takes that for ``auto`` and loads such a model in 16
-        bits. Weights of a GGUF file stay as they are.
+        the files have, and for each number in the cache. All others mean 2, and so does none, also
+        where the config says ``float32``: vLLM takes that for ``auto`` and loads 16 bits.
 
     Raises
     ------
     FileError
-        If a file is missing, damaged, does not say what a plan needs, or describes what cannot be
-        counted here.
+        If a file is missing, damaged, does not say what a plan needs, or describes an architecture
+        that is not counted here.
+    MissingDependencyError
+        If there are weight files and safetensors is not installed.
     UsageError
         If ``quantization`` or ``dtype`` is no known one.
     """
-    width = width_of(dtype)
+    width = bytes_of_dtype(dtype)
     if isinstance(source, Mapping):
-        return _facts(source, "config", None, quantization, width)
+        return _architecture(source, "config", None, quantization, width)
     path = Path(source)
     if path.suffix == ".gguf":
-        return _of_gguf(path, quantization, width)
+        fix = 'Name its model\'s config.json with `config = `, or say `memory = "18GiB"`.'
+        raise FileError(display_path(path), "GGUF files are not planned.", fix=fix)
     file = path / "config.json" if path.is_dir() or path.suffix != ".json" else path
+    return _architecture(read_config(file), display_path(file), file.parent, quantization, width)
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Read a ``config.json``.
+
+    Raises
+    ------
+    FileError
+        If it is missing or no JSON object.
+    """
     try:
         data = json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
         raise FileError(display_path(file), f"is not valid JSON: {error}.") from None
     if not isinstance(data, dict):
         raise FileError(display_path(file), "expected a JSON object.")
-    return _facts(data, display_path(file), file.parent, quantization, width)
+    return data
 
 
-def quantized(facts: Architecture, method: str) -> Architecture:
-    """The same model with its weights kept as ``method``, counted from its parameters."""
-    weights = from_config({"quantization": method}, facts.parameters, facts.cache_bytes)
-    return replace(facts, weights=weights)
-
-
-def _facts(
+def _architecture(
     data: Mapping[str, Any], source: str, folder: Path | None, quantization: str | None, width: int
 ) -> Architecture:
-    outer = data
-    text = data.get("text_config") or data.get("llm_config") or data.get("language_config")
-    if isinstance(text, Mapping):
-        data = {**{key: outer[key] for key in _INHERITED if key in outer}, **text}
-    for name in _SECTIONS:
-        section = data.get(name)
-        data = {**section, **data} if isinstance(section, Mapping) else data
-    fields = ModelConfig(with_defaults(data), source)
-    parameters = count_parameters(fields)
-    asked = {"quantization": quantization} if quantization else data
-    weights = None if quantization or folder is None else from_files(folder, fields.depth, width)
-    notes = list(uncounted(fields, weights is not None))
+    config = ModelConfig(data, source)
+    parameters = count_parameters(config)
+    weights, notes = None, []
+    if folder is not None and not quantization:
+        weights = weights_from_files(folder, config.num_layers, width)
     if weights is None:
-        weights = from_config(asked, parameters, width)
-        if isinstance(text, Mapping):
+        asked = {"quantization": quantization} if quantization else config.data
+        weights = weights_from_config(asked, parameters, width)
+        if config.is_nested:
             notes.append("Only the part that reads text was counted from its config.")
-    return _of(fields, parameters, weights, width, notes)
-
-
-def _of(
-    fields: ModelConfig, parameters: Parameters, weights: Weights, width: int, notes: list[str]
-) -> Architecture:
-    if not fields.says_context:
-        notes.append("It does not say how long a conversation may be, so it was taken to be "
-                     f"{UNSAID_CONTEXT:,} tokens, as vLLM does.")  # fmt: skip
+    if not config.has_context:
+        notes.append("Its config does not say how long a conversation may be: taken as "
+                     f"{DEFAULT_CONTEXT:,} tokens, as vLLM does.")  # fmt: skip
+    latent = config.kv_lora_rank
+    rope = config.number("qk_rope_head_dim", default=64) if latent else 0
     return Architecture(
-        source=fields.source,
-        layers=_layers(fields, width),
-        heads=fields.heads,
-        width=fields.width,
-        inner=max(*fields.inner, fields.chosen),
-        vocabulary=fields.vocabulary,
-        context=fields.context,
+        source=source,
+        num_layers=config.num_layers,
+        sliding_layers=config.count_sliding_layers(),
+        sliding_window=config.sliding_window or 0,
+        num_attention_heads=config.num_attention_heads,
+        num_kv_heads=1 if latent else config.num_kv_heads,
+        kv_head_size=latent + rope if latent else 2 * config.head_dim,
+        is_latent=bool(latent),
+        hidden_size=config.hidden_size,
+        intermediate_size=max(config.intermediate_size, config.active_expert_size),
+        vocab_size=config.vocab_size,
+        context=config.max_position_embeddings,
         parameters=parameters,
         weights=weights,
-        cache_bytes=width,
+        dtype_bytes=width,
         notes=(*notes, *weights.notes),
     )
-
-
-_INHERITED = ("torch_dtype", "dtype", "quantization_config", "tie_word_embeddings", "vocab_size")
-"""What a config with a nested text part may say outside of it."""
-
-_SECTIONS = ("attn_config", "ffn_config")
-"""Parts in which a config may say what others say outside of any (DBRX)."""
-
-
-def _layers(fields: ModelConfig, width: int) -> tuple[Layers, ...]:
-    """The layers in groups that keep the same things, in order of first appearance."""
-    kinds, heads = layer_kinds(fields), fields.each_head_count()
-    own = fields.depth - fields.borrowing
-    found: dict[Layers, int] = {}
-    for index, alike in enumerate(zip(kinds, heads, strict=True)):
-        group = _group(fields, *alike, width) if index < own else Layers(1)
-        found[group] = found.get(group, 0) + 1
-    return tuple(replace(group, count=count) for group, count in found.items())
-
-
-def _group(fields: ModelConfig, kind: str, key_heads: int, width: int) -> Layers:
-    if kind in RECURRENT:
-        return Layers(1, state=state_bytes(fields, kind, width))
-    if kind in ("dense", "experts") or not key_heads:
-        return Layers(1)
-    state = state_bytes(fields, "mamba", width) if kind == "both" else 0
-    window = fields.window if kind == "sliding" else None
-    rank = fields.number("kv_lora_rank", default=0)
-    if rank:
-        values = rank + fields.number("qk_rope_head_dim", default=64)
-        index = fields.number("index_head_dim", default=0)
-        index += index // _INDEXED * 4  # eight bits each, and the scales
-        return Layers(1, 1, values, window, shared=True, state=state, index=index)
-    key_heads, head, value_head = fields.kept(kind, key_heads)
-    return Layers(1, key_heads, head + value_head, window, state=state)
-
-
-_INDEXED = 128
-"""Numbers of DeepSeek-V3.2's index that share a scale of 32 bits."""
-
-
-def _of_gguf(path: Path, quantization: str | None, width: int) -> Architecture:
-    header = gguf.read(path)
-    fields = ModelConfig(as_config(header.values, display_path(path)), display_path(path))
-    if quantization:
-        raise UsageError(
-            f"{fields.source} already has its weights as {header.kind}.",
-            fix="Name another file, or leave the quantization out.",
-        )
-    notes = []
-    if guessed(fields):
-        notes.append("It does not say which layers look no further than its window, so all were "
-                     "taken to look at everything.")  # fmt: skip
-    weights = Weights(header.size, 0, header.kind, measured=True)
-    return _of(fields, Parameters(0, header.parameters, 0, 0), weights, width, notes)

@@ -1,4 +1,4 @@
-"""The values of a model's config under all the names its makers gave them, each checked."""
+"""A model's ``config.json``: its values under Hugging Face's names, each of them checked."""
 
 from __future__ import annotations
 
@@ -7,33 +7,88 @@ from typing import Any
 
 from assistants.errors import FileError
 
-MOST = 1 << 40
-"""No size in a config is larger; a hostile one must not make a plan count for ever."""
+MAX_SIZE = 1 << 40
+"""No size in a config is larger. A hostile one must not make a plan count for ever."""
 
-MOST_LAYERS = 10_000
+MAX_LAYERS = 10_000
 
-UNSAID_CONTEXT = 2048
+DEFAULT_CONTEXT = 2048
 """Tokens that vLLM takes where a config says nothing (``_get_and_verify_max_len``)."""
+
+SUPPORTED = frozenset(
+    """
+    arcee baichuan bloom chatglm cohere cohere2 deepseek_v2 deepseek_v3 exaone falcon gemma gemma2
+    gemma3 gemma3_text glm glm4 glm4_moe gpt2 gpt_bigcode gpt_neox gpt_oss gptj granite granitemoe
+    hunyuan_v1_dense internlm2 internlm3 kimi_k2 llama minicpm minicpm3 ministral mistral mixtral
+    nemotron olmo olmo2 olmo3 olmoe opt phi phi3 qwen2 qwen2_5_vl qwen2_5_vl_text qwen2_moe
+    qwen2_vl qwen2_vl_text qwen3 qwen3_moe qwen3_vl_moe_text qwen3_vl_text seed_oss smollm3
+    stablelm starcoder2
+""".split()
+)
+"""Model types whose layers all keep keys and values of one size, or a latent, for every token or
+for those of a sliding window. Everything else (recurrent, hybrid, several head sizes) is refused.
+"""
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx",
             "model_max_length")  # fmt: skip
 
-_GGUF_VOCABULARY = 32_000
+_FULL_ATTENTION_EVERY = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4, "gpt_oss": 2,
+                         "olmo3": 4}  # fmt: skip
+"""Families in which one layer of so many sees every token, and the others slide."""
+
+_TEXT = ("vocab_size", "max_position_embeddings")
+_DEFAULTS: dict[str, dict[str, int]] = {
+    "gemma": dict(zip(_TEXT, (256_000, 8_192), strict=True), head_dim=256),
+    "gemma2": dict(zip(_TEXT, (256_000, 8_192), strict=True), head_dim=256),
+    "gemma3_text": dict(zip(_TEXT, (262_208, 131_072), strict=True), head_dim=256,
+                        num_attention_heads=8, num_key_value_heads=4, sliding_window=4096),
+    "falcon": dict(zip(_TEXT, (65_024, 2_048), strict=True)),
+    "llama": dict(zip(_TEXT, (32_000, 2_048), strict=True)),
+    "mistral": dict(zip(_TEXT, (32_000, 131_072), strict=True)),
+    "mixtral": dict(zip(_TEXT, (32_000, 131_072), strict=True)),
+    "qwen2": dict(zip(_TEXT, (151_936, 32_768), strict=True)),
+}  # fmt: skip
+"""What published configs leave out, from the classes in ``transformers`` 5: those of Gemma 3 (4B,
+12B, 27B) say neither vocabulary nor context nor heads."""
+
+_INHERITED = ("torch_dtype", "dtype", "quantization_config", "tie_word_embeddings", "vocab_size")
+"""Keys that a config with a nested text part may have outside of that part."""
 
 
 class ModelConfig:
-    """A config, asked by our word for a thing; what is missing or absurd is a ``FileError``."""
+    """The values of a config. One that is missing or absurd is a ``FileError``.
+
+    A nested text part (of a model that also sees pictures) is read in place of the whole.
+    """
 
     def __init__(self, data: Mapping[str, Any], source: str) -> None:
-        self.data, self.source = data, source
+        text = data.get("text_config") or data.get("llm_config") or data.get("language_config")
+        self.is_nested = isinstance(text, Mapping)
+        if isinstance(text, Mapping):
+            data = {**{key: data[key] for key in _INHERITED if key in data}, **text}
+        family = data.get("model_type")
+        self.family = family if isinstance(family, str) else ""
+        self.data = {**_DEFAULTS.get(self.family, {}), **data}
+        self.source = source
+        if self.family not in SUPPORTED:
+            raise self.unsupported(f"Models of type {self.family[:80]!r} are")
+
+    def unsupported(self, subject: str) -> FileError:
+        """Return the error for what is not counted, naming what to give instead."""
+        return FileError(
+            self.source,
+            f"{subject} not planned: counted are dense, grouped-query, latent (MLA) and "
+            "sliding-window attention, alike in all layers.",
+            fix='Say in the servers file what its server takes of each GPU: `memory = "18GiB"`.',
+        )
 
     def number(self, *names: str, default: int | None = None) -> int:
-        """The first of ``names`` that is there, as a whole number of 0 or more."""
+        """Return the first of ``names`` that is present, a whole number of 0 or more."""
         for name in names:
             value = self.data.get(name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SIZE:
                 raise FileError(self.source, f"{name}: {value!r} is no size.")
             return value
         if default is None:
@@ -42,186 +97,124 @@ class ModelConfig:
         return default
 
     def positive(self, *names: str, default: int | None = None) -> int:
-        """A number that may not be 0."""
+        """Return a number that may not be 0."""
         value = self.number(*names, default=default)
         if not value:
             raise FileError(self.source, f"{names[0]}: 0 makes no model.")
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """A yes or no."""
+        """Return a yes or no."""
         value = self.data.get(name)
         return default if value is None else bool(value)
 
-    def numbers(self, name: str) -> list[int] | None:
-        """A list of whole numbers of 0 or more, or of yes and no; ``None`` if it is no list."""
-        value = self.data.get(name)
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return None
-        return [ModelConfig({name: int(each) if isinstance(each, bool) else each}, self.source)
-                .number(name) for each in value]  # fmt: skip
-
-    def each(self, name: str) -> list[int] | None:
-        """A list that has a number for every layer; ``None`` if it is no list, or an empty one."""
-        found = self.numbers(name)
-        if not found:
-            return None
-        if len(found) != self.depth:
-            raise FileError(self.source, f"{name}: of {len(found)} layers, not {self.depth}.")
-        return found
-
-    def section(self, name: str) -> ModelConfig | None:
-        """A config inside of this one."""
-        value = self.data.get(name)
-        return ModelConfig(value, self.source) if isinstance(value, Mapping) else None
-
     @property
-    def family(self) -> str:
-        """What kind of model it says it is: ``llama``, ``qwen3_next``, ..."""
-        value = self.data.get("model_type")
-        return value if isinstance(value, str) else ""
-
-    @property
-    def depth(self) -> int:
-        """How many layers."""
+    def num_layers(self) -> int:
+        """Number of layers."""
         count = self.positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-        if count > MOST_LAYERS:
-            raise FileError(self.source, f"{count:,} layers; at most {MOST_LAYERS:,} are planned.")
+        if count > MAX_LAYERS:
+            raise FileError(self.source, f"{count:,} layers; at most {MAX_LAYERS:,} are planned.")
         return count
 
     @property
-    def width(self) -> int:
+    def hidden_size(self) -> int:
         """Numbers that stand for one token between two layers."""
         return self.positive("hidden_size", "n_embd", "d_model")
 
     @property
-    def vocabulary(self) -> int:
-        """Tokens it knows. A GGUF file has them in a list that nobody reads, and has its size."""
-        guess = _GGUF_VOCABULARY if self.flag("gguf") else None
-        return self.number("vocab_size", "padded_vocab_size", default=guess)
+    def vocab_size(self) -> int:
+        """Number of tokens in the vocabulary."""
+        return self.number("vocab_size", "padded_vocab_size")
 
     @property
-    def inner(self) -> list[int]:
-        """How wide each layer is where every token goes through it."""
-        if listed := self.each("intermediate_size"):
-            return listed
-        width = self.width
-        usual = self.number("intermediate_size_mlp", "intermediate_size", "n_inner",
-                            "ffn_hidden_size", "ffn_dim", default=4 * width)  # fmt: skip
-        usual = usual or self.number("moe_intermediate_size", default=4 * width)
-        if not self.flag("use_double_wide_mlp"):
-            return [usual] * self.depth
-        own = self.depth - self.borrowing  # Gemma 4: what borrows is twice as wide
-        return [usual * (1 if each < own else 2) for each in range(self.depth)]
+    def intermediate_size(self) -> int:
+        """Width of a feed-forward that every token goes through."""
+        names = ("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim")
+        size = self.number(*names, default=4 * self.hidden_size)
+        return size or self.number("moe_intermediate_size", default=4 * self.hidden_size)
 
     @property
-    def experts(self) -> int:
-        """How many there are in a layer that has some; 0 or 1 where there are none."""
-        return self.number("n_routed_experts", "num_local_experts", "num_experts",
-                           "moe_num_experts", default=0)  # fmt: skip
+    def num_experts(self) -> int:
+        """Number of experts in a layer that has some; 0 or 1 where there are none."""
+        return self.number("n_routed_experts", "num_local_experts", "num_experts", default=0)
 
     @property
-    def expert(self) -> int:
-        """How wide one is; 0 where there are none."""
-        if self.experts <= 1:
+    def expert_size(self) -> int:
+        """Width of one expert; 0 where there are none."""
+        if self.num_experts <= 1:
             return 0
-        return self.number("moe_intermediate_size", "intermediate_size", "ffn_hidden_size",
-                           default=0)  # fmt: skip
+        return self.number("moe_intermediate_size", "intermediate_size", default=0)
 
     @property
-    def chosen(self) -> int:
-        """How wide the experts are that one token goes through, together; 0 without any."""
-        names = ("num_experts_per_tok", "experts_per_token", "num_experts_per_token", "moe_top_k",
-                 "moe_k", "top_k_experts")  # fmt: skip
-        count = self.number(*names, default=0)
-        return count * self.expert if count else 0
+    def active_expert_size(self) -> int:
+        """Width of the experts that one token goes through, together; 0 without any."""
+        return self.number("num_experts_per_tok", default=0) * self.expert_size
 
     @property
-    def heads(self) -> int:
-        """Heads that ask."""
+    def num_attention_heads(self) -> int:
+        """Number of attention (query) heads."""
         return self.positive("num_attention_heads", "n_head", "n_heads")
 
     @property
-    def head(self) -> int:
-        """Numbers of one key."""
-        return self.positive("head_dim", "d_kv", "attention_head_dim", "kv_channels",
-                             default=self.width // self.heads)  # fmt: skip
+    def head_dim(self) -> int:
+        """Numbers of one key, and of one value."""
+        default = self.hidden_size // self.num_attention_heads
+        return self.positive("head_dim", "kv_channels", default=default)
 
     @property
-    def value_head(self) -> int:
-        """Numbers of one value; as many as of a key, but for a few."""
-        return self.positive("v_head_dim", default=self.head)
-
-    @property
-    def key_heads(self) -> int:
-        """Heads of keys and values; one for all is called multi-query."""
+    def num_kv_heads(self) -> int:
+        """Number of key and value heads; 1 where all query heads share them."""
         if self.flag("new_decoder_architecture"):  # Falcon 40B and 180B
-            return self.number("num_kv_heads", "n_head_kv", default=self.heads)
+            return self.positive("num_kv_heads", "n_head_kv", default=self.num_attention_heads)
         if self.data.get("multi_query") is True:
             return 1
-        names = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "kv_n_heads",
-                 "num_attention_groups"]  # fmt: skip
+        names = ["num_key_value_heads", "num_kv_heads", "n_head_kv"]
         if self.flag("multi_query_attention"):  # ChatGLM names groups that it may not use
             names.append("multi_query_group_num")
-        return self.number(*names, default=self.heads)
-
-    def each_head_count(self) -> list[int]:
-        """Heads of keys and values, layer by layer."""
-        listed = self.each("num_key_value_heads")
-        return [self.key_heads] * self.depth if listed is None else listed
-
-    def kept(self, kind: str, key_heads: int) -> tuple[int, int, int]:
-        """Heads of keys and values in a layer of ``kind``, numbers of one key, and of one value.
-
-        Gemma 4 has fewer and larger ones where a layer sees everything.
-        """
-        if kind != "full" or not self.number("global_head_dim", default=0):
-            return key_heads, self.head, self.value_head
-        if self.flag("attention_k_eq_v"):
-            key_heads = self.number("num_global_key_value_heads", default=key_heads)
-        head = self.number("global_head_dim")
-        return key_heads, head, head
+        return self.positive(*names, default=self.num_attention_heads)
 
     @property
-    def borrowing(self) -> int:
-        """How many of the last layers look into the cache of earlier ones and keep nothing."""
-        return min(self.depth, self.number("num_kv_shared_layers", default=0))
+    def kv_lora_rank(self) -> int:
+        """Width of the latent that a layer keeps in place of keys and values; 0: it keeps them."""
+        return self.number("kv_lora_rank", default=0)
 
     @property
-    def window(self) -> int | None:
+    def sliding_window(self) -> int | None:
         """Tokens that a sliding layer looks back; ``None`` if none slides."""
         if self.data.get("use_sliding_window") is False:
             return None
-        names = ["sliding_window", "attention_window_size"]
-        if self.family.startswith("llama4"):  # it looks back to the start of a chunk
-            names.append("attention_chunk_size")
-        return self.number(*names, default=0) or None
+        return self.number("sliding_window", default=0) or None
 
     @property
-    def context(self) -> int:
-        """The longest conversation its makers allow, in tokens."""
-        return self.positive(*_CONTEXT, default=UNSAID_CONTEXT)
+    def max_position_embeddings(self) -> int:
+        """Tokens of the longest conversation that the model's makers allow."""
+        return self.positive(*_CONTEXT, default=DEFAULT_CONTEXT)
 
     @property
-    def says_context(self) -> bool:
-        """Whether its makers say how long a conversation may be."""
+    def has_context(self) -> bool:
+        """Whether the config says how long a conversation may be."""
         return any(self.data.get(name) is not None for name in _CONTEXT)
 
-    @property
-    def mamba(self) -> tuple[int, int, int]:
-        """Inner width, numbers of state and groups (0: the first kind of Mamba)."""
-        states = self.positive("mamba_d_state", "ssm_state_size", "state_size", default=16)
-        inner = self.number("mamba_expand", "expand", default=2) * self.width
-        inner = self.number("mamba_inner", "mamba_d_ssm", default=inner)
-        if not self.mamba_heads:
-            return inner, states, self.number("mamba_n_groups", default=0)
-        if self.data.get("mamba_d_head") != "auto":
-            each = self.number("mamba_d_head", "mamba_head_dim", "mamba_headdim", default=0)
-            inner = each * self.mamba_heads or inner
-        groups = self.number("mamba_n_groups", "n_groups", "mamba_ngroups", default=1)
-        return inner, states, groups
+    def count_sliding_layers(self) -> int:
+        """Return how many layers look back a window only.
 
-    @property
-    def mamba_heads(self) -> int:
-        """Heads of the second kind of Mamba; the first has none."""
-        return self.number("mamba_n_heads", "mamba_num_heads", "n_mamba_heads", default=0)
+        Raises
+        ------
+        FileError
+            If ``layer_types`` names layers that are neither full nor sliding attention.
+        """
+        depth, listed = self.num_layers, self.data.get("layer_types")
+        if isinstance(listed, Sequence) and listed:
+            for kind in listed:
+                if kind not in ("full_attention", "sliding_attention"):
+                    raise self.unsupported(f"Layers of type {str(kind)[:80]!r} are")
+            if len(listed) != depth:
+                raise FileError(self.source, f"names {len(listed)} layers and has {depth}.")
+            return list(listed).count("sliding_attention") if self.sliding_window else 0
+        if self.sliding_window is None:
+            return 0
+        usual = _FULL_ATTENTION_EVERY.get(self.family, 0)
+        if every := self.number("sliding_window_pattern", default=usual):
+            return depth - depth // every
+        full = self.number("max_window_layers", default=0) if "qwen" in self.family else 0
+        return max(0, depth - full)

@@ -1,30 +1,30 @@
-"""How many parameters a config describes."""
+"""The number of parameters that a config describes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from assistants.servers.planning.layers import RECURRENT, layer_kinds
 from assistants.servers.planning.model_config import ModelConfig
-from assistants.servers.planning.recurrent import recurrent_parameters
 
-_PLAIN = {"gpt2", "gpt_bigcode", "gpt_neox", "gptj", "falcon", "opt", "bloom", "phi", "starcoder2",
-          "mpt", "codegen", "nemotron", "nemotron_h"}  # fmt: skip
-"""Families whose feed-forward has two matrices; all newer ones have a third, the gate."""
+_UNGATED = {"gpt2", "gpt_bigcode", "gpt_neox", "gptj", "falcon", "opt", "bloom", "phi",
+            "starcoder2", "nemotron", "arcee"}  # fmt: skip
+"""Families whose feed-forward has two matrices; all others have a third, the gate."""
 
-_TIED = {"gpt2", "gpt_bigcode", "falcon", "bloom", "mpt", "opt", "gemma", "gemma2", "gemma3",
-         "gemma3_text", "gemma3n_text", "gemma4_text", "starcoder2"}  # fmt: skip
+_TIED = {"gpt2", "gpt_bigcode", "falcon", "bloom", "opt", "gemma", "gemma2", "gemma3",
+         "gemma3_text", "starcoder2"}  # fmt: skip
 """Families whose embeddings serve as output too where the config does not say so."""
 
-_BIASED = {"gpt2", "gpt_bigcode", "gpt_neox", "gptj", "opt", "bloom", "phi", "starcoder2"}
+_BIASED = {"gpt2", "gpt_bigcode", "gpt_neox", "gptj", "opt", "bloom", "phi", "starcoder2", "qwen2"}
+
+_LEARNED_POSITIONS = {"gpt2", "gpt_bigcode", "opt"}
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How many there are: ``embedding`` in and out, ``linear`` matrices, ``experts``, ``small``.
+    """Parameters by kind: ``embedding`` in and out, ``linear`` matrices, ``experts``, ``small``.
 
-    The small ones (norms, biases, routers, convolutions) are never quantized and stand on every
-    GPU of a tensor parallel group.
+    The small ones (norms, biases, routers) are never quantized, and stand on every GPU of a tensor
+    parallel group.
     """
 
     embedding: int
@@ -38,112 +38,55 @@ class Parameters:
         return self.embedding + self.linear + self.experts + self.small
 
 
-def count_parameters(fields: ModelConfig) -> Parameters:
+def count_parameters(config: ModelConfig) -> Parameters:
     """Count what the config describes; published counts are met to within 3%."""
-    width, vocabulary = fields.width, fields.vocabulary
-    tied = fields.flag("tie_word_embeddings", default=fields.family in _TIED)
-    embedding = vocabulary * width * (1 if tied else 2)
-    if fields.family in ("gpt2", "gpt_bigcode", "opt"):
-        embedding += fields.context * width  # positions are learned there
-    linear = experts = small = 0
-    kinds, heads = layer_kinds(fields), fields.each_head_count()
-    for kind, key_heads, fed in zip(kinds, heads, _feeding(fields, kinds), strict=True):
-        mixing, few = _mixing(fields, kind, key_heads)
-        dense, many, router = fed
-        linear += mixing + dense
-        experts += many
-        small += few + router + 2 * width
-    if narrow := fields.number("hidden_size_per_layer_input", default=0):  # Gemma 3n
-        words = fields.number("vocab_size_per_layer_input", default=vocabulary)
-        embedding += words * fields.depth * narrow
-        linear += 3 * width * fields.depth * narrow
-    return Parameters(embedding, linear, experts, small + width)
+    width, depth = config.hidden_size, config.num_layers
+    tied = config.flag("tie_word_embeddings", default=config.family in _TIED)
+    embedding = config.vocab_size * width * (1 if tied else 2)
+    if config.family in _LEARNED_POSITIONS:
+        embedding += config.max_position_embeddings * width
+    attention, biases = _attention(config)
+    matrix = (2 if config.family in _UNGATED else 3) * width
+    layers = _expert_layers(config)
+    linear = depth * attention
+    linear += (depth - layers) * matrix * config.intermediate_size
+    linear += layers * matrix * _shared_expert_size(config)
+    experts = layers * config.num_experts * matrix * config.expert_size
+    routers = layers * config.num_experts * width
+    return Parameters(embedding, linear, experts, depth * (biases + 2 * width) + routers + width)
 
 
-def _mixing(fields: ModelConfig, kind: str, key_heads: int) -> tuple[int, int]:
-    """Parameters with which a layer looks at other tokens: in matrices, and small ones."""
-    if kind in ("dense", "experts"):
-        return 0, 0
-    if kind in RECURRENT:
-        return recurrent_parameters(fields, kind)
-    if kind == "both":
-        attending, biases = _mixing(fields, "full", key_heads)
-        matrices, small = recurrent_parameters(fields, "mamba")
-        return attending + matrices, biases + small
-    if fields.number("kv_lora_rank", default=0):
-        return _latent(fields), 0
-    width = fields.width
-    key_heads, head, value_head = fields.kept(kind, key_heads)
-    asked, kept = fields.heads * head, key_heads * (head + value_head)
-    gated = 2 if fields.family in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text") else 1
-    biases = asked + kept + width if fields.family in _BIASED or _has_bias(fields) else 0
-    return width * (gated * asked + kept) + fields.heads * value_head * width, biases
+def _attention(config: ModelConfig) -> tuple[int, int]:
+    """Return the parameters of one attention layer: in matrices, and in biases."""
+    width, heads = config.hidden_size, config.num_attention_heads
+    if rank := config.kv_lora_rank:  # everything goes through a narrow middle (DeepSeek-V2)
+        rope = config.number("qk_rope_head_dim", default=64)
+        plain = config.number("qk_nope_head_dim", default=128)
+        value = config.number("v_head_dim", default=128)
+        queries, middle = heads * (plain + rope), config.number("q_lora_rank", default=0)
+        asking = width * middle + middle * queries if middle else width * queries
+        keeping = width * (rank + rope) + rank * heads * (plain + value)
+        return asking + keeping + heads * value * width, 0
+    queries, kept = heads * config.head_dim, 2 * config.num_kv_heads * config.head_dim
+    biased = config.family in _BIASED or config.flag("attention_bias")
+    return width * (2 * queries + kept), (queries + kept + width) * biased
 
 
-def _has_bias(fields: ModelConfig) -> bool:
-    return fields.flag("attention_bias") or fields.family == "qwen2"
+def _expert_layers(config: ModelConfig) -> int:
+    """Return how many layers have experts."""
+    if config.num_experts <= 1:
+        return 0
+    first = config.number("first_k_dense_replace", default=0)
+    step = config.positive("decoder_sparse_step", "moe_layer_freq", default=1)
+    skipped = config.data.get("mlp_only_layers") or ()
+    skipped = skipped if isinstance(skipped, list | tuple) else ()
+    return sum(
+        index >= first and index not in skipped and (index + 1) % step == 0
+        for index in range(config.num_layers)
+    )
 
 
-def _latent(fields: ModelConfig) -> int:
-    """Multi-head latent attention: everything goes through a narrow middle (DeepSeek-V2)."""
-    width, heads = fields.width, fields.heads
-    rank, rope = fields.number("kv_lora_rank"), fields.number("qk_rope_head_dim", default=64)
-    plain = fields.number("qk_nope_head_dim", default=128)
-    value = fields.number("v_head_dim", default=128)
-    asked = heads * (plain + rope)
-    middle = fields.number("q_lora_rank", default=0)
-    asking = width * middle + middle * asked if middle else width * asked
-    keeping = width * (rank + rope) + rank * heads * (plain + value)
-    # DeepSeek-V3.2 chooses what it looks at.
-    askers = fields.number("index_n_heads", default=0)
-    index = fields.number("index_head_dim", default=0)
-    choosing = middle * askers * index + width * (askers + index)
-    return asking + keeping + choosing + heads * value * width
-
-
-def _feeding(fields: ModelConfig, kinds: list[str]) -> list[tuple[int, int, int]]:
-    """Parameters of each layer's feed-forward: for every token, of experts, of the router."""
-    width, count = fields.width, fields.experts
-    matrix = (2 if fields.family in _PLAIN else 3) * width
-    # Granite's hybrids have one feed-forward for all and call it the shared one.
-    common = fields.number("shared_intermediate_size", default=0)
-    sizes = [common or size for size in fields.inner]
-    shared, each = matrix * _shared(fields), count * matrix * fields.expert
-    beside = fields.flag("enable_moe_block")  # Gemma 4 has both in a layer
-    apart = "dense" in kinds or "experts" in kinds  # each layer does one thing
-    fed = []
-    for kind, size, chosen in zip(kinds, sizes, _with_experts(fields), strict=True):
-        if apart and kind not in ("dense", "experts"):
-            fed.append((0, 0, 0))
-        elif kind == "experts" or (kind != "dense" and chosen):
-            fed.append((shared + (matrix * size if beside else 0), each, count * width))
-        else:
-            fed.append((matrix * size, 0, 0))
-    return fed
-
-
-def _shared(fields: ModelConfig) -> int:
-    """How wide the expert is that every token goes through besides the chosen ones."""
-    size = fields.number("shared_expert_intermediate_size", "shared_intermediate_size",
-                         "moe_shared_expert_intermediate_size", default=0)  # fmt: skip
-    one = 1 if fields.family.startswith("llama4") else 0
-    names = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
-    return size or fields.number(*names, default=one) * fields.expert
-
-
-def _with_experts(fields: ModelConfig) -> list[bool]:
-    """Which layers have experts, as far as nobody says what each layer does."""
-    layers = range(fields.depth)
-    if fields.experts <= 1:
-        return [False for _ in layers]
-    if "expert_layer_period" in fields.data:  # Jamba
-        period = fields.positive("expert_layer_period")
-        offset = fields.number("expert_layer_offset", default=0)
-        return [each % period == offset for each in layers]
-    if chosen := set(fields.numbers("moe_layers") or ()):  # Llama 4
-        return [each in chosen for each in layers]
-    first = fields.number("first_k_dense_replace", "moe_layer_start_index", default=0)
-    step = fields.positive("decoder_sparse_step", "moe_layer_freq", "moe_layer_interval",
-                           "interleave_moe_layer_step", default=1)  # fmt: skip
-    skipped = set(fields.numbers("mlp_only_layers") or ())
-    return [each >= first and each not in skipped and (each + 1) % step == 0 for each in layers]
+def _shared_expert_size(config: ModelConfig) -> int:
+    """Return the width of the experts that every token goes through besides the chosen ones."""
+    size = config.number("shared_expert_intermediate_size", default=0)
+    return size or config.number("n_shared_experts", default=0) * config.expert_size

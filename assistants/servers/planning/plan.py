@@ -1,165 +1,80 @@
-"""Which model goes onto which GPUs, with how much memory, and what that holds."""
+"""A plan, and its picture: one column per GPU, one block per model, as text and as a figure."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+import html
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import zip_longest
+from typing import Any, Literal
 
-from assistants.errors import UsageError
-from assistants.servers.gpus import GIB, Gpu
-from assistants.servers.planning.architecture import Architecture, quantized
-from assistants.servers.planning.memory import BATCHED, SEQUENCES, KVCache, MemoryRequirement
+from assistants.servers.gpus import GIB, Gpu, gib, gpu_names
+from assistants.servers.planning.placement import Aim, PlacedServer, StartMeasurement, Unplaced
+from assistants.utils.text import escape_control_chars, pluralize, truncate_line
 
-if TYPE_CHECKING:
-    from assistants.servers.planning.calibration import StartMeasurement
+Part = Literal["taken", "weights", "overhead", "cache", "memory", "unused"]
 
-Aim = Literal["fit all", "longest context", "most conversations"]
-"""``fit all``: as many models as possible, on as few GPUs as possible. ``longest context``: the
-shortest context is as long as possible, then each as long as its own GPUs allow. ``most
-conversations``: the same for how many each holds at once."""
+COLOURS = ("#3b6ea5", "#b5651d", "#4f8a4f", "#8a4f7d", "#6b6b2f", "#2f7f86", "#a04848", "#5a5aa8")
+"""One per model, in the order of the plan; labels tell them apart too."""
 
-AIMS: tuple[Aim, ...] = ("fit all", "longest context", "most conversations")
+_SHADES: dict[Part, str] = {"taken": "x", "weights": "█", "overhead": "▓", "cache": "░",
+                            "memory": "▓", "unused": " "}  # fmt: skip
+_OPACITY: dict[Part, float] = {"overhead": 0.7, "cache": 0.4, "memory": 0.7}
 
-LOADING = ("fp8", "bitsandbytes")
-"""Quantizations that vLLM makes while it loads; for the others the files have to be so already."""
-
-FREE = 4 * GIB
-"""Of each GPU, what weights have to leave for inference."""
+_COLUMN = 34
+_HEIGHT = 14
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRequest:
-    """A model that is to be served: at least so many conversations of ``context`` tokens at once.
+class Block:
+    """A piece of one GPU: whose it is (``None``: nobody's, or another process's) and its bytes."""
 
-    ``tensor_parallel`` are the numbers of GPUs it may be split over, ``cache`` is ``auto`` or
-    ``fp8``, and ``quantization`` plans its weights as if they were kept so. A GGUF file has them
-    as they are, so there it is a ``UsageError``.
-    """
-
-    name: str
-    facts: Architecture
-    context: int = 4096
-    conversations: int = 1
-    tensor_parallel: tuple[int, ...] = (1, 2, 4, 8)
-    quantization: str | None = None
-    cache: str = "auto"
-
-    def __post_init__(self) -> None:
-        in_gguf = not self.facts.parameters.embedding  # its header does not tell parts apart
-        if self.quantization and in_gguf:
-            raise UsageError(
-                f"{self.name}: {self.facts.source} has its weights as {self.facts.weights.kind}.",
-                fix="Name another file, or leave the quantization out.",
-            )
+    model: str | None
+    part: Part
+    size: int
 
     @property
-    def planned(self) -> Architecture:
-        """Its facts with the quantization that was asked for."""
-        return quantized(self.facts, self.quantization) if self.quantization else self.facts
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedServer:
-    """One server of a plan; bytes are on each of its GPUs, tokens of the whole server."""
-
-    wanted: ModelRequest
-    gpus: tuple[int, ...]
-    context: int
-    need: MemoryRequirement
-    kept: KVCache
-    utilization: float
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.wanted.name
-
-    @property
-    def cache_tokens(self) -> int:
-        """Predicted: the tokens of cache that it will report."""
-        return self.kept.capacity(self.need.cache, self.context)
-
-    @property
-    def conversations(self) -> int:
-        """Predicted: conversations of its full context that it holds at once."""
-        return self.holds(self.context)
-
-    def holds(self, length: int) -> int:
-        """Predicted: conversations of ``length`` tokens at once, of at most 256 that it answers."""
-        return min(SEQUENCES, self.kept.conversations(self.need.cache, length))
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """What vLLM has to be told besides GPUs, context and memory, so that the plan holds."""
-        asked = {"--max-num-batched-tokens": str(BATCHED), "--max-num-seqs": str(SEQUENCES)}
-        if self.wanted.quantization in LOADING:
-            asked["--quantization"] = self.wanted.quantization
-        if self.wanted.cache != "auto":
-            asked["--kv-cache-dtype"] = self.wanted.cache
-        return tuple(part for pair in asked.items() for part in pair)
-
-
-@dataclass(frozen=True, slots=True)
-class Unplaced:
-    """A model without a place: why, and what would give it one."""
-
-    name: str
-    why: str
-    fixes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name} does not fit: {self.why}. " + " ".join(self.fixes)
+    def label(self) -> str:
+        """Model, part and size."""
+        return f"{self.model or ''} {self.part} {gib(self.size)}".strip()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """Servers in the order in which they are to be started, one after the other.
-
-    ``proven`` says whether nothing better exists under the aim; ``verdict`` says it in words.
-    """
+    """Servers in the order in which they are to be started, one after the other."""
 
     aim: Aim
     gpus: tuple[Gpu, ...]
     servers: tuple[PlacedServer, ...]
-    left_out: tuple[Unplaced, ...]
-    proven: bool
+    unplaced: tuple[Unplaced, ...]
     verdict: str
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        from assistants.servers.planning.draw import text
-
-        return text(self)
+        return self.text()
 
     def _repr_html_(self) -> str:
         return self.svg()
 
-    def svg(self) -> str:
-        """A figure that can stand in any page: one column a GPU, one block a model."""
-        from assistants.servers.planning.draw import svg
-
-        return svg(self)
-
-    def on(self, gpu: Gpu) -> list[PlacedServer]:
-        """The servers that use a GPU."""
+    def servers_on(self, gpu: Gpu) -> list[PlacedServer]:
+        """Return the servers that use a GPU."""
         return [server for server in self.servers if gpu.index in server.gpus]
 
-    def spare(self, gpu: Gpu) -> int:
-        """Bytes of a GPU that nobody was given."""
-        return gpu.free - sum(server.need.total for server in self.on(gpu))
+    def free_bytes(self, gpu: Gpu) -> int:
+        """Return the bytes of a GPU that nobody was given."""
+        return gpu.free - sum(server.memory.total for server in self.servers_on(gpu))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a server, in start order: ``pandas.DataFrame(plan.rows())``."""
-        return [_row(order, server) for order, server in enumerate(self.servers, 1)]
+        """Return one row per server, in start order: ``pandas.DataFrame(plan.rows())``."""
+        return [{"start": order, **server.row()} for order, server in enumerate(self.servers, 1)]
 
-    def beside(self, measured: Iterable[StartMeasurement]) -> list[dict[str, Any]]:
-        """The rows with what was measured of the same model beside what was predicted."""
-        found = {each.model: each for each in measured}
+    def compare_with_measured(self, measured: Iterable[StartMeasurement]) -> list[dict[str, Any]]:
+        """Return the rows with what was measured of the same model beside what was predicted."""
+        by_model = {measurement.model: measurement for measurement in measured}
         rows = self.rows()
         for row in rows:
-            seen = found.get(row["model"])
+            seen = by_model.get(row["model"])
             row["measured_cache_tokens"] = seen.cache_tokens if seen else None
             row["measured_memory_gib"] = round(seen.memory / GIB, 2) if seen else None
             row["cache_off_percent"] = None
@@ -168,69 +83,112 @@ class Plan:
                 row["cache_off_percent"] = round(100 * off, 1)
         return rows
 
+    def blocks(self, gpu: Gpu) -> tuple[Block, ...]:
+        """Return what lies on a GPU from top to bottom; sizes add up to its total."""
+        blocks = [Block(None, "taken", gpu.taken)]
+        for server in self.servers_on(gpu):
+            memory = server.memory
+            if server.request.memory is not None:
+                blocks.append(Block(server.name, "memory", memory.total))
+                continue
+            blocks.append(Block(server.name, "weights", memory.weights))
+            blocks.append(Block(server.name, "overhead", memory.overhead + memory.process))
+            blocks.append(Block(server.name, "cache", memory.cache))
+        blocks.append(Block(None, "unused", self.free_bytes(gpu)))
+        return tuple(block for block in blocks if block.size > 0)
 
-def plan(
-    models: Sequence[ModelRequest],
-    gpus: Sequence[Gpu],
-    aim: Aim = "fit all",
-    *,
-    free: int = FREE,
-    measured: Iterable[StartMeasurement] = (),
-    seconds: float = 3.0,
-) -> Plan:
-    """Pack models onto GPUs, as well as possible under an aim.
+    def text(self, width: int = 110) -> str:
+        """Return the plan for a terminal: columns side by side, then servers and what fits not."""
+        per_row = max(1, width // (_COLUMN + 2))
+        lines = [f"{self.aim}: {self.verdict}", ""]
+        for start in range(0, len(self.gpus), per_row):
+            columns = [self._column(gpu) for gpu in self.gpus[start : start + per_row]]
+            rows = zip_longest(*columns, fillvalue="")
+            lines += ["  ".join(f"{cell:<{_COLUMN}}" for cell in row).rstrip() for row in rows]
+            lines.append("")
+        return "\n".join([*lines, *self._sentences()]).rstrip()
 
-    Parameters
-    ----------
-    models
-        What is to be served; each name once.
-    gpus
-        Where: ``gpus()`` asks the driver, ``parse_gpus("24GiB,24GiB")`` plans without one.
-    aim
-        See ``Aim``.
-    free
-        Bytes of each GPU that weights have to leave for inference.
-    measured
-        What earlier starts showed (``measured.load()``): it corrects the estimate of what a model
-        takes besides weights and cache, on GPUs of the same name.
-    seconds
-        How long to look; what was not proven best by then is called so.
+    def svg(self) -> str:
+        """Return a figure without scripts, styles, ids or links, so that it may stand anywhere."""
+        wide, gap, tall, top = 168, 18, 300, 44
+        scale = tall / max(gpu.total for gpu in self.gpus)
+        width = max(560, gap + len(self.gpus) * (wide + gap))
+        sentences = [part for line in self._sentences() for part in textwrap.wrap(line, width // 6)]
+        height = top + tall + 24 + 16 * len(sentences)
+        title = f"{self.aim}: {self.verdict}"
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">'
+            f"<title>{_safe(title)}</title>"
+            f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+            _svg_text(gap, 16, title, most=width // 6, bold=True),
+        ]
+        names = [server.name for server in self.servers]
+        for column, gpu in enumerate(self.gpus):
+            left, y = gap + column * (wide + gap), float(top)
+            parts.append(_svg_text(left, top - 8, _title(gpu), most=28, bold=True))
+            for block in self.blocks(gpu):
+                size = block.size * scale
+                fill = "#999999" if block.part == "taken" else "#f2f2f2"
+                if block.model is not None:
+                    fill = COLOURS[names.index(block.model) % len(COLOURS)]
+                parts.append(
+                    f'<g><title>{_safe(block.label)}</title><rect x="{left}" y="{y:.1f}" '
+                    f'width="{wide}" height="{size:.1f}" fill="{fill}" stroke="#ffffff" '
+                    f'fill-opacity="{_OPACITY.get(block.part, 1.0)}"/></g>'
+                )
+                if size >= 13:
+                    is_dark = block.part not in ("cache", "unused")
+                    parts.append(_svg_text(left + 5, y + 11, block.label, most=28, light=is_dark))
+                y += size
+        for row, sentence in enumerate(sentences):
+            parts.append(_svg_text(gap, top + tall + 22 + 16 * row, sentence, most=width // 6))
+        return "".join(parts) + "</svg>"
 
-    Raises
-    ------
-    UsageError
-        If a model, a GPU or the aim cannot be meant: a context longer than the model allows, a
-        name twice, no GPU at all.
-    """
-    from assistants.servers.planning.planner import make_plan
+    def _column(self, gpu: Gpu) -> list[str]:
+        """Return a GPU as lines: as many for a block as its size asks for, the first its label."""
+        scale = max(other.total for other in self.gpus) / _HEIGHT
+        lines = [_title(gpu), "─" * _COLUMN]
+        for block in self.blocks(gpu):
+            shade, size = _SHADES[block.part] * 2, f"{block.part} {gib(block.size)}"
+            name = truncate_line(block.model, _COLUMN - 4 - len(size)) + " " if block.model else ""
+            lines.append(f"{shade} {name}{size}")
+            lines += [shade] * (max(1, round(block.size / scale)) - 1)
+        return lines
 
-    return make_plan(tuple(models), tuple(gpus), aim, free, tuple(measured), seconds)
+    def _sentences(self) -> Iterator[str]:
+        """Yield what stands below the picture: flags, models without a place, notes."""
+        for order, server in enumerate(self.servers, 1):
+            line = (
+                f"{order}. {truncate_line(server.name, 60)} on {gpu_names(server.gpus)}: "
+                f"--gpu-memory-utilization {server.utilization:.4f}"
+            )
+            if server.cache_tokens is not None:
+                line += (
+                    f", cache of {pluralize(server.cache_tokens, 'token')}, "
+                    f"{server.conversations:,} x {server.context:,} tokens at once"
+                )
+            yield line
+        for line in (*map(str, self.unplaced), *self.notes):
+            yield escape_control_chars(line).replace("\n", " ")
 
 
-def utilization(budget: int, total: int) -> float:
-    """The flag that lets a server use ``budget`` bytes of a GPU.
-
-    vLLM asks for this part of all the memory a GPU has, for itself alone, and refuses to start
-    unless so much is free at that moment (``vllm/v1/worker/utils.py``, ``request_memory``). Rounded
-    up, so that the cache is no smaller than planned.
-    """
-    return math.ceil(10_000 * budget / total) / 10_000
+def _title(gpu: Gpu) -> str:
+    size = gib(gpu.total)
+    kind = size if gpu.name == size else f"{truncate_line(gpu.name, 16)}, {size}"
+    return f"GPU {gpu.index}  {kind}"
 
 
-def _row(order: int, server: PlacedServer) -> dict[str, Any]:
-    need, wanted = server.need, server.wanted
-    return {
-        "start": order,
-        "model": server.name,
-        "gpus": ",".join(str(index) for index in server.gpus),
-        "weights": wanted.planned.weights.kind,
-        "weights_gib": round(need.weights / GIB, 2),
-        "overhead_gib": round((need.overhead + need.process) / GIB, 2),
-        "cache_gib": round(need.cache / GIB, 2),
-        "total_gib": round(need.total / GIB, 2),
-        "utilization": server.utilization,
-        "context": server.context,
-        "cache_tokens": server.cache_tokens,
-        "conversations": server.conversations,
-        "asked_conversations": wanted.conversations,
-    }
+def _svg_text(
+    x: float, y: float, text: str, *, most: int, bold: bool = False, light: bool = False
+) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    fill = "#ffffff" if light else "#222222"
+    return (
+        f'<text x="{x}" y="{y:.1f}" fill="{fill}"{weight}>{_safe(truncate_line(text, most))}</text>'
+    )
+
+
+def _safe(text: str) -> str:
+    """Return text for a figure: nothing in it is markup, and nothing in it moves the others."""
+    return html.escape(escape_control_chars(text))

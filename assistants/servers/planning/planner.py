@@ -1,132 +1,134 @@
-"""How a plan is made: needs at a level, packed by search, and what is left shared out."""
+"""Which model goes onto which GPUs: first fit decreasing, and what is left goes to the caches."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from assistants.errors import UsageError, nearest
-from assistants.servers.gpus import Gpu, gib
-from assistants.servers.planning import bin_packing
-from assistants.servers.planning.bin_packing import Answer
-from assistants.servers.planning.bins import Bin, Items, Option, Packing
-from assistants.servers.planning.cache_allocation import asked, level_of, share_out, top
-from assistants.servers.planning.calibration import StartMeasurement, correction
+from assistants.servers.gpus import CARDS, GIB, Gpu, gib, gpu_names
 from assistants.servers.planning.memory import (
-    BLOCK,
+    GPU_BLOCK,
     HEADROOM,
-    SEQUENCES,
-    MemoryCorrection,
+    MAX_SEQUENCES,
     MemoryRequirement,
-    cache_of,
-    need,
     tensor_parallel_error,
 )
-from assistants.servers.planning.plan import (
+from assistants.servers.planning.placement import (
     AIMS,
+    MADE_WHILE_LOADING,
     Aim,
     ModelRequest,
     PlacedServer,
-    Plan,
-    utilization,
+    Unplaced,
+    gpu_utilization,
 )
-from assistants.utils.text import pluralize
+from assistants.servers.planning.plan import Plan
+from assistants.utils.text import pluralize, truncate_line
 
-MOST_MODELS = 200
+FREE = 4 * GIB
+"""Bytes of each GPU that weights have to leave for inference."""
 
-TRIES = 300
-"""Quick packings at a level before the search: cheap, and often enough to settle it."""
+MAX_MODELS = 200
 
+ORDERS = 12
+"""Orders in which models are placed: largest first, smallest first, and then about so."""
 
-@dataclass(frozen=True)
-class Problem:
-    """Models, GPUs and what is known of both; everything that a search asks again and again."""
-
-    models: tuple[ModelRequest, ...]
-    gpus: tuple[Gpu, ...]
-    free: int
-    measured: tuple[StartMeasurement, ...] = ()
-
-    def bins(self) -> list[Bin]:
-        """The room on each GPU; only GPUs of one size and name form a group."""
-        kinds: dict[tuple[int, str], int] = {}
-        made: list[Bin] = []
-        for gpu in self.gpus:
-            kind = kinds.setdefault((gpu.total, gpu.name), len(kinds))
-            room = usable(gpu)
-            made.append(Bin(kind, room, room - self.free))
-        return made
-
-    def room(self) -> dict[int, int]:
-        """Bytes of each GPU that may be promised, by its index."""
-        return {gpu.index: usable(gpu) for gpu in self.gpus}
-
-    def items(self, aim: Aim = "fit all", level: int = 0) -> list[list[Option]]:
-        """The ways to place each model, at a level of an aim or as it was asked for."""
-        return [
-            [
-                Option(gpus, made.total, made.fixed)
-                for gpus, made in self.needs(model, *asked(model, aim, level)).items()
-            ]
-            for model in self.models
-        ]
-
-    def needs(
-        self, model: ModelRequest, context: int, conversations: int
-    ) -> dict[int, MemoryRequirement]:
-        """What a model takes of each GPU, by the number of GPUs it can be split over."""
-        facts = model.planned
-        return {
-            gpus: need(facts, context, conversations, gpus, model.cache, self.known(model, gpus))
-            for gpus in sorted(set(model.tensor_parallel))
-            if gpus <= len(self.gpus) and not tensor_parallel_error(facts, gpus)
-        }
-
-    def known(self, model: ModelRequest, gpus: int) -> MemoryCorrection:
-        """What earlier starts say, if they were on GPUs such as these."""
-        names = {gpu.name for gpu in self.gpus}
-        kind = model.planned.weights.kind
-        for each in reversed(self.measured):
-            same = (each.model, each.tensor_parallel, each.weights, each.cache)
-            if each.gpu in names and same == (model.name, gpus, kind, model.cache):
-                return correction(each, model.planned)
-        return MemoryCorrection()
-
-
-def usable(gpu: Gpu) -> int:
-    """Bytes of a GPU that may be promised."""
-    return max(0, gpu.free - round(HEADROOM * gpu.total))
+Level = tuple[Aim, int]
+"""An aim, and how far it is met: blocks of context, or conversations; 0 is what was asked for."""
 
 
 def make_plan(
-    models: tuple[ModelRequest, ...],
-    gpus: tuple[Gpu, ...],
-    aim: Aim,
-    free: int,
-    measured: tuple[StartMeasurement, ...],
-    seconds: float,
+    models: Sequence[ModelRequest], gpus: Sequence[Gpu], aim: Aim = "fit all", *, free: int = FREE
 ) -> Plan:
-    """The work behind ``plan``."""
-    from assistants.servers.planning.suggestions import left_out
+    """Place models on GPUs.
 
+    The largest goes first, each onto the GPUs where it fits most tightly, split over as few as it
+    can be (first fit decreasing). Some other orders are tried as well, and the plan with the most
+    models, and of those with the fewest GPUs, is taken. That is quick and nearly always the best,
+    and no proof: where GPUs are nearly full, a plan with one model more may exist.
+
+    Parameters
+    ----------
+    models
+        What is to be served; each name once.
+    gpus
+        Where: ``find_gpus()`` asks the driver, ``parse_gpus("24GiB,24GiB")`` plans without one.
+    aim
+        See ``Aim``.
+    free
+        Bytes of each GPU that weights have to leave for inference.
+
+    Raises
+    ------
+    UsageError
+        If a model, a GPU or the aim cannot be meant: a context longer than the model allows, a
+        name twice, no GPU at all.
+    """
+    models, gpus = tuple(models), tuple(gpus)
     _check(models, gpus, aim, free)
-    problem = Problem(models, gpus, free, measured)
-    until = time.monotonic() + seconds
-    least = problem.items()
-    skips, first = bin_packing.fewest_skips(least, problem.bins(), _part(until, 2))
-    searched = _part(until, 4 / 3) if skips else until  # the rest is for what would help
-    if aim == "fit all" or skips == len(models):
-        best, verdict, proven = _fewest_gpus(problem, skips, first, searched)
-    else:
-        best, verdict, proven = _highest(problem, aim, skips, first, searched)
-    if not first.proven:
-        verdict += _unsettled(least, problem.bins(), skips)
-    servers = _ready(problem, share_out(_placed(problem, best), problem.room(), aim))
-    missing = [model for model, at in zip(models, best, strict=True) if at is None]
-    said = left_out(problem, servers, missing, until)
-    notes = tuple(f"{model.name}: {note}" for model in models for note in model.facts.notes)
-    return Plan(aim, gpus, servers, said, proven and first.proven, verdict, notes)
+    rooms = _Rooms(gpus, free)
+    placed = _place(models, rooms, (aim, 0))
+    level = 0
+    if aim != "fit all" and placed:
+        level, found = _highest_level(models, rooms, aim, len(placed))
+        placed = found or placed
+    servers = _share_out(placed, models, rooms, (aim, level))
+    for model in models:  # from here on, rooms are what is left with caches as small as asked
+        if where := placed.get(model.name):
+            rooms.take(where, model.requirements()[len(where)])
+    unplaced = tuple(_unplaced(model, rooms) for model in models if model.name not in placed)
+    notes = tuple(
+        f"{model.name}: {note}"
+        for model in models
+        for note in (model.architecture.notes if model.architecture else ())
+    )
+    return Plan(aim, gpus, servers, unplaced, _verdict(models, servers, gpus, aim), notes)
+
+
+class _Rooms:
+    """The bytes that are left of each GPU: in all, and for what is fixed there."""
+
+    def __init__(self, gpus: Sequence[Gpu], free: int) -> None:
+        self.gpus, self.free = gpus, free
+        self.left = {gpu.index: max(0, gpu.free - round(HEADROOM * gpu.total)) for gpu in gpus}
+        self.fixed = {index: size - free for index, size in self.left.items()}
+        self.used: set[int] = set()
+
+    def fits(self, index: int, need: MemoryRequirement) -> bool:
+        return need.total <= self.left[index] and need.fixed <= self.fixed[index]
+
+    def find(self, needs: dict[int, MemoryRequirement], sign: int = 1) -> tuple[int, ...] | None:
+        """Return the GPUs where a model fits most tightly, used ones first and as few as can be.
+
+        Only GPUs of one size and name form a group. With ``sign`` -1 the roomiest are taken.
+        """
+        for count, need in needs.items():
+            kinds: dict[tuple[int, str], list[int]] = {}
+            for gpu in self.gpus:
+                if self.fits(gpu.index, need):
+                    kinds.setdefault((gpu.total, gpu.name), []).append(gpu.index)
+            groups = [
+                sorted(group, key=lambda index: (index not in self.used, sign * self.left[index]))[
+                    :count
+                ]
+                for group in kinds.values()
+                if len(group) >= count
+            ]
+            if groups:
+                best = min(groups, key=lambda group: (
+                    sum(index not in self.used for index in group),
+                    sign * sum(self.left[index] for index in group),
+                ))  # fmt: skip
+                return tuple(sorted(best))
+        return None
+
+    def take(self, where: Sequence[int], need: MemoryRequirement) -> None:
+        for index in where:
+            self.left[index] -= need.total
+            self.fixed[index] -= need.fixed
+            self.used.add(index)
 
 
 def _check(models: Sequence[ModelRequest], gpus: Sequence[Gpu], aim: str, free: int) -> None:
@@ -134,156 +136,291 @@ def _check(models: Sequence[ModelRequest], gpus: Sequence[Gpu], aim: str, free: 
         raise UsageError(f"There is no aim {aim!r}.", fix=nearest(aim, AIMS))
     if not gpus:
         raise UsageError("There is no GPU to plan for.", fix="Name some: `--gpus 24GiB,24GiB`.")
-    if not 1 <= len(models) <= MOST_MODELS:
-        raise UsageError(f"{len(models)} models; a plan is for 1 to {MOST_MODELS}.")
-    if free < 0:
-        raise UsageError("What weights leave for inference cannot be less than nothing.")
-    if free >= (largest := max(gpu.total for gpu in gpus)):
+    if not 1 <= len(models) <= MAX_MODELS:
+        raise UsageError(f"{len(models)} models; a plan is for 1 to {MAX_MODELS}.")
+    if not 0 <= free < (largest := max(gpu.total for gpu in gpus)):
         raise UsageError(
-            f"Weights are to leave {gib(free)} for inference, and no GPU has more than "
-            f"{gib(largest)}.",
+            f"Weights are to leave {gib(free)} for inference; the largest GPU has {gib(largest)}.",
             fix="Ask for less: `--free 4GiB`.",
         )
     if len({gpu.index for gpu in gpus}) != len(gpus):
         raise UsageError("Two GPUs have the same index.")
-    seen: set[str] = set()
+    names: set[str] = set()
     for model in models:
-        if model.name in seen:
+        if model.name in names:
             raise UsageError(f"{model.name!r} is there twice.", fix="Give each its own name.")
-        seen.add(model.name)
-        longest = model.facts.context
+        names.add(model.name)
+        longest = model.architecture.context if model.architecture else model.context
         if not 1 <= model.context <= longest:
             raise UsageError(
                 f"{model.name}: a context of {model.context:,} tokens.",
                 fix=f"Ask for 1 to {longest:,}, which is what the model allows.",
             )
-        if not 1 <= model.conversations <= SEQUENCES:
-            fix = f"Ask for 1 to {SEQUENCES}, which is what a server answers at the same time."
+        if not 1 <= model.conversations <= MAX_SEQUENCES:
+            fix = f"Ask for 1 to {MAX_SEQUENCES}: a server answers no more at the same time."
             raise UsageError(f"{model.name}: {model.conversations:,} conversations.", fix=fix)
         if not model.tensor_parallel or min(model.tensor_parallel) < 1:
             raise UsageError(f"{model.name}: it has to be on 1 GPU at least.")
 
 
-def _fewest_gpus(
-    problem: Problem, skips: int, first: Answer, until: float
-) -> tuple[Packing, str, bool]:
-    """The same number of models on as few GPUs as possible."""
-    items, bins = problem.items(), problem.bins()
-    best, proven = first.packing, True
-    assert best is not None
-    used = _used(best)
-    while used > 1:
-        answer = bin_packing.pack(
-            items, bins, skips=skips, most_bins=used - 1, until=_part(until, 2)
-        )
-        if answer.packing is None:
-            proven = answer.proven
-            break
-        best, used = answer.packing, _used(answer.packing)
-    said = f"{len(best) - _skipped(best)} of {len(best)} models fit, on {used} of {len(bins)} GPUs"
-    if proven:
-        more = "fits more, or as many on fewer" if skips and first.proven else "needs fewer GPUs"
-        return best, f"{said}; no plan {more}.", proven
-    fewest = bin_packing.least_bins(items, bins, _skipped(best))
-    return best, f"{said}; best found in time, {fewest} are needed at least.", proven
-
-
-def _unsettled(items: Items, bins: Sequence[Bin], skips: int) -> str:
-    """How many models might still fit, where the search ran out of time."""
-    return (
-        f" Whether more than {len(items) - skips} models would fit was not settled in time; "
-        f"more than {len(items) - bin_packing.least_skips(items, bins)} do not."
-    )
-
-
-def _highest(
-    problem: Problem, aim: Aim, skips: int, first: Answer, until: float
-) -> tuple[Packing, str, bool]:
-    """The highest level at which as many models fit as at the lowest.
-
-    Half of the time is for bisection. What is left is for the next level, which either makes the
-    plan better or proves that nothing does; steps grow for as long as they succeed.
-    """
-    bins, room, most = problem.bins(), problem.room(), top(problem.models, aim)
-    half = _part(until, 2)
-
-    def fits(level: int, by: float) -> Answer:
-        return bin_packing.pack(problem.items(aim, level), bins, skips=skips, until=by, tries=TRIES)
-
-    _, found, refuted = bin_packing.highest(lambda level: fits(level, _part(half, 4)), 1, most)
-    best = found or first.packing
-    assert best is not None
-    level, refuted = level_of(_placed(problem, best), room, aim, most), refuted or most + 1
-    step = 1
-    while level + 1 < refuted and time.monotonic() < until:
-        tried = min(level + step, refuted - 1)
-        answer = fits(tried, _part(until, 3 if tried > level + 1 else 1))
-        if answer.packing is not None:
-            best, step = answer.packing, 2 * step
-            level = level_of(_placed(problem, best), room, aim, most)
-            continue
-        if answer.proven:
-            refuted = tried
-        elif tried == level + 1:
-            break
-        step = 1
-    proven = refuted == level + 1
-    said = _promised([server.wanted for server in _placed(problem, best)], aim, level)
-    if aim == "longest context":
-        said = f"Every server has a context of at least {said}, or all that its model allows"
-    else:
-        said = f"Every server holds at least {said}"
-    if proven:
-        return best, f"{said}; no plan gives more.", proven
-    bound = _promised(problem.models, aim, refuted - 1)
-    return best, f"{said}; best found in time, no plan gives more than {bound}.", proven
-
-
-def _promised(models: Sequence[ModelRequest], aim: Aim, level: int) -> str:
-    """What a level means for models that reach it."""
+def _asked(model: ModelRequest, level: Level) -> tuple[int, int]:
+    """Return context and conversations at a level; never less than what was asked for."""
+    aim, steps = level
+    context, conversations = model.context, model.conversations
+    if aim == "longest context" and model.architecture:
+        context = max(context, min(steps * GPU_BLOCK, model.architecture.context))
     if aim == "most conversations":
-        return pluralize(level, "conversation")
-    least, longest = min(m.context for m in models), max(m.facts.context for m in models)
-    return pluralize(min(longest, max(least, level * BLOCK)), "token")
+        conversations = max(conversations, min(steps, MAX_SEQUENCES))
+    return context, conversations
 
 
-def _placed(problem: Problem, best: Packing) -> list[PlacedServer]:
-    """Servers where they go, with the cache that was asked for."""
-    made: list[PlacedServer] = []
-    for model, place in zip(problem.models, best, strict=True):
-        if place is None:
-            continue
-        needs = problem.needs(model, model.context, model.conversations)
-        gpus, one = list(needs.items())[place.way]
-        kept = cache_of(model.planned, gpus, model.cache)
-        where = tuple(problem.gpus[index].index for index in place.bins)
-        made.append(PlacedServer(model, where, model.context, one, kept, 0.0))
-    return made
+def _place(
+    models: Sequence[ModelRequest], rooms: _Rooms, level: Level
+) -> dict[str, tuple[int, ...]]:
+    """Return the GPUs of each model that has a place, as many as can be found."""
+    needs = {model.name: model.requirements(*_asked(model, level)) for model in models}
+    sizes = {
+        name: min((count * need.total for count, need in options.items()), default=0)
+        for name, options in needs.items()
+    }
+    shuffler = random.Random(0)  # noqa: S311 - the same plan every time, not a secret
+    best: dict[str, tuple[int, ...]] = {}
+    fewest = 0
+    for attempt in range(ORDERS):
+        least = 1 if attempt < 2 else 0.3
+        about = {name: size * shuffler.uniform(least, 1) for name, size in sizes.items()}
+        trial = _Rooms(rooms.gpus, rooms.free)
+        placed: dict[str, tuple[int, ...]] = {}
+        for name in sorted(needs, key=about.__getitem__, reverse=attempt % 2 == 0):
+            if where := trial.find(needs[name], 1 if attempt % 4 < 2 else -1):
+                trial.take(where, needs[name][len(where)])
+                placed[name] = where
+        if (-len(placed), len(trial.used)) < (-len(best), fewest):
+            best, fewest = placed, len(trial.used)
+    return best
 
 
-def _ready(problem: Problem, servers: Sequence[PlacedServer]) -> tuple[PlacedServer, ...]:
-    """Servers with their flag, the largest first.
+def _highest_level(
+    models: Sequence[ModelRequest], rooms: _Rooms, aim: Aim, count: int
+) -> tuple[int, dict[str, tuple[int, ...]] | None]:
+    """Return the highest level, by bisection, where ``count`` models have a place; and theirs."""
+    top = MAX_SEQUENCES
+    if aim == "longest context":
+        top = max(model.architecture.context if model.architecture else 1 for model in models)
+        top = -(-top // GPU_BLOCK)
+    best = None
+    low, high = 0, top
+    while low < high:
+        middle = (low + high + 1) // 2
+        placed = _place(models, rooms, (aim, middle))
+        if len(placed) >= count:
+            low, best = middle, placed
+        else:
+            high = middle - 1
+    return low, best
+
+
+def _last(fits: Callable[[int], bool], high: int) -> int:
+    """Return the last number of 1 to ``high`` that fits, by bisection; 0 if none does."""
+    low = 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _share_out(
+    placed: dict[str, tuple[int, ...]], models: Sequence[ModelRequest], rooms: _Rooms, level: Level
+) -> tuple[PlacedServer, ...]:
+    """Return the servers, the largest first, with all that is left given to their caches.
 
     vLLM looks at what is free when it starts and may take a little more than planned, so the one
     that needs most goes first.
     """
-    totals = {gpu.index: gpu.total for gpu in problem.gpus}
+    servers = []
+    for model in models:
+        if where := placed.get(model.name):
+            context, conversations = _asked(model, level)
+            need = model.requirements(context, conversations)[len(where)]
+            servers.append(PlacedServer(model, where, context, need, 0.0))
+    left = dict(rooms.left)
+    for server in servers:
+        for index in server.gpus:
+            left[index] -= server.memory.total
+    if level[0] == "longest context":
+        servers = _share_equally(servers, left, lambda server: _cache_bytes(
+            server, _longest(server), server.request.conversations))  # fmt: skip
+        servers = [_with_longest_context(server) for server in servers]
+    servers = _share_equally(
+        servers, left, lambda server: _cache_bytes(server, server.context, MAX_SEQUENCES)
+    )
+    totals = {gpu.index: gpu.total for gpu in rooms.gpus}
     ready = [
-        replace(each, utilization=utilization(each.need.budget, totals[each.gpus[0]]))
-        for each in servers
+        replace(server, utilization=gpu_utilization(server.memory.budget, totals[server.gpus[0]]))
+        for server in servers
     ]
-    return tuple(sorted(ready, key=lambda each: (-each.need.total, each.name)))
+    return tuple(sorted(ready, key=lambda server: (-server.memory.total, server.name)))
 
 
-def _skipped(best: Packing) -> int:
-    return sum(place is None for place in best)
+def _longest(server: PlacedServer) -> int:
+    return server.request.architecture.context if server.request.architecture else server.context
 
 
-def _used(best: Packing) -> int:
-    return len({index for place in best if place for index in place.bins})
+def _cache_bytes(server: PlacedServer, context: int, conversations: int) -> int:
+    """Return the bytes of so many conversations; what it has where nobody can count them."""
+    cache = server.request.kv_cache(len(server.gpus))
+    return cache.bytes_for(context, conversations) if cache else server.memory.cache
 
 
-def _part(until: float, parts: float) -> float:
-    """The moment after a part of the time that is left."""
-    now = time.monotonic()
-    return now + max(0.0, until - now) / parts
+def _with_longest_context(server: PlacedServer) -> PlacedServer:
+    """Return the server with the longest context, in whole blocks, that its cache holds."""
+
+    def context(blocks: int) -> int:
+        return min(blocks * GPU_BLOCK, _longest(server))
+
+    count = server.request.conversations
+    blocks = _last(
+        lambda blocks: _cache_bytes(server, context(blocks), count) <= server.memory.cache,
+        -(-_longest(server) // GPU_BLOCK),
+    )
+    return replace(server, context=max(server.context, context(blocks)))
+
+
+def _share_equally(
+    servers: Sequence[PlacedServer], left: dict[int, int], wish: Callable[[PlacedServer], int]
+) -> list[PlacedServer]:
+    """Give what is left of each GPU to the caches there, in equal shares, as far as they wish.
+
+    A server takes the same of each of its GPUs. ``left`` is what remains afterwards.
+    """
+    servers = list(servers)
+    for _ in range(8):  # what one cannot use, the others get in the next round
+        wishes = [max(0, wish(server) - server.memory.cache) for server in servers]
+        sharing = {
+            index: sum(
+                bool(more) and index in server.gpus
+                for server, more in zip(servers, wishes, strict=True)
+            )
+            for index in left
+        }
+        shares = {index: left[index] // max(1, count) for index, count in sharing.items()}
+        for at, (server, more) in enumerate(zip(list(servers), wishes, strict=True)):
+            more = min(more, *(shares[index] for index in server.gpus))
+            memory = replace(server.memory, cache=server.memory.cache + more)
+            servers[at] = replace(server, memory=memory)
+            for index in server.gpus:
+                left[index] -= more
+    return servers
+
+
+def _verdict(
+    models: Sequence[ModelRequest], servers: Sequence[PlacedServer], gpus: Sequence[Gpu], aim: Aim
+) -> str:
+    used = len({index for server in servers for index in server.gpus})
+    verdict = f"{len(servers)} of {len(models)} models fit, on {used} of {len(gpus)} GPUs"
+    if aim == "longest context" and servers:
+        short = [server.context for server in servers if server.context < _longest(server)]
+        if not short:
+            return f"{verdict}; each has all the context that its model allows."
+        least = pluralize(min(short), "token")
+        return f"{verdict}; each has a context of at least {least}, or all that its model allows."
+    counts = [server.conversations for server in servers if server.conversations is not None]
+    if aim == "most conversations" and counts:
+        return f"{verdict}; each holds at least {pluralize(min(counts), 'conversation')} at once."
+    return f"{verdict}."
+
+
+def _unplaced(model: ModelRequest, rooms: _Rooms) -> Unplaced:
+    """Return why a model has no place, and what would give it one beside those that have one."""
+    fixes = (*_other_requests(model, rooms), *_more_gpus(model, rooms))
+    return Unplaced(model.name, _reason(model, rooms), fixes or ("Plan fewer models.",))
+
+
+def _reason(model: ModelRequest, rooms: _Rooms) -> str:
+    needs = model.requirements()
+    if not needs:
+        assert model.planned is not None
+        errors = [tensor_parallel_error(model.planned, n) for n in sorted(model.tensor_parallel)]
+        return "; ".join(dict.fromkeys(errors))
+    count, need = min(needs.items(), key=lambda pair: (pair[0] > len(rooms.gpus), pair[1].total))
+    where = "one GPU" if count == 1 else f"each of {count} GPUs"
+    reason = f"it takes {gib(need.total)} of {where}"
+    if model.memory is None:
+        talks = f"{model.conversations:,} x {model.context:,} tokens"
+        reason += (
+            f": {gib(need.weights)} weights, {gib(need.overhead + need.process)} overhead and "
+            f"{gib(need.cache)} cache for {talks}"
+        )
+    kinds: dict[tuple[int, str], list[int]] = {}
+    for gpu in sorted(rooms.gpus, key=lambda gpu: -rooms.left[gpu.index]):
+        kinds.setdefault((gpu.total, gpu.name), []).append(gpu.index)
+    groups = [group[:count] for group in kinds.values() if len(group) >= count]
+    if not groups:
+        return f"{reason}; there are not {count} GPUs of one kind"
+    best = max(groups, key=lambda group: rooms.left[group[-1]])
+    if rooms.left[best[-1]] >= need.total:
+        return f"{reason}; that would leave less than {gib(rooms.free)} for inference there"
+    return (
+        f"{reason}; with caches as small as asked, the most that is left is "
+        f"{gib(rooms.left[best[-1]])} on {gpu_names(sorted(best))}"
+    )
+
+
+def _other_requests(model: ModelRequest, rooms: _Rooms) -> Iterable[str]:
+    """Yield changes of the request with which it would fit, each of them alone."""
+    if model.architecture is None or model.planned is None:
+        return
+
+    def fits(**change: object) -> bool:
+        return rooms.find(replace(model, **change).requirements()) is not None  # type: ignore[arg-type]
+
+    for method in ("fp8", "awq"):  # the gentlest first
+        lighter = model.architecture.quantized(method).weights.total
+        if lighter < 0.9 * model.planned.weights.total and fits(quantization=method):
+            files = "" if method in MADE_WHILE_LOADING else ", of another repository,"
+            yield f"With weights in {method}{files} it would."
+            break
+    blocks = _last(lambda n: fits(context=n * GPU_BLOCK), (model.context - 1) // GPU_BLOCK)
+    if blocks:
+        yield f"With a context of {blocks * GPU_BLOCK:,} tokens it would."
+    if count := _last(lambda n: fits(conversations=n), model.conversations - 1):
+        yield f"With {pluralize(count, 'conversation')} at once it would."
+    if not model.requirements():
+        splits = [n for n in range(1, 9) if not tensor_parallel_error(model.planned, n)]
+        yield f"Allow it other numbers of GPUs: `tensor_parallel = {splits}`."
+
+
+def _more_gpus(model: ModelRequest, rooms: _Rooms) -> Iterable[str]:
+    """Yield the fewest further GPUs of a kind that is there, and a card of which fewer would do."""
+    needs = model.requirements()
+
+    def holds(size: int, need: MemoryRequirement) -> bool:
+        usable = size - round(HEADROOM * size)
+        return need.total <= usable and need.fixed <= usable - rooms.free
+
+    kinds = {(gpu.total, gpu.name) for gpu in rooms.gpus}
+    same = [
+        (count - sum(rooms.fits(gpu.index, need) for gpu in rooms.gpus
+                     if (gpu.total, gpu.name) == (size, name)), size, name)
+        for count, need in needs.items()
+        for size, name in kinds
+        if holds(size, need)
+    ]  # fmt: skip
+    fewest = min(same, default=None)
+    if fewest:
+        count, size, name = fewest
+        kind = f"of {name}" if name == gib(size) else f"{truncate_line(name, 40)} ({gib(size)})"
+        yield f"With {_number(count)} more {kind} it would."
+    cards = [
+        (count, card, name)
+        for count, need in needs.items()
+        for name, card in CARDS.items()
+        if holds(round(card * GIB), need) and (fewest is None or count < fewest[0])
+    ]
+    if cards:
+        count, card, name = min(cards)
+        yield f"With {_number(count)} {name.upper()} ({gib(card * GIB)}) added it would."
+
+
+def _number(count: int) -> str:
+    return "one" if count == 1 else f"{count:,}"

@@ -20,7 +20,7 @@ from assistants.widgets.browse.grid import FilterResult, Grid
 from assistants.widgets.browse.trial_detail import screen
 from assistants.widgets.browse.trial_detail import still as still_whole
 from assistants.widgets.browse.trial_panel import TrialPanel
-from assistants.widgets.html.markdown import escape
+from assistants.widgets.html import escape
 from assistants.widgets.stored_runs import resolve_run, run_label
 
 ROWS = 10

@@ -12,8 +12,7 @@ from assistants.runs.tables import is_known
 from assistants.utils.text import escape_control_chars, from_utf8, pluralize
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import dollars
-from assistants.widgets.html.markdown import escape, to_html
-from assistants.widgets.html.word_diff import counts, differences
+from assistants.widgets.html import compare_words, escape, to_html
 from assistants.widgets.stored_runs import conversation
 
 _CELL = (
@@ -92,12 +91,12 @@ def facts(row: Mapping[str, Any]) -> list[list[str]]:
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Item:
     """In which words a row of the trials table differs from another one."""
     texts = [from_utf8(row["answer"]) if is_known(row["answer"]) else "" for row in (old, new)]
-    added, gone = counts(*texts)
+    changes = compare_words(*texts)
     return {
         "old": escape_control_chars(name_of(old)),
         "new": escape_control_chars(name_of(new)),
-        "said": f"{pluralize(added, 'word')} added, {gone:,} left out",
-        "html": differences(*texts),
+        "said": changes.summary,
+        "html": changes.html,
     }
 
 

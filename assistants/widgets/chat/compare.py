@@ -158,13 +158,22 @@ class Compare(ConversationColumns):
         UsageError
             If there is such a file, nothing was asked, or a model has no name.
         """
-        from assistants.design.writer import write_experiment
+        from assistants.design import write_experiment
 
         if path is None:
             path, name = "experiments", name or self._free_name(Path("experiments"))
         file = Path(path) / f"{name}.yaml" if name is not None else Path(path)
-        conversations = [column.conversation for column in self._columns]
-        return write_experiment(file, conversations, repeats)
+        asked = [
+            (
+                column.conversation.assistant,
+                [
+                    [message.content for message in turn.answer.history if message.role == "user"]
+                    for turn in column.conversation.turns
+                ],
+            )
+            for column in self._columns
+        ]
+        return write_experiment(file, asked, repeats)
 
     # -- what the page is told -------------------------------------------------------------------
 

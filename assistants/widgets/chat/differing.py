@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from assistants.utils.text import pluralize
 from assistants.widgets.base import Item
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.static_html import CELL, question
 from assistants.widgets.chat.turns import Answer, Turn
-from assistants.widgets.html.markdown import escape
-from assistants.widgets.html.word_diff import counts, differences
+from assistants.widgets.html import compare_words, escape
 
 
 def answers(columns: Sequence[ConversationColumn], against: ConversationColumn) -> Item:
@@ -79,8 +77,5 @@ def _is_told(answer: Answer) -> bool:
 
 
 def _difference(old: Answer, new: Answer) -> dict[str, str]:
-    added, gone = counts(old.text, new.text)
-    return {
-        "html": differences(old.text, new.text),
-        "said": f"{pluralize(added, 'word')} added, {gone:,} left out",
-    }
+    difference = compare_words(old.text, new.text)
+    return {"html": difference.html, "said": difference.summary}

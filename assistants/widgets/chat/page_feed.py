@@ -9,7 +9,7 @@ from assistants.utils.text import escape_control_chars, to_utf8
 from assistants.widgets.chat.answer_stats import facts
 from assistants.widgets.chat.stream_buffer import StreamBuffer
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html.code_colours import coloured
+from assistants.widgets.html import finished_html
 
 Item = dict[str, Any]
 
@@ -110,7 +110,8 @@ class PageFeed:
             arriving.new = ""  # it is part of what is told now
             return {**item, **arriving.snapshot()}
         self._arriving.pop(answer.id, None)
-        return {**item, "html": coloured(answer.text), "text": to_utf8(answer.text)}
+        page = finished_html(answer.text, colours=True)
+        return {**item, "html": page, "text": to_utf8(answer.text)}
 
 
 def _state(turn: Turn, answer: Answer) -> tuple[str, str, str]:

@@ -11,8 +11,7 @@ from itertools import zip_longest
 from assistants.widgets.chat.answer_stats import facts
 from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html.code_colours import plain
-from assistants.widgets.html.markdown import escape, to_html
+from assistants.widgets.html import escape, finished_html, to_html
 
 CELL = (
     'align="left" valign="top" '
@@ -88,7 +87,7 @@ def _entry(entry: Entry, costs: Mapping[str, float | None], *, with_question: bo
 def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> str:
     by = turn.author_label(answer)
     parts = [f"<p><small>Answered by {escape(by)}</small></p>" if by else ""]
-    parts.append(plain(answer.text) if answer.text else "")
+    parts.append(finished_html(answer.text) if answer.text else "")
     if answer.state != "done":
         said = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
         parts.append(f"<p><b>{escape(said.get(answer.state, 'The answer is on its way.'))}</b></p>")

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from assistants.utils.text import escape_control_chars
-from assistants.widgets.html.markdown import MAX_CHARACTERS, to_html
+from assistants.widgets.html import MAX_CHARACTERS, to_html
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")

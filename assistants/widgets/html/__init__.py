@@ -1,1 +1,7 @@
-"""TODO."""
+"""HTML of values, runs and statistics, safe whatever text is in it."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

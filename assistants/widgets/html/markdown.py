@@ -1,16 +1,19 @@
-"""The only way for text of a model, a file or a person onto a screen.
+"""The only way for Markdown of a model, a file or a person onto a screen.
 
-Markdown is rendered without raw HTML, and the result goes through an allow list that has no
-images, no styles and no attribute that could fetch or run anything.
+It is rendered without raw HTML, and the result goes through an allow list that has no images, no
+styles and no attribute that could fetch or run anything. What comes out is ``Markup``: templates
+take it as HTML, and escape everything else.
 """
 
 from __future__ import annotations
 
-import html
+import re
 from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
+from markupsafe import Markup
+from markupsafe import escape as escape_markup
 
 from assistants.utils.text import escape_control_chars
 
@@ -18,26 +21,27 @@ MAX_CHARACTERS = 64_000
 """Longer text is shown as it was written: rendering it could take seconds."""
 
 MAX_CODE = 6_000
-"""Longer code stays without colours, ..."""
+"""Characters of code; longer code stays without colours."""
 
 MAX_LINE = 300
-"""... and so does code with a longer line, ..."""
+"""Characters of a line of code; code with a longer one stays without colours."""
 
 MAX_BLANK = 10
-"""... or with so many line ends in a row: hostile code takes some lexers minutes."""
+"""Line ends in a row that code may have: hostile code takes some lexers minutes."""
 
 LANGUAGES = frozenset(
     "bash css diff go html javascript js json julia kotlin latex lua php python py r "
     "ruby rust sh sql swift toml ts typescript xml yaml".split()
 )
-"""What code is coloured in. A lexer is a parser that hostile text could slow down: so not all."""
+"""Languages whose code is coloured. A lexer is a parser that hostile text could slow down."""
 
 MAX_NESTING = 500
-"""More brackets or quotes than this make a parser slow, and no answer better."""
+"""Brackets or quotes of one kind; with more of them a parser is slow."""
 
 MAX_ELEMENTS = 4_000
-"""A page with more of them is slow to draw, and a text that makes so many is no answer."""
+"""Elements of a rendered text; a page with more of them is slow to draw."""
 
+_SPAN = re.compile(r"</?span[^>]*>")
 _TAGS = {
     "p", "br", "hr", "em", "strong", "s", "del", "code", "pre", "blockquote", "ul", "ol", "li",
     "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "a",
@@ -49,19 +53,19 @@ _ATTRIBUTES: dict[str, set[str]] = {
 }  # fmt: skip
 
 
-def to_html(text: str, *, colours: bool = False) -> str:
-    """Safe HTML for a Markdown text, whatever is in it.
+def to_html(text: str, *, colours: bool = False) -> Markup:
+    """Return safe HTML for a Markdown text, whatever is in it.
 
     With ``colours`` the words of code stand in ``span`` elements with the short class names of
     pygments, for a page that has a style sheet for them.
     """
     text = escape_control_chars(text)
     if len(text) > MAX_CHARACTERS or _is_tangled(text):
-        return f"<pre>{html.escape(text)}</pre>"
+        return _as_written(text)
     page = _markdown(colours).render(text)
     if page.count("<") > 2 * MAX_ELEMENTS:  # each of them begins and ends
-        return to_html(text) if "<span" in page else f"<pre>{html.escape(text)}</pre>"
-    return nh3.clean(
+        return to_html(text) if "<span" in page else _as_written(text)
+    cleaned = nh3.clean(
         page,
         tags=_TAGS | {"span"} if colours else _TAGS,
         attributes={**_ATTRIBUTES, "span": {"class"}} if colours else _ATTRIBUTES,
@@ -70,12 +74,25 @@ def to_html(text: str, *, colours: bool = False) -> str:
         link_rel="noopener noreferrer nofollow",
         attribute_filter=_only_code,
     )
+    return Markup(cleaned)  # noqa: S704 - sanitised just now
 
 
-def clean(page: str) -> str:
-    """HTML that a notebook left behind, with only what text, tables and our own layout need."""
+def finished_html(text: str, *, colours: bool = False) -> Markup:
+    """Return the same as ``to_html`` for a text that no longer changes, rendered only once."""
+    page = _coloured_once(text)
+    # Only code has `span` elements, around its words.
+    return page if colours else Markup(_SPAN.sub("", page))  # noqa: S704 - taken out of safe HTML
+
+
+@lru_cache(maxsize=1_000)
+def _coloured_once(text: str) -> Markup:
+    return to_html(text, colours=True)
+
+
+def clean(page: str) -> Markup:
+    """Return the HTML of a notebook with only what text, tables and our own layout need."""
     shared = {"class", "aria-label", "role"}
-    return nh3.clean(
+    cleaned = nh3.clean(
         page.encode("utf-8", "backslashreplace").decode(),  # a notebook may hold lone surrogates
         tags=_TAGS | _LAYOUT,
         attributes={
@@ -90,11 +107,16 @@ def clean(page: str) -> str:
         url_relative="deny",  # relative to what? on a notebook server, to the server
         link_rel="noopener noreferrer nofollow",
     )
+    return Markup(cleaned)  # noqa: S704 - sanitised just now
 
 
-def escape(text: str) -> str:
-    """Safe HTML for a text that is no Markdown: a name, a label, an error."""
-    return html.escape(escape_control_chars(text))
+def escape(text: str) -> Markup:
+    """Return safe HTML for a text that is no Markdown: a name, a label, an error."""
+    return escape_markup(escape_control_chars(text))
+
+
+def _as_written(text: str) -> Markup:
+    return Markup("<pre>{}</pre>").format(text)
 
 
 @lru_cache(maxsize=2)
@@ -106,7 +128,7 @@ def _markdown(colours: bool) -> MarkdownIt:
 
 
 def _coloured(code: str, language: str, _: str) -> str:
-    """The inside of a code block, its words marked; nothing where they cannot be."""
+    """Return the inside of a code block with its words marked; nothing where they cannot be."""
     if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
         return ""
     if code.startswith("\ufeff"):  # which a lexer takes away
@@ -131,7 +153,7 @@ def _words_of_code() -> frozenset[str]:
 
 
 def _only_code(tag: str, attribute: str, value: str) -> str | None:
-    """The only classes a text may have: the language of its code, and what a word of it is."""
+    """Keep the only classes a text may have: the language of its code, the kind of a word."""
     if attribute == "class":
         if tag == "span":
             return value if value in _words_of_code() else None

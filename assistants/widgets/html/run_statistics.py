@@ -1,4 +1,4 @@
-"""What a run says, as figures and tables: effects, controls, wording, votes, cost."""
+"""The statistics of a run as figures and tables: effects, controls, wording, votes, delivery."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from assistants.analysis import PERCENTAGE_POINTS
 from assistants.results import Run
+from assistants.runs.audit.verdicts import AS_WITHOUT, GOOD, OPEN
 from assistants.runs.tables import status_counts
-from assistants.scoring.base import Scorer
-from assistants.widgets.html.markdown import escape
-from assistants.widgets.html.run_summary import Html, table
+from assistants.scoring import Scorer
+from assistants.utils.text import pluralize
+from assistants.widgets.html.render import Html, heading, sentence, table, ui
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +21,12 @@ _EFFECTS = [
     "p_adjusted", "noise_floor", "cases_needed", "verdict", "note",
 ]  # fmt: skip
 
-MOST_SCORES = 6
-"""Shown with figures; of more, the tables are one call away and a page stays readable."""
+MAX_SCORES = 6
+"""Scores shown with figures; the tables of further ones are one call away."""
 
 
 class OutputGroup:
-    """Figures and tables, one below the other."""
+    """Figures and tables, one below the other, made when they are shown."""
 
     def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
         self._make = make
@@ -41,12 +42,12 @@ class OutputGroup:
 
 
 def effects(run: Run) -> OutputGroup:
-    """For each score of the run: what each persona changed, and whether the change is real."""
+    """Show for each score what each persona changed, and whether the change is real."""
     return OutputGroup(lambda: _effects(run))
 
 
 def contrasts(run: Run) -> OutputGroup:
-    """For each score: what of it is having a prompt, its meaning and its wording."""
+    """Show for each score how much is due to having a prompt, to its meaning and its wording."""
     return OutputGroup(lambda: _contrasts(run))
 
 
@@ -56,44 +57,69 @@ def wording(run: Run) -> OutputGroup:
 
 
 def votes(run: Run) -> OutputGroup:
-    """Who wins the comparisons of people and judges, and how far those agree."""
+    """Show who wins the comparisons of people and judges, and how far those agree."""
     return OutputGroup(lambda: _votes(run))
 
 
 def endings(run: Run) -> Html:
-    """How the trials of each persona ended: a persona that is refused more often has changed."""
+    """Return how many trials of each persona ended how: a refusal is an effect too."""
     return table(status_counts(run.trials))
+
+
+def prompt_audit(run: Run) -> Html:
+    """Return a warning for each persona that was not delivered as written, and the table of all.
+
+    There is none for words of the template's own that stand there without a persona too: they are
+    no part of a persona's effect.
+    """
+    frame = run.delivery()
+    proven = int(frame["verdict"].isin(GOOD).sum())
+    unproven = int(frame["verdict"].isin(OPEN).sum())
+    counts = f"{proven} of {pluralize(len(frame), 'persona')} proven to be delivered as written"
+    counts += f", {unproven} neither proven nor refuted." if unproven else "."
+    failed = frame[frame["ok"].eq(False).fillna(False).astype(bool)]
+    warnings = [
+        f"{persona} on {model}: {verdict}. {note}"
+        for persona, model, verdict, note in zip(
+            failed["persona"], failed["model"], failed["verdict"], failed["note"], strict=True
+        )
+        if not note.endswith(AS_WITHOUT)
+    ]
+    warned = ui.emphasis("Effects of these personas are not what they seem:") if warnings else ""
+    rows = table(frame)
+    body = ui.sentence(counts) + warned + ui.bullets(warnings, bad=True) + rows.body
+    return Html(body, "\n".join([counts, *warnings, rows.plain]))
 
 
 def _effects(run: Run) -> Iterator[Any]:
     from assistants.analysis.plots import cost, distributions, forest, heat_map
 
     if run.manifest["baseline"] is None:
-        yield _sentence("No baseline is named, so there is nothing to compare with.")
+        yield sentence("No baseline is named, so there is nothing to compare with.")
         return
     if run.manifest["cases"] and not len(run.effects("words")):
-        yield _sentence("There is only the baseline, so there is nothing to compare it with.")
+        yield sentence("There is only the baseline, so there is nothing to compare it with.")
         return
     for scorer in _scorers(run):
         unit = PERCENTAGE_POINTS if scorer.kind == "binary" else scorer.unit
-        binary = scorer.kind == "binary"
+        is_binary = scorer.kind == "binary"
         frame, rows = run.scores(scorer.name), run.effects(scorer.name)
-        yield _heading(scorer.name)
+        yield heading(scorer.name)
         yield forest(rows, score=scorer.name, unit=unit, baseline=run.manifest["baseline"])
-        yield _noted(rows[_EFFECTS])
-        yield from _failed(frame)
+        yield _with_notes(rows[_EFFECTS])
+        yield from _missing_scores(frame)
         if frame["value"].notna().any():
             yield heat_map(frame, score=scorer.name, unit=scorer.unit)
-            yield distributions(frame, score=scorer.name, unit=scorer.unit, binary=binary)
-            yield cost(frame, run.trials, score=scorer.name, unit=scorer.unit, binary=binary)
-    left = [scorer.name for scorer in run.scorers[MOST_SCORES:]]
-    if left:
-        yield _sentence(f"Not shown here: {', '.join(left)}. See run.effects(name).")
+            yield distributions(frame, score=scorer.name, unit=scorer.unit, binary=is_binary)
+            yield cost(frame, run.trials, score=scorer.name, unit=scorer.unit, binary=is_binary)
+    further = [scorer.name for scorer in run.scorers[MAX_SCORES:]]
+    if further:
+        yield sentence(f"Not shown here: {', '.join(further)}. See run.effects(name).")
 
 
 def _contrasts(run: Run) -> Iterator[Any]:
     if not run.controls:
-        yield _sentence(
+        yield sentence(
             "The experiment has no controls, so what is shown above may be the effect of having "
             "any prompt at all. `controls: {neutral: true, paraphrases: 3, same: true}` tells."
         )
@@ -101,21 +127,20 @@ def _contrasts(run: Run) -> Iterator[Any]:
     for scorer in _scorers(run):
         frame = run.contrasts(scorer.name)
         if len(frame):
-            yield _heading(scorer.name)
-            yield _noted(frame.drop(columns=["p"]))
+            yield heading(scorer.name)
+            yield _with_notes(frame.drop(columns=["p"]))
 
 
 def _wording(run: Run) -> Iterator[Any]:
     if run.manifest["baseline"] is not None:
         frame = run.change()
         if len(frame):
-            yield _noted(frame.drop(columns=["p"]))
+            yield _with_notes(frame.drop(columns=["p"]))
 
 
 def _votes(run: Run) -> Iterator[Any]:
-    frame = run.votes()
-    if frame.empty:
-        yield _sentence("Nobody has compared answers yet: `Rate(run)` asks people, blind.")
+    if run.votes().empty:
+        yield sentence("Nobody has compared answers yet: `Rate(run)` asks people, blind.")
         return
     yield table(run.ranking())
     yield table(run.agreement())
@@ -123,35 +148,25 @@ def _votes(run: Run) -> Iterator[Any]:
 
 
 def _scorers(run: Run) -> list[Scorer]:
-    """Those of the run, at most ``MOST_SCORES``; ``words`` where it has none."""
-    from assistants.scoring import make
+    """Return those of the run, at most ``MAX_SCORES``; ``words`` where it has none."""
+    from assistants.scoring import make_scorer
 
-    return list(run.scorers[:MOST_SCORES]) or [make("words")]
+    return list(run.scorers[:MAX_SCORES]) or [make_scorer("words")]
 
 
-def _failed(frame: pd.DataFrame) -> Iterator[Html]:
-    """Why there is no score where there is an answer."""
+def _missing_scores(frame: pd.DataFrame) -> Iterator[Html]:
+    """Yield a table of why there is no score where there is an answer."""
     failed = frame[frame["value"].isna() & (frame["status"] != "error")]
     counts = failed.groupby(["persona", "reason"], sort=False).size().rename("trials")
     if len(counts):
         yield table(counts.reset_index())
 
 
-def _noted(frame: pd.DataFrame) -> Html:
-    """A table without what says nothing in it, and its notes in words below."""
+def _with_notes(frame: pd.DataFrame) -> Html:
+    """Return a table without columns that say nothing, and its notes in words below."""
     same = ["model"] if frame["model"].nunique() == 1 else []
     empty = [name for name in frame.columns if frame[name].isna().all()]
-    shown = table(frame.drop(columns=[*same, *empty, "note"]))
-    who = frame["persona"] if same else frame["persona"] + " on " + frame["model"]
-    notes = [f"{name}: {note}" for name, note in zip(who, frame["note"], strict=True) if note]
-    listed = "".join(f"<li>{escape(each)}</li>" for each in notes)
-    body = f"{shown.body}<ul>{listed}</ul>" if notes else shown.body
-    return Html(body, "\n".join([shown.plain, *notes]))
-
-
-def _heading(text: str) -> Html:
-    return Html(f"<h3>{escape(text)}</h3>", text)
-
-
-def _sentence(text: str) -> Html:
-    return Html(f"<p>{escape(text)}</p>", text)
+    rows = table(frame.drop(columns=[*same, *empty, "note"]))
+    names = frame["persona"] if same else frame["persona"] + " on " + frame["model"]
+    notes = [f"{name}: {note}" for name, note in zip(names, frame["note"], strict=True) if note]
+    return Html(rows.body + ui.bullets(notes), "\n".join([rows.plain, *notes]))

@@ -20,7 +20,7 @@ from assistants.utils.text import from_utf8
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.scoring.vote import Vote
+    from assistants.scoring import Vote
 
 Choice = Literal["baseline", "all"]
 """Each persona with the baseline, or all with one another."""

@@ -10,19 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import traitlets
+from markupsafe import Markup
 
 from assistants.errors import UnknownNameError, UsageError
 from assistants.results import Results
 from assistants.run import Run
 from assistants.runs.store import Store
-from assistants.scoring.vote import POINTS, Vote, Winner
+from assistants.scoring import VOTE_POINTS, Vote, Winner
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
 from assistants.widgets.base import LiveWidget, read_sources
-from assistants.widgets.html.markdown import to_html
+from assistants.widgets.html import to_html
 from assistants.widgets.rate.pairing import Choice, Pair, pairs
-from assistants.widgets.rate.rated_pairs import RatedTurn, rated, rated_turn
-from assistants.widgets.rate.raters import current_user, rater_name, rater_votes
-from assistants.widgets.rate.tally import table, tally
+from assistants.widgets.rate.rated_pairs import RatedTurn, rated_pairs_html, rated_turns
+from assistants.widgets.rate.raters import (
+    current_user,
+    rater_name,
+    rater_votes,
+    tally_table,
+    tally_votes,
+)
 from assistants.widgets.stored_runs import resolve_run
 
 
@@ -170,9 +176,9 @@ class Rate(LiveWidget):
 
     def static_html(self) -> str:
         """How far it went, and the pairs that were rated; names and tally once it is revealed."""
-        said = f"<p><b>Blind rating:</b> {self.progress} pairs rated.</p>"
-        fared = table(self.tally) if self.revealed else ""
-        return said + fared + rated(self._votes, self._asked_of, named=self.revealed)
+        head = Markup("<p><b>Blind rating:</b> {} pairs rated.</p>").format(self.progress)
+        tally = tally_table(self.tally) if self.revealed else Markup()
+        return head + tally + rated_pairs_html(self._votes, self._turns_of, named=self.revealed)
 
     # -- the work, in the thread of `background` -------------------------------------------------
 
@@ -210,8 +216,8 @@ class Rate(LiveWidget):
         async with self._turnstile:
             if turn not in (None, self.turn):
                 return  # it was meant for a pair that is rated
-            if winner not in POINTS:
-                raise UnknownNameError("vote", winner, POINTS)
+            if winner not in VOTE_POINTS:
+                raise UnknownNameError("vote", winner, VOTE_POINTS)
             self._check_open()
             pair, *rest = self._waiting
             vote = Vote(self._whose, "person", pair.left.key, pair.right.key, winner)
@@ -261,9 +267,11 @@ class Rate(LiveWidget):
         revealed = revealed or not waiting
 
         def work(too_late: threading.Event) -> Sequence[RatedTurn]:
-            turns = [] if revealed else self._asked_of(waiting[0])
+            turns = [] if revealed else self._turns_of(waiting[0])
             if self._is_displayed:
-                rated(votes, self._asked_of, named=revealed)  # so that it is read when it is left
+                rated_pairs_html(
+                    votes, self._turns_of, named=revealed
+                )  # so that it is read when it is left
             if change is not None:
                 with Store(self.run.results) as store:  # which waits for as long as it is locked
                     if not too_late.is_set():
@@ -288,14 +296,14 @@ class Rate(LiveWidget):
             self.total = len(self._votes) + len(self._waiting)
             self.done = not self._waiting
             self.revealed = revealed
-            self.tally = tally(self._votes) if revealed else []
+            self.tally = tally_votes(self._votes) if revealed else []
             self.turn += 1
         self.update_fallback()
 
-    def _asked_of(self, pair: Pair) -> list[RatedTurn]:
+    def _turns_of(self, pair: Pair) -> list[RatedTurn]:
         keys = (pair.left.key, pair.right.key)
         if keys not in self._read:
-            self._read[keys] = rated_turn(self.run, pair)
+            self._read[keys] = rated_turns(self.run, pair)
         return self._read[keys]
 
 

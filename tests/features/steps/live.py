@@ -12,7 +12,7 @@ from typing import Any
 from behave import given, then, when
 from behave.runner import Context
 
-from assistants.design.case_editor import keep_case
+from assistants.design.case_editor import append_case
 from assistants.experiment import Experiment
 from assistants.results import Results
 from assistants.widgets.chat.chat import Chat
@@ -174,7 +174,7 @@ def commented(context: Context) -> None:
 
 @when('I keep "{question}" as a case of it')
 def keep(context: Context, question: str) -> None:
-    keep_case(context.file, question)
+    append_case(context.file, question)
 
 
 @then("the comment is still there")

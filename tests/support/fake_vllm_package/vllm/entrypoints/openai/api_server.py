@@ -1,8 +1,9 @@
 """Stands where vLLM's server would, with children of its own, so that starting can be tested fast.
 
-What it does is told by its ``--model``: ``good`` answers, ``slow`` takes a while first, ``never``
+What it does is told by its ``--model``: ``good`` answers, ``never``
 does not answer, ``beaten`` finds its port taken once, ``dies`` ends with the words of vLLM that
-runs out of memory, and ``deaf`` ignores being told to end. The real one is tested in tests/on_vllm.
+runs out of memory, and ``deaf`` ignores being told to end, as does its worker. ``slow`` waits for a
+file ``go`` in the folder where it was started. The real one is tested in tests/on_vllm.
 """
 
 from __future__ import annotations
@@ -65,10 +66,9 @@ kind, NAME = os.path.basename(known.model), known.served_model_name  # noqa: PTH
 print(f"INFO 11-22 10:00:00 [fake.py:1] Starting to load model {known.model} {rest}", flush=True)
 if kind == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-# A worker that ignores everything but the last word, as a process that hangs on a GPU does.
-subprocess.Popen(
-    [sys.executable, "-c", "import signal,time; signal.signal(15, 1); time.sleep(600)"]
-)
+# A worker; that of a deaf one ignores everything but the last word, as one that hangs on a GPU.
+ignore = "import signal; signal.signal(15, 1)" if kind == "deaf" else "pass"
+subprocess.Popen([sys.executable, "-S", "-c", f"{ignore}\nimport time; time.sleep(600)"])
 if kind == "dies":
     print(
         f"key {os.environ['VLLM_API_KEY']}",
@@ -78,8 +78,8 @@ if kind == "dies":
 if kind == "beaten" and not os.path.exists("beaten"):  # noqa: PTH110
     open("beaten", "w").close()  # noqa: PTH123
     sys.exit("OSError: [Errno 98] Address already in use")
-if kind == "slow":
-    time.sleep(2)
+while kind == "slow" and not os.path.exists("go"):  # noqa: PTH110
+    time.sleep(0.05)
 while kind == "never":
     time.sleep(1)
 ThreadingHTTPServer((known.host, known.port), Handler).serve_forever()

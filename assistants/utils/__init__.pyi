@@ -1,0 +1,55 @@
+from . import api_keys as api_keys
+from . import templating as templating
+from .config_files import NAME_PATTERN as NAME_PATTERN
+from .config_files import Document as Document
+from .config_files import Place as Place
+from .config_files import StrictModel as StrictModel
+from .config_files import check_name as check_name
+from .config_files import display_path as display_path
+from .config_files import parse_toml as parse_toml
+from .config_files import parse_yaml as parse_yaml
+from .config_files import read_text as read_text
+from .config_files import validate as validate
+from .display import notebook_html as notebook_html
+from .imports import quick_imports as quick_imports
+from .paths import cache_root as cache_root
+from .text import escape_control_chars as escape_control_chars
+from .text import from_utf8 as from_utf8
+from .text import pluralize as pluralize
+from .text import to_json as to_json
+from .text import to_utf8 as to_utf8
+from .text import truncate_line as truncate_line
+from .threads import run_in_daemon_thread as run_in_daemon_thread
+from .urls import Address as Address
+from .urls import Endpoint as Endpoint
+from .urls import check_url as check_url
+from .urls import is_loopback as is_loopback
+
+__all__ = [
+    "NAME_PATTERN",
+    "Address",
+    "Document",
+    "Endpoint",
+    "Place",
+    "StrictModel",
+    "api_keys",
+    "cache_root",
+    "check_name",
+    "check_url",
+    "display_path",
+    "escape_control_chars",
+    "from_utf8",
+    "is_loopback",
+    "notebook_html",
+    "parse_toml",
+    "parse_yaml",
+    "pluralize",
+    "quick_imports",
+    "read_text",
+    "run_in_daemon_thread",
+    "templating",
+    "to_json",
+    "to_utf8",
+    "truncate_line",
+    "validate",
+]
