@@ -10,7 +10,18 @@ NBVAL := $(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
 ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
 
-.PHONY: run lab install test lint unit behaviour notebooks test-vllm soak bench pictures lock lock-vllm clean
+# Tests wait more than they compute, so there are more workers than cores.
+WORKERS := 4
+PYTEST := $(BIN)/python -m pytest
+DURATIONS := --durations=20 --durations-min=1
+FAST := not slow and not browser and not kill and not serial
+STAGES := unit browser notebooks behaviour numerics lint
+TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
+# The output of a stage comes in one piece; make on macOS is too old for it.
+IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+.PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics \
+	test-vllm soak bench pictures lock lock-vllm clean
 
 run: install  ## the founding experiment on the embedded model, and its report
 	$(BIN)/assistants fetch smollm2
@@ -37,25 +48,53 @@ $(VENV)/installed-test: $(VENV)/installed requirements-test.lock
 	@$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
 
-test: lint unit behaviour notebooks test-vllm  ## everything, with its own set-up
+$(VENV)/weights: $(VENV)/installed
+	@$(BIN)/assistants fetch smollm2
+	@touch $@
+
+setup: $(VENV)/installed-test $(VENV)/weights
+	@sh tests/support/install-browser.sh
+
+quick: $(VENV)/installed-test $(VENV)/weights  ## what a developer runs every few minutes: lint and the fast tests
+	@$(MAKE) --no-print-directory -j2 $(IN_TURN) lint fast
+
+test: setup  ## everything but a real vLLM, with its own set-up: two stages at a time
+	@$(MAKE) --no-print-directory -j2 --keep-going $(IN_TURN) $(STAGES)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-behaviour: $(VENV)/installed-test
-	$(BIN)/assistants fetch smollm2
-	$(BIN)/behave --no-capture tests/features
+fast: $(VENV)/installed-test
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)"
 
 unit: $(VENV)/installed-test
-	sh tests/support/install-browser.sh
-	$(BIN)/assistants fetch smollm2
-	$(BIN)/pytest
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser and not serial" $(DURATIONS)
+	$(PYTEST) -m serial || [ $$? = 5 ] # 5: there is none
 
+behaviour: $(VENV)/installed-test
+	$(BIN)/behave --format progress --no-capture --logging-level WARNING tests/features
+
+browser: $(VENV)/installed-test
+	$(PYTEST) -n 2 --dist loadfile -m browser $(DURATIONS) tests/browser
+
+# Each notebook in a folder of its own, as if it were the only one of a clone.
 notebooks: $(VENV)/installed-test
-	$(BIN)/assistants fetch smollm2
-	$(NBVAL) --nbval-cell-timeout 120 $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
+	@rm -rf build/notebooks
+	@for file in $(notdir $(basename $(TUTORIALS))); do \
+		mkdir -p build/notebooks/$$file/notebooks && cp -r experiments build/notebooks/$$file/ && \
+		cp notebooks/$$file.ipynb build/notebooks/$$file/notebooks/ || exit 1; done
+	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 300 build/notebooks/*/notebooks/*.ipynb
+
+# The numeric tests once more, on the arithmetic of another processor.
+numerics: $(VENV)/installed-test
+	@case "$$(uname -m)" in \
+		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) tests/analysis" && \
+			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile -m "not slow" tests/analysis ;; \
+		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
+	esac
 
 $(VLLM)/installed: tests/on_vllm/requirements.lock tests/on_vllm/install.sh pyproject.toml
 	@rm -rf $(VLLM)

@@ -1,4 +1,4 @@
-"""What a server is started with: decided here, passed to vLLM and nobody else."""
+"""Options of a start: decided here, passed to vLLM and nobody else."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ class LaunchOptions:
 
     @property
     def served(self) -> str:
-        """What it is asked for."""
+        """The name that it is asked for."""
         return self.served_name or Path(self.source).name
 
     @property
     def name(self) -> str:
-        """What its entry, its log and ``assistants stop`` call it."""
+        """The name of its record and its log, and for ``assistants stop``."""
         return re.sub(r"[^a-z0-9._-]", "-", self.served.lower())[:64]
 
     @property
@@ -152,7 +152,7 @@ class LaunchOptions:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def key(self) -> str:
-        """The key that it will ask for: random, or what its variable holds now.
+        """Return the key that it will ask for: random, or what its variable holds now.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class LaunchOptions:
         return key
 
     def argv(self, python: str, port: int) -> list[str]:
-        """The command, without the key."""
+        """Return the command, without the key."""
         # Not the `vllm` command: that of the build for CPUs looks for a package of another name.
         command = [python, "-m", "vllm.entrypoints.openai.api_server"]
         asked: dict[str, object] = {
@@ -186,7 +186,7 @@ class LaunchOptions:
         return [*command, *self.options]
 
     def environment(self, key: str, given: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What is in its environment: its own key, and nobody else's."""
+        """Return its environment: with its own key, and nobody else's."""
         kept = api_keys.without_secrets(given) | {
             "VLLM_API_KEY": key,
             "VLLM_NO_USAGE_STATS": "1",
@@ -200,7 +200,7 @@ class LaunchOptions:
         return kept
 
     def planned(self, server: PlacedServer) -> LaunchOptions:
-        """The same with what a plan decided."""
+        """Return the same options with what a plan decided."""
         return replace(
             self,
             gpus=server.gpus,
@@ -224,6 +224,6 @@ def _key_in(variable: str) -> str:
     ):
         raise UsageError(
             f"What {variable} holds is no key for a server.",
-            fix=f"Use {api_keys.MIN_SECRET_CHARS} or more letters, digits and signs, without spaces.",
+            fix=f"Use {api_keys.MIN_SECRET_CHARS} or more letters, digits and signs, no spaces.",
         )
     return key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from assistants.analysis.effects import effects
 from assistants.analysis.plots import Figure, cost, distributions, forest, heat_map
-from assistants.errors import UnknownNameError, UsageError
+from assistants.errors import MissingDependencyError, UnknownNameError, UsageError
 
 NASTY = [
     "</text><script>window.hacked=1</script>",
@@ -60,6 +61,7 @@ def test_names_cannot_break_out() -> None:
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert tags <= {"svg", "g", "path", "text", "line", "rect", "tspan"}
         assert not [k for e in root.iter() for k in e.attrib if "href" in k or k.startswith("on")]
+        assert "<script" not in figure.svg()
         assert "<script" not in figure.table_html()
         assert "\x1b" not in figure.table_html()
 
@@ -114,6 +116,31 @@ def test_large_tables_make_small_pictures() -> None:
         assert len(svg) < 1_500_000
         assert len(figure.table) == column
     assert "no room for 30 cases" in figures[1].svg()
+
+
+def test_a_screen_reader_hears_the_gist() -> None:
+    """The picture has a text alternative, whatever is in the names."""
+    for figure in every(table(NASTY[:2], ["c1", "c2"]), NASTY[0]):
+        root = ET.fromstring(figure.svg())
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == figure.alt
+
+
+def test_what_is_missing_is_never_drawn() -> None:
+    """Without a score there is neither a point, nor a number, nor a colour of the scale."""
+    scores = table(["none", "a"], ["c1", "c2"]).assign(value=np.nan, status="error")
+    for figure in every(scores, "none"):
+        svg = figure.svg()
+        assert 'aria-roledescription="circle"' not in svg
+        assert not [e for e in ET.fromstring(svg).iter() if (e.text or "").strip() == "0"]
+
+
+def test_without_altair_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command, and not a traceback of imports."""
+    scores = table(["none", "a"], ["c1", "c2"])
+    monkeypatch.setitem(sys.modules, "altair", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'assistants\[analysis\]'"):
+        heat_map(scores, score="words")
 
 
 def test_saved_as_svg_or_png_only(tmp_path: Path) -> None:

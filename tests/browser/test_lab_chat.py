@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +108,7 @@ def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
 def test_the_keyboard_is_enough(chat: NotebookPage, server: SlowServer) -> None:
     """Persona, model, question, stop, edit, regenerate, columns: without a mouse, by Tab alone."""
     page = chat.page
-    server.every = 0.1
+    server.every = 0.3
 
     def tab_to(name: str, *, back: bool = False) -> None:
         for _ in range(60):
@@ -233,7 +232,7 @@ def test_any_model_can_be_picked(chat: NotebookPage) -> None:
 def test_a_model_that_is_refused_is_not_shown(chat: NotebookPage, server: SlowServer) -> None:
     """While an answer is on its way nobody else can take over: the picker says who answers."""
     page = chat.page
-    server.every = 0.1
+    server.every = 0.3
     chat.ask("How does light fall off?", wait=False)
     page.wait_for_selector("[data-state=streaming]")
     picker = page.get_by_label("Model", exact=True)
@@ -250,10 +249,9 @@ def test_a_kernel_that_hears_nothing_is_waited_for(
     """Whatever holds it up: the question stays where it is, and is answered afterwards."""
     page = notebook.page
     server.every = 0.005
-    notebook.show(CHAT, "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))")
+    notebook.show(CHAT)
     page.wait_for_selector("#jp-main-statusbar >> text=| Idle")
-    kernel = int((notebook.folder / "pid").read_text())
-    os.kill(kernel, signal.SIGSTOP)
+    notebook.signal_kernel(signal.SIGSTOP)
     try:
         question = page.get_by_label("Message")
         question.fill("Is anybody there?")
@@ -263,7 +261,7 @@ def test_a_kernel_that_hears_nothing_is_waited_for(
         question.press("Enter")  # once is enough
         notebook.screenshot("chat-waiting")
     finally:
-        os.kill(kernel, signal.SIGCONT)
+        notebook.signal_kernel(signal.SIGCONT)
     page.wait_for_selector(".answer", timeout=60_000)
     notebook.wait_for_answers()
     assert question.input_value() == ""
@@ -276,7 +274,7 @@ def test_what_is_refused_can_be_sent_again(chat: NotebookPage, server: SlowServe
     """A question, an edit: while somebody else asks, they are given back as they were typed."""
     page = chat.page
     chat.ask("How does light fall off?")
-    server.every = 0.1
+    server.every = 0.3
     question = page.get_by_label("Message")
     question.fill("And how does it look?")
     page.get_by_label("Edit this question").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -51,7 +52,7 @@ def notebook(
         opened.show("Compare(['none', 'art'], ['vllm:m'])")
         opened.ask(FIRST)
         save(opened.page)
-        server.every = 0.15
+        server.every = 0.3
         opened.ask(SECOND, wait=False)
         opened.page.wait_for_selector(f"{STREAMING} >> nth=1")
         yield opened
@@ -81,6 +82,7 @@ def test_a_closed_tab_loses_nothing(notebook: NotebookPage, server: SlowServer) 
     """The answers go on to their end, are stored as whole, and stand there when it is reopened."""
     notebook.page.close()
     assert server.in_flight == 2
+    server.every = 0.005
     assert until(lambda: server.in_flight == 0)
     until(lambda: stored(notebook) == [*both("question-1"), *both("question-2")])
     assert stored(notebook) == [*both("question-1"), *both("question-2")]
@@ -108,7 +110,7 @@ def test_a_kernel_that_goes_leaves_what_was_whole(
     if how == "restarted":
         notebook.restart()
     else:
-        notebook.run("import os; os._exit(1)")
+        notebook.signal_kernel(signal.SIGKILL)
     assert until(lambda: server.in_flight == 0)
     whole = [row for row in stored(notebook) if row[-1] == "ok"]
     assert whole == both("question-1")

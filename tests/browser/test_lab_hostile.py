@@ -38,14 +38,13 @@ SETUP = f"""{IMPORTS}
 import asyncio, json, pathlib
 from assistants.assistant import Assistant
 from assistants.clients import connect
-from assistants.personas import Library
-from assistants.widgets.who import literal
+from assistants.personas import Library, escape_template
 attacks = json.loads(pathlib.Path("attacks.json").read_text())
 short = [a for a in attacks if len(a) < 300]
 
 def assistant(n, provider="vllm"):
     some = "\\n".join(short[n::9])
-    persona = Persona(f"p{{n}}", literal(some), label=short[n], description=some)
+    persona = Persona(f"p{{n}}", escape_template(some), label=short[n], description=some)
     client = connect(f"{{provider}}:" + ("m" if n else "<img src=x onerror=window.hacked=1>"))
     client.max_concurrency = 64
     return Assistant(persona, client)
@@ -150,6 +149,7 @@ def test_there_are_enough_of_them() -> None:
     assert all(each in everything for each in ATTACKS)
 
 
+FAILED = "[data-mime-type$='jupyter.error']"
 ARRIVING = "[data-state=streaming] .markdown > *"
 """A part of an answer, drawn as Markdown while it goes on."""
 
@@ -164,7 +164,8 @@ def test_live(notebook: NotebookPage, server: HostileServer, name: str) -> None:
     end = f"the end of {name}"
     notebook.run(f"{SETUP}{LIVE[name]}print({end!r})")
     for _ in range(5):
-        notebook.page.wait_for_selector(ARRIVING, state="attached", timeout=60_000)
+        notebook.page.wait_for_selector(f"{ARRIVING}, {FAILED}", state="attached")
+        assert notebook.page.locator(FAILED).all_inner_texts() == []
         notebook.monitor.check(notebook.page)
     printed = notebook.page.locator(".jp-RenderedText").filter(has_text=re.compile(f"^{end}|Error"))
     printed.first.wait_for(timeout=150_000)
@@ -230,9 +231,9 @@ def test_browsed(notebook: NotebookPage) -> None:
     panel = page.locator(".browse .panel")
     seen = 0
     while True:
-        cells = page.locator(".browse td[data-at]").count()
+        cells = page.locator(".browse td[data-trial]").count()
         for number in range(cells):
-            page.locator(".browse td[data-at]").nth(number).locator(".answer-text").click()
+            page.locator(".browse td[data-trial]").nth(number).locator(".answer-text").click()
             panel.locator(".panel-body").wait_for()
             notebook.monitor.check(page)
             page.keyboard.press("Escape")
@@ -245,7 +246,7 @@ def test_browsed(notebook: NotebookPage) -> None:
         page.wait_for_selector(f".browse >> text=screen {seen // 20 + 1} of")
     assert seen >= len(BATCHES)
     for number in (0, 1):
-        page.locator(".browse td[data-at] input").nth(number).check()
+        page.locator(".browse td[data-trial] input").nth(number).check()
     panel.locator(".panel-body").wait_for()
     move_over(page)
     page.keyboard.press("Escape")

@@ -38,10 +38,11 @@ def notebook(
 
 def test_a_cell_asks_and_shows_columns(notebook: NotebookPage, server: SlowServer) -> None:
     """They stream while it runs; it ends with the answers, which stay in the notebook."""
-    server.every = 0.01
+    server.every = 0.3
     notebook.run("%%ask -p none -p art -m vllm:m --into answers\nWhy does light fade?")
     notebook.page.wait_for_selector("[data-state=streaming] .tail:not(:empty)")
     assert notebook.page.locator(RUNNING).count() == 1
+    server.every = 0.001
     notebook.page.wait_for_selector(RUNNING, state="detached")
     notebook.wait_for_answers()
     assert notebook.page.locator(".assistants-live .column h3").all_inner_texts() == [

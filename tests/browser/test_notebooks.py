@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from support.browser import Lab
 from support.jupyterlab import SCREENSHOTS, open_notebook, run_all, set_theme
@@ -41,7 +41,7 @@ NOTEBOOKS = [
     Shown("05-chat-with-a-persona", ".assistants-live.chat > .main-part > .grid > .column", 1),
     Shown("06-compare-personas", ".assistants-live.compare .column", 3),
     Shown("07-rate-answers", ".assistants-live.rate .tally table", 1),
-    Shown("08-browse-a-run", ".assistants-live.browse td[data-at]", 4),
+    Shown("08-browse-a-run", ".assistants-live.browse td[data-trial]", 4),
     Shown("09-plan-gpus", TABLES, 4),
 ]
 
@@ -116,7 +116,7 @@ def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown
     assert failed == []
     there = page.locator(shown.selector)
     there.first.wait_for(timeout=120_000)
-    assert there.count() == shown.count
+    expect(there).to_have_count(shown.count, timeout=60_000)
     assert all(part.is_visible() for part in there.all())
     assert page.locator(".assistants-live .problem:visible, .notice:visible").count() == 0
     assert page.get_by_text("Error displaying widget").count() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -71,7 +72,11 @@ def visit(browser: Browser, path: Path, **settings: object) -> Visit:
 
 def reported(experiment: Experiment, folder: Path) -> Run:
     run = store_run(experiment, folder)
-    in_thread(lambda: write_report(run, folder / "file.yaml"))
+
+    async def write() -> None:  # inside a loop, so that papermill leaves none behind
+        write_report(run, folder / "file.yaml")
+
+    in_thread(lambda: asyncio.run(write()))
     return run
 
 

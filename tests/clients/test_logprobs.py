@@ -28,7 +28,7 @@ Build = Callable[..., OpenAIClient]
 
 @pytest.fixture
 async def client_at() -> AsyncIterator[Build]:
-    """Builds clients, and closes them."""
+    """Build clients, and close them after the test."""
     built: list[OpenAIClient] = []
 
     def build(url: str, **settings: Any) -> OpenAIClient:

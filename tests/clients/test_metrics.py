@@ -103,7 +103,8 @@ async def test_one_time_limit_for_all_servers(
 @pytest.mark.parametrize(
     "page",
     [b"\xff\xfe", b"vllm:x{a=1} 2", b'vllm:x{a="1"', b'vllm:x{a="1",a="2"} 1', b"vllm:x one",
-     b"vllm:x 0x10", b"vllm:x 1_000", b"vllm:x", b"1x 2", b'{"json": true}', b"vllm:x" + b" " * MAX_LINE_CHARS + b"1"],
+     b"vllm:x 0x10", b"vllm:x 1_000", b"vllm:x", b"1x 2", b'{"json": true}',
+     b"vllm:x" + b" " * MAX_LINE_CHARS + b"1"],
 )  # fmt: skip
 async def test_a_broken_page_is_refused(page: bytes) -> None:
     """One line that cannot be parsed is an error; no number is taken from the other lines."""

@@ -13,7 +13,7 @@ from behave.runner import Context
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.story_world import Teller
+from support.story_world import World
 
 # As in conftest.py: a shell in the background has everything ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,9 +24,9 @@ def before_scenario(context: Context, scenario: Scenario) -> None:
         if name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_")):
             del os.environ[name]
     folder = context.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    context.teller = Teller(Path(folder.name).resolve())
+    context.world = World(Path(folder.name).resolve())
 
 
 def after_scenario(context: Context, scenario: Scenario) -> None:
-    context.teller.close()
+    context.world.close()
     context.folder.cleanup()

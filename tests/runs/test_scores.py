@@ -53,7 +53,7 @@ async def test_a_score_is_computed_once(run: Run) -> None:
         return factor * len(answered.answer)
 
     for factor in (1, 1, 2):
-        run.scores(measure(length, unit="characters", factor=factor))
+        run.scores(measure(length, "length/1", unit="characters", factor=factor))
     assert len(seen) == 2 * 44
 
 

@@ -28,11 +28,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 ENVIRONMENT = "environment.json"
 """A file beside a notebook: the environment variables of its kernel."""
 
-READ_ENVIRONMENT = f"""\
+KERNEL_PID = "kernel.pid"
+"""A file beside a notebook: the process of its kernel."""
+
+STARTUP = f"""\
 import json, os, pathlib
 _file = pathlib.Path("{ENVIRONMENT}")
 if _file.is_file():
     os.environ.update(json.loads(_file.read_text()))
+    pathlib.Path("{KERNEL_PID}").write_text(str(os.getpid()))
 del _file
 """
 """Run by every kernel when it starts, also when it is restarted."""
@@ -108,7 +112,7 @@ def jupyter_lab(root: Path) -> Iterator[Lab]:
     _write_settings(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
     startup = Path(own["IPYTHONDIR"]) / "profile_default" / "startup"
     startup.mkdir(parents=True)
-    (startup / "00-environment.py").write_text(READ_ENVIRONMENT)
+    (startup / "00-environment.py").write_text(STARTUP)
     with (root / "lab.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
         try:

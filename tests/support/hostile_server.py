@@ -21,14 +21,14 @@ class HostileServer(SlowServer):
     """
 
     def __init__(self) -> None:
-        super().__init__(self._next, every=0.0, at_once=1_000)
+        super().__init__(self._next, every=0.02, at_once=1_000)
         self.count = 0
 
     def _next(self, request: dict[str, Any]) -> str:
         self.count += 1
         attack = ATTACKS[self.count % len(ATTACKS)]
         slowly = self.count % 5 == 0 and len(attack) < 1_000
-        self.every, self.at_once = (0.02, 2) if slowly else (0.0, 1_000)
+        self.at_once = 2 if slowly else 1_000
         return attack + AFTER if slowly else attack
 
     def _steps(self, request: Request) -> list[Step] | Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import nbformat
 from playwright.sync_api import BrowserContext, Dialog, Page, Request, Response
 
 from assistants import Experiment, Run
-from support.browser import ENVIRONMENT, Lab, chromium, jupyter_lab
+from support.browser import ENVIRONMENT, KERNEL_PID, Lab, chromium, jupyter_lab
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
@@ -153,6 +154,10 @@ class NotebookPage:
     def folder(self) -> Path:
         """The notebook's folder, in which its kernel runs."""
         return self.path.parent
+
+    def signal_kernel(self, number: int) -> None:
+        """Send a signal to the process of the kernel that started last in the folder."""
+        os.kill(int((self.folder / KERNEL_PID).read_text()), number)
 
     def run(self, source: str) -> None:
         """Write ``source`` into the cell and run it; do not wait for its end."""

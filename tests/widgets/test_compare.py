@@ -80,9 +80,9 @@ async def test_unknown_is_never_nothing(here: Path) -> None:
     assert [row["cost_usd"] for row in free.replies] == [0.0]
     assert "$0" in free.static_html()
     paid = OpenAIClient("nowhere:m", endpoint=at("http://127.0.0.1:9/v1"))
-    assert compare.record.models["scripted:echo"].name == "scripted:echo"
+    assert compare.session.models["scripted:echo"].name == "scripted:echo"
     assert "cost unknown" not in free.static_html()
-    assert Compare([KIND], [paid]).record.models["nowhere:m"].prices is None
+    assert Compare([KIND], [paid]).session.models["nowhere:m"].prices is None
 
 
 async def test_stop_ends_one_column_or_all() -> None:
@@ -246,7 +246,7 @@ async def test_an_experiment_without_a_name_is_a_new_file(here: Path) -> None:
     compare = Compare(["none", "art"], ["echo"])
     await compare.ask("Tea?")
     first = compare.to_experiment()
-    assert first == Path("experiments") / f"compare-{compare.record.run}.yaml"
+    assert first == Path("experiments") / f"compare-{compare.session.run}.yaml"
     await compare.ask("With milk?")
     assert [len(Experiment.load(path)) for path in (first, compare.to_experiment())] == [2, 4]
     named = compare.to_experiment(name="tea")

@@ -32,8 +32,8 @@ WORDS = " ".join(f"word{n}" for n in range(300))
 
 def log_of(widget: ConversationColumns) -> str:
     """The session's one file."""
-    assert widget.record.folder is not None
-    return (widget.record.folder / "conversation.md").read_text()
+    assert widget.session.folder is not None
+    return (widget.session.folder / "conversation.md").read_text()
 
 
 def headings(log: str) -> list[str]:
@@ -50,8 +50,8 @@ async def test_what_could_not_be_written_comes_with_the_next_answer(here: Path) 
     """A disk that is full for a moment costs no question's heading."""
     chat = Chat("none", "echo")
     await chat.ask("What is light?")
-    assert chat.record.folder is not None
-    file = chat.record.folder / "conversation.md"
+    assert chat.session.folder is not None
+    file = chat.session.folder / "conversation.md"
     aside = file.rename(file.with_suffix(".aside"))
     file.mkdir()
     await chat.ask("And a shadow?")
@@ -70,14 +70,14 @@ async def test_the_log_says_who_answered(here: Path) -> None:
     await chat.ask("And a shadow?")
     log = log_of(chat)
     assert headings(log) == [
-        f"chat, {chat.record.run}", "Question 1", "none on scripted:echo",
+        f"chat, {chat.session.run}", "Question 1", "none on scripted:echo",
         "Question 2", "art on scripted:echo",
     ]  # fmt: skip
     assert "> What is light?\n" in log
     assert "*Goes on from what none on scripted:echo said.*" in log
     assert "$0" in log
     # And in what is left of the last turn alone.
-    _, about = read(max((chat.record.folder or Path()).glob("transcripts/*.md")))
+    _, about = read(max((chat.session.folder or Path()).glob("transcripts/*.md")))
     assert about["before"] == ["none on scripted:echo"]
 
 
@@ -212,10 +212,10 @@ async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
 
 async def test_only_the_record_is_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where answers themselves take long to begin, nobody says that the record was busy."""
-    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 1.0)
 
     def slow(messages: object, sampling: object) -> str:
-        time.sleep(0.8)  # as the first import of an SDK does
+        time.sleep(1.2)  # as the first import of an SDK does
         return "Yes."
 
     compare = Compare([KIND, CURT], [ScriptedClient(slow, "slow")])

@@ -1,4 +1,4 @@
-"""Plots of a run: drawn by altair, offline, the same every time."""
+"""Plots of a run, drawn by altair without the network, the same every time."""
 
 from __future__ import annotations
 

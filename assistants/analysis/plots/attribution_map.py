@@ -1,4 +1,4 @@
-"""The heat map over a persona's sentences: what each contributed, case by case and in all."""
+"""The map over a persona's sentences: what each contributed, case by case and in all."""
 
 from __future__ import annotations
 
@@ -6,31 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from assistants.analysis.plots.figure import Figure, altair
-from assistants.analysis.plots.layout import (  # fmt: skip
+from assistants.analysis.plots.figure import Figure
+from assistants.analysis.plots.layout import (
     MOST_MODELS,
-    cell_numbers,
-    column_names,
-    left_out,
-    row_labels,
-    rows_by_model,
+    cell_panel,
+    chart_of,
+    color_key,
+    not_shown,
+    row_axis,
     spread_out,
+    stack_panels,
 )
-from assistants.analysis.plots.style import (  # fmt: skip
+from assistants.analysis.plots.style import (
     BLUE,
     GREY,
-    INK,
     ORANGE,
-    card,
-    label,
+    altair,
     number,
-    plot_width,
-    positions,
-    rectangles,
+    short_name,
     signed,
-    texts,
 )
 from assistants.utils.text import pluralize
 
@@ -40,8 +34,7 @@ if TYPE_CHECKING:
 MOST_SENTENCES, MOST_CASES = 60, 24
 """In one figure; of more, it shows some, spread evenly over their order."""
 
-_LEFT, _RIGHT, _ROW = 320, 160, 22
-_MISSING = "#eceeef"
+_WIDTH, _ROW_HEIGHT, _NAME_PIXELS = 300, 22, 300
 _ALL = "all cases"
 
 
@@ -54,17 +47,17 @@ def attribution_map(
     by: str,
     note: str = "",
 ) -> Figure:
-    """Sentences as rows in their order, cases as columns; beside them totals with intervals.
+    """Draw sentences as rows in their order and cases as columns; beside them totals.
 
     Blue makes the answers likelier, orange less likely, darker is more. Where ``trials`` is empty
-    (answers made anew, which no single case tells of) there is one column, of all cases.
+    (an ablation compares sets of answers, not single cases) there is one column, of all cases.
 
     Parameters
     ----------
     totals
-        With ``contributions.TOTALS``.
+        With ``attribution_effects.ATTRIBUTION_TOTALS``.
     trials
-        With ``contributions.TRIALS``, or no row.
+        With ``attribution_effects.ATTRIBUTION_TRIALS``, or no row.
     persona
         Whose sentences they are, for titles.
     unit
@@ -79,69 +72,79 @@ def attribution_map(
     MissingDependencyError
         If altair is not installed.
     """
+    package = altair()
     rows: list[dict[str, Any]] = totals.to_dict("records")
-    models = list(dict.fromkeys(row["model"] for row in rows))[:MOST_MODELS]
-    room = max(8, MOST_SENTENCES // len(models))
-    shown = [r for m in models for r in spread_out([r for r in rows if r["model"] == m], room)]
-    every_case = list(dict.fromkeys(trials["case"])) or [_ALL]
-    cases = spread_out(every_case, MOST_CASES)
-    cells = _cells(trials, shown)
-    layout = rows_by_model([(m, [_name(r) for r in shown if r["model"] == m]) for m in models])
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    drawn = models[:MOST_MODELS]
+    room = max(8, MOST_SENTENCES // len(drawn))
+    shown = {m: spread_out([row for row in rows if row["model"] == m], room) for m in drawn}
+    all_cases = list(dict.fromkeys(map(str, trials["case"]))) or [_ALL]
+    cases = spread_out(all_cases, MOST_CASES)
+    cells = _cells(trials, shown, cases)
+    values = [cell["value"] for of_model in cells.values() for cell in of_model]
+    most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    for of_model in cells.values():
+        for cell in of_model:
+            cell["text"], cell["is_dark"] = _short(cell["value"]), abs(cell["value"]) > 0.6 * most
+    color = package.Color(
+        "value:Q",
+        legend=color_key(unit),
+        scale=package.Scale(
+            domain=[-most, 0, most], range=[ORANGE, "#f7f9fb", BLUE], interpolate="rgb"
+        ),
+    )
+    panels = [(model, _panel(shown[model], cells[model], cases, color)) for model in drawn]
     title = f"{persona}: which sentence matters"
     subtitle = (
         f"{_explained(unit)} Right: mean over cases and 95% interval."
         + (f" {note}" if note else "")
-        + left_out(len(rows) - len(shown), "sentence")
-        + left_out(len(every_case) - len(cases), "case")
+        + not_shown(len(rows) - sum(map(len, shown.values())), "sentence")
+        + not_shown(len(all_cases) - len(cases), "case")
     )
     alt = _gist(rows, persona, unit, by)
-    column = plot_width(_LEFT, _RIGHT) / len(cases)
-    values = [
-        cells.get((r["model"], r["sentence"], case), math.nan) for r in shown for case in cases
-    ]
-    most = float(np.nanmax(np.abs([0.0, *values])))
-    boxes, numbers = [], []
-    for at, value in enumerate(values):
-        row, x = shown[at // len(cases)], at % len(cases)
-        y = layout.y[row["model"], _name(row)]
-        box = {"x": x, "x2": x + 1, "y": y - 0.5, "y2": y + 0.5}
-        boxes.append({**box, "c": _shade(value, most)})
-        if not math.isnan(value):
-            ink = "white" if abs(value) > 0.6 * most else INK
-            numbers.append({"x": x + 0.5, "y": y, "t": _short(value), "c": ink})
-    layers = [rectangles(boxes, stroke="white", strokeWidth=1)]
-    layers += cell_numbers(numbers, column)
-    names, tall = column_names(cases)
-    layers.append(names)
-    said = [
-        {"y": layout.y[r["model"], _name(r)], "t": label(_total(r), _RIGHT - 12)} for r in shown
-    ]
-    layers.append(texts(said, at=plot_width(_LEFT, _RIGHT) + 10, limit=_RIGHT - 10, color=GREY))
-    chart = card(
-        layers + row_labels(layout, _LEFT),
-        x=altair().X("x", type="quantitative", axis=None, scale=positions([0, len(cases)])),
-        y=altair().Y("y", type="quantitative", axis=None,
-                     scale=positions([0, layout.height], reverse=True)),
-        height=layout.height * _ROW,
-        left=_LEFT,
-        right=_RIGHT,
-        top=tall,
-        bottom=12,
-        title=title,
-        subtitle=subtitle,
-        alt=alt,
+    return Figure(title, stack_panels(panels, title=title, subtitle=subtitle, alt=alt), totals, alt)
+
+
+def _panel(
+    rows: Sequence[Mapping[str, Any]], cells: list[dict[str, Any]], cases: list[str], color: Any
+) -> Any:
+    package = altair()
+    names = [_name(row) for row in rows]
+    width = min(float(_WIDTH), 96.0 * len(cases))
+    totals = [{"row": _name(row), "text": _total(row)} for row in rows]
+    beside = chart_of(totals).mark_text(align="left", color=GREY)
+    return package.layer(
+        cell_panel(
+            cells, rows=names, columns=cases, color=color, width=_WIDTH,
+            row_height=_ROW_HEIGHT, name_pixels=_NAME_PIXELS,
+        ),
+        beside.encode(y=row_axis(names, labelLimit=_NAME_PIXELS),
+                      x=package.value(width + 12), text="text:N"),
     )  # fmt: skip
-    return Figure(title, chart, totals, alt)
 
 
 def _cells(
-    trials: pd.DataFrame, shown: Sequence[Mapping[str, Any]]
-) -> dict[tuple[str, int, str], float]:
-    """The mean over the repeats of each model, sentence and case."""
-    if not len(trials):
-        return {(row["model"], row["sentence"], _ALL): row["effect"] for row in shown}
-    means = trials.groupby(["model", "sentence", "case"], sort=False)["effect"].mean()
-    return {place: float(value) for place, value in means.items()}
+    trials: pd.DataFrame, shown: Mapping[str, Sequence[Mapping[str, Any]]], cases: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the mean over repeats for each model, sentence and case; NaN where there is none."""
+    means: Mapping[Any, float] = {}
+    if len(trials):
+        keys = [trials["model"], trials["sentence"], trials["case"].astype(str)]
+        means = trials["effect"].groupby(keys).mean().to_dict()
+    return {
+        model: [
+            {
+                "row": _name(row),
+                "column": case,
+                "value": float(means.get((model, row["sentence"], case), math.nan))
+                if len(trials)
+                else float(row["effect"]),
+            }
+            for row in rows
+            for case in cases
+        ]
+        for model, rows in shown.items()
+    }
 
 
 def _explained(unit: str) -> str:
@@ -158,19 +161,8 @@ def _explained(unit: str) -> str:
     )
 
 
-def _shade(value: float, most: float) -> str:
-    """From white to blue or orange."""
-    if math.isnan(value):
-        return _MISSING
-    share = min(1.0, abs(value) / most) if most > 0 else 0.0
-    full = BLUE if value > 0 else ORANGE
-    ends = zip((247, 249, 251), (int(full[i : i + 2], 16) for i in (1, 3, 5)), strict=True)
-    red, green, blue = (round(low + share * (high - low)) for low, high in ends)
-    return f"#{red:02x}{green:02x}{blue:02x}"
-
-
 def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['sentence']}. {row['text']}"
+    return " ".join(f"{row['sentence']}. {row['text']}".split())
 
 
 def _total(row: Mapping[str, Any]) -> str:
@@ -182,18 +174,18 @@ def _total(row: Mapping[str, Any]) -> str:
 
 
 def _short(value: float) -> str:
-    """Two digits: more would be said of a fraction of a nat."""
-    return signed(float(f"{value:.2g}"))
+    """Return two digits: more would be too many for a fraction of a nat."""
+    return "" if math.isnan(value) else signed(float(f"{value:.2g}"))
 
 
 def _gist(rows: Sequence[Mapping[str, Any]], persona: str, unit: str, by: str) -> str:
-    count = len({row["sentence"] for row in rows})
-    said = f"Heat map of what {pluralize(count, 'sentence')} of {persona} contributed, by {by}."
+    sentences = pluralize(len({row["sentence"] for row in rows}), "sentence")
+    gist = f"Heat map of what {sentences} of {persona} contributed, by {by}."
     known = [row for row in rows if not math.isnan(row["effect"])]
     if not known:
-        return said
+        return gist
     top = max(known, key=lambda row: row["effect"])
     return (
-        f"{said} Most: sentence {top['sentence']}, {label(top['text'], 300)!r}, "
+        f"{gist} Most: sentence {top['sentence']}, {short_name(top['text'])!r}, "
         f"{number(top['effect'])} {unit}."
     )

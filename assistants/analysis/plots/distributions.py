@@ -3,51 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assistants.analysis.paired import by_case, wilson
 from assistants.analysis.permutation import Floats
-from assistants.analysis.plots.figure import Figure, altair
-from assistants.analysis.plots.layout import (  # fmt: skip
-    COUNTED,
+from assistants.analysis.plots.figure import Figure
+from assistants.analysis.plots.layout import (
     MOST_MODELS,
-    Layout,
-    counted_grids,
-    left_out,
-    row_labels,
-    rows_by_model,
+    chart_of,
+    not_shown,
+    refuse_other_than_binary,
+    row_axis,
+    score_grids,
     spread_out,
+    stack_panels,
 )
-from assistants.analysis.plots.style import (  # fmt: skip
-    BLUE,
-    GREY,
-    INK,
-    SKY,
-    card,
-    label,
-    number,
-    plot_width,
-    points,
-    positions,
-    rectangles,
-    rules,
-    texts,
-)
-from assistants.analysis.score_matrix import Grid
-from assistants.errors import UsageError
+from assistants.analysis.plots.style import BLUE, GREY, INK, SKY, altair, number, short_name
+from assistants.messages import AVERAGED
 from assistants.utils.text import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from assistants.analysis.score_matrix import Grid
+
 MOST_ROWS, MOST_DOTS = 40, 2_000
 """Of a figure: more personas and dots are left out at even steps of their order."""
 
-
-_LEFT, _RIGHT = 160, 150
+_WIDTH = 400
 _GOLDEN = 0.6180339887498949
 
 
@@ -57,22 +43,22 @@ def distributions(
     score: str,
     unit: str = "",
     binary: bool = False,
-    counted: Collection[str] = COUNTED,
+    statuses: Collection[str] = AVERAGED,
 ) -> Figure:
-    """One row a persona: every trial a dot, the middle half as a bar and the median as a line.
+    """Draw one row per persona: trials as dots, the middle half as a bar, the median as a line.
 
     Parameters
     ----------
     scores
         As ``run.scores`` gives it; columns as in ``scores.COLUMNS``.
     score
-        Which scorer, if the table has several; and for titles.
+        Name of a scorer, if the table has several; and for titles.
     unit
         Of the score.
     binary
         Scores are 0 or 1: a row is the share of 1 with its Wilson interval, over cases. Repeats of
         a case are no further cases, so they make the interval no narrower.
-    counted
+    statuses
         The statuses of trials that count.
 
     Raises
@@ -84,62 +70,59 @@ def distributions(
     MissingDependencyError
         If altair is not installed.
     """
-    grids, _ = counted_grids(scores, score, counted)
-    if binary and any(
-        ((g.values != 0) & (g.values != 1) & ~np.isnan(g.values)).any() for g in grids
-    ):
-        raise UsageError(
-            f"{score!r} has values other than 0 and 1.", fix="Leave out `binary` for this score."
-        )
-    shown = grids[:MOST_MODELS]
-    room = max(4, MOST_ROWS // len(shown))
-    groups = [(grid.model, spread_out(grid.personas, room)) for grid in shown]
-    layout = rows_by_model(groups)
+    grids, _ = score_grids(scores, score, statuses)
+    if binary:
+        refuse_other_than_binary(grids, score)
+    drawn = grids[:MOST_MODELS]
+    room = max(4, MOST_ROWS // len(drawn))
     table = _shares(grids) if binary else _quartiles(grids)
-    gone = left_out(len(table) - len(layout.y), "row")
-    values = {
-        (grid.model, name): _known(grid.of(name))
-        for grid, (_, names) in zip(shown, groups, strict=True)
-        for name in names
+    records: list[dict[str, Any]] = table.rename(columns={"persona": "row"}).to_dict("records")
+    shown = {
+        grid.model: spread_out([r for r in records if r["model"] == grid.model], room)
+        for grid in drawn
     }
+    count = sum(map(len, shown.values()))
+    most = MOST_DOTS // count
+    values = [_known(grid.of(row["row"])) for grid in drawn for row in shown[grid.model]]
+    dots_left_out = sum(max(0, len(known) - most) for known in values)
     if binary:
         title = f"{score}: share of answers"
         subtitle = (
             "Dot and line: share of 1, averaged over cases, and its 95% Wilson interval with cases "
-            "as the sample: repeats of a case do not make it narrower." + gone
+            "as the sample: repeats of a case do not make it narrower."
         )
-        layers, domain = _share_layers(table, layout), (0.0, 100.0)
+        axis_title = f"share, in %{f' ({unit})' if unit else ''}"
+        domain = (0.0, 100.0)
     else:
         title = f"{score}: distribution by persona"
-        most = MOST_DOTS // max(1, len(layout.y))
-        fewer = sum(max(0, len(v) - most) for v in values.values())
         subtitle = (
-            "Each dot is one trial, moved up or down only to be seen. Bar: the middle "
-            "half. Line: the median."
-            + (f" {pluralize(fewer, 'dot')} left out at even steps." if fewer > 0 else "")
-            + gone
+            "Each dot is one trial, moved up or down only to be seen. Bar: the middle half. Line: "
+            "the median."
         )
-        domain = _domain(values.values())
-        layers = _dot_layers(values, layout, most)
+        if dots_left_out:
+            subtitle += f" {pluralize(dots_left_out, 'dot')} left out at even steps."
+        axis_title = unit or score
+        domain = _domain(values)
+    subtitle += not_shown(len(table) - count, "row")
+    package = altair()
+    has_axis = any(map(len, values))
+    height = package.Step(30 if count <= 16 else 22)
+    panels = []
+    for grid in drawn:
+        rows, is_last = shown[grid.model], grid is drawn[-1]
+        x = package.X(
+            "x:Q",
+            scale=package.Scale(domain=list(domain), nice=False, zero=False),
+            axis=package.Axis(title=axis_title if is_last else None, labels=is_last and has_axis),
+        )
+        y = row_axis([row["row"] for row in rows])
+        marks = _share_marks(rows, x, y) if binary else _dot_marks(grid, rows, most, x, y)
+        chart = package.layer(*marks, *_words(rows, y, binary)).properties(
+            width=_WIDTH, height=height
+        )
+        panels.append((grid.model, chart))
     alt = _gist(table, score, unit, binary)
-    right = _right(table, layout, binary)
-    row = 30 if len(layout.y) <= 16 else 22
-    axis = f"share, in %{f' ({unit})' if unit else ''}" if binary else (unit or score)
-    chart = card(
-        layers + row_labels(layout, _LEFT) + right,
-        x=altair().X("x", type="quantitative", scale=positions(domain),
-                     axis=altair().Axis(title=label(axis, 380), tickCount=6)),
-        y=altair().Y("y", type="quantitative", axis=None,
-                     scale=positions([0, layout.height], reverse=True)),
-        height=layout.height * row,
-        left=_LEFT,
-        right=_RIGHT,
-        bottom=40,
-        title=title,
-        subtitle=subtitle,
-        alt=alt,
-    )  # fmt: skip
-    return Figure(title, chart, table, alt)
+    return Figure(title, stack_panels(panels, title=title, subtitle=subtitle, alt=alt), table, alt)
 
 
 def _known(values: Floats) -> Floats:
@@ -171,70 +154,69 @@ def _shares(grids: Sequence[Grid]) -> pd.DataFrame:
         with np.errstate(invalid="ignore"):
             share = np.where(n > 0, np.nansum(means, axis=1) / n, np.nan)
         low, high = wilson(share, n.astype(float))
-        counted = (~np.isnan(grid.values)).sum(axis=(1, 2))
+        trials = (~np.isnan(grid.values)).sum(axis=(1, 2))
         parts.append(
             pd.DataFrame(
                 {"persona": list(grid.personas), "model": grid.model, "n_cases": n,
-                 "n_trials": counted, "n_missing": grid.values[0].size - counted,
+                 "n_trials": trials, "n_missing": grid.values[0].size - trials,
                  "share": share * 100, "low": low * 100, "high": high * 100}
             )
         )  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 
-def _share_layers(table: pd.DataFrame, layout: Layout) -> list[Any]:
-    lines, dots = [], []
-    for row in table.to_dict("records"):
-        y = layout.y.get((row["model"], row["persona"]))
-        if y is None or math.isnan(row["share"]):
-            continue
-        lines.append({"x": row["low"], "x2": row["high"], "y": y, "y2": y, "c": BLUE})
-        dots.append({"x": row["share"], "y": y, "c": BLUE})
-    return [rules(lines, strokeWidth=2), points(dots, size=62, shape="circle")]
-
-
-def _dot_layers(values: dict[tuple[str, str], Floats], layout: Layout, most: int) -> list[Any]:
-    dots, bars, medians = [], [], []
-    for place, known in values.items():
-        y = layout.y[place]
-        kept = spread_out(list(known), most)
-        # Steps of the golden ratio: neighbours in value never lie beside each other.
-        dots += [
-            {"x": float(v), "y": y + (i * _GOLDEN % 1 - 0.5) * 0.62, "c": SKY}
-            for i, v in enumerate(kept)
-        ]
-        if len(known):
-            low, middle, high = (float(q) for q in np.percentile(known, [25, 50, 75]))
-            bars.append({"x": low, "x2": high, "y": y - 0.11, "y2": y + 0.11, "c": INK})
-            medians.append({"x": middle, "x2": middle, "y": y - 0.36, "y2": y + 0.36, "c": INK})
+def _share_marks(rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -> list[Any]:
+    known = [{**row, "x": row["low"]} for row in rows if not math.isnan(row["share"])]
+    dots = [{**row, "x": row["share"]} for row in known]
     return [
-        points(dots, size=13, shape="circle", opacity=0.55),
-        rectangles(bars, opacity=0.35),
-        rules(medians, strokeWidth=2.5),
+        chart_of(known).mark_rule(color=BLUE).encode(x=x, x2="high", y=y),
+        chart_of(dots).mark_circle(color=BLUE).encode(x=x, y=y),
     ]
 
 
-def _right(table: pd.DataFrame, layout: Layout, binary: bool) -> list[Any]:
-    said, unknown = [], []
-    for row in table.to_dict("records"):
-        y = layout.y.get((row["model"], row["persona"]))
-        if y is None:
-            continue
+def _dot_marks(
+    grid: Grid, rows: Sequence[Mapping[str, Any]], most: int, x: Any, y: Any
+) -> list[Any]:
+    package = altair()
+    # Steps of the golden ratio: neighbours in value never lie beside each other.
+    dots = [
+        {"row": row["row"], "x": float(value), "offset": 0.19 + i * _GOLDEN % 1 * 0.62}
+        for row in rows
+        for i, value in enumerate(spread_out(list(_known(grid.of(row["row"]))), most))
+    ]
+    known = [{**row, "x": row["lower_quartile"]} for row in rows if row["n_trials"]]
+    medians = [{**row, "x": row["median"]} for row in known]
+    offset = package.YOffset("offset:Q", scale=package.Scale(domain=[0, 1], nice=False))
+    return [
+        chart_of(dots).mark_circle(color=SKY, size=14, opacity=0.55).encode(
+            x=x, y=y, yOffset=offset),
+        chart_of(known).mark_rule(color=INK, opacity=0.35, strokeWidth=7).encode(
+            x=x, x2="upper_quartile", y=y),
+        chart_of(medians).mark_tick(color=INK, thickness=2.5, height={"band": 0.7}).encode(
+            x=x, y=y),
+    ]  # fmt: skip
+
+
+def _words(rows: Sequence[Mapping[str, Any]], y: Any, binary: bool) -> list[Any]:
+    """Return the text beside each row, and the reason inside rows that have no score."""
+    package = altair()
+    beside, inside = [], []
+    for row in rows:
         missing = f", {row['n_missing']:,} missing" if row["n_missing"] else ""
         if not row["n_trials"]:
-            unknown.append({"y": y, "t": "no trial has a score"})
+            inside.append({"row": row["row"], "text": "no trial has a score"})
         elif binary:
-            count = pluralize(row["n_cases"], "case")
-            said.append({"y": y, "t": f"{row['share']:.0f}% of {count}{missing}"})
+            text = f"{row['share']:.0f}% of {pluralize(row['n_cases'], 'case')}{missing}"
+            beside.append({"row": row["row"], "text": text})
         else:
-            said.append(
-                {"y": y, "t": f"{number(row['median'])} (n = {row['n_trials']:,}{missing})"}
-            )
-    at = plot_width(_LEFT, _RIGHT) + 12
+            text = f"{number(row['median'])} (n = {row['n_trials']:,}{missing})"
+            beside.append({"row": row["row"], "text": text})
     return [
-        texts(said, at=at, limit=_RIGHT - 12),
-        texts(unknown, at=8, limit=300, fontStyle="italic", color=GREY),
-    ]
+        chart_of(beside).mark_text(align="left").encode(
+            x=package.value(_WIDTH + 14), y=y, text="text:N"),
+        chart_of(inside).mark_text(align="left", fontStyle="italic", color=GREY).encode(
+            x=package.value(8), y=y, text="text:N"),
+    ]  # fmt: skip
 
 
 def _domain(values: Collection[Floats]) -> tuple[float, float]:
@@ -249,12 +231,12 @@ def _domain(values: Collection[Floats]) -> tuple[float, float]:
 def _gist(table: pd.DataFrame, score: str, unit: str, binary: bool) -> str:
     column, what, unit = ("share", "Share", "%") if binary else ("median", "Median", unit)
     known = table.dropna(subset=[column])
-    said = f"Distribution of {score} over {pluralize(len(table), 'row')} of personas and models"
+    gist = f"Distribution of {score} over {pluralize(len(table), 'row')} of personas and models"
     if not len(known):
-        return f"{said}: no trial has a score."
+        return f"{gist}: no trial has a score."
     low, high = known.loc[known[column].idxmin()], known.loc[known[column].idxmax()]
     return (
-        f"{said}. {what} from {number(low[column])} ({label(low['persona'], 200)}) to "
-        f"{number(high[column])} {unit}".rstrip()
-        + f" ({label(high['persona'], 200)})."
+        f"{gist}. {what} from {number(low[column])} ({short_name(low['persona'])}) to "
+        + f"{number(high[column])} {unit}".rstrip()
+        + f" ({short_name(high['persona'])})."
     )

@@ -1,4 +1,4 @@
-"""A figure with its table and its words: drawn without a browser, a script or the network."""
+"""The figure: a chart with its table and its words, drawn without a browser or the network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistants.errors import MissingDependencyError, UsageError
-from assistants.utils.imports import quick_imports
+from assistants.analysis.plots.style import missing, theme
+from assistants.errors import UsageError
 from assistants.utils.text import escape_control_chars, pluralize, truncate_line
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Figure:
     title
         What it shows; one line.
     chart
-        An altair chart, to change or to combine with others. Its background is white.
+        An altair chart, to change or to combine with others; ``style.THEME`` is its theme.
     table
         The numbers in the figure and those that there was no room for.
     alt
@@ -55,19 +55,21 @@ class Figure:
         )
 
     def svg(self) -> str:
-        """The picture; equal for equal input, and nothing in it runs or is fetched.
+        """Return the picture; equal for equal input, and nothing in it runs or is fetched.
 
         Raises
         ------
         MissingDependencyError
             If vl-convert is not installed.
         """
-        spec = _as_xml(self.chart.to_dict())
-        drawn = _vl_convert().vegalite_to_svg(spec, allowed_base_urls=[])
-        return str(drawn)
+        # The theme of figures, whichever one a notebook has enabled for its own charts.
+        spec = _as_xml({**self.chart.to_dict(validate=False), **theme()})
+        svg = str(_vl_convert().vegalite_to_svg(spec, allowed_base_urls=[]))
+        label = html.escape(_as_xml(self.alt))
+        return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
     def png(self, scale: float = SCALE) -> bytes:
-        """The picture in pixels, ``scale`` of them to one of the SVG.
+        """Return the picture as PNG, with ``scale`` pixels to one of the SVG.
 
         Raises
         ------
@@ -77,7 +79,7 @@ class Figure:
         return bytes(_vl_convert().svg_to_png(self.svg(), scale=scale))
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture as ``.svg`` or ``.png``; returns where.
+        """Write the picture as ``.svg`` or ``.png``, and return where.
 
         Raises
         ------
@@ -99,7 +101,7 @@ class Figure:
         return path
 
     def table_html(self) -> str:
-        """The table, folded, with every text in it escaped."""
+        """Return the table, folded, with every text in it escaped."""
         frame = self.table
         shown = frame.head(max(1, MOST_CELLS // max(1, len(frame.columns))))
         left = len(frame) - len(shown)
@@ -133,11 +135,15 @@ def _html(frame: pd.DataFrame) -> str:
     import pandas as pd
 
     safe = frame.map(_visible_cell).rename(columns=_visible_cell).rename(index=_visible_cell)
-    counted = isinstance(frame.index, pd.RangeIndex)
+    is_numbered = isinstance(frame.index, pd.RangeIndex)
     with pd.option_context("display.max_colwidth", None):
         return str(
             safe.to_html(
-                index=not counted, escape=True, na_rep="", float_format="{:.4g}".format, border=0
+                index=not is_numbered,
+                escape=True,
+                na_rep="",
+                float_format="{:.4g}".format,
+                border=0,
             )
         )
 
@@ -155,7 +161,7 @@ def _visible_cell(value: Any) -> Any:
 
 
 def _as_xml(value: Any) -> Any:
-    """A chart's description with nothing in any text of it that XML cannot hold."""
+    """Return a chart's description without any character that XML cannot hold."""
     if isinstance(value, str):
         return _NOT_XML.sub(lambda m: f"\\u{ord(m[0]):04x}", escape_control_chars(value))
     if isinstance(value, dict):
@@ -169,28 +175,5 @@ def _vl_convert() -> Any:
     try:
         import vl_convert
     except ImportError:
-        raise _missing("vl-convert") from None
+        raise missing("vl-convert") from None
     return vl_convert
-
-
-def altair() -> Any:
-    """The package ``altair``.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed.
-    """
-    try:
-        with quick_imports():
-            import altair as package
-    except ImportError:
-        raise _missing("altair") from None
-    return package
-
-
-def _missing(name: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"Figures are drawn with {name}, which is not installed.",
-        fix="pip install 'assistants[analysis]'",
-    )

@@ -20,6 +20,7 @@ from .run_statistics import endings as endings
 from .run_statistics import prompt_audit as prompt_audit
 from .run_statistics import votes as votes
 from .run_statistics import wording as wording
+from .run_summary import answer_facts as answer_facts
 from .run_summary import failures as failures
 from .run_summary import overview as overview
 from .run_summary import prompt_html as prompt_html
@@ -34,6 +35,7 @@ __all__ = [
     "Html",
     "OutputGroup",
     "WordDiff",
+    "answer_facts",
     "clean",
     "compare_words",
     "contrasts",

@@ -16,7 +16,7 @@ from assistants.messages import Completion, Message, Transcript
 from assistants.personas import Library, Persona
 from assistants.results import Results
 from assistants.run import Run
-from assistants.servers.server import Server
+from assistants.servers import Server
 from assistants.trial import Case, Trial
 from assistants.utils.text import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
@@ -129,7 +129,7 @@ def _(value: Trial) -> Markup:
 
 @_body.register
 def _(value: Server) -> Markup:
-    return ui.facts({"server": value.entry.name, **value.card})
+    return ui.facts({"server": value.record.name, **value.card})
 
 
 @_body.register

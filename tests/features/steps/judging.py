@@ -8,7 +8,7 @@ from behave.runner import Context
 
 @given("an experiment of {number:d} questions that is scored, judged and controlled")
 def judged(context: Context, number: int) -> None:
-    context.teller.experiment(
+    context.world.experiment(
         cases=[f"Question {n}?" for n in range(number)],
         repeats=2,
         scorers=["words", {"judge": {"model": "vllm:judge", "criteria": {"kind": "Is it kind?"}}}],
@@ -18,9 +18,9 @@ def judged(context: Context, number: int) -> None:
 
 @when('I ask for the effects of "{score}"')
 def effects(context: Context, score: str) -> None:
-    context.teller.run(["effects", "exp", "--score", score])
+    context.world.run(["effects", "exp", "--score", score])
 
 
 @then('the file "{name}" says "{words}"')
 def file_says(context: Context, name: str, words: str) -> None:
-    assert words in (context.teller.folder / name).read_text(encoding="utf-8")
+    assert words in (context.world.folder / name).read_text(encoding="utf-8")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +18,21 @@ from assistants.widgets.chat.compare import Compare
 from assistants.widgets.rate.rate import Rate
 
 
-@contextmanager
-def at_home(context: Context) -> Iterator[None]:
-    """In the person's folder, with the person's environment."""
-    before, kept = Path.cwd(), dict(os.environ)
-    os.chdir(context.teller.folder)
-    os.environ.update(context.teller.environment)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-        os.environ.clear()
-        os.environ.update(kept)
-
-
-def do(context: Context, work: Coroutine[Any, Any, Any]) -> None:
-    with at_home(context):
+def run_at_home(context: Context, work: Coroutine[Any, Any, Any]) -> None:
+    with context.world.at_home():
         asyncio.run(work)
 
 
 @when('I compare "{names}" and ask "{question}"')
 def compare(context: Context, names: str, question: str) -> None:
-    with at_home(context):
+    with context.world.at_home():
         context.live = Compare(names.split(", "), ["vllm:m"], results=Path("results").resolve())
-    do(context, context.live.ask(question))
+    run_at_home(context, context.live.ask(question))
 
 
 @when('I ask all of them "{question}"')
 def ask_all(context: Context, question: str) -> None:
-    do(context, context.live.ask(question))
+    run_at_home(context, context.live.ask(question))
 
 
 @then('{number:d} columns have answered "{question}"')
@@ -60,43 +44,43 @@ def answered(context: Context, number: int, question: str) -> None:
 
 @then("every column was told its own history")
 def own_history(context: Context) -> None:
-    for request in context.teller.server.requests[-2:]:
+    for request in context.world.server.requests[-2:]:
         messages = request.json["messages"]
         system = [m["content"] for m in messages if m["role"] == "system"]
-        said = next(m["content"] for m in messages if m["role"] == "assistant")
-        assert said.startswith(f"As {(system or ['nobody'])[0][:40]}"), messages
+        reply = next(m["content"] for m in messages if m["role"] == "assistant")
+        assert reply.startswith(f"As {(system or ['nobody'])[0][:40]}"), messages
 
 
 @then('the conversation is in the results as "{name}"')
 def in_results(context: Context, name: str) -> None:
-    run = Results(context.teller.folder / "results").latest(name)
+    run = Results(context.world.folder / "results").latest(name)
     assert set(run.trials["status"]) == {"ok"}, run
     assert list(run.folder.glob("**/*.md")), list(run.folder.iterdir())
 
 
 @when("I make an experiment of it")
 def to_experiment(context: Context) -> None:
-    with at_home(context):
+    with context.world.at_home():
         context.live.to_experiment("exp.yaml")
 
 
 @then('the personas are "{names}"')
 def personas(context: Context, names: str) -> None:
-    assert list(context.teller.rows()["persona"].unique()) == names.split(", ")
+    assert list(context.world.rows()["persona"].unique()) == names.split(", ")
 
 
 @when('I chat with "{name}" and ask "{question}"')
 def chat(context: Context, name: str, question: str) -> None:
-    with at_home(context):
+    with context.world.at_home():
         context.live = Chat(name, "vllm:m", results=Path("results").resolve())
-    do(context, context.live.ask(question))
+    run_at_home(context, context.live.ask(question))
 
 
 @when('the persona "{name}" takes over and is asked "{question}"')
 def switch(context: Context, name: str, question: str) -> None:
-    with at_home(context):
+    with context.world.at_home():
         context.live.switch(persona=name)
-    do(context, context.live.ask(question))
+    run_at_home(context, context.live.ask(question))
 
 
 @then('the transcript says where "{name}" takes over')
@@ -104,7 +88,7 @@ def says_where(context: Context, name: str) -> None:
     still = context.live.static_html()
     first, second = still.index("What is light?"), still.index("And a shadow?")
     assert first < still.index(f"{name} on", first) < second, still
-    log = (context.live.record.folder / "conversation.md").read_text(encoding="utf-8")
+    log = (context.live.session.folder / "conversation.md").read_text(encoding="utf-8")
     before, after = log.split("> And a shadow?")
     assert "## art on vllm:m" in before, log
     assert f"## {name} on vllm:m" in after, log
@@ -112,17 +96,17 @@ def says_where(context: Context, name: str) -> None:
 
 @given("a model whose server is down")
 def down(context: Context) -> None:
-    (context.teller.folder / "models.toml").write_text(
+    (context.world.folder / "models.toml").write_text(
         '[providers.gone]\naddress = "http://127.0.0.1:9/v1"\n', encoding="utf-8"
     )
 
 
 @when('I compare "{name}" on both and ask "{question}"')
 def on_both(context: Context, name: str, question: str) -> None:
-    with at_home(context):
+    with context.world.at_home():
         folder = Path("results").resolve()
         context.live = Compare([name], ["vllm:m", "gone:m"], results=folder)
-    do(context, context.live.ask(question))
+    run_at_home(context, context.live.ask(question))
 
 
 @then('one column has answered and the other says "{words}"')
@@ -136,7 +120,7 @@ def one_and_other(context: Context, words: str) -> None:
 @when("I rate its answers, preferring the left")
 @when("I rate its answers again")
 def rate(context: Context) -> None:
-    run = Results(context.teller.folder / "results").latest()
+    run = Results(context.world.folder / "results").latest()
     context.live = Rate(run, rater="ann")
     context.seen = []
     while not context.live.done:
@@ -152,7 +136,7 @@ def blind(context: Context) -> None:
 
 @then("there are {number:d} votes in the results")
 def votes(context: Context, number: int) -> None:
-    run = Results(context.teller.folder / "results").latest()
+    run = Results(context.world.folder / "results").latest()
     assert len(run.votes()) == number
     assert set(run.votes()["rater"]) == {"ann"}
 
@@ -165,7 +149,7 @@ def nothing_left(context: Context) -> None:
 
 @given("an experiment file with a comment")
 def commented(context: Context) -> None:
-    context.file = context.teller.folder / "exp.yaml"
+    context.file = context.world.folder / "exp.yaml"
     context.file.write_text(
         "# mine\npersonas: [none]\nmodels: [vllm:m]\ncases:\n  - What is rain?  # first\n",
         encoding="utf-8",
@@ -186,6 +170,6 @@ def comment(context: Context) -> None:
 
 @then('the experiment asks "{question}"')
 def asks(context: Context, question: str) -> None:
-    with at_home(context):
+    with context.world.at_home():
         experiment = Experiment.load("exp.yaml")
     assert experiment.cases[-1].question == question

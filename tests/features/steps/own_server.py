@@ -14,10 +14,10 @@ from support.published_configs import CONFIGS
 
 @given("a machine that has vLLM")
 def machine(context: Context) -> None:
-    teller = context.teller
-    python = python_with_vllm(teller.folder)
-    teller.more = {
-        "ASSISTANTS_CACHE": str(teller.folder / "cache"),
+    world = context.world
+    python = python_with_vllm(world.folder)
+    world.extra_environment = {
+        "ASSISTANTS_CACHE": str(world.folder / "cache"),
         "ASSISTANTS_VLLM_PYTHON": str(python),
     }
 
@@ -26,12 +26,12 @@ def machine(context: Context) -> None:
 def file_of_servers(context: Context) -> None:
     lines = []
     for name, model in {"small": "gemma-3-1b", "large": "DeepSeek-V3"}.items():
-        file = context.teller.folder / f"{name}.json"
+        file = context.world.folder / f"{name}.json"
         file.write_text(json.dumps(CONFIGS[model][1]))
         lines += [f"[servers.{name}]", f'model = "{model}"', f'config = "{file.name}"']
-    (context.teller.folder / "servers.toml").write_text("\n".join(lines))
+    (context.world.folder / "servers.toml").write_text("\n".join(lines))
 
 
 @when('I type "assistants {line}"')
 def type_it(context: Context, line: str) -> None:
-    context.teller.run(shlex.split(line))
+    context.world.run(shlex.split(line))

@@ -9,29 +9,29 @@ from behave.runner import Context
 @given("a server")
 @when("the server is up again")
 def server(context: Context) -> None:
-    context.teller.serve()
+    context.world.serve()
 
 
 @given("a server that takes {seconds:f} seconds for an answer")
 def slow_server(context: Context, seconds: float) -> None:
-    context.teller.serve(latency=seconds)
+    context.world.serve(latency=seconds)
 
 
 @when("the server goes down")
 def server_goes(context: Context) -> None:
-    context.teller.stop_serving()
+    context.world.stop_serving()
 
 
 @then("nothing was asked")
 def nothing_asked(context: Context) -> None:
-    assert context.teller.asked == 0
+    assert context.world.asked == 0
 
 
 @then("{number:d} questions were asked")
 def questions_asked(context: Context, number: int) -> None:
-    assert context.teller.asked == number, context.teller.asked
+    assert context.world.asked == number, context.world.asked
 
 
 @then("exactly the rest was asked")
 def the_rest_asked(context: Context) -> None:
-    assert context.teller.asked == context.left, (context.teller.asked, context.left)
+    assert context.world.asked == context.left, (context.world.asked, context.left)

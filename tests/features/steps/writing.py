@@ -21,7 +21,7 @@ MISTAKES = {
 
 @given('an experiment with the personas "{names}" on the embedded model')
 def embedded(context: Context, names: str) -> None:
-    context.teller.experiment(
+    context.world.experiment(
         personas=names.split(", "),
         models=["local:smollm2"],
         sampling={"temperature": 0, "max_tokens": 24, "seed": 7},
@@ -31,39 +31,39 @@ def embedded(context: Context, names: str) -> None:
 @given("an experiment with {trials:d} trials, four at a time")
 def with_trials(context: Context, trials: int) -> None:
     questions = [f"Question {number}?" for number in range(trials // 2)]
-    context.teller.experiment(cases=questions, concurrency=4)
+    context.world.experiment(cases=questions, concurrency=4)
 
 
 @when("I add a case to it")
 def add_case(context: Context) -> None:
-    context.teller.experiment(cases=["Question 0?", "Question 1?", "One more?"], concurrency=4)
+    context.world.experiment(cases=["Question 0?", "Question 1?", "One more?"], concurrency=4)
 
 
 @given('an experiment file with the mistake "{mistake}"')
 def with_mistake(context: Context, mistake: str) -> None:
-    (context.teller.folder / "questions.csv").write_text("question\nWhy?\n", encoding="utf-8")
+    (context.world.folder / "questions.csv").write_text("question\nWhy?\n", encoding="utf-8")
     if mistake == "no YAML":
-        (context.teller.folder / "exp.yaml").write_text("cases: [", encoding="utf-8")
+        (context.world.folder / "exp.yaml").write_text("cases: [", encoding="utf-8")
     else:
-        context.teller.experiment(**MISTAKES[mistake])
+        context.world.experiment(**MISTAKES[mistake])
 
 
 @given('its personas have answered already, but for "{name}"')
 def answered_already(context: Context, name: str) -> None:
-    path: Path = context.teller.folder / "exp.yaml"
+    path: Path = context.world.folder / "exp.yaml"
     text = path.read_text(encoding="utf-8")
     others = [persona for persona in ("none", "art") if persona != name]
     path.write_text(text.replace('["none", "art"]', json.dumps(others)), encoding="utf-8")
-    context.teller.run(["run", "exp.yaml", "--no-report"])
-    assert context.teller.done.code == 0, context.teller.done
+    context.world.run(["run", "exp.yaml", "--no-report"])
+    assert context.world.done.code == 0, context.world.done
     path.write_text(text, encoding="utf-8")
 
 
 @given('a persona file "{file}" that says "{words}"')
 @when('I edit "{file}" to say "{words}"')
 def persona_file(context: Context, file: str, words: str) -> None:
-    path = context.teller.folder / file
+    path = context.world.folder / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"---\nlabel: Mine\ndescription: Mine.\n---\n{words}\n", encoding="utf-8")
-    rows = context.teller.kept
+    rows = context.world.table
     context.digests = set() if rows is None else set(rows["persona_digest"])
