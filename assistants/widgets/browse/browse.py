@@ -11,8 +11,7 @@ from typing import Any
 import traitlets
 from markupsafe import Markup
 
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.background import wait_for
@@ -100,7 +99,7 @@ class Browse(LiveWidget):
         self._filter_requests = self._run_requests = self._readers = 0
         self._panel = TrialPanel(self)
         super().__init__(runs=[listed.id for listed in self._runs])
-        self._show(self.run, Grid(self.run.trials))
+        self._show(self.run, Grid(self.run.trials()))
 
     def __repr__(self) -> str:
         return f"Browse({self.run.id!r}: {self.summary})"
@@ -125,8 +124,8 @@ class Browse(LiveWidget):
         UnknownNameError
             If there is none of that id.
         """
-        selected = Results(self.run.results).run(run)
-        grid = Grid(selected.trials)
+        selected = Results(self.run.results).get(run)
+        grid = Grid(selected.trials())
         background.call(lambda: self._show(selected, grid))
 
     def filter(
@@ -265,8 +264,8 @@ class Browse(LiveWidget):
         request, results = self._run_requests, Results(self.run.results)
 
         def read() -> tuple[Run, Grid]:
-            selected = results.run(run)
-            return selected, Grid(selected.trials)
+            selected = results.get(run)
+            return selected, Grid(selected.trials())
 
         with self._reading():
             selected, grid = await asyncio.to_thread(read)
