@@ -141,7 +141,7 @@ async def test(living: Sequence[ServerRecord], question: str, as_json: bool) -> 
     found = await smoke_test(living, question)
     rows: list[dict[str, Any]] = [
         {
-            "server": each.entry.name,
+            "server": each.record.name,
             "answer": each.completion.text if each.completion else None,
             "error": each.error.message if each.error else None,
             "seconds": _seconds(each),

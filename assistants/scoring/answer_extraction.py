@@ -1,4 +1,4 @@
-"""What an answer decided on: its number, or its letter."""
+"""The number or the letter that an answer decides on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CAP = 20_000  # characters from the end that are searched; an answer decides at
 
 
 def number_in(text: str) -> float | None:
-    r"""The number a text settles on.
+    r"""Return the number that a text settles on.
 
     That is the one after the last "answer is" or "answer:" (also ``\boxed{``, ``####``, "result"),
     and on its line the one after the last equals sign; without such words, the last number of the
@@ -90,7 +90,7 @@ _LONE = re.compile(r"(?<![\w'’])([B-HJ])(?![\w'’])")
 
 
 def choice_in(text: str) -> str:
-    """The letter, A to J, that an answer to a multiple-choice question picks.
+    """Return the letter, A to J, that an answer to a multiple-choice question picks.
 
     In order: a "final answer" or box; "the answer is B", "I choose B", "B is correct"; a line that
     begins with one lettered option; a bold or bracketed letter; the only capital that stands

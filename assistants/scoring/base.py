@@ -1,4 +1,4 @@
-"""What a scorer is, and the one way to run it: a failure is a score too, never a missing row."""
+"""The scorer protocol, and the one way to run a scorer: a failure is a score with a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from assistants.utils import to_json, to_utf8, truncate_line
 
 Direction = Literal["higher", "lower", "neither"]
-"""Which end of a score is the better one."""
+"""The end of a score that is the better one."""
 
 Kind = Literal["binary", "number"]
 """``binary`` is 0 or 1, and its differences are percentage points."""
@@ -23,7 +23,7 @@ REASON_WIDTH = 300
 
 @dataclass(frozen=True)
 class ScorerInput:
-    """What there is to grade: never which persona or model answered."""
+    """Everything that a scorer may see of a trial: never which persona or model gave the answer."""
 
     question: str
     answer: str
@@ -32,14 +32,14 @@ class ScorerInput:
 
     @cached_property
     def digest(self) -> str:
-        """Of everything a scorer sees. A trial's key leaves the reference out; a score may not."""
-        seen = [self.question, self.answer, self.reference, dict(self.variables)]
-        return hashlib.sha256(to_json(seen).encode()).hexdigest()[:32]
+        """Digest of everything that a scorer sees; unlike a trial's key, with the reference."""
+        parts = [self.question, self.answer, self.reference, dict(self.variables)]
+        return hashlib.sha256(to_json(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One grade in the scorer's unit, or ``None`` with the reason why there is none.
+    """A grade in the scorer's unit, or ``None`` with the reason why there is none.
 
     ``pending`` scores may come later, and are not stored.
     """
@@ -51,11 +51,11 @@ class Score:
 
 
 class UnscorableError(Exception):
-    """This answer has no such score, and that is not a 0: no reference, too short, ambiguous."""
+    """Raised where an answer has no such score, which is not a 0: no reference, too short."""
 
 
 class ScorePendingError(UnscorableError):
-    """There is no such score yet, and there may be one later; so nothing is stored."""
+    """Raised where an answer has no such score yet: nothing is stored, and it is asked again."""
 
 
 class ScoredValue(float):
@@ -64,14 +64,14 @@ class ScoredValue(float):
     detail: str
 
     def __new__(cls, value: float, detail: str = "") -> ScoredValue:
-        """A number like any other, with ``detail``."""
-        graded = super().__new__(cls, value)
-        graded.detail = detail
-        return graded
+        """Return a float that carries ``detail``."""
+        score = super().__new__(cls, value)
+        score.detail = detail
+        return score
 
 
 class Scorer(Protocol):
-    """Grades one answer.
+    """Something that grades one answer.
 
     ``name`` is its column; ``unit`` is what it counts in ("words", "0 to 1"). ``version`` is equal
     for two scorers exactly when their scores may be shared, so it names the method, its revision
@@ -80,22 +80,22 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-        """The column its scores stand in."""
+        """Name of the column that its scores stand in."""
         ...
 
     @property
     def unit(self) -> str:
-        """What one point of it is."""
+        """Unit of the score: words, points, share."""
         ...
 
     @property
     def direction(self) -> Direction:
-        """Which end is the better one."""
+        """The better end: higher, lower or neither."""
         ...
 
     @property
     def kind(self) -> Kind:
-        """Whether it is 0 or 1, or any number."""
+        """Binary (0 or 1), or any number."""
         ...
 
     @property
@@ -103,8 +103,8 @@ class Scorer(Protocol):
         """Method, revision and parameters."""
         ...
 
-    def score(self, answered: ScorerInput) -> float:
-        """The grade; a ``ScoredValue`` where there is something to say about it.
+    def score(self, scorer_input: ScorerInput) -> float:
+        """Return the grade; a ``ScoredValue`` where there is something to say about it.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class FunctionScorer:
-    """A scorer made of a plain function and the parameters it was given."""
+    """A scorer made of a function and its parameters."""
 
     name: str
     unit: str
@@ -125,50 +125,50 @@ class FunctionScorer:
     version: str
     grade: Callable[[ScorerInput], float]
 
-    def score(self, answered: ScorerInput) -> float:
-        """What the function says."""
-        return self.grade(answered)
+    def score(self, scorer_input: ScorerInput) -> float:
+        """Return what the function returns."""
+        return self.grade(scorer_input)
 
 
 def measure(
     grade: Callable[..., float],
+    method: str,
     *,
     unit: str,
+    name: str | None = None,
     direction: Direction = "neither",
     kind: Kind = "number",
-    name: str | None = None,
-    revision: int = 1,
     **parameters: Any,
 ) -> FunctionScorer:
-    """A scorer that calls ``grade(answered, **parameters)``.
+    """Return a scorer that calls ``grade(scorer_input, **parameters)``.
 
-    ``revision`` goes up whenever the function changes what it returns. It and the parameters are
-    the version, so nobody can forget one of them.
+    ``method`` is a name and a revision, ``"words/1"``, of which the revision goes up whenever the
+    function changes what it returns. The scorer's version is the method and all parameters. Scores
+    are stored under it, so a changed method scores every stored run anew.
     """
-    called = grade.__name__
-    version = f"{called}/{revision} {to_json(parameters)}"
-    bound = partial(grade, **parameters)
-    return FunctionScorer(name or called, unit, direction, kind, version, bound)
+    version = f"{method} {to_json(parameters)}"
+    column = name or method.partition("/")[0]
+    return FunctionScorer(column, unit, direction, kind, version, partial(grade, **parameters))
 
 
-def apply_scorer(scorer: Scorer, answered: ScorerInput) -> Score:
-    """The score of one answer; whatever goes wrong is a failed score with the reason.
+def apply_scorer(scorer: Scorer, scorer_input: ScorerInput) -> Score:
+    """Return the score of one answer; whatever goes wrong is a failed score with the reason.
 
     Only what stops the program on purpose (an interrupt, a cancelled task) passes through. A scorer
     that calls ``sys.exit`` has failed, like one that raises.
     """
     try:
-        graded = scorer.score(answered)
-        if isinstance(graded, (str, bytes)):
-            return _failed(f"returned the text {graded!r}, not a number")
-        value = float(graded)
-        detail = getattr(graded, "detail", "")
+        result = scorer.score(scorer_input)
+        if isinstance(result, (str, bytes)):
+            return _failed(f"returned the text {result!r}, not a number")
+        value = float(result)
+        detail = getattr(result, "detail", "")
     except ScorePendingError as pending:
         return Score(None, str(pending), pending=True)
     except UnscorableError as unscorable:
         return _failed(str(unscorable) or "cannot be scored")
     except (Exception, SystemExit) as error:
-        return _failed(_told(error))
+        return _failed(_describe(error))
     if not math.isfinite(value):
         return _failed(f"returned {value}, which is not a number to average")
     if scorer.kind == "binary" and value not in (0.0, 1.0):
@@ -180,10 +180,10 @@ def _failed(reason: str) -> Score:
     return Score(None, truncate_line(to_utf8(reason), REASON_WIDTH))
 
 
-def _told(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     kind = type(error).__name__
     try:
-        said = str(error)
+        message = str(error)
     except Exception:  # a user's error may be as broken as the function that raised it
         return kind
-    return f"{kind}: {said}" if said else kind
+    return f"{kind}: {message}" if message else kind

@@ -1,4 +1,4 @@
-"""Fenced code in Markdown: what is inside, and the prose without it."""
+"""Fenced code in Markdown, and the prose around it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*([^\s`]*)")
 
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
-    """One fenced block; ``language`` is its label in lower case, or empty."""
+    """A fenced block; ``language`` is its label in lower case, or empty."""
 
     language: str
     code: str
 
 
 def split_code_blocks(text: str) -> tuple[str, list[CodeBlock]]:
-    """The prose of a text, and its fenced blocks in order.
+    """Return the prose of a text, and its fenced blocks in order.
 
     A fence may be indented (it often stands in a list), ends with at least as many of the same
     characters, and runs to the end of the text where it is never closed: answers are cut.
@@ -28,9 +28,9 @@ def split_code_blocks(text: str) -> tuple[str, list[CodeBlock]]:
     inside: list[str] = []
     fence, language = "", ""
     for line in text.splitlines():
-        found = _FENCE.match(line)
-        if not fence and found:
-            fence, language = found[1], found[2].lower()
+        opening = _FENCE.match(line)
+        if not fence and opening:
+            fence, language = opening[1], opening[2].lower()
         elif fence and line.strip().startswith(fence) and not line.strip().strip(fence[0]):
             blocks.append(CodeBlock(language, dedent("\n".join(inside))))
             fence, inside = "", []

@@ -1,4 +1,4 @@
-"""A scorer that a user wrote: a function in a file beside the experiment, or in a module."""
+"""Scorers that users write: a function in a file beside the experiment, or in a module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assistants.utils import to_json, truncate_line
 Function = Callable[[ScorerInput], float]
 
 
-def own(
+def custom(
     spec: str,
     *,
     folder: Path | None = None,
@@ -27,13 +27,13 @@ def own(
     direction: str | None = None,
     kind: str | None = None,
 ) -> FunctionScorer:
-    """The function that ``module:function`` names, as a scorer.
+    """Return the function that ``module:function`` names, as a scorer.
 
     ``module`` is a file below ``folder`` (``graders``, ``graders.py``, ``graders/tone.py``), or
-    else a module that can be imported. The function takes an ``ScorerInput`` and returns a number, and
-    may raise ``UnscorableError``. Its unit, direction and kind are its attributes of those names unless
-    they are given here. The version holds a digest of the function's file, but not of what that
-    imports.
+    else a module that can be imported. The function takes a ``ScorerInput`` and returns a number,
+    and may raise ``UnscorableError``. Its unit, direction and kind are its attributes of those
+    names unless they are given here. The version holds a digest of the function's file, but not of
+    what that imports.
 
     A file or a function that is missing or broken gives a scorer whose scores all fail with the
     reason: answers are paid for, and a table without a column is easily overlooked.
@@ -46,36 +46,36 @@ def own(
     module, _, function = spec.partition(":")
     if not module or not function.isidentifier():
         raise UsageError(
-            f"python: {spec!r} names no function.", fix="Write it as `module:function`."
+            f"python: {spec!r} does not name a function.", fix="Write it as `module:function`."
         )
     try:
         grade, source = _load(module, function, folder)
     except UnscorableError as missing:
         grade, source = _Failing(str(missing)), f"missing: {missing}"
-    said = {
+    attributes = {
         "unit": str(unit or getattr(grade, "unit", "points")),
         "direction": str(direction or getattr(grade, "direction", "neither")),
         "kind": str(kind or getattr(grade, "kind", "number")),
     }
-    _check(spec, "direction", said["direction"], get_args(Direction))
-    _check(spec, "kind", said["kind"], get_args(Kind))
+    _check(spec, "direction", attributes["direction"], get_args(Direction))
+    _check(spec, "kind", attributes["kind"], get_args(Kind))
     return FunctionScorer(
         name or function,
-        said["unit"],
-        cast(Direction, said["direction"]),
-        cast(Kind, said["kind"]),
+        attributes["unit"],
+        cast(Direction, attributes["direction"]),
+        cast(Kind, attributes["kind"]),
         f"python/1 {to_json({'function': function, 'source': source})}",
         grade,
     )
 
 
 class _Failing:
-    """Stands where a function should be, and says why there is none."""
+    """A stand-in for a function that is missing, which says why."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
-    def __call__(self, answered: ScorerInput) -> float:
+    def __call__(self, scorer_input: ScorerInput) -> float:
         raise UnscorableError(self.reason)
 
 
@@ -95,16 +95,16 @@ def _load(module: str, function: str, folder: Path | None) -> tuple[Function, st
     except UnscorableError:
         raise
     except (Exception, SystemExit) as error:  # a user's file may raise anything while it loads
-        said = f"{module} could not be loaded: {type(error).__name__}: {error}"
-        raise UnscorableError(truncate_line(said, 250)) from None
-    found: Any = getattr(loaded, function, None)
-    if not callable(found):
+        message = f"{module} could not be loaded: {type(error).__name__}: {error}"
+        raise UnscorableError(truncate_line(message, 250)) from None
+    grade: Any = getattr(loaded, function, None)
+    if not callable(grade):
         raise UnscorableError(f"there is no function {function!r} in {module}")
-    return cast(Function, found), digest
+    return cast(Function, grade), digest
 
 
 def _file(module: str, folder: Path | None) -> Path | None:
-    """The file that ``module`` names below ``folder``, if there is one."""
+    """Return the file that ``module`` names below ``folder``, if there is one."""
     is_path = module.endswith(".py")
     parts = module if is_path else module.replace(".", "/") + ".py"
     root = (folder or Path()).resolve()
@@ -117,7 +117,7 @@ def _file(module: str, folder: Path | None) -> Path | None:
 
 
 def _from_file(path: Path) -> ModuleType:
-    """The module in a file, loaded again when the file has changed."""
+    """Return the module in a file, loaded again when the file has changed."""
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
     name = f"assistants_own_{path.stem}_{digest}"
     if name in sys.modules:

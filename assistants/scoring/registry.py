@@ -1,4 +1,4 @@
-"""From what an experiment file says to scorers: ``words``, ``{contains: inverse}``."""
+"""Scorers by the names and settings of an experiment file: ``words``, ``{contains: inverse}``."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ _BUILDERS: Mapping[str, tuple[type[_Plain], str, _Build]] = {
     "json": (_Json, "schema", reference.valid_json),
     "similarity": (_Plain, "", reference.similarity),
     "code_runs": (_Code, "seconds", code_runs.code_runs),
-    "python": (_Python, "function", custom.own),
+    "python": (_Python, "function", custom.custom),
 }
-"""Name: its settings, the one that ``name: value`` stands for, and what makes it."""
+"""By name: the settings, the one that ``name: value`` stands for, and the builder."""
 
 SCORER_NAMES = tuple(_BUILDERS)
-"""What an experiment may list under ``scorers``."""
+"""Names that an experiment may list under ``scorers``."""
 
 
 def make_scorer(
@@ -109,7 +109,7 @@ def make_scorer(
     folder: Path | None = None,
     where: str = "scorers",
 ) -> Scorer:
-    """The scorer that one entry of an experiment file asks for.
+    """Return the scorer that one entry of an experiment file asks for.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def make_scorer(
         A name, or a mapping of one name to its main setting (``{contains: inverse}``) or to all
         of them (``{number: {tolerance: 0.01, name: close}}``).
     allow_code
-        Whether code from answers may run; without it ``code_runs`` is refused.
+        True lets code from answers run; without it ``code_runs`` is refused.
     folder
         Where the experiment file lies: schemas and ``python:`` files are looked for there.
     where
@@ -153,7 +153,7 @@ def make_scorers(
     folder: Path | None = None,
     where: str = "scorers",
 ) -> list[Scorer]:
-    """The scorers of a list, each with a column of its own.
+    """Return the scorers of a list, each with a column of its own.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _parts(entry: str | Mapping[str, Any], where: str) -> tuple[str, Any]:
         ((name, settings),) = entry.items()
         return str(name), {} if settings is None else settings
     raise FileError(
-        where, f"{entry!r} is no scorer.", fix="Write a name, or `name: setting`, one per entry."
+        where, f"{entry!r} is not a scorer.", fix="Write a name, or `name: setting`, one per entry."
     )
 
 
@@ -197,7 +197,7 @@ def _built(
 
 
 def _schema(schema: Any, folder: Path | None) -> Any:
-    """A JSON Schema as it stands, or read from the file it names."""
+    """Return a JSON Schema as it stands, or read from the file it names."""
     if not isinstance(schema, str):
         return schema
     path = (folder or Path()) / schema

@@ -1,4 +1,8 @@
-"""Scores that need nothing but the answer."""
+"""Scorers that need nothing but the answer.
+
+A method's name in ``measure`` is part of what stored scores are found by, so it stays as it was
+first written, underscore included.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections import Counter
 
 from assistants.scoring.base import FunctionScorer, ScorerInput, UnscorableError, measure
 from assistants.scoring.code_blocks import split_code_blocks
-from assistants.scoring.language import guess, guessable, too_short
+from assistants.scoring.language import check_code, guess_language, is_too_short
 
 # Chinese and Japanese write no spaces: each of their characters counts as a word, as it does in a
 # word processor. Marks that stand on letters (Hindi vowels, Hebrew points) belong to the word.
@@ -17,7 +21,7 @@ _MARK = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0e7f"
 _LETTER = rf"(?:[^\W_{_IDEOGRAPH}]|[{_MARK}])"
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|{_LETTER}+(?:['’.,\-]{_LETTER}+)*")
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:['.,\-][a-z0-9]+)*")
-"""The same where there is nothing else, four times as fast."""
+"""The same for ASCII text, four times as fast."""
 
 # Possessive, and only where the marks begin: a hundred thousand dots are looked at once.
 _MARKED = re.compile(r"[ \t]*+(?:(#{1,6})[ \t]|[-*+>][ \t]|\d{1,3}[.)][ \t])")
@@ -28,7 +32,7 @@ _ABBREVIATED = re.compile(
 
 
 def words_in(text: str) -> list[str]:
-    """The words of a text in lower case; a Chinese or Japanese character is one word each.
+    """Return the words of a text in lower case; a Chinese or Japanese character is one word each.
 
     Numbers are words. Thai and other scripts without spaces come out as long runs.
     """
@@ -38,7 +42,7 @@ def words_in(text: str) -> list[str]:
 
 
 def sentences_in(text: str) -> list[str]:
-    """The sentences of a text's prose; a list item or a heading is one of its own.
+    """Return the sentences of a text's prose; a list item or a heading is one of its own.
 
     A full stop ends a sentence unless it abbreviates ("e.g.", "Dr.", an initial), or goes on in
     lower case.
@@ -48,7 +52,7 @@ def sentences_in(text: str) -> list[str]:
 
 
 def _parts(prose: str) -> list[str]:
-    """Paragraphs, list items and headings, each on one line and without its mark."""
+    """Return paragraphs, list items and headings, each on one line and without its mark."""
     parts: list[list[str]] = [[]]
     for line in prose.splitlines():
         marked = _MARKED.match(line)
@@ -76,22 +80,22 @@ def _sentences(part: str) -> list[str]:
 
 
 def words() -> FunctionScorer:
-    """How many words the answer has, code included."""
-    return measure(_words, name="words", unit="words")
+    """Return a scorer of the number of words in the answer, code included."""
+    return measure(_words, "_words/1", name="words", unit="words")
 
 
 def characters() -> FunctionScorer:
-    """How many characters (code points) the answer has, without white space around it."""
-    return measure(_characters, name="characters", unit="characters")
+    """Return a scorer of the number of characters (code points), without white space around."""
+    return measure(_characters, "_characters/1", name="characters", unit="characters")
 
 
 def sentences() -> FunctionScorer:
-    """How many sentences the answer has outside fenced code."""
-    return measure(_sentence_count, name="sentences", unit="sentences")
+    """Return a scorer of the number of sentences outside fenced code."""
+    return measure(_sentence_count, "_sentence_count/1", name="sentences", unit="sentences")
 
 
 def reading_ease() -> FunctionScorer:
-    """How easily the English prose of an answer reads; 60 to 70 is plain English.
+    """Return a scorer of how easily English prose reads; 60 to 70 is plain English.
 
     Notes
     -----
@@ -99,11 +103,17 @@ def reading_ease() -> FunctionScorer:
     206.835 - 1.015 words/sentence - 84.6 syllables/word. Not bounded. Syllables are counted by
     vowel groups, which is right for about nine words in ten. Another language is unscorable.
     """
-    return measure(_reading_ease, name="reading_ease", unit="Flesch points", direction="higher")
+    return measure(
+        _reading_ease,
+        "_reading_ease/2",
+        name="reading_ease",
+        unit="Flesch points",
+        direction="higher",
+    )
 
 
 def lexical_diversity(window: int = 50) -> FunctionScorer:
-    """The share of different words within ``window`` words, averaged over all windows (MATTR).
+    """Return a scorer of the share of different words in a window, over all windows (MATTR).
 
     Unlike the plain type-token ratio it does not fall with length. An answer shorter than the
     window has none.
@@ -113,77 +123,87 @@ def lexical_diversity(window: int = 50) -> FunctionScorer:
     Covington & McFall (2010), "Cutting the Gordian knot: the moving-average type-token ratio",
     Journal of Quantitative Linguistics 17(2).
     """
-    return measure(_diversity, name="lexical_diversity", unit="0 to 1", window=window)
+    return measure(
+        _diversity, "_diversity/1", name="lexical_diversity", unit="0 to 1", window=window
+    )
 
 
 def repetition(size: int = 3) -> FunctionScorer:
-    """The share of runs of ``size`` words that stood in the answer before: a loop is near 1.
+    """Return a scorer of the share of runs of ``size`` words that stood before: a loop is near 1.
 
     Notes
     -----
     One minus distinct-n of Li et al. (2016), arXiv:1510.03055.
     """
-    return measure(_repetition, name="repetition", unit="0 to 1", direction="lower", size=size)
+    return measure(
+        _repetition, "_repetition/1", name="repetition", unit="0 to 1", direction="lower", size=size
+    )
 
 
 def refusal() -> FunctionScorer:
-    """1 where the answer begins by refusing, 0 otherwise.
+    """Return a scorer that gives 1 where the answer begins by refusing, and 0 otherwise.
 
     Patterns over the first three sentences, in English, with the commonest German, French and
     Spanish ones. It misses refusals that come late, in other words or other languages, and an
     answer that deflects without saying so; it takes a refusal played by a persona for a refusal.
     """
-    return measure(_refusal, name="refusal", unit="share", kind="binary")
+    return measure(_refusal, "_refusal/1", name="refusal", unit="share", kind="binary")
 
 
 def language(code: str) -> FunctionScorer:
-    """1 where the prose of the answer is in the language ``code`` (ISO 639-1), 0 otherwise.
+    """Return a scorer that gives 1 where the prose is in the language ``code`` (ISO 639-1).
 
-    See ``language.guess`` for how, and for what it cannot tell apart.
+    See ``language.guess_language`` for how; too little prose to tell is unscorable.
     """
-    wanted = guessable(code)
+    check_code(code)
     return measure(
-        _language, name="language", unit="share", direction="higher", kind="binary", code=wanted
+        _language,
+        "_language/2",
+        name="language",
+        unit="share",
+        direction="higher",
+        kind="binary",
+        code=code,
     )
 
 
-def _words(answered: ScorerInput) -> float:
-    return len(words_in(answered.answer))
+def _words(scorer_input: ScorerInput) -> float:
+    return len(words_in(scorer_input.answer))
 
 
-def _characters(answered: ScorerInput) -> float:
-    return len(answered.answer.strip())
+def _characters(scorer_input: ScorerInput) -> float:
+    return len(scorer_input.answer.strip())
 
 
-def _sentence_count(answered: ScorerInput) -> float:
-    return len(sentences_in(answered.answer))
+def _sentence_count(scorer_input: ScorerInput) -> float:
+    return len(sentences_in(scorer_input.answer))
 
 
-def _reading_ease(answered: ScorerInput) -> float:
-    found = sentences_in(answered.answer)
-    words = [word for sentence in found for word in words_in(sentence)]
+def _reading_ease(scorer_input: ScorerInput) -> float:
+    sentences = sentences_in(scorer_input.answer)
+    words = [word for sentence in sentences for word in words_in(sentence)]
     if not words:
         raise UnscorableError("there is no prose in the answer")
-    prose = " ".join(found)
+    prose = " ".join(sentences)
     letters = [c for c in prose if c.isalpha()]
     if sum(c.isascii() for c in letters) < 0.9 * len(letters):
         raise UnscorableError("the formula is for English")
-    if not too_short(prose) and (spoken := guess(prose)) not in ("en", None):
-        raise UnscorableError(f"the formula is for English, and this reads as {spoken!r}")
+    if not is_too_short(prose) and (code := guess_language(prose)) not in ("en", None):
+        raise UnscorableError(f"the formula is for English, and this reads as {code!r}")
     syllables = sum(map(syllables_in, words))
-    return 206.835 - 1.015 * len(words) / len(found) - 84.6 * syllables / len(words)
+    return 206.835 - 1.015 * len(words) / len(sentences) - 84.6 * syllables / len(words)
 
 
 def syllables_in(word: str) -> int:
-    """About how many syllables an English word has; a number, or a word without vowels, has 1."""
+    """Estimate the syllables of an English word; a number, or a word without vowels, has 1."""
     plain = re.sub(r"[^a-z]", "", word.casefold())
     groups = len(re.findall(r"[aeiouy]+", plain))
     silent = re.search(r"(?:[^aeiouyl]|[aeiouy]l)e$|[^aeiouytd]ed$|[^aeiouyscxzh]es$", plain)
     return max(1, groups - bool(silent))
 
 
-def _diversity(answered: ScorerInput, *, window: int) -> float:
-    words = words_in(split_code_blocks(answered.answer)[0])
+def _diversity(scorer_input: ScorerInput, *, window: int) -> float:
+    words = words_in(split_code_blocks(scorer_input.answer)[0])
     if len(words) < window:
         raise UnscorableError(f"{len(words)} words of prose; the window is {window}")
     inside = Counter(words[:window])
@@ -197,8 +217,8 @@ def _diversity(answered: ScorerInput, *, window: int) -> float:
     return total / window / (len(words) - window + 1)
 
 
-def _repetition(answered: ScorerInput, *, size: int) -> float:
-    words = words_in(answered.answer)
+def _repetition(scorer_input: ScorerInput, *, size: int) -> float:
+    words = words_in(scorer_input.answer)
     runs = len(words) - size + 1
     if runs < 1:
         raise UnscorableError(f"{len(words)} words; repetition is counted in runs of {size}")
@@ -232,23 +252,23 @@ _REFUSES = re.compile(
 )
 
 
-def _refusal(answered: ScorerInput) -> float:
+def _refusal(scorer_input: ScorerInput) -> float:
     # A refusal is short and comes first; the cap keeps a book of one sentence from being searched.
-    opening = sentences_in(answered.answer[:1_000])[:3]
+    opening = sentences_in(scorer_input.answer[:1_000])[:3]
     return float(any(map(_refuses, opening)))
 
 
 def _refuses(sentence: str) -> bool:
-    said = " ".join(sentence.strip(" \n*_>#").split())
-    lead = _LEAD_IN.match(said)
-    return bool(_REFUSES.match(said[lead.end() :] if lead else said))
+    words = " ".join(sentence.strip(" \n*_>#").split())
+    lead = _LEAD_IN.match(words)
+    return bool(_REFUSES.match(words[lead.end() :] if lead else words))
 
 
-def _language(answered: ScorerInput, *, code: str) -> float:
-    prose, _ = split_code_blocks(answered.answer)
-    if too_short(prose):
+def _language(scorer_input: ScorerInput, *, code: str) -> float:
+    prose, _ = split_code_blocks(scorer_input.answer)
+    if is_too_short(prose):
         raise UnscorableError("too little prose to tell its language")
-    found = guess(prose)
-    if found is None:
+    guess = guess_language(prose)
+    if guess is None:
         raise UnscorableError("no language stands out")
-    return float(found == code)
+    return float(guess == code)

@@ -1,4 +1,4 @@
-"""A vote: somebody, or a judge, saw two answers to one question and preferred one of them."""
+"""Votes: a person or a judge saw two answers to one question and preferred one of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ VOTE_POINTS: dict[str, tuple[float, float]] = {
     "tie": (0.5, 0.5),
     "both bad": (0.5, 0.5),
 }
-"""What a vote gives the left and the right answer: a win, a loss, or half a win each."""
+"""Points for the left and the right answer: a win, a loss, or half a win each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """``left`` and ``right`` are keys of trials, in the places where the rater saw them.
+    """A preference between two trials, whose keys ``left`` and ``right`` stand as the rater saw them.
 
     ``voted_at`` is UTC, ISO 8601; empty until it is stored.
     """

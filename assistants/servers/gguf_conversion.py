@@ -11,19 +11,18 @@ from pathlib import Path
 from assistants.clients import EMBEDDED_MODELS, weights_path
 from assistants.errors import ServerStartError
 from assistants.servers import logs
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
+from assistants.utils import api_keys, cache_root
 
 _SECONDS = 900.0
 
 
 def is_embedded(source: str) -> bool:
-    """Whether a model's name is that of an embedded one, and no folder's."""
+    """Return whether a model's name is that of an embedded one, and no folder's."""
     return source in EMBEDDED_MODELS and not Path(source).exists()
 
 
 def as_safetensors(name: str, python: str) -> Path:
-    """A folder with the weights of an embedded model; made once, which takes a minute.
+    """Return a folder with an embedded model's weights; made once, which takes a minute.
 
     They are what the embedded model computes with, its 4 bits written out as bfloat16.
 
@@ -46,25 +45,25 @@ def as_safetensors(name: str, python: str) -> Path:
     if (folder / "config.json").is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         program = Path(__file__).with_name("gguf_to_safetensors.py")
         try:
             done = subprocess.run(  # noqa: S603 - the Python that the user named, our own program
-                [python, "-P", str(program), str(gguf), f"{made}/{name}"],
+                [python, "-P", str(program), str(gguf), f"{temporary}/{name}"],
                 env={**api_keys.without_secrets(os.environ), "HF_HUB_OFFLINE": "1"},
                 capture_output=True,
                 check=False,
                 timeout=_SECONDS,
             )
-            failed, said = bool(done.returncode), done.stderr.decode("utf-8", "replace")
+            failed, output = bool(done.returncode), done.stderr.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
-            failed, said = True, f"It took more than {_SECONDS:g} s."
+            failed, output = True, f"It took more than {_SECONDS:g} s."
         if failed:
             raise ServerStartError(
                 f"The weights of {name} could not be made ready for vLLM.",
                 fix=f"Beside vLLM it takes `{python} -m pip install gguf accelerate`.",
-                log=logs.last_lines(logs.redacted(said)),
+                log=logs.last_lines(logs.redacted(output)),
             )
         if not folder.exists():  # somebody else may have been faster
-            shutil.move(f"{made}/{name}", folder)
+            shutil.move(f"{temporary}/{name}", folder)
     return folder

@@ -1,4 +1,4 @@
-"""The program that turns GGUF weights into safetensors: ``to_safetensors.py GGUF FOLDER``.
+"""Program that turns GGUF weights into safetensors: ``gguf_to_safetensors.py GGUF FOLDER``.
 
 Runs in the Python that has vLLM, whose transformers and torch do the work, and imports nothing of
 this package.

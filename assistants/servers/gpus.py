@@ -1,4 +1,4 @@
-"""What GPUs there are: asked of the driver, or written by a person who plans without one."""
+"""GPUs: those that the driver lists, or those that a person writes down to plan without one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from assistants.utils.text import escape_control_chars
 
 GIB = 1 << 30
 
-MOST_GPUS = 1024
+MAX_GPUS = 1024
 """A plan for more is a mistyped number."""
 
 CARDS: dict[str, float] = {
@@ -24,7 +24,7 @@ CARDS: dict[str, float] = {
 """GiB that a driver reports of common cards, rounded; a size written out always wins."""
 
 MessageCallback = Callable[[str], None]
-"""Told, in a sentence, what was found."""
+"""Receives a sentence about what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ class Gpu:
 
 
 def gib(size: float) -> str:
-    """Bytes as a person reads them: ``22.4 GiB``."""
+    """Return bytes as a person reads them: ``22.4 GiB``."""
     return f"{size / GIB:,.1f} GiB"
 
 
 def gpu_names(indices: Sequence[int]) -> str:
-    """``GPU 0``, ``GPUs 0 and 1``."""
+    """Return ``GPU 0``, or ``GPUs 0 and 1``."""
     *others, last = map(str, indices)
     return f"GPUs {', '.join(others)} and {last}" if others else f"GPU {last}"
 
 
 def find_gpus(report: MessageCallback = lambda _: None, *, hidden: bool = False) -> list[Gpu]:
-    """The GPUs of this machine that are whole and ours, as its NVIDIA driver counts them.
+    """List the GPUs of this machine that are whole and ours, as its NVIDIA driver counts them.
 
     Parameters
     ----------
@@ -75,23 +75,25 @@ def find_gpus(report: MessageCallback = lambda _: None, *, hidden: bool = False)
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        report(f"No NVIDIA driver answers here ({_said(error)}), so there is no GPU to plan for.")
+        report(
+            f"No NVIDIA driver answers here ({_message(error)}), so there is no GPU to plan for."
+        )
         return []
     try:
-        found = [_one(pynvml, index, report) for index in range(pynvml.nvmlDeviceGetCount())]
+        listed = [_read_gpu(pynvml, index, report) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError as error:
-        report(f"The NVIDIA driver could not list its GPUs ({_said(error)}).")
+        report(f"The NVIDIA driver could not list its GPUs ({_message(error)}).")
         return []
     finally:
         pynvml.nvmlShutdown()
-    if not found:
+    if not listed:
         report("The NVIDIA driver answers, and has no GPU.")
-    whole = [gpu for gpu in found if gpu]
-    return whole if hidden else _visible(whole, report)
+    whole = [gpu for gpu in listed if gpu]
+    return whole if hidden else _visible_gpus(whole, report)
 
 
 def parse_gpus(text: str) -> list[Gpu]:
-    """GPUs as a person writes them: ``24GiB,24GiB``, ``2x80GiB``, ``2xh100,l4``.
+    """Parse GPUs as a person writes them: ``24GiB,24GiB``, ``2x80GiB``, ``2xh100,l4``.
 
     A bare number is GiB; ``GB`` is a thousand million bytes, as on the box.
 
@@ -100,18 +102,18 @@ def parse_gpus(text: str) -> list[Gpu]:
     UsageError
         For anything else, no GPU at all, or more than 1,024.
     """
-    made: list[Gpu] = []
+    gpus: list[Gpu] = []
     for part in (piece.strip() for piece in text.split(",")):
-        times, what = _counted(part)
-        name, size = _sized(what, part)
-        if len(made) + times > MOST_GPUS:
-            raise UsageError(f"{text!r} is more than {MOST_GPUS:,} GPUs.", fix="Check the number.")
-        made += [Gpu(len(made) + each, name, size, size) for each in range(times)]
-    return made
+        times, what = _split_count(part)
+        name, size = _name_and_size(what, part)
+        if len(gpus) + times > MAX_GPUS:
+            raise UsageError(f"{text!r} is more than {MAX_GPUS:,} GPUs.", fix="Check the number.")
+        gpus += [Gpu(len(gpus) + n, name, size, size) for n in range(times)]
+    return gpus
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size as a person writes it: ``4GiB``.
+    """Parse a size as a person writes it, ``4GiB``, into bytes.
 
     Raises
     ------
@@ -125,42 +127,42 @@ def parse_size(text: str) -> int:
     return only.total
 
 
-def _counted(part: str) -> tuple[int, str]:
-    found = re.fullmatch(r"([0-9]{1,6})\s*[x*]\s*(.+)", part, re.IGNORECASE)
-    return (int(found[1]), found[2].strip()) if found else (1, part)
+def _split_count(part: str) -> tuple[int, str]:
+    match = re.fullmatch(r"([0-9]{1,6})\s*[x*]\s*(.+)", part, re.IGNORECASE)
+    return (int(match[1]), match[2].strip()) if match else (1, part)
 
 
-def _sized(what: str, part: str) -> tuple[str, int]:
+def _name_and_size(what: str, part: str) -> tuple[str, int]:
     card = what.lower().replace(" ", "")
     if card in CARDS:
         return card, round(CARDS[card] * GIB)
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(gib|gb|g|)", what, re.IGNORECASE)
-    size = float(found[1]) * (10**9 if found[2].lower() == "gb" else GIB) if found else 0
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(gib|gb|g|)", what, re.IGNORECASE)
+    size = float(match[1]) * (10**9 if match[2].lower() == "gb" else GIB) if match else 0
     if size < GIB or part.startswith("0x"):
         fix = f"Write sizes such as 24GiB, 2x80GiB, or a card. {nearest(card, CARDS)}"
         raise UsageError(f"{part!r} is no GPU.", fix=fix)
     return gib(size), round(size)
 
 
-def _visible(found: list[Gpu], report: MessageCallback) -> list[Gpu]:
-    """Those that ``CUDA_VISIBLE_DEVICES`` gives to this process: on a shared machine not all."""
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if said is None:
-        return found
-    words = [word.strip() for word in said.split(",")] if said.strip() else []
+def _visible_gpus(listed: list[Gpu], report: MessageCallback) -> list[Gpu]:
+    """Return those that ``CUDA_VISIBLE_DEVICES`` gives this process: perhaps not all."""
+    setting = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if setting is None:
+        return listed
+    words = [word.strip() for word in setting.split(",")] if setting.strip() else []
     if not all(re.fullmatch("-?[0-9]{1,4}", word) for word in words):
         report("CUDA_VISIBLE_DEVICES names GPUs by more than their number, which is not understood "
                "here, so all of them count. Set it to numbers, such as 0,1.")  # fmt: skip
-        return found
-    kept = [gpu for gpu in found if str(gpu.index) in words]
-    if len(kept) < len(found):
-        left = gpu_names([gpu.index for gpu in kept]) if kept else "no GPU"
-        report(f"CUDA_VISIBLE_DEVICES leaves {left}, of {len(found)} here.")
-    return kept
+        return listed
+    visible = [gpu for gpu in listed if str(gpu.index) in words]
+    if len(visible) < len(listed):
+        left = gpu_names([gpu.index for gpu in visible]) if visible else "no GPU"
+        report(f"CUDA_VISIBLE_DEVICES leaves {left}, of {len(listed)} here.")
+    return visible
 
 
-def _one(nvml: Any, index: int, report: MessageCallback) -> Gpu | None:
-    """One GPU, or nothing if it does not answer: a broken card must not hide the others.
+def _read_gpu(nvml: Any, index: int, report: MessageCallback) -> Gpu | None:
+    """Return one GPU, or nothing if it does not answer: a broken card must not hide the others.
 
     Of one that is divided (MIG) a server gets a part at most, whatever all of it holds.
     """
@@ -169,7 +171,7 @@ def _one(nvml: Any, index: int, report: MessageCallback) -> Gpu | None:
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
         name = nvml.nvmlDeviceGetName(handle)
     except nvml.NVMLError as error:
-        report(f"GPU {index} does not answer ({_said(error)}) and is left out.")
+        report(f"GPU {index} does not answer ({_message(error)}) and is left out.")
         return None
     with suppress(nvml.NVMLError):  # most cards cannot be divided, and say so with an error
         if nvml.nvmlDeviceGetMigMode(handle)[0]:
@@ -179,5 +181,5 @@ def _one(nvml: Any, index: int, report: MessageCallback) -> Gpu | None:
     return Gpu(index, text, int(memory.total), int(memory.free))
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return escape_control_chars(str(error)).strip() or type(error).__name__

@@ -32,69 +32,69 @@ _ROUNDED = 16
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What a server says of itself; ``context`` is the longest conversation, in tokens."""
+    """A server's report of itself; ``context`` is the longest conversation, in tokens."""
 
     context: int | None = None
     metrics: Metrics = field(default_factory=Metrics)
 
     def holds(self, length: int) -> int | None:
-        """Conversations of ``length`` tokens that fit into its cache at once.
+        """Return how many conversations of ``length`` tokens fit into its cache at once.
 
         Counted in whole blocks where a token takes one. A model whose layers keep different things
         (windows, states) takes several: what its server tells as tokens is then how often the
         longest conversation fits, and of any other length nothing is known.
         """
-        told = self.metrics
-        if not told.cache_tokens:
+        metrics = self.metrics
+        if not metrics.cache_tokens:
             return None
-        blocks, size = told.cache_blocks or 0, told.block_size or 1
+        blocks, size = metrics.cache_blocks or 0, metrics.block_size or 1
         longest = self.context or size
         whole = blocks * size, blocks * longest / -(-longest // size)  # earlier versions, and 0.32
-        if any(abs(tokens - told.cache_tokens) < _ROUNDED for tokens in whole):
+        if any(abs(tokens - metrics.cache_tokens) < _ROUNDED for tokens in whole):
             return blocks // -(-length // size)
-        return told.cache_tokens // length if length == self.context else None
+        return metrics.cache_tokens // length if length == self.context else None
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
-    """What one server answered, or why it did not."""
+    """The answer of one server, or the reason why there is none."""
 
-    entry: ServerRecord
+    record: ServerRecord
     completion: Completion | None = None
     error: CallError | None = None
 
 
 @asynccontextmanager
-async def client_of(entry: ServerRecord) -> AsyncIterator[OpenAIClient]:
-    """A client for this very server, whatever else is called the same."""
+async def client_of(record: ServerRecord) -> AsyncIterator[OpenAIClient]:
+    """Yield a client for this very server, whatever else is called the same."""
 
     async def endpoint() -> Address:
-        return entry.address
+        return record.address
 
-    client = OpenAIClient(f"{registry.PROVIDER}:{entry.model}", endpoint=endpoint)
+    client = OpenAIClient(f"{registry.PROVIDER}:{record.model}", endpoint=endpoint)
     try:
         yield client
     finally:
         await client.aclose()
 
 
-async def is_healthy(entry: ServerRecord) -> bool:
-    """Whether it is ready to be asked; ``False`` after five seconds of silence.
+async def is_healthy(record: ServerRecord) -> bool:
+    """Return whether a server is ready to be asked; ``False`` after five seconds of silence.
 
     It has to take its key and know its model: somebody else may have its port.
     """
-    async with client_of(entry) as client:
+    async with client_of(record) as client:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await client.get("../health")
-                return any(each.get("id") == entry.model for each in await _served(client))
+                return any(model.get("id") == record.model for model in await _served(client))
         except (CallError, TimeoutError):
             return False
 
 
-async def server_status(entry: ServerRecord) -> ServerStatus:
+async def server_status(record: ServerRecord) -> ServerStatus:
     """Ask a server; what it does not tell is ``None``."""
-    async with client_of(entry) as client:
+    async with client_of(record) as client:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 return ServerStatus(await _context(client), await read_metrics(client))
@@ -106,24 +106,26 @@ async def smoke_test(
     servers: Sequence[ServerRecord], question: str = QUESTION
 ) -> list[SmokeResult]:
     """Ask every server at the same time; one that fails does not stop the others."""
-    return list(await asyncio.gather(*(_ask(entry, question) for entry in servers)))
+    return list(await asyncio.gather(*(_ask(record, question) for record in servers)))
 
 
-async def _ask(entry: ServerRecord, question: str) -> SmokeResult:
-    async with client_of(entry) as client:
+async def _ask(record: ServerRecord, question: str) -> SmokeResult:
+    async with client_of(record) as client:
         try:
-            return SmokeResult(entry, await client.complete([Message("user", question)], SAMPLING))
+            return SmokeResult(record, await client.complete([Message("user", question)], SAMPLING))
         except CallError as error:
-            return SmokeResult(entry, error=error)
+            return SmokeResult(record, error=error)
 
 
 async def _context(client: OpenAIClient) -> int | None:
     served = await _served(client)
-    found = served[0].get("max_model_len") if served else None
-    return found if type(found) is int and found > 0 else None
+    context = served[0].get("max_model_len") if served else None
+    return context if type(context) is int and context > 0 else None
 
 
 async def _served(client: OpenAIClient) -> list[Mapping[str, Any]]:
-    """What the server says of each model that it serves."""
+    """Return the server's description of each model that it serves."""
     served = read_json_object(await client.get("/models"), client.model).get("data")
-    return [each for each in served if isinstance(each, dict)] if isinstance(served, list) else []
+    return (
+        [model for model in served if isinstance(model, dict)] if isinstance(served, list) else []
+    )

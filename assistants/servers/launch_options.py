@@ -1,4 +1,4 @@
-"""What a server is started with: decided here, passed to vLLM and nobody else."""
+"""Options of a start: decided here, passed to vLLM and nobody else."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assistants.clients import answer_affecting_options, registry
-from assistants.clients.vllm import weights as offline_weights
+from assistants.clients import answer_affecting_options, registry, weights_digest
 from assistants.errors import UsageError
 from assistants.servers.planning import PlacedServer
 from assistants.utils import api_keys
@@ -111,12 +110,12 @@ class LaunchOptions:
 
     @property
     def served(self) -> str:
-        """What it is asked for."""
+        """The name that it is asked for."""
         return self.served_name or Path(self.source).name
 
     @property
     def name(self) -> str:
-        """What its entry, its log and ``assistants stop`` call it."""
+        """The name of its record and its log, and for ``assistants stop``."""
         return re.sub(r"[^a-z0-9._-]", "-", self.served.lower())[:64]
 
     @property
@@ -132,7 +131,7 @@ class LaunchOptions:
         set_here = [word for name, value in asked.items() if value for word in (name, value)]
         parts: dict[str, object] = {}
         if path.exists():
-            parts["weights"] = offline_weights.digest(path)
+            parts["weights"] = weights_digest(path)
         elif path.name != self.served or registry.first_source(self.served) not in (
             "",
             self.source,
@@ -152,7 +151,7 @@ class LaunchOptions:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def key(self) -> str:
-        """The key that it will ask for: random, or what its variable holds now.
+        """Return the key that it will ask for: random, or what its variable holds now.
 
         Raises
         ------
@@ -165,7 +164,7 @@ class LaunchOptions:
         return key
 
     def argv(self, python: str, port: int) -> list[str]:
-        """The command, without the key."""
+        """Return the command, without the key."""
         # Not the `vllm` command: that of the build for CPUs looks for a package of another name.
         command = [python, "-m", "vllm.entrypoints.openai.api_server"]
         asked: dict[str, object] = {
@@ -186,7 +185,7 @@ class LaunchOptions:
         return [*command, *self.options]
 
     def environment(self, key: str, given: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What is in its environment: its own key, and nobody else's."""
+        """Return its environment: with its own key, and nobody else's."""
         kept = api_keys.without_secrets(given) | {
             "VLLM_API_KEY": key,
             "VLLM_NO_USAGE_STATS": "1",
@@ -200,7 +199,7 @@ class LaunchOptions:
         return kept
 
     def planned(self, server: PlacedServer) -> LaunchOptions:
-        """The same with what a plan decided."""
+        """Return the same options with what a plan decided."""
         return replace(
             self,
             gpus=server.gpus,
@@ -224,6 +223,6 @@ def _key_in(variable: str) -> str:
     ):
         raise UsageError(
             f"What {variable} holds is no key for a server.",
-            fix=f"Use {api_keys.MIN_SECRET_CHARS} or more letters, digits and signs, without spaces.",
+            fix=f"Use {api_keys.MIN_SECRET_CHARS} or more letters, digits and signs, no spaces.",
         )
     return key

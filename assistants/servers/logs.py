@@ -1,4 +1,4 @@
-"""What a server writes: kept in a file of its own, and read for the person who waits."""
+"""Logs of servers: each in a file of its own, and read for the person who waits."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
-from assistants.utils.text import escape_control_chars, truncate_line
+from assistants.utils import api_keys, cache_root, escape_control_chars, truncate_line
 
 _TAIL = 64_000
 _LINES = 15
@@ -63,7 +61,7 @@ _ADVICE = (
 
 
 def create_log(name: str) -> Path:
-    """An empty log for a server; only its owner can read it."""
+    """Create an empty log for a server; only its owner can read it."""
     folder = cache_root() / "servers" / "logs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{name}.log"
@@ -73,7 +71,7 @@ def create_log(name: str) -> Path:
 
 
 def read_tail(path: str | Path) -> str:
-    """The end of a log, readable."""
+    """Return the end of a log, redacted."""
     try:
         with Path(path).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
@@ -84,40 +82,40 @@ def read_tail(path: str | Path) -> str:
 
 
 def redacted(text: str) -> str:
-    """Without keys, colours, and what would drive a terminal."""
+    """Return text without keys, colours, and what would drive a terminal."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", api_keys.redact(text))
     return escape_control_chars(plain.replace("\r", "\n"))
 
 
 def stage(text: str) -> str:
-    """What a server does, by what it wrote."""
-    return next((stage for said, stage in _STAGES if re.search(said, text)), "importing vLLM")
+    """Return what a server does now, by what it wrote."""
+    return next((stage for pattern, stage in _STAGES if re.search(pattern, text)), "importing vLLM")
 
 
 def last_line(text: str) -> str:
-    """The last thing it said, on one line."""
+    """Return the last line that it wrote, shortened."""
     lines = [line for line in text.splitlines() if line.strip()]
     return truncate_line(_plain(lines[-1]), 100) if lines else ""
 
 
 def last_lines(text: str) -> str:
-    """Its last lines."""
+    """Return the last lines that it wrote."""
     lines = [line for line in text.splitlines() if line.strip()]
     return "\n".join(truncate_line(line, 200) for line in lines[-_LINES:])
 
 
 def is_port_taken(text: str) -> bool:
-    """Whether a server ended because somebody else had its port."""
+    """Return whether a server ended because somebody else had its port."""
     return "address already in use" in text.lower()
 
 
 def advice(text: str) -> str:
-    """What to do about it, if that is known."""
-    return next((fix for said, fix in _ADVICE if re.search(said, text, re.IGNORECASE)), "")
+    """Return what to do about a failed start, if that is known."""
+    return next((fix for pattern, fix in _ADVICE if re.search(pattern, text, re.IGNORECASE)), "")
 
 
 def _plain(line: str) -> str:
-    """A line of vLLM's log without who wrote it and when."""
+    """Return a line of vLLM's log without who wrote it and when."""
     return re.sub(
         r"^(\([^)]*\)\s*)?(INFO|WARNING|ERROR|DEBUG) [\d-]+ [\d:]+ (\[[^]]*\]\s*)?", "", line
     )

@@ -78,7 +78,7 @@ class _File(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a file asks for: each server's start, and the plan that says where it goes.
+    """Content of a file: each server's start, and the plan that says where it goes.
 
     Without a GPU there is no plan: the servers are started as they stand, on the CPU.
     """

@@ -1,4 +1,4 @@
-"""Processes of servers: how they are found (Linux), ended, and cleared away."""
+"""Processes of servers: found (Linux), ended, and cleared away."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ The pipes close when this process ends, however it does, which is what a supervi
 """
 
 _APART_S = 30.0
-"""An entry is written a moment after the process began; a clock may be set in between."""
+"""An record is written a moment after the process began; a clock may be set in between."""
 
 
 def session_processes(session: int, since: float) -> list[int]:
-    """Processes of a session that began at ``since`` (seconds since 1970) and run a Python.
+    """List the Python processes of a session that began at ``since`` (seconds since 1970).
 
     A server is the first process of a session, and its children stay in it. Numbers are given out
     again, after a reboot above all. So a session whose first process began at another time is
@@ -49,7 +49,7 @@ def session_processes(session: int, since: float) -> list[int]:
 
 
 def _start_time(pid: int) -> float | None:
-    """When a process began, in seconds since 1970; ``None`` if there is none."""
+    """Return when a process began, in seconds since 1970; ``None`` if there is none."""
     try:
         stat = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -60,7 +60,7 @@ def _start_time(pid: int) -> float | None:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    """Bytes of main memory that they hold and share with nobody."""
+    """Return the bytes of main memory that processes hold and share with nobody."""
     total = 0
     for pid in pids:
         with suppress(OSError, ValueError, IndexError):
@@ -70,7 +70,7 @@ def resident_bytes(pids: list[int]) -> int:
 
 
 def kill_processes(pids: list[int]) -> None:
-    """End them at once."""
+    """End processes at once."""
     for pid in pids:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
@@ -81,8 +81,8 @@ def keep_pipe_open(supervisor: subprocess.Popen[bytes]) -> None:
     _held[supervisor.pid] = supervisor
 
 
-def _close_pipes(entry: ServerRecord) -> None:
-    supervisor = _held.pop(entry.supervisor, None)
+def _close_pipes(record: ServerRecord) -> None:
+    supervisor = _held.pop(record.supervisor, None)
     if supervisor is None:
         return
     assert supervisor.stdin is not None
@@ -95,33 +95,33 @@ def _close_pipes(entry: ServerRecord) -> None:
 
 
 def find_server(name: str) -> ServerRecord:
-    """The running server of a name: its own, or that of its model.
+    """Return the running server of a name: its own, or that of its model.
 
     Raises
     ------
     UnknownNameError
         If there is none.
     """
-    living = [entry for entry in registry.records() if registry.is_alive(entry)]
-    for entry in living:
-        if name in (entry.name, entry.model, f"{registry.PROVIDER}:{entry.model}"):
-            return entry
-    raise UnknownNameError("server", name, [entry.name for entry in living])
+    living = [record for record in registry.records() if registry.is_alive(record)]
+    for record in living:
+        if name in (record.name, record.model, f"{registry.PROVIDER}:{record.model}"):
+            return record
+    raise UnknownNameError("server", name, [record.name for record in living])
 
 
-def stop_server(entry: ServerRecord) -> None:
+def stop_server(record: ServerRecord) -> None:
     """End a server and wait until all of its processes are gone."""
-    if registry.is_alive(entry):
+    if registry.is_alive(record):
         with suppress(OSError):
-            os.kill(entry.supervisor, signal.SIGTERM)
+            os.kill(record.supervisor, signal.SIGTERM)
         until = time.monotonic() + STOP_LIMIT_S
-        while registry.is_alive(entry) and time.monotonic() < until:
+        while registry.is_alive(record) and time.monotonic() < until:
             time.sleep(0.05)
-    if registry.is_alive(entry):  # a supervisor that hangs
-        kill_processes([entry.supervisor])
-    _close_pipes(entry)
-    kill_processes(session_processes(entry.group, entry.started))
-    registry.remove(entry)
+    if registry.is_alive(record):  # a supervisor that hangs
+        kill_processes([record.supervisor])
+    _close_pipes(record)
+    kill_processes(session_processes(record.group, record.started))
+    registry.remove(record)
 
 
 def remove_stale() -> list[ServerRecord]:
@@ -129,9 +129,9 @@ def remove_stale() -> list[ServerRecord]:
 
     Nothing is left of most. A supervisor that was killed may have left processes behind.
     """
-    stale = [entry for entry in registry.records() if not registry.is_alive(entry)]
-    for entry in stale:
-        _close_pipes(entry)
-        kill_processes(session_processes(entry.group, entry.started))
-        registry.remove(entry)
+    stale = [record for record in registry.records() if not registry.is_alive(record)]
+    for record in stale:
+        _close_pipes(record)
+        kill_processes(session_processes(record.group, record.started))
+        registry.remove(record)
     return stale

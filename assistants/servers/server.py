@@ -1,4 +1,4 @@
-"""A running server, started from a notebook (``server = await serve("Qwen/Qwen3-8B")``)."""
+"""Running servers: ``server = await serve("Qwen/Qwen3-8B")``, and their cards."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ LENGTHS = (1_024, 4_096, 16_384)
 class Server:
     """A vLLM server that runs on this machine; in a notebook, its card."""
 
-    entry: ServerRecord
+    record: ServerRecord
     status: ServerStatus
 
     def __repr__(self) -> str:
-        return truncate_line(f"Server({self.model!r} at {self.entry.url})", 120)
+        return truncate_line(f"Server({self.model!r} at {self.record.url})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
     @property
     def model(self) -> str:
-        """What everything else calls it: ``vllm:NAME``."""
-        return f"{registry.PROVIDER}:{self.entry.model}"
+        """Its name everywhere else: ``vllm:NAME``."""
+        return f"{registry.PROVIDER}:{self.record.model}"
 
     @property
     def card(self) -> dict[str, str]:
-        """Where it is, what it took, and how many conversations of which length it holds."""
-        return server_card(self.entry, self.status)
+        """Its address, the memory that it took, and the conversations that it holds."""
+        return server_card(self.record, self.status)
 
     async def stop(self) -> None:
         """End it, and wait until all of its processes are gone."""
-        await asyncio.to_thread(processes.stop_server, self.entry)
+        await asyncio.to_thread(processes.stop_server, self.record)
 
 
 async def serve(
@@ -79,7 +79,7 @@ async def serve(
     model
         A folder with weights, a name on the Hugging Face hub, or an embedded model (``smollm2``).
     served_name, gpus, port, host, max_model_len, dtype, quantization
-        As in ``Launch``.
+        As in ``LaunchOptions``.
     chat_template, key_from, options
         As there too.
     gpu_memory_utilization
@@ -107,35 +107,35 @@ async def serve(
         options=tuple(options),
     )
     report = report or report_stages(_on_stderr)
-    entry = await start_server(launch, python=python, detach=detach, limit=limit, report=report)
-    return Server(entry, await server_status(entry))
+    record = await start_server(launch, python=python, detach=detach, limit=limit, report=report)
+    return Server(record, await server_status(record))
 
 
 async def servers() -> list[Server]:
-    """The servers that run on this machine, in order of their start."""
+    """List the servers that run on this machine, in order of their start."""
     await asyncio.to_thread(processes.remove_stale)
     living = registry.records()
-    said = await asyncio.gather(*(server_status(entry) for entry in living))
-    return [Server(entry, each) for entry, each in zip(living, said, strict=True)]
+    statuses = await asyncio.gather(*(server_status(record) for record in living))
+    return [Server(*pair) for pair in zip(living, statuses, strict=True)]
 
 
-def server_card(entry: ServerRecord, status: ServerStatus) -> dict[str, str]:
-    """Facts and their values, in the order in which they are read."""
+def server_card(record: ServerRecord, status: ServerStatus) -> dict[str, str]:
+    """Return the rows of a server's card, in the order in which they are read."""
     return {
-        "use it as": f"{registry.PROVIDER}:{entry.model}",
-        "address": f"{entry.url}/v1",
-        "GPUs": ", ".join(str(index) for index in entry.gpus) or "none named",
-        "memory asked": "vLLM's default" if entry.asked is None else f"{entry.asked:.0%} of each",
-        "memory taken": _taken(entry),
-        "context": _tokens(status.context or entry.context),
-        "cache": _tokens(status.metrics.cache_tokens or entry.cache_tokens),
+        "use it as": f"{registry.PROVIDER}:{record.model}",
+        "address": f"{record.url}/v1",
+        "GPUs": ", ".join(str(index) for index in record.gpus) or "none named",
+        "memory asked": "vLLM's default" if record.asked is None else f"{record.asked:.0%} of each",
+        "memory taken": _taken(record),
+        "context": _tokens(status.context or record.context),
+        "cache": _tokens(status.metrics.cache_tokens or record.cache_tokens),
         "conversations at once": conversations(status) or "it does not tell",
-        "log": home_relative(entry.log),
+        "log": home_relative(record.log),
     }
 
 
 def conversations(status: ServerStatus) -> str:
-    """How many conversations of which length fit: ``91 of 1,024 tokens, 22 of 2,048``."""
+    """Return how many conversations fit: ``91 of 1,024 tokens, 22 of 2,048 tokens``."""
     longest = status.context or 0
     lengths = [length for length in LENGTHS if length < longest] + [longest] * bool(longest)
     fit = [(length, status.holds(length)) for length in lengths]
@@ -145,30 +145,30 @@ def conversations(status: ServerStatus) -> str:
 
 
 def server_rows(servers: Sequence[tuple[ServerRecord, ServerStatus, bool]]) -> list[dict[str, Any]]:
-    """One row a server, for ``assistants servers`` and ``pandas.DataFrame``."""
+    """Return one row per server, for ``assistants servers`` and ``pandas.DataFrame``."""
     return [
         {
-            "server": entry.name,
-            "model": f"{registry.PROVIDER}:{entry.model}",
-            "host": entry.url.split("//")[1].rpartition(":")[0],
-            "port": entry.port,
-            "gpus": ",".join(str(index) for index in entry.gpus) or None,
-            "memory": gib(entry.memory) if entry.memory else None,
+            "server": record.name,
+            "model": f"{registry.PROVIDER}:{record.model}",
+            "host": record.url.split("//")[1].rpartition(":")[0],
+            "port": record.port,
+            "gpus": ",".join(str(index) for index in record.gpus) or None,
+            "memory": gib(record.memory) if record.memory else None,
             "health": "ok" if healthy else "no answer",
             "running": status.metrics.running,
         }
-        for entry, status, healthy in servers
+        for record, status, healthy in servers
     ]
 
 
-def _taken(entry: ServerRecord) -> str:
-    if not entry.memory:
+def _taken(record: ServerRecord) -> str:
+    if not record.memory:
         return "nobody could tell"
-    return f"{gib(entry.memory)} on each" if len(entry.gpus) > 1 else gib(entry.memory)
+    return f"{gib(record.memory)} on each" if len(record.gpus) > 1 else gib(record.memory)
 
 
 def home_relative(path: str | Path) -> str:
-    """A path as a person would type it, and without their name on a page that they share."""
+    """Return a path below ``~``, without a person's name on a page that they share."""
     with suppress(ValueError, RuntimeError):
         return f"~/{Path(path).relative_to(Path.home())}"
     return str(path)

@@ -39,7 +39,7 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
-    """How far a start is: seconds since it began, what the server does now, its last line."""
+    """Progress of a start: seconds since it began, what the server does now, its last line."""
 
     name: str
     seconds: float
@@ -51,12 +51,12 @@ ProgressCallback = Callable[[StartProgress], None]
 
 
 def report_stages(say: Callable[[str], None]) -> ProgressCallback:
-    """A report that says a line for each thing that a server does while it starts."""
-    said: list[str] = []
+    """Return a callback that says a line for each stage of a start."""
+    seen: list[str] = []
 
     def report(now: StartProgress) -> None:
-        if now.stage not in said:
-            said.append(now.stage)
+        if now.stage not in seen:
+            seen.append(now.stage)
             say(f"{now.name}: {now.stage} ({now.seconds:.0f} s)")
 
     return report
@@ -109,12 +109,12 @@ async def start_server(
         free = _free(launch.gpus)
         tries = _TRIES if launch.port is None else 1
         while True:
-            entry = _spawn_supervisor(launch, command, port_for(launch), key, detach)
+            record = _spawn_supervisor(launch, command, port_for(launch), key, detach)
             try:
-                await _until_it_answers(entry, limit, report)
-                return await _with_status(entry, free)
+                await _until_it_answers(record, limit, report)
+                return await _with_status(record, free)
             except BaseException as error:
-                await asyncio.shield(asyncio.to_thread(processes.stop_server, entry))
+                await asyncio.shield(asyncio.to_thread(processes.stop_server, record))
                 tries -= 1
                 beaten = isinstance(error, ServerStartError) and logs.is_port_taken(error.log)
                 if not beaten or not tries:
@@ -122,7 +122,7 @@ async def start_server(
 
 
 def port_for(launch: LaunchOptions) -> int:
-    """The port that was asked for, or the first free one.
+    """Return the port that was asked for, or the first free one.
 
     It is the server that takes it, some seconds later; somebody else may have been faster then.
 
@@ -145,30 +145,30 @@ def port_for(launch: LaunchOptions) -> int:
 
 
 def _is_free(host: str, port: int, *, again: bool = False) -> bool:
-    """Whether it can be taken; ``again`` if it was in use a moment ago.
+    """Return whether a port can be taken; ``again`` if it was in use a moment ago.
 
     A port that a starting server has bound and does not listen on yet looks free with that.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as tried:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         if again:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            tried.bind((host or LOOPBACK, port))
+            probe.bind((host or LOOPBACK, port))
         except OSError:
             return False
     return True
 
 
 def _by_whom(port: int) -> str:
-    entry = next((each for each in registry.records() if each.port == port), None)
-    return f" by {entry.name}" if entry else ""
+    record = next((record for record in registry.records() if record.port == port), None)
+    return f" by {record.name}" if record else ""
 
 
 def _spawn_supervisor(
     launch: LaunchOptions, python: str, port: int, key: str, detach: bool
 ) -> ServerRecord:
-    """Give the order to a supervisor; the entry stands before anything answers."""
+    """Start a supervisor with its order; the record is written before anything answers."""
     log = logs.create_log(launch.name)
     lock = registry.lock_path(launch.name)
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -188,12 +188,12 @@ def _spawn_supervisor(
         env={name: os.environ[name] for name in _NEEDED if name in os.environ},
         start_new_session=True,
     )
-    said = _order(supervisor, order)
-    if "error" in said:
+    reply = _order(supervisor, order)
+    if "error" in reply:
         supervisor.communicate()
-        raise ServerStartError(f"{launch.name} could not be started: {said['error']}.")
+        raise ServerStartError(f"{launch.name} could not be started: {reply['error']}.")
     processes.keep_pipe_open(supervisor)
-    entry = ServerRecord(
+    record = ServerRecord(
         name=launch.name,
         model=launch.served,
         source=launch.source,
@@ -202,7 +202,7 @@ def _spawn_supervisor(
         python=python,
         log=str(log),
         supervisor=supervisor.pid,
-        group=said["group"],
+        group=reply["group"],
         started=time.time(),
         gpus=launch.gpus,
         detached=detach,
@@ -211,11 +211,11 @@ def _spawn_supervisor(
         context=launch.max_model_len,
     )
     try:
-        registry.write(entry)
+        registry.write(record)
     except BaseException:
-        processes.stop_server(entry)
+        processes.stop_server(record)
         raise
-    return entry
+    return record
 
 
 def _order(supervisor: subprocess.Popen[bytes], order: dict[str, object]) -> dict[str, Any]:
@@ -226,81 +226,81 @@ def _order(supervisor: subprocess.Popen[bytes], order: dict[str, object]) -> dic
         supervisor.stdin.flush()
     line = supervisor.stdout.readline()
     supervisor.stdout.close()
-    said: dict[str, Any] = json.loads(line or b'{"error": "its supervisor ended without a word"}')
-    return said
+    reply: dict[str, Any] = json.loads(line or b'{"error": "its supervisor ended without a word"}')
+    return reply
 
 
-async def _until_it_answers(entry: ServerRecord, limit: float, report: ProgressCallback) -> None:
-    begun = time.monotonic()
+async def _until_it_answers(record: ServerRecord, limit: float, report: ProgressCallback) -> None:
+    start = time.monotonic()
     while True:
-        said = logs.read_tail(entry.log)
-        seconds = time.monotonic() - begun
-        report(StartProgress(entry.name, seconds, logs.stage(said), logs.last_line(said)))
-        if await is_healthy(entry):
+        text = logs.read_tail(record.log)
+        seconds = time.monotonic() - start
+        report(StartProgress(record.name, seconds, logs.stage(text), logs.last_line(text)))
+        if await is_healthy(record):
             return
-        said = logs.read_tail(entry.log)
-        if not registry.is_alive(entry):
+        text = logs.read_tail(record.log)
+        if not registry.is_alive(record):
             raise ServerStartError(
-                f"{entry.name} ended {seconds:.0f} s after its start.",
-                fix=logs.advice(said) or f"The whole log is {entry.log}.",
-                log=logs.last_lines(said),
+                f"{record.name} ended {seconds:.0f} s after its start.",
+                fix=logs.advice(text) or f"The whole log is {record.log}.",
+                log=logs.last_lines(text),
             )
         if seconds > limit:
             raise ServerStartError(
-                f"{entry.name} did not answer within {limit:g} s and was ended.",
-                fix=f"Allow more with `--wait`, or read {entry.log}.",
-                log=logs.last_lines(said),
+                f"{record.name} did not answer within {limit:g} s and was ended.",
+                fix=f"Allow more with `--wait`, or read {record.log}.",
+                log=logs.last_lines(text),
             )
         await asyncio.sleep(min(_LOOK_S, 0.05 + seconds / 10))  # a small model is there at once
 
 
-async def _with_status(entry: ServerRecord, free: dict[int, int]) -> ServerRecord:
-    """The entry with what the server says of itself, and the memory that it took."""
-    said = await server_status(entry)
-    now = _free(entry.gpus)
+async def _with_status(record: ServerRecord, free: dict[int, int]) -> ServerRecord:
+    """Return the record with what the server reports, and the memory that it took."""
+    status = await server_status(record)
+    now = _free(record.gpus)
     taken = [free[index] - now[index] for index in now if index in free]
     memory = max(taken, default=0) or processes.resident_bytes(
-        processes.session_processes(entry.group, entry.started)
+        processes.session_processes(record.group, record.started)
     )
     return registry.update(
-        entry,
-        context=said.context or entry.context,
-        cache_tokens=said.metrics.cache_tokens,
+        record,
+        context=status.context or record.context,
+        cache_tokens=status.metrics.cache_tokens,
         memory=max(0, memory) or None,
     )
 
 
 def _free(which: tuple[int, ...]) -> dict[int, int]:
-    """Bytes free on each GPU that was named, or on all of them."""
-    found = find_gpus(hidden=bool(which))
-    return {gpu.index: gpu.free for gpu in found if not which or gpu.index in which}
+    """Return the bytes free on each GPU that was named, or on all of them."""
+    listed = find_gpus(hidden=bool(which))
+    return {gpu.index: gpu.free for gpu in listed if not which or gpu.index in which}
 
 
 def _check_name(launch: LaunchOptions) -> None:
-    for entry in registry.records():
-        if registry.is_alive(entry) and launch.name == entry.name:
+    for record in registry.records():
+        if registry.is_alive(record) and launch.name == record.name:
             raise UsageError(
-                f"{entry.name} runs already, at {entry.url}.",
-                fix=f"Use it as vllm:{entry.model}, end it with `assistants stop {entry.name}`, or "
-                "name the new one with `--served-name`.",
+                f"{record.name} runs already, at {record.url}.",
+                fix=f"Use it as vllm:{record.model}, end it with `assistants stop {record.name}`, "
+                "or name the new one with `--served-name`.",
             )
 
 
 @asynccontextmanager
 async def _start_lock(name: str, report: ProgressCallback) -> AsyncIterator[None]:
-    """Only one start at a time on this machine, whoever asks for it."""
+    """Wait for all other starts on this machine, and hold them off."""
     import fcntl
 
     registry.folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(registry.folder() / "starting", os.O_RDWR | os.O_CREAT, 0o600)
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
-                waited = time.monotonic() - begun
+                waited = time.monotonic() - start
                 report(StartProgress(name, waited, "waiting for another server's start", ""))
                 await asyncio.sleep(_LOOK_S)
         yield

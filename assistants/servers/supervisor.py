@@ -1,4 +1,4 @@
-"""The process that stands above a server and ends it; this file is the whole program.
+"""Program that stands above a server and ends it; this file is the whole of it.
 
 It reads one line of JSON from stdin, takes the lock that says it lives, starts the server in a
 process group of its own with its words going to a log, and answers with one line of JSON on
@@ -36,35 +36,37 @@ def main() -> None:
     """Watch over a server until it, or its reason to be, is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started it
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    told = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
     order = json.loads(sys.stdin.readline())
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    lock = _locked(Path(order["lock"]))
+    lock = _take_lock(Path(order["lock"]))
     if lock is None:
         print(json.dumps({"error": "one of that name has not ended yet"}), file=answer, flush=True)
         return
     try:
-        server = _started(order)
+        server = _start_server(order)
     except OSError as error:
         print(json.dumps({"error": f"{error.filename}: {error.strerror}"}), file=answer, flush=True)
         return
     print(json.dumps({"group": server.pid}), file=answer, flush=True)
     answer.close()
     if order["parent"]:
-        threading.Thread(target=_until_alone, args=(order["parent"], told), daemon=True).start()
+        threading.Thread(
+            target=_wait_for_starter, args=(order["parent"], ended), daemon=True
+        ).start()
     try:
-        while server.poll() is None and not told.wait(LOOK_S):
+        while server.poll() is None and not ended.wait(LOOK_S):
             pass
     finally:
-        _end(server)
+        _end_group(server)
         for file in order["leaves"]:
             Path(file).unlink(missing_ok=True)
         os.close(lock)
 
 
-def _locked(path: Path) -> int | None:
-    """The lock, held; ``None`` if somebody else holds it for more than a second."""
+def _take_lock(path: Path) -> int | None:
+    """Take and return the lock; ``None`` if somebody else holds it for more than a second."""
     until = time.monotonic() + LOCK_S
     while time.monotonic() < until:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -78,7 +80,7 @@ def _locked(path: Path) -> int | None:
     return None
 
 
-def _started(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _start_server(order: dict[str, Any]) -> subprocess.Popen[bytes]:
     with Path(order["log"]).open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - what the user asked for
             order["argv"],
@@ -87,41 +89,41 @@ def _started(order: dict[str, Any]) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_me,
+            preexec_fn=_end_with_supervisor,
         )
 
 
-def _end_with_me() -> None:
-    """In the server, before it becomes one: be told when the supervisor is killed (Linux)."""
+def _end_with_supervisor() -> None:
+    """Ask, in the server before it becomes one, to be told of the supervisor's end (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _until_alone(parent: int, told: threading.Event) -> None:
-    """Set ``told`` once the starter is gone, even if something it forked holds the pipe open."""
-    threading.Thread(target=_until_closed, args=(told,), daemon=True).start()
-    while os.getppid() == parent and not told.wait(LOOK_S):
+def _wait_for_starter(parent: int, ended: threading.Event) -> None:
+    """Set ``ended`` once the starter is gone, even if something it forked holds the pipe open."""
+    threading.Thread(target=_wait_for_pipe, args=(ended,), daemon=True).start()
+    while os.getppid() == parent and not ended.wait(LOOK_S):
         pass
-    told.set()
+    ended.set()
 
 
-def _until_closed(told: threading.Event) -> None:
+def _wait_for_pipe(ended: threading.Event) -> None:
     sys.stdin.read()
-    told.set()
+    ended.set()
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
+def _end_group(server: subprocess.Popen[bytes]) -> None:
     """End every process of the server's group: politely, then not."""
-    _signal(server.pid, signal.SIGTERM)
+    _signal_group(server.pid, signal.SIGTERM)
     until = time.monotonic() + GRACE_S
-    while _some(server) and time.monotonic() < until:
+    while _is_group_alive(server) and time.monotonic() < until:
         time.sleep(LOOK_S / 4)
-    _signal(server.pid, signal.SIGKILL)
+    _signal_group(server.pid, signal.SIGKILL)
     server.wait()
 
 
-def _some(server: subprocess.Popen[bytes]) -> bool:
-    """Whether anything of the group is left; an ended first process is taken note of."""
+def _is_group_alive(server: subprocess.Popen[bytes]) -> bool:
+    """Return whether anything of the group is left; reap its first process."""
     server.poll()
     try:
         os.killpg(server.pid, 0)
@@ -130,7 +132,7 @@ def _some(server: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _signal(group: int, number: int) -> None:
+def _signal_group(group: int, number: int) -> None:
     with contextlib.suppress(OSError):
         os.killpg(group, number)
 

@@ -16,7 +16,7 @@ import pytest
 from assistants.errors import UsageError
 from assistants.scoring import Score, ScorerInput, apply_scorer, make_scorer
 from assistants.scoring.sandbox import code_runs, worker
-from assistants.scoring.sandbox.code_runs import SandboxLimits, blocks_of, run
+from assistants.scoring.sandbox.code_runs import SandboxLimits, code_of, run
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other kernels have other limits")
 QUICK = SandboxLimits(seconds=2, memory_mib=512, disk_mib=8)
@@ -83,10 +83,10 @@ def test_which_blocks_are_the_program() -> None:
     """All Python blocks that go together; output and sessions between them are not code."""
     both = "```python\ndef f(): return 1\n```\nthen\n```py\nassert f() == 1\n```"
     assert graded(both).value == 1
-    assert blocks_of("```\nx = 1\n```\n```python\ny = 1\n```\n") == ["y = 1"]
-    assert blocks_of("```\nx = 1\n```") == ["x = 1"]
-    assert blocks_of("1. so:\n   ~~~python\n   x = 1\n   ~~~") == ["x = 1"]
-    assert blocks_of("```python\nx = 1") == ["x = 1"], "an answer that was cut"
+    assert code_of("```\nx = 1\n```\n```python\ny = 1\n```\n") == ["y = 1"]
+    assert code_of("```\nx = 1\n```") == ["x = 1"]
+    assert code_of("1. so:\n   ~~~python\n   x = 1\n   ~~~") == ["x = 1"]
+    assert code_of("```python\nx = 1") == ["x = 1"], "an answer that was cut"
     assert worker.script(["x = 1", "y = 2"]) == "x = 1\n\ny = 2\n"
     assert worker.script(["x = 1", ">>> x\n1", "y = 2222"]) == "y = 2222\n"
     assert worker.script(["def f(:", "1 +"]) == "def f(:\n\n1 +\n"
@@ -183,7 +183,7 @@ def test_nobody_is_called(without: tuple[code_runs.Layer, ...]) -> None:
     "without", [(), ("seccomp",), ("namespaces", "seccomp")], ids=lambda w: "+".join(w) or "all"
 )
 def test_a_daemon_does_not_outlive_its_cell(
-    tmp_path: Path, without: tuple[code_runs.Layer, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: tuple[code_runs.Layer, ...]
 ) -> None:
     """Forked twice and in a session of its own, it is found and ended all the same."""
     code = """
@@ -195,15 +195,18 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-    marks = {p.pid for p in psutil.process_iter()}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ran = run([code], QUICK, without=without)
     assert ran.exit_code == (0 if "seccomp" in without else 1), ran
-    left = [
-        p
-        for p in psutil.process_iter()
-        if p.pid not in marks and any("answer.py" in part for part in _command(p))
-    ]
-    assert not left
+    assert not [p for p in psutil.process_iter() if _home(p).startswith(str(tmp_path))]
+
+
+def _home(process: psutil.Process) -> str:
+    """Where its folder is: the sandbox puts it into the environment of all that it starts."""
+    try:
+        return str(process.environ().get("HOME", ""))
+    except psutil.Error:
+        return ""
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -232,8 +235,8 @@ def test_its_folder_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.Monke
 def test_it_ends_with_its_caller() -> None:
     """A kernel that is killed while it grades leaves no code behind."""
     program = (
-        "from assistants.scoring.sandbox.code_runs import Limits, run\n"
-        "run(['import time\\nwhile True: time.sleep(1)  # ends-with-caller'], Limits(seconds=60))"
+        "from assistants.scoring.sandbox import SandboxLimits, run\n"
+        "run(['import time\\nwhile True: time.sleep(1)  # ends-with-caller'], SandboxLimits(seconds=60))"
     )
     caller = subprocess.Popen([sys.executable, "-c", program])
     try:

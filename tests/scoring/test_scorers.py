@@ -149,7 +149,7 @@ def test_an_interrupt_is_not_a_score() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        apply_scorer(measure(interrupted, unit="x"), ScorerInput("?", "x"))
+        apply_scorer(measure(interrupted, "interrupted/1", unit="x"), ScorerInput("?", "x"))
 
 
 def test_reasons_are_safe_to_store_and_show() -> None:
@@ -165,11 +165,11 @@ def test_reasons_are_safe_to_store_and_show() -> None:
     def unprintable(answered: ScorerInput) -> float:
         raise Unprintable
 
-    reason = str(apply_scorer(measure(rude, unit="x"), ScorerInput("?", "x")).reason)
+    reason = str(apply_scorer(measure(rude, "rude/1", unit="x"), ScorerInput("?", "x")).reason)
     reason.encode()
     assert len(reason) <= 300
     assert not set(reason) & {"\n", "\x1b"}
-    got = apply_scorer(measure(unprintable, unit="x"), ScorerInput("?", "x"))
+    got = apply_scorer(measure(unprintable, "unprintable/1", unit="x"), ScorerInput("?", "x"))
     assert got == Score(None, "Unprintable")
 
 

@@ -38,7 +38,7 @@ def request(name: str, /, **options: object) -> ModelRequest:
 
 
 def start_all(plan: Plan) -> None:
-    """What vLLM does at a start: it asks for its part of a whole GPU, and that must be free."""
+    """Do as vLLM at a start: ask for a part of a whole GPU, which must be free."""
     held = {gpu.index: gpu.taken for gpu in plan.gpus}
     sizes = {gpu.index: gpu.total for gpu in plan.gpus}
     for server in plan.servers:

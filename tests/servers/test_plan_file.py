@@ -17,7 +17,7 @@ from support.published_configs import CONFIGS
 
 @pytest.fixture
 def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with configs of published models, and nothing in the hub's cache."""
+    """Make a folder with configs of published models, and nothing in the hub's cache."""
     monkeypatch.setenv("HF_HUB_CACHE", str(here / "hub"))
     for name, (_, config) in CONFIGS.items():
         (here / name).mkdir()

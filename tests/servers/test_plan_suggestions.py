@@ -17,7 +17,7 @@ SMALL = ("gemma-3-1b", "Llama-3.1-8B", "Qwen3-8B", "Qwen3-30B-A3B", "gpt-oss-20b
 
 
 def fixes(model: ModelRequest, gpus: list[Gpu]) -> str:
-    """All that would help the one model that has no place."""
+    """Return all that would help the one model that has no place."""
     (missing,) = make_plan([model], gpus).unplaced
     assert missing.fixes
     return " ".join(missing.fixes)
@@ -111,7 +111,7 @@ def test_gpus_of_different_size_are_the_reason() -> None:
 
 
 def changed(fix: str, model: ModelRequest, gpus: list[Gpu]) -> tuple[ModelRequest, list[Gpu]]:
-    """The model and the GPUs, were they as a sentence says."""
+    """Return the model and the GPUs as a sentence would have them."""
     if found := re.search(r"weights in (\w+)", fix):
         return replace(model, quantization=found[1]), gpus
     if found := re.search(r"context of ([\d,]+) tokens", fix):

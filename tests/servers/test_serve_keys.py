@@ -93,7 +93,7 @@ async def test_a_notebook_may_name_the_key_too(
     """``serve(..., key_from=...)``; what the notebook shows of the server does not have it."""
     monkeypatch.setenv("SERVER_API_KEY", KEY)
     server = await serve("good", key_from="SERVER_API_KEY", report=lambda _: None)
-    assert server.entry.key == KEY
+    assert server.record.key == KEY
     assert not is_shown(KEY, repr(server), server._repr_html_())
     await server.stop()
 

@@ -39,12 +39,12 @@ def machine_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def first_port() -> int:
-    """A thousand ports for this worker of pytest-xdist alone."""
+    """Return the first of a thousand ports for this worker of pytest-xdist alone."""
     return 10_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def children() -> list[int]:
-    """Processes of this test's stand-ins and their supervisors, wherever they hang now.
+    """List processes of this test's stand-ins and their supervisors, wherever they hang now.
 
     They run in the test's own folder, so tests that run beside this one do not count.
     """
@@ -59,14 +59,14 @@ def children() -> list[int]:
 
 
 def served(model: str = "good", *more: str) -> tuple[Done, ServerRecord]:
-    """A server that stays, and what its start showed."""
+    """Start a server that stays, and return what its start showed."""
     done = call("serve", model, "--detach", *more)
     assert done.code == 0, done.err
     return done, registry.records()[-1]
 
 
 def said_by(model: str) -> str:
-    """What a model answers."""
+    """Return what a model answers."""
 
     async def ask() -> str:
         client = connect(model)

@@ -13,7 +13,7 @@ CONFIG = CONFIGS["SmolLM2-135M"][1]
 
 
 def safetensors(path: Path, tensors: dict[str, tuple[str, list[int], int]]) -> None:
-    """A file with the header of these tensors (type, shape, bytes), and holes for their data."""
+    """Write a file with a header of tensors (type, shape, bytes), and holes for their data."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name, (kind, shape, size) in tensors.items():
@@ -26,7 +26,7 @@ def safetensors(path: Path, tensors: dict[str, tuple[str, list[int], int]]) -> N
 
 
 def folder(path: Path, **tensors: tuple[str, list[int], int]) -> Path:
-    """A folder with ``CONFIG`` and one file of these tensors."""
+    """Make a folder with ``CONFIG`` and one file of these tensors."""
     (path / "config.json").write_text(json.dumps(CONFIG))
     named = {name.replace("__", "."): value for name, value in tensors.items()}
     safetensors(path / "model.safetensors", named)

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
-from assistants.kernel import kernel_manager
+from assistants.report import kernel_manager
 from assistants.results import Results
 from support.hostile_texts import PAYLOADS
 from support.slow_server import SlowServer
@@ -82,7 +82,7 @@ def test_every_persona_answers_in_a_terminal(
     ]  # fmt: skip
     assert "user: Tea?\nOr coffee?" in said
     assert "temperature=0.0, max_tokens=9" in said
-    assert len(Results("results").runs("compare")[0].trials) == 4
+    assert len(Results("results").runs("compare")[0].trials()) == 4
 
 
 def test_answers_become_a_table(

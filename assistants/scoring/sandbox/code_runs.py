@@ -1,8 +1,8 @@
-"""Whether the Python in an answer runs to its end: the founding experiment's own measure.
+"""A scorer of whether the Python in an answer runs to its end.
 
-The code is a stranger's. It runs in a process of its own (see ``cell.py``) with limits on time,
+The code is a stranger's. It runs in a process of its own (see ``worker.py``) with limits on time,
 memory, disk, files, network and processes, an empty environment, and a folder that is gone
-afterwards. What this system cannot enforce, ``limits_enforced`` says.
+afterwards. ``limits_enforced`` tells what this system cannot enforce.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ MAX_CODE = 200_000
 """Characters. No answer has more code than that, but a broken one may."""
 
 FLOOD_BYTES = 5_000_000
-"""So much standard error ends the code; standard output goes nowhere and may be any amount."""
+"""Standard error that ends the code; standard output goes nowhere and may be any amount."""
 
 KEPT_BYTES = 4_000
 """The end of standard error, of which the last line is shown."""
 
 GRACE_SECONDS = 5.0
-"""How long after its time limit a cell that does not even answer is killed from here."""
+"""Time after its limit at which a worker that does not even answer is killed from here."""
 
 Layer = Literal["namespaces", "landlock", "seccomp"]
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """What code from an answer may use: seconds, and mebibytes of memory and of disk."""
+    """Resources that code from an answer may use: seconds, and mebibytes of memory and disk."""
 
     seconds: float = 10.0
     memory_mib: int = 1024
@@ -68,7 +68,7 @@ class SandboxLimits:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionResult:
-    """How a piece of code ended: its exit code, or ``None`` with ``stopped`` saying why."""
+    """The end of a piece of code: its exit code, or ``None`` with ``stopped`` saying why."""
 
     exit_code: int | None
     stopped: str
@@ -77,7 +77,7 @@ class ExecutionResult:
 
     @property
     def detail(self) -> str:
-        """Why it did not run to its end: what stopped it, or the last line it wrote."""
+        """The reason why it did not run to its end: what stopped it, or the last line it wrote."""
         lines = [line for line in self.stderr.splitlines() if line.strip()]
         if self.stopped:
             return self.stopped
@@ -87,10 +87,10 @@ class ExecutionResult:
 
 
 def code_runs(*, allow_code: bool = False, limits: SandboxLimits | None = None) -> FunctionScorer:
-    """1 where the answer's Python runs to its end with exit code 0, and 0 where it does not.
+    """Return a scorer that gives 1 where the answer's Python runs to its end with exit code 0.
 
     The code is that of the blocks labelled Python, or of all blocks where none has a label; which
-    of them, ``cell.script`` decides. It runs in the Python that runs this, with its packages. It
+    of them, ``worker.script`` decides. It runs in the Python that runs this, with its packages. It
     may not start processes, open sockets, ask for input, or read and write outside its folder: code
     that has to counts as not running. An answer without code is unscorable.
 
@@ -115,6 +115,7 @@ def code_runs(*, allow_code: bool = False, limits: SandboxLimits | None = None) 
     isolation = {name: how for name, how in limits_enforced().items() if how}
     return measure(
         _code_runs,
+        "_code_runs/1",
         name="code_runs",
         unit="share",
         direction="higher",
@@ -127,37 +128,41 @@ def code_runs(*, allow_code: bool = False, limits: SandboxLimits | None = None) 
 
 @lru_cache(maxsize=1)
 def limits_enforced() -> dict[str, str | None]:
-    """How each limit is enforced on this system, found out by trying; ``None`` where it is not."""
-    ran = run(["pass"], SandboxLimits())
-    return {name: ran.enforced.get(name) for name in worker.LIMITS}
+    """Return how each limit is enforced on this system, by trying; ``None`` where it is not."""
+    result = run(["pass"], SandboxLimits())
+    return {name: result.enforced.get(name) for name in worker.LIMITS}
 
 
 def not_enforced() -> str:
-    """A sentence for a report on what cannot be enforced here; empty where everything is."""
+    """Return a sentence on the limits that cannot be enforced here; empty if there are none."""
     missing = [name for name, how in limits_enforced().items() if how is None]
     if not missing:
         return ""
     return f"code_runs: on this system there is no limit on {', '.join(missing)}."
 
 
-def blocks_of(answer: str) -> list[str]:
-    """The code of an answer: blocks labelled Python, else those without a label."""
-    found = split_code_blocks(answer)[1]
-    labelled = [block for block in found if block.language.strip("{}.,") in PYTHON_LABELS]
-    plain: list[CodeBlock] = [block for block in found if not block.language]
+def code_of(answer: str) -> list[str]:
+    """Return the code of an answer: blocks labelled Python, else those without a label."""
+    blocks = split_code_blocks(answer)[1]
+    labelled = [block for block in blocks if block.language.strip("{}.,") in PYTHON_LABELS]
+    plain: list[CodeBlock] = [block for block in blocks if not block.language]
     return [block.code for block in labelled or plain if block.code.strip()]
 
 
 def _code_runs(
-    answered: ScorerInput, *, limits: Mapping[str, Any], python: str, isolation: Mapping[str, str]
+    scorer_input: ScorerInput,
+    *,
+    limits: Mapping[str, Any],
+    python: str,
+    isolation: Mapping[str, str],
 ) -> float:
-    blocks = blocks_of(answered.answer)
+    blocks = code_of(scorer_input.answer)
     if not blocks:
         raise UnscorableError("the answer has no fenced Python")
     if sum(map(len, blocks)) > MAX_CODE:
         raise UnscorableError(f"more than {MAX_CODE:,} characters of code")
-    ran = run(blocks, SandboxLimits(**limits))
-    return ScoredValue(float(ran.exit_code == 0 and not ran.stopped), ran.detail)
+    result = run(blocks, SandboxLimits(**limits))
+    return ScoredValue(float(result.exit_code == 0 and not result.stopped), result.detail)
 
 
 def run(
@@ -170,9 +175,11 @@ def run(
     Raises
     ------
     UnscorableError
-        If the cell broke before the code began.
+        If the worker broke before the code began.
     """
-    with tempfile.TemporaryDirectory(prefix="cell-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="assistants-sandbox-", ignore_cleanup_errors=True
+    ) as folder:
         order = json.dumps(_order(blocks, limits, str(Path(folder).resolve()), without))
         reading, writing = os.pipe()
         try:
@@ -191,12 +198,12 @@ def run(
         try:
             with outer, open(reading, "rb", buffering=0) as report:  # noqa: PTH123 a descriptor
                 try:
-                    return _watched(outer, report, order.encode(), limits.seconds + GRACE_SECONDS)
+                    return _watch(outer, report, order.encode(), limits.seconds + GRACE_SECONDS)
                 finally:
                     _kill(outer)
         except BrokenPipeError:
             raise UnscorableError(
-                "the code could not be isolated: its cell did not start"
+                "the code could not be isolated: its sandbox did not start"
             ) from None
 
 
@@ -224,15 +231,15 @@ def _order(
     }
 
 
-def _watched(
+def _watch(
     outer: subprocess.Popen[bytes], report: Any, order: bytes, seconds: float
 ) -> ExecutionResult:
-    """Feed the cell, read what it says until it is over, and tell how it ended."""
+    """Feed the worker, read what it reports until it is over, and return how it ended."""
     assert outer.stdin is not None
     assert outer.stderr is not None
     outer.stdin.write(order)
     outer.stdin.close()
-    said, errors, total, stopped = b"", b"", 0, ""
+    reported, errors, total, stopped = b"", b"", 0, ""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as ready:
         ready.register(report, selectors.EVENT_READ)
@@ -243,7 +250,7 @@ def _watched(
                 if not piece:
                     ready.unregister(key.fileobj)
                 elif key.fileobj is report:
-                    said += piece
+                    reported += piece
                 else:
                     total += len(piece)
                     errors = (errors + piece)[-KEPT_BYTES:]
@@ -253,17 +260,17 @@ def _watched(
                 stopped = "stopped: it did not end in time"
     os.set_blocking(outer.stderr.fileno(), False)
     errors += outer.stderr.read(KEPT_BYTES) or b"" if not stopped else b""
-    return _told(said, errors[-KEPT_BYTES:].decode(errors="replace"), stopped)
+    return _result(reported, errors[-KEPT_BYTES:].decode(errors="replace"), stopped)
 
 
-def _told(said: bytes, errors: str, stopped: str) -> ExecutionResult:
-    told: dict[str, Any] = {}
-    for line in said.splitlines():
-        told.update(json.loads(line))
-    if "enforced" not in told:
+def _result(reported: bytes, errors: str, stopped: str) -> ExecutionResult:
+    status: dict[str, Any] = {}
+    for line in reported.splitlines():
+        status.update(json.loads(line))
+    if "enforced" not in status:
         last = errors.strip().splitlines()[-1:] or ["it ended before the code began"]
         raise UnscorableError(f"the code could not be isolated: {last[0]}")
-    code = told.get("ended")
+    code = status.get("ended")
     if code == "time":
         code, stopped = None, stopped or "stopped: it did not end in time"
     elif isinstance(code, int) and (code < 0 or code > 128):
@@ -271,11 +278,11 @@ def _told(said: bytes, errors: str, stopped: str) -> ExecutionResult:
         by_time = number in (signal.SIGXCPU, signal.SIGKILL)
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
         stopped = stopped or f"killed by {name}" + (", out of time or memory" if by_time else "")
-    return ExecutionResult(code, stopped, errors, told["enforced"])
+    return ExecutionResult(code, stopped, errors, status["enforced"])
 
 
 def _kill(outer: subprocess.Popen[bytes]) -> None:
-    """End the cell; its first process has asked the kernel to end with it, and all others too."""
+    """End the worker; its first process has asked the kernel to end with it, and all others too."""
     try:
         os.killpg(outer.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

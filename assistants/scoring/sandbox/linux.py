@@ -1,7 +1,7 @@
-"""What the Linux kernel can forbid a process that code from an answer runs in.
+"""Rights that the Linux kernel can take from the process that runs the code of an answer.
 
 Each function takes something away from the calling process for good. Standard library only: the
-cell imports it before anything else is there. ``OSError`` means that this kernel refuses.
+worker imports it before anything else is there. ``OSError`` means that this kernel refuses.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _MOUNT_ATTR_RDONLY = 0x1
 
 
 def prctl(option: int, value: int) -> None:
-    """One of the PR_SET_ options."""
-    _done(_LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+    """Set one of the PR_SET_ options."""
+    _check(_LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
 
 
-def own_namespaces() -> None:
-    """A network without interfaces, processes of its own, and mounts that can be changed.
+def enter_namespaces() -> None:
+    """Enter a network without interfaces, a process namespace, and mounts that can be changed.
 
     A user namespace is what lets someone who is not root have the others.
     """
     uid, gid = os.getuid(), os.getgid()
-    _done(_LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC))
+    _check(_LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC))
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
 
 
-def read_only_but(folder: str, disk_bytes: int) -> None:
-    """Every file system read-only, but for ``folder``, which becomes a small one in memory."""
-    _done(_LIBC.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None))
+def make_read_only_except(folder: str, disk_bytes: int) -> None:
+    """Make all file systems read-only, but for ``folder``, which becomes a small one in memory."""
+    _check(_LIBC.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None))
     attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
-    _done(_LIBC.syscall(442, -100, b"/", _AT_RECURSIVE, attributes, len(attributes)))
+    _check(_LIBC.syscall(442, -100, b"/", _AT_RECURSIVE, attributes, len(attributes)))
     options = f"size={disk_bytes},nr_inodes=4096,mode=700".encode()
     where = os.fsencode(folder)
-    _done(_LIBC.mount(b"tmpfs", where, b"tmpfs", ctypes.c_ulong(_MS_NOSUID_NODEV), options))
+    _check(_LIBC.mount(b"tmpfs", where, b"tmpfs", ctypes.c_ulong(_MS_NOSUID_NODEV), options))
 
 
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, list a folder
@@ -58,22 +58,22 @@ _WRITE_FILE, _READ_FILE = 1 << 1, 1 << 2
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14
 
 
-def only_these_files(readable: Iterable[str], writable: Iterable[str]) -> None:
-    """Landlock: nothing can be opened but what lies in these places.
+def allow_only_files(readable: Iterable[str], writable: Iterable[str]) -> None:
+    """Let nothing be opened but what lies in these places (Landlock).
 
     On a kernel that knows how, signals and abstract sockets stay inside as well.
     """
     abi = _LIBC.syscall(444, None, 0, 1)
-    _done(abi)
+    _check(abi)
     newest = {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)
     everything = (1 << newest) - 1
     rules = struct.pack("=QQQ", everything, 0, 3 if abi >= 6 else 0)
-    ruleset = _done(_LIBC.syscall(444, rules, {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}.get(abi, 24), 0))
+    ruleset = _check(_LIBC.syscall(444, rules, {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}.get(abi, 24), 0))
     for places, rights in ((readable, _READ), (writable, everything)):
         for place in places:
             _allow(ruleset, place, rights)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _done(_LIBC.syscall(446, ruleset, 0))
+    _check(_LIBC.syscall(446, ruleset, 0))
     os.close(ruleset)
 
 
@@ -85,7 +85,7 @@ def _allow(ruleset: int, place: str, rights: int) -> None:
     if not Path(place).is_dir():
         rights &= _FILE_RIGHTS
     rule = struct.pack("=Qi", rights, opened)
-    _done(_LIBC.syscall(445, ruleset, 1, rule, 0))
+    _check(_LIBC.syscall(445, ruleset, 1, rule, 0))
     os.close(opened)
 
 
@@ -111,8 +111,8 @@ _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
 _EPERM, _EAGAIN, _ENOSYS = (0x50000 | n for n in (1, 11, 38))
 
 
-def few_system_calls(*, attributes_too: bool) -> None:
-    """Seccomp: threads, but no processes; no sockets; no signals to anybody else.
+def restrict_system_calls(*, attributes_too: bool) -> None:
+    """Refuse new processes, sockets, and signals to anybody else (seccomp); threads are allowed.
 
     Call it last, in the process that it is for: its own id is part of the filter.
     """
@@ -123,11 +123,11 @@ def few_system_calls(*, attributes_too: bool) -> None:
     buffer = ctypes.create_string_buffer(lines)
     header = struct.pack("@HP", len(program), ctypes.addressof(buffer))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _done(_LIBC.prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0))
+    _check(_LIBC.prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0))
 
 
 def _filter(own: int, refused: Iterable[int]) -> list[tuple[int, int, int, int]]:
-    """BPF over ``struct seccomp_data``: number at 0, architecture at 4, arguments at 16."""
+    """Return BPF over ``struct seccomp_data``: number at 0, architecture at 4, arguments at 16."""
     program = [
         (_LOAD, 0, 0, 4),
         (_EQUAL, 1, 0, 0xC000003E),  # another architecture has other numbers
@@ -153,7 +153,7 @@ def _filter(own: int, refused: Iterable[int]) -> list[tuple[int, int, int, int]]
     return [*program, (_RETURN, 0, 0, _ALLOW)]
 
 
-def _done(result: int) -> int:
+def _check(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

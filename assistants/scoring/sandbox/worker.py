@@ -1,9 +1,9 @@
-"""Where the code of an answer runs: a program of its own, started by ``code_runs``.
+"""The program that runs the code of an answer, started by ``code_runs``.
 
 Three processes. The outer one keeps the time and ends everything; the next is the first of a
 process namespace, so that the kernel ends with it whatever else is left; the third gives up its
 rights one by one, says on a pipe what it could give up, and becomes the answer's code. It imports
-nothing but the standard library, and ``kernel_limits`` from beside it.
+nothing but the standard library, and ``linux`` from beside it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 LIMITS = ("time", "memory", "files", "disk", "network", "processes")
-"""What a cell limits, in the order in which it is told. Memory is per process, and so of the whole
-cell only where processes are limited too; disk is the folder as a whole."""
+"""Everything that is limited, in the order of reports. Memory is per process, and so of the whole
+sandbox only where processes are limited too; disk is the folder as a whole."""
 
 
 def script(blocks: list[str]) -> str:
-    """The program that an answer's blocks make up.
+    """Return the program that an answer's blocks make up.
 
     All of them, one after the other, when each is Python. Otherwise the longest unbroken run of
     blocks that are (an answer also shows output and sessions), or all of them when none is.
@@ -51,7 +51,7 @@ def _is_python(text: str) -> bool:
 
 
 def main() -> None:
-    """Read the order from standard input, run it, and say on the pipe how it ended."""
+    """Read the order from standard input, run it, and report on the pipe how it ended."""
     order = json.load(sys.stdin)
     pipe = int(sys.argv[1])
     os.set_inheritable(pipe, False)
@@ -59,14 +59,14 @@ def main() -> None:
     inside = _enter(order, enforced)
     child = os.fork()
     if not child:
-        _guarded(_first if inside else _code, order, pipe, enforced)
+        _run_and_exit(_first if inside else _code, order, pipe, enforced)
     ended = _wait(child, order["seconds"])
     _end_everything(child)
-    _say(pipe, {"ended": ended})
+    _report(pipe, {"ended": ended})
 
 
 def _enter(order: Any, enforced: dict[str, str]) -> bool:
-    """Go where there is no network and nobody else, if this system lets us."""
+    """Enter namespaces without network or other processes, if this system lets us."""
     try:
         import linux as kernel  # type: ignore[import-not-found, unused-ignore]
 
@@ -76,7 +76,7 @@ def _enter(order: Any, enforced: dict[str, str]) -> bool:
     if "namespaces" in order["without"]:
         return False
     try:
-        kernel.own_namespaces()
+        kernel.enter_namespaces()
     except OSError:
         return False
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user namespace clears it
@@ -85,12 +85,12 @@ def _enter(order: Any, enforced: dict[str, str]) -> bool:
 
 
 def _first(order: Any, pipe: int, enforced: dict[str, str]) -> None:
-    """The first process of the namespace: the kernel kills the rest when it goes."""
+    """Be the first process of the namespace: the kernel kills the rest when it goes."""
     import linux as kernel
 
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
-        kernel.read_only_but(order["folder"], order["disk_bytes"])
+        kernel.make_read_only_except(order["folder"], order["disk_bytes"])
         enforced["files"] = "read-only mounts"
         enforced["disk"] = "file system in memory"
         os.chdir(order["folder"])
@@ -98,7 +98,7 @@ def _first(order: Any, pipe: int, enforced: dict[str, str]) -> None:
         pass  # Landlock may still do it
     child = os.fork()
     if not child:
-        _guarded(_code, order, pipe, enforced)
+        _run_and_exit(_code, order, pipe, enforced)
     while True:
         pid, status = os.wait()
         if pid == child:
@@ -107,13 +107,13 @@ def _first(order: Any, pipe: int, enforced: dict[str, str]) -> None:
 
 
 def _code(order: Any, pipe: int, enforced: dict[str, str]) -> None:
-    """Give up every right, tell which, and become the code of the answer."""
+    """Give up every right, report which, and become the code of the answer."""
     devnull = os.open(os.devnull, os.O_RDWR)
     os.dup2(devnull, 0)
     os.dup2(devnull, 1)
     _give_up(order, enforced)
     Path("answer.py").write_text(script(order["blocks"]), encoding="utf-8", errors="replace")
-    _say(pipe, {"enforced": enforced})
+    _report(pipe, {"enforced": enforced})
     os.execve(  # noqa: S606 this process is already confined
         order["python"], [order["python"], *order["flags"], "answer.py"], order["environment"]
     )
@@ -130,13 +130,13 @@ def _give_up(order: Any, enforced: dict[str, str]) -> None:
         return
     if "landlock" not in order["without"]:
         try:
-            kernel.only_these_files(order["readable"], [order["folder"], os.devnull])
+            kernel.allow_only_files(order["readable"], [order["folder"], os.devnull])
             enforced["files"] = " and ".join(filter(None, [enforced.get("files"), "Landlock"]))
         except OSError:
             pass
     if "seccomp" not in order["without"]:
         try:
-            kernel.few_system_calls(attributes_too=not read_only)
+            kernel.restrict_system_calls(attributes_too=not read_only)
             for what in ("network", "processes"):
                 enforced[what] = " and ".join(filter(None, [enforced.get(what), "seccomp"]))
         except OSError:
@@ -155,8 +155,8 @@ def _set_limits(order: Any, enforced: dict[str, str]) -> None:
         "RLIMIT_CORE": (0, 0),
         "RLIMIT_MSGQUEUE": (0, 0),
     }
-    # The kernel counts all processes of a user, in a user namespace only those of the cell. It
-    # never holds root to it.
+    # The kernel counts all processes of a user, in a user namespace only those in it. It never
+    # holds root to it.
     if os.getuid() and "network" in enforced:
         wanted["RLIMIT_NPROC"] = (order["processes"],) * 2
     for name, (soft, hard) in wanted.items():
@@ -171,7 +171,7 @@ def _set_limits(order: Any, enforced: dict[str, str]) -> None:
 
 
 def _wait(child: int, seconds: float) -> Any:
-    """How the child ended: its exit code, or ``"time"`` when it had to be stopped."""
+    """Return the child's exit code, or ``"time"`` when it had to be stopped."""
     deadline = time.monotonic() + seconds
     pause = 0.002
     while time.monotonic() < deadline:
@@ -199,7 +199,7 @@ def _end_everything(child: int) -> None:
 
 
 def _children() -> list[int]:
-    """The processes that have this one for a parent; grandchildren become that as their own die."""
+    """Return the children of this process; grandchildren become that as their own parents die."""
     try:
         return [
             int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
@@ -208,8 +208,8 @@ def _children() -> list[int]:
         return []
 
 
-def _guarded(step: Any, *order: Any) -> None:
-    """A child never returns to its parent's code: it ends here, whatever happens."""
+def _run_and_exit(step: Any, *order: Any) -> None:
+    """Run a step in a child, and end it here: it never returns to its parent's code."""
     try:
         step(*order)
     except BaseException as error:  # said on standard error, and then over
@@ -217,7 +217,7 @@ def _guarded(step: Any, *order: Any) -> None:
     os._exit(120)
 
 
-def _say(pipe: int, what: Any) -> None:
+def _report(pipe: int, what: Any) -> None:
     os.write(pipe, json.dumps(what).encode() + b"\n")
 
 

@@ -64,6 +64,11 @@ class ModelRequest:
         return self.architecture
 
     @property
+    def longest_context(self) -> int:
+        """The longest context that it allows; what was asked for where nobody knows."""
+        return self.architecture.context if self.architecture else self.context
+
+    @property
     def weights_kind(self) -> str:
         """How its weights are kept: ``16 bit``, ``fp8``, ...; empty where nobody knows."""
         return self.planned.weights.kind if self.planned else ""
@@ -134,16 +139,15 @@ class PlacedServer:
 
     def row(self) -> dict[str, Any]:
         """Return its figures for a table."""
-        memory, counted = self.memory, self.request.memory is None
+        memory, is_counted = self.memory, self.request.memory is None
+        overhead = memory.overhead + memory.process
         return {
             "model": self.name,
             "gpus": ",".join(str(index) for index in self.gpus),
             "weights": self.request.weights_kind or None,
-            "weights_gib": round(memory.weights / GIB, 2) if counted else None,
-            "overhead_gib": round((memory.total - memory.weights - memory.cache) / GIB, 2)
-            if counted
-            else None,
-            "cache_gib": round(memory.cache / GIB, 2) if counted else None,
+            "weights_gib": round(memory.weights / GIB, 2) if is_counted else None,
+            "overhead_gib": round(overhead / GIB, 2) if is_counted else None,
+            "cache_gib": round(memory.cache / GIB, 2) if is_counted else None,
             "total_gib": round(memory.total / GIB, 2),
             "utilization": self.utilization,
             "context": self.context,

@@ -66,14 +66,13 @@ def make_plan(
         If a model, a GPU or the aim cannot be meant: a context longer than the model allows, a
         name twice, no GPU at all.
     """
-    models, gpus = tuple(models), tuple(gpus)
     _check(models, gpus, aim, free)
     rooms = _Rooms(gpus, free)
     placed = _place(models, rooms, (aim, 0))
-    level = 0
-    if aim != "fit all" and placed:
-        level, found = _highest_level(models, rooms, aim, len(placed))
-        placed = found or placed
+    most = len(placed)
+    level = _last(lambda n: len(_place(models, rooms, (aim, n))) >= most, _top(models, aim))
+    if level:
+        placed = _place(models, rooms, (aim, level))
     servers = _share_out(placed, models, rooms, (aim, level))
     for model in models:  # from here on, rooms are what is left with caches as small as asked
         if where := placed.get(model.name):
@@ -84,7 +83,8 @@ def make_plan(
         for model in models
         for note in (model.architecture.notes if model.architecture else ())
     )
-    return Plan(aim, gpus, servers, unplaced, _verdict(models, servers, gpus, aim), notes)
+    verdict = _verdict(models, servers, gpus, aim)
+    return Plan(aim, tuple(gpus), servers, unplaced, verdict, notes)
 
 
 class _Rooms:
@@ -150,12 +150,9 @@ def _check(models: Sequence[ModelRequest], gpus: Sequence[Gpu], aim: str, free: 
         if model.name in names:
             raise UsageError(f"{model.name!r} is there twice.", fix="Give each its own name.")
         names.add(model.name)
-        longest = model.architecture.context if model.architecture else model.context
-        if not 1 <= model.context <= longest:
-            raise UsageError(
-                f"{model.name}: a context of {model.context:,} tokens.",
-                fix=f"Ask for 1 to {longest:,}, which is what the model allows.",
-            )
+        if not 1 <= model.context <= (longest := model.longest_context):
+            fix = f"Ask for 1 to {longest:,}, which is what the model allows."
+            raise UsageError(f"{model.name}: a context of {model.context:,} tokens.", fix=fix)
         if not 1 <= model.conversations <= MAX_SEQUENCES:
             fix = f"Ask for 1 to {MAX_SEQUENCES}: a server answers no more at the same time."
             raise UsageError(f"{model.name}: {model.conversations:,} conversations.", fix=fix)
@@ -167,8 +164,8 @@ def _asked(model: ModelRequest, level: Level) -> tuple[int, int]:
     """Return context and conversations at a level; never less than what was asked for."""
     aim, steps = level
     context, conversations = model.context, model.conversations
-    if aim == "longest context" and model.architecture:
-        context = max(context, min(steps * GPU_BLOCK, model.architecture.context))
+    if aim == "longest context":
+        context = max(context, min(steps * GPU_BLOCK, model.longest_context))
     if aim == "most conversations":
         conversations = max(conversations, min(steps, MAX_SEQUENCES))
     return context, conversations
@@ -200,24 +197,10 @@ def _place(
     return best
 
 
-def _highest_level(
-    models: Sequence[ModelRequest], rooms: _Rooms, aim: Aim, count: int
-) -> tuple[int, dict[str, tuple[int, ...]] | None]:
-    """Return the highest level, by bisection, where ``count`` models have a place; and theirs."""
-    top = MAX_SEQUENCES
-    if aim == "longest context":
-        top = max(model.architecture.context if model.architecture else 1 for model in models)
-        top = -(-top // GPU_BLOCK)
-    best = None
-    low, high = 0, top
-    while low < high:
-        middle = (low + high + 1) // 2
-        placed = _place(models, rooms, (aim, middle))
-        if len(placed) >= count:
-            low, best = middle, placed
-        else:
-            high = middle - 1
-    return low, best
+def _top(models: Sequence[ModelRequest], aim: Aim) -> int:
+    """Return the level that no model goes beyond."""
+    longest = max(-(-model.longest_context // GPU_BLOCK) for model in models)
+    return {"longest context": longest, "most conversations": MAX_SEQUENCES}.get(aim, 0)
 
 
 def _last(fits: Callable[[int], bool], high: int) -> int:
@@ -248,8 +231,7 @@ def _share_out(
         for index in server.gpus:
             left[index] -= server.memory.total
     if level[0] == "longest context":
-        servers = _share_equally(servers, left, lambda server: _cache_bytes(
-            server, _longest(server), server.request.conversations))  # fmt: skip
+        servers = _share_equally(servers, left, _bytes_of_longest_context)
         servers = [_with_longest_context(server) for server in servers]
     servers = _share_equally(
         servers, left, lambda server: _cache_bytes(server, server.context, MAX_SEQUENCES)
@@ -262,28 +244,24 @@ def _share_out(
     return tuple(sorted(ready, key=lambda server: (-server.memory.total, server.name)))
 
 
-def _longest(server: PlacedServer) -> int:
-    return server.request.architecture.context if server.request.architecture else server.context
-
-
 def _cache_bytes(server: PlacedServer, context: int, conversations: int) -> int:
     """Return the bytes of so many conversations; what it has where nobody can count them."""
     cache = server.request.kv_cache(len(server.gpus))
     return cache.bytes_for(context, conversations) if cache else server.memory.cache
 
 
+def _bytes_of_longest_context(server: PlacedServer) -> int:
+    return _cache_bytes(server, server.request.longest_context, server.request.conversations)
+
+
 def _with_longest_context(server: PlacedServer) -> PlacedServer:
     """Return the server with the longest context, in whole blocks, that its cache holds."""
-
-    def context(blocks: int) -> int:
-        return min(blocks * GPU_BLOCK, _longest(server))
-
-    count = server.request.conversations
+    longest, count = server.request.longest_context, server.request.conversations
     blocks = _last(
-        lambda blocks: _cache_bytes(server, context(blocks), count) <= server.memory.cache,
-        -(-_longest(server) // GPU_BLOCK),
+        lambda n: _cache_bytes(server, min(n * GPU_BLOCK, longest), count) <= server.memory.cache,
+        -(-longest // GPU_BLOCK),
     )
-    return replace(server, context=max(server.context, context(blocks)))
+    return replace(server, context=max(server.context, min(blocks * GPU_BLOCK, longest)))
 
 
 def _share_equally(
@@ -296,16 +274,11 @@ def _share_equally(
     servers = list(servers)
     for _ in range(8):  # what one cannot use, the others get in the next round
         wishes = [max(0, wish(server) - server.memory.cache) for server in servers]
-        sharing = {
-            index: sum(
-                bool(more) and index in server.gpus
-                for server, more in zip(servers, wishes, strict=True)
-            )
-            for index in left
-        }
-        shares = {index: left[index] // max(1, count) for index, count in sharing.items()}
-        for at, (server, more) in enumerate(zip(list(servers), wishes, strict=True)):
-            more = min(more, *(shares[index] for index in server.gpus))
+        hungry = [index for server, more in zip(servers, wishes, strict=True) if more
+                  for index in server.gpus]  # fmt: skip
+        shares = {index: left[index] // max(1, hungry.count(index)) for index in left}
+        for at, server in enumerate(servers):
+            more = min(wishes[at], *(shares[index] for index in server.gpus))
             memory = replace(server.memory, cache=server.memory.cache + more)
             servers[at] = replace(server, memory=memory)
             for index in server.gpus:
@@ -319,7 +292,9 @@ def _verdict(
     used = len({index for server in servers for index in server.gpus})
     verdict = f"{len(servers)} of {len(models)} models fit, on {used} of {len(gpus)} GPUs"
     if aim == "longest context" and servers:
-        short = [server.context for server in servers if server.context < _longest(server)]
+        short = [
+            server.context for server in servers if server.context < server.request.longest_context
+        ]
         if not short:
             return f"{verdict}; each has all the context that its model allows."
         least = pluralize(min(short), "token")

@@ -25,7 +25,7 @@ _PLAIN_TYPES = {"F32": 4, "F16": 2, "BF16": 2}
 """Bytes of plain numbers in a file; loading makes them as wide as the model is asked to be."""
 
 _OTHER_BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "BOOL": 8, "U8": 8, "I8": 8, "I16": 16,
-               "U16": 16, "I32": 32, "U32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64}  # fmt: skip
+               "U16": 16, "I32": 32, "U32": 32, "I64": 64, "U64": 64, "F64": 64}  # fmt: skip
 """Bits of other types; those whose name begins with F8 have 8."""
 
 METHODS: dict[str, float] = {

@@ -14,9 +14,8 @@ from assistants.errors import AssistantsError
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Message, Transcript
 from assistants.personas import Library, Persona
-from assistants.results import Results
-from assistants.run import Run
-from assistants.servers.server import Server
+from assistants.results import Results, Run
+from assistants.servers import Server
 from assistants.trial import Case, Trial
 from assistants.utils.text import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
@@ -129,7 +128,7 @@ def _(value: Trial) -> Markup:
 
 @_body.register
 def _(value: Server) -> Markup:
-    return ui.facts({"server": value.entry.name, **value.card})
+    return ui.facts({"server": value.record.name, **value.card})
 
 
 @_body.register
@@ -179,7 +178,7 @@ def _(value: Run) -> Markup:
 
 
 def _counts(run: Run) -> str:
-    return ", ".join(f"{count} {status}" for status, count in run.statuses.items())
+    return ", ".join(f"{count} {status}" for status, count in run.statuses().items())
 
 
 def _prompt(text: str | None) -> Markup:
