@@ -67,7 +67,7 @@ async def test_one_that_fails_says_why_and_the_others_go_on(
     assert "HTTP 500" in states["x:bad"][1]
     assert "HTTP 500" in compare.static_html()
     (run,) = Results("results").runs("compare")
-    assert run.statuses == {"ok": 1, "error": 1}
+    assert run.statuses() == {"ok": 1, "error": 1}
     assert run.outcome == "failures"
 
 
@@ -119,7 +119,7 @@ async def test_a_cell_that_is_interrupted_stops_the_answers(here: Path) -> None:
         assert [r["state"] for r in compare.replies] == ["done", "stopped"]
         await until(lambda: server.in_flight == 0)
     (run,) = Results("results").runs("compare")
-    frame = run.trials.set_index("persona")
+    frame = run.trials().set_index("persona")
     assert frame["status"].to_dict() == {"kind": "ok", "curt": "truncated"}
     assert WORDS.startswith(frame["answer"]["curt"])
 
@@ -138,7 +138,7 @@ async def test_repeats_are_draws_of_one_question(here: Path) -> None:
     assert [row["chosen"] for row in compare.replies] == [True, False, False]
     assert seen == [7, 8, 9]
     (run,) = Results("results").runs("compare")
-    assert list(run.trials["repeat"]) == [0, 1, 2]
+    assert list(run.trials()["repeat"]) == [0, 1, 2]
 
 
 async def test_an_edited_prompt_is_another_persona(here: Path) -> None:
@@ -188,7 +188,7 @@ async def test_live_answers_are_data_later(here: Path) -> None:
     assert run.manifest["source"] == "live"
     assert len(list((run.folder / "transcripts").glob("*.md"))) == 4
     before = {p.name: p.read_text() for p in (run.folder / "transcripts").glob("*.md")}
-    run.write()
+    run.export()
     assert before.keys() == {p.name for p in (run.folder / "transcripts").glob("*.md")}
 
 
@@ -201,9 +201,9 @@ async def test_another_s_history_is_never_taken_for_one_s_own(here: Path) -> Non
     compare.to_experiment("experiments/tea.yaml")
     experiment = Experiment.load("experiments/tea.yaml")
     assert experiment.forecast("results").answered == 0
-    run = await experiment.run("results", report=lambda progress: None)
+    run = await experiment.run("results", on_progress=lambda progress: None)
     (live,) = Results("results").runs("compare")
-    assert set(run.trials["key"]).isdisjoint(live.trials["key"])
+    assert set(run.trials()["key"]).isdisjoint(live.trials()["key"])
 
 
 @pytest.mark.parametrize("edited", [(), (0,), (0, 1), (1, 2)])

@@ -30,7 +30,7 @@ async def run(here: Path) -> Run:
         models=[ScriptedClient(lambda said, _: " ".join(m.content for m in said), "one")],
         cases=[{"id": f"{n} {text}", "question": text} for n, text in enumerate(PAYLOADS)
                if text.strip()],
-    ).run(report=lambda progress: None)  # fmt: skip
+    ).run(on_progress=lambda progress: None)  # fmt: skip
     with closing(sqlite3.connect("results/answers.sqlite")) as store, store:
         for table in ("trials", "assistants"):
             store.execute(f"UPDATE {table} SET model = ?", [MODEL])

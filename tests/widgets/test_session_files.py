@@ -102,8 +102,8 @@ async def test_the_log_keeps_what_was_taken_back(here: Path, server: FaultyServe
 async def test_the_log_begins_where_the_conversation_does(here: Path) -> None:
     """Though its first turns were asked in another session, or by a batch."""
     made = Experiment.define("tea", personas=["art"], models=["echo"], cases=["Tea?"])
-    run = await made.run("results", report=lambda progress: None)
-    chat = Chat.from_trial(run, run.trials["key"][0])
+    run = await made.run("results", on_progress=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials()["key"][0])
     chat.switch("none")
     await chat.ask("And sugar?")
     assert headings(log_of(chat))[1:] == [
@@ -141,8 +141,8 @@ async def test_a_stored_turn_is_shown_with_who_gave_each_answer(here: Path) -> N
 async def test_who_answered_is_found_in_another_run(here: Path) -> None:
     """Where a stored trial was opened, and somebody else went on from it."""
     made = Experiment.define("tea", personas=["art"], models=["echo"], cases=["Tea?"])
-    run = await made.run("results", report=lambda progress: None)
-    chat = Chat.from_trial(run, run.trials["key"][0])
+    run = await made.run("results", on_progress=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials()["key"][0])
     chat.switch("none")
     await chat.ask("And sugar?")
     browse = Browse(Results("results").latest("chat"))
@@ -191,7 +191,7 @@ async def test_a_locked_record_holds_up_no_answer(
     await compare.ask("With milk?")
     assert compare.static_html().count("Not stored") == 1
     (run,) = Results("results").runs("compare")
-    assert list(run.trials["question"]) == ["Tea?\n\nWith milk?"]
+    assert list(run.trials()["question"]) == ["Tea?\n\nWith milk?"]
 
 
 async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
@@ -206,7 +206,7 @@ async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
             assert not asked.done()
         await asyncio.wait_for(asked, 5)
     (run,) = Results("results").runs("compare")
-    assert list(run.trials["status"]) == ["ok"]
+    assert list(run.trials()["status"]) == ["ok"]
 
 
 async def test_only_the_record_is_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ async def test_only_the_record_is_waited_for(here: Path, monkeypatch: pytest.Mon
     await compare.ask("Tea?")
     assert "Not stored" not in compare.static_html()
     (run,) = Results("results").runs("compare")
-    assert run.statuses == {"ok": 2}
+    assert run.statuses() == {"ok": 2}
 
 
 async def test_a_question_can_be_stopped_before_the_record_lets_it_in(here: Path) -> None:

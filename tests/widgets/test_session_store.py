@@ -13,11 +13,11 @@ from assistants import Experiment, Message, Results, Sampling
 from assistants.assistant import Assistant
 from assistants.clients import ScriptedClient, echo
 from assistants.errors import BadRequestError
-from assistants.experiment import Case
 from assistants.messages import Completion, Delta, Usage
 from assistants.models import Model, Prices
 from assistants.personas import Persona
 from assistants.runs.store import Store
+from assistants.trial import Case
 from assistants.widgets.browse.browse import Browse
 from assistants.widgets.chat.chat import Chat
 from assistants.widgets.chat.columns import ConversationColumns
@@ -82,7 +82,9 @@ async def test_two_sessions_ask_the_same_at_once(here: Path) -> None:
         first, second = shown(chat)
         assert stored(chat) == [(first, [first]), (second, [first, second])]
         assert "Not stored" not in chat.static_html()
-    repeats = [Results("results").run(each.session.run).trials["repeat"][0] for each in (one, other)]
+    repeats = [
+        Results("results").run(each.session.run).trials["repeat"][0] for each in (one, other)
+    ]
     assert sorted(repeats) == [0, 1]
 
 

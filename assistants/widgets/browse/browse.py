@@ -11,8 +11,7 @@ from typing import Any
 import traitlets
 from markupsafe import Markup
 
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.background import wait_for
@@ -97,10 +96,17 @@ class Browse(LiveWidget):
         self.run = resolve_run(run)
         self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
         self._chosen: dict[tuple[int, int], int] = {}
+<<<<<<< HEAD
+        self._case_saver = CaseSaver(self)
+        self._asked = self._asked_runs = self._reading = 0
+        super().__init__(runs=[each.id for each in self._runs])
+        self._show(self.run, Grid(self.run.trials()))
+=======
         self._filter_requests = self._run_requests = self._readers = 0
         self._panel = TrialPanel(self)
         super().__init__(runs=[listed.id for listed in self._runs])
         self._show(self.run, Grid(self.run.trials))
+>>>>>>> main
 
     def __repr__(self) -> str:
         return f"Browse({self.run.id!r}: {self.summary})"
@@ -125,9 +131,15 @@ class Browse(LiveWidget):
         UnknownNameError
             If there is none of that id.
         """
+<<<<<<< HEAD
+        chosen = Results(self.run.results).get(run)
+        grid = Grid(chosen.trials())
+        background.call(lambda: self._show(chosen, grid))
+=======
         selected = Results(self.run.results).run(run)
         grid = Grid(selected.trials)
         background.call(lambda: self._show(selected, grid))
+>>>>>>> main
 
     def filter(
         self,
@@ -265,8 +277,13 @@ class Browse(LiveWidget):
         request, results = self._run_requests, Results(self.run.results)
 
         def read() -> tuple[Run, Grid]:
+<<<<<<< HEAD
+            chosen = results.get(run)
+            return chosen, Grid(chosen.trials())
+=======
             selected = results.run(run)
             return selected, Grid(selected.trials)
+>>>>>>> main
 
         with self._reading():
             selected, grid = await asyncio.to_thread(read)

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from assistants.messages import AVERAGED
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.store import Store
 from assistants.runs.tables import is_known
 from assistants.utils.text import escape_control_chars, from_utf8, pluralize

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from assistants.errors import AssistantsError
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.tables import is_known
 from assistants.utils.text import from_utf8
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout

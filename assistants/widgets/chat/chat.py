@@ -122,7 +122,7 @@ class Chat(ConversationColumns):
             If the run has no such trial, or it has no answer.
         """
         key = trial if isinstance(trial, str) else str(trial["key"])
-        frame = run.trials
+        frame = run.trials()
         rows = frame[frame["key"] == key].to_dict("records")
         if not rows:
             raise UsageError(f"run {run.id} has no trial {key!r}.", fix="See `run.trials`.")

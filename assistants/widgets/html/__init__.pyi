@@ -26,6 +26,7 @@ from .run_summary import overview as overview
 from .run_summary import prompt_html as prompt_html
 from .run_summary import prompts as prompts
 from .run_summary import side_by_side as side_by_side
+from .sections import run_sections as run_sections
 from .word_diff import WordDiff as WordDiff
 from .word_diff import compare_words as compare_words
 
@@ -51,6 +52,7 @@ __all__ = [
     "prompt_html",
     "prompts",
     "render_template",
+    "run_sections",
     "side_by_side",
     "source_label",
     "stylesheet",

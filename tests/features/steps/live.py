@@ -54,7 +54,7 @@ def own_history(context: Context) -> None:
 @then('the conversation is in the results as "{name}"')
 def in_results(context: Context, name: str) -> None:
     run = Results(context.world.folder / "results").latest(name)
-    assert set(run.trials["status"]) == {"ok"}, run
+    assert set(run.trials()["status"]) == {"ok"}, run
     assert list(run.folder.glob("**/*.md")), list(run.folder.iterdir())
 
 
