@@ -184,7 +184,7 @@ def _columns(
 
 
 def _check_text(assistant: Assistant) -> None:
-    """See before anything is asked that a persona wants no variable: here is no way to give one."""
+    """Refuse a persona with variables, since a terminal has no way to give them."""
     wanted = sorted(assistant.persona.variables - set(assistant.persona.defaults))
     if wanted:
         raise UsageError(
@@ -212,7 +212,7 @@ async def _ask(columns: list[ChatColumn], question: str) -> None:
 
 
 async def _watch(columns: list[ChatColumn], tasks: list[asyncio.Task[Turn]]) -> None:
-    """The answers as they grow, as far as the screen has room; then all of them, whole."""
+    """Show the answers as they grow, as far as the screen has room; then all of them, complete."""
     from rich.live import Live
 
     with Live(console=out, auto_refresh=False, transient=True, vertical_overflow="crop") as live:

@@ -73,8 +73,8 @@ def test_chat_leaves_the_record_of_a_widget(server: FaultyServer) -> None:
     sent = [m["content"] for m in server.requests[1].json["messages"]]
     assert sent[1:] == ["One?", "I was told: You are a painte", "Two?"]
     (run,) = Results("kept").runs("chat")
-    assert list(run.trials["question"]) == ["One?", "One?\n\nTwo?"]
-    assert set(run.trials["answer"]) == {"I was told: You are a painte"}
+    assert list(run.trials()["question"]) == ["One?", "One?\n\nTwo?"]
+    assert set(run.trials()["answer"]) == {"I was told: You are a painte"}
     folder = Path("kept/chat") / run.id
     assert str(folder / "conversation.md") in done.err
     assert "> Two?" in (folder / "conversation.md").read_text(encoding="utf-8")
@@ -88,9 +88,9 @@ def test_ask_leaves_the_record_of_a_widget(server: FaultyServer) -> None:
     for _ in range(2):
         assert call(*"ask -p art -p none -m vllm:a --results kept".split(), "Why?").code == 0
     first, second = Results("kept").runs("ask")
-    assert sorted(first.trials["persona"]) == ["art", "none"]
-    assert set(first.trials["repeat"]) == {0}
-    assert set(second.trials["repeat"]) == {1}
+    assert sorted(first.trials()["persona"]) == ["art", "none"]
+    assert set(first.trials()["repeat"]) == {0}
+    assert set(second.trials()["repeat"]) == {1}
     assert (Path("kept/ask") / first.id / "conversation.md").is_file()
 
 
@@ -141,7 +141,7 @@ def test_chat_goes_on_after_a_failure(
     assert done.err.count("error: ") == 2
     assert [m["content"] for m in server.requests[1].json["messages"]] == ["Two?"]
     (run,) = Results().runs("chat")
-    assert set(run.trials["status"]) == {"error"}
+    assert set(run.trials()["status"]) == {"error"}
 
 
 def test_a_command_is_no_question(server: FaultyServer) -> None:
