@@ -22,7 +22,13 @@ def resolve_run(given: Run | Results) -> Run:
         If there is none, or it is neither.
     """
     if isinstance(given, Results):
-        given = given.latest()
+        runs = given.runs()
+        try:
+            given = given.latest()
+        except UsageError:
+            if not runs:
+                raise
+            given = runs[-1]  # there are only conversations to look at
     if not isinstance(given, Run):
         raise UsageError(
             f"expected a run or results, not {type(given).__name__}.",

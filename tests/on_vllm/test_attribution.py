@@ -31,14 +31,8 @@ async def test_the_planted_sentence_is_on_top(here: Path, server: Served) -> Non
         cases=CASES,
         sampling={"temperature": 0, "max_tokens": 24},
     )
-<<<<<<< HEAD
     run = await experiment.run(on_progress=lambda progress: None)
-    assert run.trials()["answer"].str.contains("BANANA").all()
     found = await run.sentence_attribution("guard")
-=======
-    run = await experiment.run(report=lambda progress: None)
-    found = await run.attribution("guard")
->>>>>>> main
     assert found.method == "log-probability"
     top = found.totals.sort_values("effect", ascending=False)
     assert top.iloc[0]["text"] == PLANTED

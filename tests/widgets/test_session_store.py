@@ -109,7 +109,7 @@ async def test_half_a_conversation_of_a_batch(here: Path, drawn: int, status: st
     client = Drawing()
     client.broken = "Milk?"
     batch = Experiment("b", (Assistant(KIND, client),), (Case("c", ("Tea?", "Milk?")),))
-    run = await batch.run("results", report=lambda progress: None)
+    run = await batch.run("results", on_progress=lambda progress: None)
     assert list(run.trials()["status"]) == ["error"]
     client.broken, client.drawn = "", drawn
     chat = Chat(KIND, client)
