@@ -1,22 +1,253 @@
-"""Results: the runs of a folder."""
+"""Results: the runs of a folder, read back."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from assistants.assistant import inline_system_prompt
+from assistants.design import Control
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
-from assistants.run import Run
-from assistants.runs.store import Store
-from assistants.runs.store_schema import FILE
-from assistants.utils.config_files import display_path
-from assistants.utils.display import notebook_html
-from assistants.utils.text import pluralize, truncate_line
+from assistants.messages import AVERAGED, FINISHED, Message, Transcript
+from assistants.runs import FILE, RunPlots, RunRecord, RunStatistics, Store, tables, transcripts
+from assistants.scoring import FunctionScorer
+from assistants.utils.config_files import check_name, display_path
+from assistants.utils.display import Displayable, notebook_html, run_sections
+from assistants.utils.text import from_utf8, pluralize, truncate_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from assistants.clients import Client
+    from assistants.runs import ProgressCallback
+    from assistants.runs.attribution import Attribution
 
 __all__ = ["Results", "Run"]
 
 
+class Run:
+    """One execution of an experiment, read from the store each time it is asked.
+
+    What the answers say comes from ``statistics`` and is offered here under the same names:
+    ``scores``, ``effects``, ``control_contrasts``, ``mixed_model``, ``text_distance``,
+    ``embeddings``, ``votes``, ``ranking``, ``agreement``, ``position_bias``, ``prompt_audit``.
+    ``plot`` draws it: ``run.plot.effects("words")``.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.results = folder
+        self.record = record
+        self.statistics = statistics = RunStatistics(folder, record)
+        self.plot = RunPlots(folder, statistics)
+        # Bound here, so that a reader's tools see the real signatures and docstrings.
+        self.scores = statistics.scores
+        self.effects = statistics.effects
+        self.control_contrasts = statistics.control_contrasts
+        self.mixed_model = statistics.mixed_model
+        self.text_distance = statistics.text_distance
+        self.embeddings = statistics.embeddings
+        self.votes = statistics.votes
+        self.ranking = statistics.ranking
+        self.agreement = statistics.agreement
+        self.position_bias = statistics.position_bias
+        self.prompt_audit = statistics.prompt_audit
+
+    def __repr__(self) -> str:
+        try:
+            counts = ", ".join(f"{count} {status}" for status, count in self.statuses().items())
+        except AssistantsError:  # a repr is for looking into what is wrong, so it never fails
+            counts = "cannot be read"
+        return truncate_line(f"Run({self.id!r} of {self.experiment}: {counts or 'no trials'})", 120)
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
+
+    @property
+    def id(self) -> str:
+        """The run's name, and that of its folder."""
+        return self.record.run
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return self.record.experiment
+
+    @property
+    def outcome(self) -> str:
+        """The way it ended: ``complete``, ``failures``, ``limit`` or ``interrupted``.
+
+        ``unfinished`` while it goes on, and for good if it was killed.
+        """
+        return self.record.outcome or "unfinished"
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The record of what ran: persona texts, models, sampling, versions, order, counts."""
+        return self.record.manifest
+
+    @property
+    def scorers(self) -> list[FunctionScorer]:
+        """The scorers of the experiment, judges included."""
+        return self.statistics.scorers
+
+    @property
+    def controls(self) -> list[Control]:
+        """The personas that are there as controls."""
+        return self.statistics.controls
+
+    @property
+    def folder(self) -> Path:
+        """The folder that ``export`` and the report write to."""
+        # A store may come from somebody else, and its names are parts of a path here.
+        experiment = check_name(self.experiment, "experiment")
+        return Path(display_path(self.results)) / experiment / check_name(self.id, "run")
+
+    def trials(self) -> pd.DataFrame:
+        """Return one row per trial; columns as in ``tables.COLUMNS``."""
+        with Store(self.results) as store:
+            return tables.trials(store, self.id)
+
+    def statuses(self) -> dict[str, int]:
+        """Count trials by status, most frequent first; ``open`` ones were never asked."""
+        with Store(self.results) as store:
+            return store.statuses(self.id)
+
+    def status_counts(self) -> pd.DataFrame:
+        """Count trials by persona, model and status: one row per persona and model."""
+        return tables.status_counts(self.trials())
+
+    def pivot(self, values: str = "answer") -> pd.DataFrame:
+        """Return a column of ``trials`` with cases as rows and personas as columns."""
+        return tables.pivot(self.trials(), values)
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per persona and model: trials that count, mean words, tokens, seconds."""
+        return tables.summary(self.trials())
+
+    def show(self, *sections: str) -> Displayable:
+        """Return sections of the report for a notebook to show: ``run.show("effects")``.
+
+        Parameters
+        ----------
+        sections
+            ``overview``, ``prompt_audit``, ``summary``, ``status_counts``, ``effects``,
+            ``control_contrasts``, ``text_distance``, ``votes``, ``answers``, ``failures``,
+            ``prompts``; all of them, in this order, if none is named.
+
+        Raises
+        ------
+        UnknownNameError
+            For another section.
+        """
+        return run_sections(self, sections)
+
+    async def sentence_attribution(
+        self,
+        persona: str,
+        case: str | None = None,
+        *,
+        model: str | None = None,
+        client: Client | None = None,
+        statuses: Collection[str] = AVERAGED,
+        regenerate: bool = False,
+        max_usd: float | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Attribution:
+        """Measure which sentence of a persona matters: each is left out in turn.
+
+        Of a server that tells log-probabilities of what it is sent (vLLM), nothing is generated:
+        an effect is how much likelier, in nats, the answers that were given are under the whole
+        persona than without the sentence. An answer counts with the token that ended it, where the
+        model ended it itself and the server's template shows that token; one of several turns is
+        the sum over its turns, each after the answers that were given before it. Of a persona of
+        one sentence, an empty system message is left; that is also what ``logprob_empty`` is under.
+
+        A hosted model is not sent its answers for this, unless ``client`` is given.
+        Other models are asked again, without each sentence, and the wording is compared with how
+        far repeats of the whole persona differ. That costs calls, so it wants a yes.
+
+        Parameters
+        ----------
+        persona
+            As in the table of trials, with its variables.
+        case
+            One case only; all of them by default.
+        model
+            One model only; all of them by default.
+        client
+            What reaches the model, where its name alone does not (an SDK object of your own).
+        statuses
+            The statuses of trials that count.
+        regenerate
+            Ask again, where no log-probabilities are told.
+        max_usd
+            The same, and a cap on what it may cost.
+        on_progress
+            As in ``Experiment.run``; for asking again.
+
+        Raises
+        ------
+        UnknownNameError
+            For a persona, case or model that the run does not have.
+        UsageError
+            If no answer counts, the persona sends no text, or it would have to be asked again and
+            nobody has said so: the message tells how many calls that is, and what they would cost.
+        CallError
+            If there is no whole reply.
+        """
+        from assistants.runs.attribution import attribute
+
+        return await attribute(
+            self.results,
+            self.id,
+            self.experiment,
+            persona,
+            case,
+            model=model,
+            client=client,
+            statuses=statuses,
+            regenerate=regenerate,
+            max_usd=max_usd,
+            on_progress=on_progress,
+        )
+
+    def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
+        """Yield name, transcript and facts of every answered trial."""
+        with Store(self.results) as store:
+            frame = tables.trials(store, self.id)
+            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "persona_in",
+                       "status"]  # fmt: skip
+            for position, row in enumerate(frame[columns].itertuples(index=False)):
+                if row.status not in FINISHED:
+                    continue
+                completions = store.completions(row.key)
+                questions = self._questions(store, row.case)
+                prompt = row.system_prompt
+                system = from_utf8(prompt) if tables.is_known(prompt) else None
+                facts = {name: getattr(row, name) for name in columns[:-3]}
+                name = transcripts.file_name(position, row.persona, row.case, row.repeat)
+                yield name, _transcript(system, row.persona_in, questions, completions), facts
+
+    def export(self) -> Path:
+        """Write manifest, table and transcripts into ``folder``, and return it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        manifest = json.dumps(self.manifest, indent=2, sort_keys=True)
+        (self.folder / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
+        tables.export(self.trials(), "parquet", self.folder / "trials.parquet")
+        for name, transcript, facts in self.transcripts():
+            transcripts.write(self.folder / "transcripts" / name, transcript, facts)
+        return self.folder
+
+    def _questions(self, store: Store, case: str) -> list[str]:
+        query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
+        ((turns,),) = store.read(query, [self.id, case])
+        return list(json.loads(turns))
+
+
 class Results:
-    """A results folder, to read."""
+    """The runs of a results folder."""
 
     def __init__(self, folder: str | Path = "results") -> None:
         self.folder = Path(folder).absolute()
@@ -34,27 +265,27 @@ class Results:
         return notebook_html(self)
 
     def runs(self, experiment: str | None = None) -> list[Run]:
-        """The runs there are, oldest first."""
+        """Return the runs, oldest first; those of one experiment if it is named."""
         if not (self.folder / FILE).exists():
             return []
         with Store(self.folder) as store:
             return [Run(self.folder, record) for record in store.runs(experiment)]
 
-    def run(self, run: str) -> Run:
-        """The run of that id.
+    def get(self, run_id: str) -> Run:
+        """Return the run of that id.
 
         Raises
         ------
         UnknownNameError
             If there is none.
         """
-        runs = {each.id: each for each in self.runs()}
-        if run not in runs:
-            raise UnknownNameError("run", run, runs, where=display_path(self.folder))
-        return runs[run]
+        runs = {run.id: run for run in self.runs()}
+        if run_id not in runs:
+            raise UnknownNameError("run", run_id, runs, where=display_path(self.folder))
+        return runs[run_id]
 
     def latest(self, experiment: str | None = None) -> Run:
-        """The newest run, of one experiment or of all.
+        """Return the newest run, of one experiment or of all.
 
         Runs in which judges were asked or paraphrases made have names of their own, and are found
         by those.
@@ -69,7 +300,7 @@ class Results:
             runs = [run for run in runs if not _helps(run)]
         if runs:
             return runs[-1]
-        known = {each.experiment for each in self.runs()}
+        known = {run.experiment for run in self.runs()}
         if experiment is not None and known:
             raise UnknownNameError("experiment", experiment, known, where=display_path(self.folder))
         raise UsageError(
@@ -81,3 +312,16 @@ def _helps(run: Run) -> bool:
     """Whether a run was made for another one: by a judge, for control texts, for attribution."""
     made = (".paraphrases", ".attribution")
     return "judge_of" in run.manifest or run.experiment.endswith(made)
+
+
+def _transcript(
+    system: str | None, persona_in: str, questions: list[str], completions: list[Any]
+) -> Transcript:
+    messages: list[Message] = []
+    for question, completion in zip(questions, completions, strict=False):
+        messages += [Message("user", question), Message("assistant", completion.text)]
+    sent = tuple(messages[:-1])
+    if system is not None:
+        as_system = (Message("system", system), *sent)
+        sent = as_system if persona_in == "system" else inline_system_prompt(system, sent)
+    return Transcript(sent, completions[-1])

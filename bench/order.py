@@ -103,7 +103,7 @@ async def measured(client: Client, order: str, design: Experiment, in_flight: in
             store,
             "order",
             price=lambda client, usage: None,
-            spending=Budget(Limits()),
+            budget=Budget(Limits()),
             concurrency=in_flight,
         )
         start = time.perf_counter()

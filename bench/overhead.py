@@ -98,7 +98,7 @@ async def ask_assistants(url: str, first: int, trials: int, in_flight: int) -> N
         models={"bench:m": Model("bench:m", prices=Prices(input=1, output=1))},
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = await experiment.run(folder, report=lambda progress: None)
+        run = await experiment.run(folder, on_progress=lambda progress: None)
         assert run.outcome == "complete"
 
 

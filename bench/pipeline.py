@@ -135,7 +135,7 @@ def sd_of(effect: float, repeats: int) -> float:
 
 async def effects_of(script: Script, cases: int, repeats: int, folder: Path) -> pd.DataFrame:
     """The effect table that a user would get."""
-    run = await script.experiment(cases, repeats).run(folder, report=lambda progress: None)
+    run = await script.experiment(cases, repeats).run(folder, on_progress=lambda progress: None)
     assert run.outcome == "complete"
     return run.effects("exact")
 

@@ -42,10 +42,10 @@ def run(folder: str, trials: int, pipe: Connection) -> None:
         models={client.model: Model(client.model, prices=Prices(input=0, output=0))},
     )
     cpu, wall = time.process_time(), time.perf_counter()
-    asyncio.run(experiment.run(folder, report=lambda progress: None))
+    asyncio.run(experiment.run(folder, on_progress=lambda progress: None))
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     again = time.perf_counter()
-    asyncio.run(experiment.run(folder, report=lambda progress: None))
+    asyncio.run(experiment.run(folder, on_progress=lambda progress: None))
     pipe.send((cpu / trials * 1000, wall, time.perf_counter() - again, peak_mb()))
 
 
@@ -57,7 +57,7 @@ def load(folder: str, trials: int, pipe: Connection) -> None:
 
     latest = Results(folder).latest()
     wall = time.perf_counter()
-    frame = latest.trials
+    frame = latest.trials()
     wall = time.perf_counter() - wall
     assert len(frame) == trials
     pipe.send((wall, peak_mb()))

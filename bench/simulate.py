@@ -38,18 +38,18 @@ METHODS = ("effects", "unpaired t", "independent")
 
 
 class World(Protocol):
-    """Where scores come from."""
+    """A source of scores."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def scale(self) -> float:
-        """Of the effect table: 100 for percentage points."""
+        """Factor of the effect table: 100 for percentage points."""
         ...
 
     def experiments(self, effects: Floats, cases: int, number: int) -> Simulated:
-        """``number`` of them; ``effects`` are the true ones, one a persona."""
+        """Yield ``number`` experiments; ``effects`` are the true ones, one a persona."""
         ...
 
 
@@ -193,12 +193,12 @@ def every_one(effect: float) -> tuple[float, ...]:
 
 
 def alone(effect: float) -> tuple[float, ...]:
-    """The first persona has an effect, the others have none."""
+    """Return effects: the first persona has one, the others have none."""
     return (effect, *[0.0] * (PERSONAS - 1))
 
 
 def sections(arrays: int, through: int) -> dict[str, list[Row]]:
-    """What is simulated, by heading."""
+    """Return the simulated worlds, by heading."""
     worlds: list[tuple[World, int, float]] = [
         (Normal(0.0, 1.0, 1), 30, 0.5),
         (Normal(0.5, 1.0, 3), 30, 0.5),

@@ -91,7 +91,7 @@ def test_the_persona_and_the_experiment_of_the_readme_load(folder: Path) -> None
     """The gardener answers, with the text that the page shows."""
     done = run("assistants run experiments/yours.yaml -m echo --yes --no-report", folder)
     assert done.returncode == 0, done.stderr
-    answers = Results(folder / "results").latest("yours").trials["answer"]
+    answers = Results(folder / "results").latest("yours").trials()["answer"]
     assert answers.str.contains("You are a gardener").any()
 
 

@@ -100,7 +100,7 @@ def interrupted_run(server: FaultyServer, file: str) -> Run:
     server.latency = 5
 
     async def stopped() -> None:
-        await asyncio.wait_for(Experiment.load(file).run(report=lambda progress: None), 1.0)
+        await asyncio.wait_for(Experiment.load(file).run(on_progress=lambda progress: None), 1.0)
 
     with pytest.raises(TimeoutError):
         asyncio.run(stopped())

@@ -1,4 +1,4 @@
-"""Whether raters say the same: people, judges, and judges as against people."""
+"""Agreement of raters: people, judges, and judges as against people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = tuple("who raters comparisons agree alpha low high note".split())
-"""Of the agreement table, in order."""
+"""Columns of the agreement table, in order."""
 
 PEOPLE, JUDGES, ALL = "people", "judges", "people and judges"
 
@@ -34,12 +34,12 @@ _OUTCOMES = ("first", "second", "tie", "both bad")
 
 
 def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """How far raters agree, beyond what they would by chance.
+    """Measure how far raters agree, beyond what they would by chance.
 
     Parameters
     ----------
     votes
-        As in ``orders.combine_orders``: where a rater contradicts itself between the two orders,
+        As in ``combine_orders``: where a rater contradicts itself between the two orders,
         its verdict is a tie.
     seed
         Of the bootstrap.
@@ -57,7 +57,7 @@ def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        As ``orders.combine_orders`` does.
+        As ``combine_orders`` does.
     MissingDependencyError
         If evalica is not installed.
 
@@ -72,8 +72,10 @@ def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     if combined.empty:
         return pd.DataFrame({name: [] for name in COLUMNS})
     sheet = combined.assign(
-        said=combined["winner"].map({word: i for i, word in enumerate(_OUTCOMES)}).astype("float64")
-    ).pivot(index=_UNIT, columns="rater", values="said")
+        verdict=combined["winner"]
+        .map({word: i for i, word in enumerate(_OUTCOMES)})
+        .astype("float64")
+    ).pivot(index=_UNIT, columns="rater", values="verdict")
     kinds = combined.groupby("rater")["kind"].first()
     people, judges = (sorted(kinds.index[kinds == kind]) for kind in ("person", "judge"))
     groups = [(PEOPLE, people), (JUDGES, judges), (ALL, [*people, *judges])]
@@ -92,7 +94,7 @@ def agreement(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def alpha_of(counts: Floats) -> Floats:
-    """Krippendorff's nominal alpha of many resamples at once.
+    """Return Krippendorff's nominal alpha of many resamples at once.
 
     Parameters
     ----------
@@ -105,16 +107,16 @@ def alpha_of(counts: Floats) -> Floats:
     Floats
         Shape ``(...)``; NaN where all verdicts are the same.
     """
-    apart, said = counts[..., 0], counts[..., 1:]
-    n = said.sum(axis=-1)
-    chance = n**2 - (said**2).sum(axis=-1)
+    disagreement, verdict_counts = counts[..., 0], counts[..., 1:]
+    n = verdict_counts.sum(axis=-1)
+    chance = n**2 - (verdict_counts**2).sum(axis=-1)
     known = chance > 1e-9
-    ratio = np.divide(apart * (n - 1), chance, out=np.full(n.shape, np.nan), where=known)
+    ratio = np.divide(disagreement * (n - 1), chance, out=np.full(n.shape, np.nan), where=known)
     return np.asarray(1.0 - ratio)
 
 
 def tally(verdicts: Floats, outcomes: int) -> Floats:
-    """What ``alpha_of`` needs of each comparison, to be summed over comparisons.
+    """Return for each comparison the counts that ``alpha_of`` takes, summed over comparisons.
 
     Parameters
     ----------
@@ -129,14 +131,16 @@ def tally(verdicts: Floats, outcomes: int) -> Floats:
     Floats
         Shape ``(n_comparisons, 1 + outcomes)``.
     """
-    said = np.stack([(verdicts == i).sum(axis=1) for i in range(outcomes)], axis=1)
-    return np.column_stack([_disagreeing(said) / (said.sum(axis=1) - 1), said])
+    verdict_counts = np.stack([(verdicts == i).sum(axis=1) for i in range(outcomes)], axis=1)
+    return np.column_stack(
+        [_disagreeing(verdict_counts) / (verdict_counts.sum(axis=1) - 1), verdict_counts]
+    )
 
 
-def _disagreeing(said: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ordered pairs of raters with different verdicts, a comparison."""
-    judged = said.sum(axis=1)
-    return np.asarray(judged * (judged - 1) - (said * (said - 1)).sum(axis=1))
+def _disagreeing(verdict_counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the ordered pairs of raters with different verdicts, per comparison."""
+    judged = verdict_counts.sum(axis=1)
+    return np.asarray(judged * (judged - 1) - (verdict_counts * (verdict_counts - 1)).sum(axis=1))
 
 
 def _row(who: str, sheet: pd.DataFrame, seed: int) -> tuple[Any, ...]:
@@ -151,9 +155,11 @@ def _row(who: str, sheet: pd.DataFrame, seed: int) -> tuple[Any, ...]:
         return (who, raters, 0, math.nan, math.nan, math.nan, math.nan, reason)
     verdicts = sheet.to_numpy(dtype=np.float64)
     counts = tally(verdicts, len(_OUTCOMES))
-    said = counts[:, 1:]
-    agree = 1 - float((counts[:, 0] / said.sum(axis=1)).mean())
-    used = [word for word, number in zip(_OUTCOMES, said.sum(axis=0), strict=True) if number]
+    verdict_counts = counts[:, 1:]
+    agree = 1 - float((counts[:, 0] / verdict_counts.sum(axis=1)).mean())
+    used = [
+        word for word, number in zip(_OUTCOMES, verdict_counts.sum(axis=0), strict=True) if number
+    ]
     if used in (["tie"], ["both bad"]):
         only = f"Every verdict is {used[0]!r}: nobody varies, so alpha is not defined."
         return (who, raters, len(sheet), agree, math.nan, math.nan, math.nan, only)
@@ -162,7 +168,7 @@ def _row(who: str, sheet: pd.DataFrame, seed: int) -> tuple[Any, ...]:
     # Which persona is "first" is a matter of spelling: each comparison is entered both ways round.
     mirrored = np.vstack([verdicts, np.where(verdicts < 2, 1 - verdicts, verdicts)])
     value = float(evalica().alpha(pd.DataFrame(mirrored.T), distance="nominal").alpha)
-    counts = np.column_stack([2 * counts[:, 0], said + said[:, [1, 0, 2, 3]]])
+    counts = np.column_stack([2 * counts[:, 0], verdict_counts + verdict_counts[:, [1, 0, 2, 3]]])
     low, high, cases = _interval(counts, sheet.index.get_level_values("case"), seed)
     note = " ".join(_note(len(sheet), cases))
     return (who, raters, len(sheet), agree, value, low, high, note)
@@ -177,28 +183,28 @@ def _interval(counts: Floats, cases: Any, seed: int) -> tuple[float, float, int]
         return math.nan, math.nan, number
     by_case = np.zeros((number, counts.shape[1]))
     np.add.at(by_case, case, counts)
-    found = _resampled(by_case, np.random.default_rng(seed))
-    found = found[~np.isnan(found)]  # resamples in which nobody varies have no alpha
-    if len(found) < BOOTSTRAP / 2:
+    alphas = _resampled(by_case, np.random.default_rng(seed))
+    alphas = alphas[~np.isnan(alphas)]  # resamples in which nobody varies have no alpha
+    if len(alphas) < BOOTSTRAP / 2:
         return math.nan, math.nan, number
-    low, high = np.quantile(found, [0.025, 0.975])
+    low, high = np.quantile(alphas, [0.025, 0.975])
     return float(low), float(high), number
 
 
 def _resampled(by_case: Floats, generator: np.random.Generator) -> NDArray[np.float64]:
     number = len(by_case)
-    found = []
+    alphas = []
     for start in range(0, BOOTSTRAP, _AT_ONCE):
         size = min(_AT_ONCE, BOOTSTRAP - start)
         drawn = generator.multinomial(number, np.full(number, 1 / number), size=size)
-        found.append(alpha_of(drawn @ by_case))
-    return np.concatenate(found)
+        alphas.append(alpha_of(drawn @ by_case))
+    return np.concatenate(alphas)
 
 
 def _note(comparisons: int, cases: int) -> list[str]:
-    said = []
+    notes = []
     if cases < FEWEST_CASES:
-        said.append(f"Only {pluralize(cases, 'case')}: too few for an interval.")
+        notes.append(f"Only {pluralize(cases, 'case')}: too few for an interval.")
     if comparisons < FEW:
-        said.append(f"Only {pluralize(comparisons, 'comparison')}.")
-    return said
+        notes.append(f"Only {pluralize(comparisons, 'comparison')}.")
+    return notes

@@ -1,4 +1,4 @@
-"""What each sentence of a persona contributed to answers: totals over cases, with intervals."""
+"""Effect of each sentence of a persona on the answers: totals over cases, with intervals."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ ATTRIBUTION_TRIALS = tuple(
     "model case repeat sentence text effect per_token share tokens logprob logprob_without "
     "logprob_empty".split()
 )
-"""Of the table of trials: a row a trial and sentence. Log-probabilities are in nats."""
+"""Columns of the trials table, one row per trial and sentence; log-probabilities in nats."""
 
 ATTRIBUTION_TOTALS = tuple(
     "model sentence text n_cases n_trials effect low high p p_adjusted per_token share "
     "verdict note".split()
 )
-"""Of the table of totals: a row a model and sentence, sentences counted from 1 in their order."""
+"""Columns of the totals table, one row per model and sentence; sentences are numbered from 1."""
 
 WHOLE = "whole"
 """Stands for the persona with all its sentences, where the others lack one."""
 
 _NOISE = "One draw a case: the noise floor is unknown."
-"""Of a difference between answers. Here the answers are the same, and what differs is exact."""
+"""Note that says nothing here: the answers are the same, and their difference is exact."""
 
 RAISES_LIKELIHOOD, LOWERS_LIKELIHOOD = "makes the answers likelier", "makes the answers less likely"
 _VERDICTS = {MORE: RAISES_LIKELIHOOD, LESS: LOWERS_LIKELIHOOD}
 
 
 def log_likelihood_effects(trials: pd.DataFrame) -> pd.DataFrame:
-    """Totals over cases, of log-probabilities.
+    """Return totals over cases, from log-probabilities.
 
     Parameters
     ----------
@@ -66,13 +66,15 @@ def log_likelihood_effects(trials: pd.DataFrame) -> pd.DataFrame:
     whole = cases.drop_duplicates(["model", "case"]).assign(
         persona=WHOLE, value=lambda frame: -frame["logprob"]
     )
-    found = effects(pd.concat([whole, without]), "surprise", baseline=WHOLE, unit="nats")
-    found = found.assign(sentence=found.pop("persona").astype("int64"))
+    table_of_effects = effects(pd.concat([whole, without]), "surprise", baseline=WHOLE, unit="nats")
+    table_of_effects = table_of_effects.assign(
+        sentence=table_of_effects.pop("persona").astype("int64")
+    )
     place = ["model", "sentence"]
     means = cases.groupby(place)[["effect", "tokens", "whole"]].mean().reset_index()
     counts = trials.groupby(place).size().rename("n_trials").reset_index()
-    found = found.drop(columns=["effect", "n_trials"])
-    table = found.merge(means, on=place).merge(counts, on=place)
+    table_of_effects = table_of_effects.drop(columns=["effect", "n_trials"])
+    table = table_of_effects.merge(means, on=place).merge(counts, on=place)
     table["per_token"] = table["effect"] / table["tokens"]
     table["share"] = (table["effect"] / table["whole"]).where(table["whole"] > 0)
     table["verdict"] = table["verdict"].replace(_VERDICTS)
@@ -81,12 +83,12 @@ def log_likelihood_effects(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def ablation_effects(frame: pd.DataFrame, texts: pd.DataFrame, whole: str) -> pd.DataFrame:
-    """Totals over cases, of answers made anew without a sentence.
+    """Return totals over cases, from answers made anew without a sentence.
 
     Parameters
     ----------
     frame
-        One row a trial, as ``analysis.change.change`` takes it; ``persona`` is ``whole``, or a key
+        One row a trial, as ``text_distance`` takes it; ``persona`` is ``whole``, or a key
         of ``texts``.
     texts
         With ``persona``, ``sentence`` and ``text``.
@@ -97,19 +99,21 @@ def ablation_effects(frame: pd.DataFrame, texts: pd.DataFrame, whole: str) -> pd
     -------
     pandas.DataFrame
         With ``TOTALS``. ``effect`` is how far the wording moves beyond what repeats differ (the
-        ``excess`` of the table of change, a cosine distance); it has no direction, so ``per_token``
+        ``excess`` of ``text_distance``, a cosine distance); it has no direction, so ``per_token``
         and ``share`` are not known (NaN).
     """
-    found = text_distance(frame, baseline=whole).rename(columns={"excess": "effect"})
-    table = found.merge(texts, on="persona").assign(per_token=np.nan, share=np.nan)
+    distances = text_distance(frame, baseline=whole).rename(columns={"excess": "effect"})
+    table = distances.merge(texts, on="persona").assign(per_token=np.nan, share=np.nan)
     return _finished(table, texts)
 
 
 def _finished(table: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """With the sentences' texts, in the order of models and of sentences."""
+    """Add the sentences' texts, and sort by model and sentence."""
     if "text" not in table.columns:
         first = texts.drop_duplicates(["model", "sentence"])[["model", "sentence", "text"]]
         table = table.merge(first, on=["model", "sentence"])
-    models = {model: at for at, model in enumerate(table["model"].unique())}
-    order = table.assign(at=table["model"].map(models)).sort_values(["at", "sentence"]).index
+    models = {model: model_order for model_order, model in enumerate(table["model"].unique())}
+    order = (
+        table.assign(model_order=table["model"].map(models)).sort_values(["at", "sentence"]).index
+    )
     return table.loc[order, list(ATTRIBUTION_TOTALS)].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""What of an effect is having a prompt at all, what its meaning, and what its wording."""
+"""Parts of an effect: having a prompt at all, its meaning, and its wording."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from assistants.analysis.paired import (
 from assistants.analysis.permutation import EXACT, FLIPS, Floats, holm, sign_flip
 from assistants.analysis.score_matrix import Grid, grids
 from assistants.analysis.verdict import ALPHA, VerdictInput, note, verdict
-from assistants.design.controls import Control
 from assistants.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from assistants.design import Control
+
 COLUMNS = tuple(
     "persona model part n_cases effect low high p p_adjusted wording_spread verdict note".split()
 )
-"""Of the table, in order."""
+"""Columns of the table, in order."""
 
 PROMPT = "having a prompt"
 MEANING = "its meaning"
@@ -58,7 +59,7 @@ def control_contrasts(
     binary: bool = False,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The effect of each persona that has controls, taken apart.
+    """Take the effect of each persona that has controls apart.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def _parts(grid: Grid, baseline: str, controls: Sequence[Control]) -> list[_Cont
     def of(name: str) -> Floats:
         return np.asarray(means.get(name, nothing))
 
-    found = []
+    contrasts = []
     for persona in dict.fromkeys(c.of for c in controls if c.kind != "same" and c.of in means):
         neutral = [c.persona for c in controls if c.of == persona and c.kind == "neutral"]
         others = [c.persona for c in controls if c.of == persona and c.kind == "paraphrase"]
@@ -165,15 +166,15 @@ def _parts(grid: Grid, baseline: str, controls: Sequence[Control]) -> list[_Cont
         )
         pairs.append((WHOLE, own, base))
         spread = _spread(wordings)
-        found += [
+        contrasts += [
             _Contrast(persona, grid.model, part, _difference(one, other), spread)
             for part, one, other in pairs
         ]
     for control in controls:
         if control.kind == "same":
             d = _difference(of(control.persona), of(control.of))
-            found.append(_Contrast(control.persona, grid.model, ITSELF, d))
-    return found
+            contrasts.append(_Contrast(control.persona, grid.model, ITSELF, d))
+    return contrasts
 
 
 def _difference(one: Floats, other: Floats) -> Floats:
@@ -195,7 +196,7 @@ def _row(
     n, mean, sd = (float(v) for v in moments(part.d))
     low, high = (float(v) * scale for v in (binary_interval if binary else t_interval)(part.d))
     effect = mean * scale if n > 1 else math.nan
-    found = VerdictInput(
+    facts = VerdictInput(
         n_cases=int(n),
         n_all_cases=len(part.d),
         effect=effect,
@@ -212,16 +213,16 @@ def _row(
         uneven=False,
         skewed=not binary and bool(skewed(part.d)),
     )
-    said = [note(found, unit=unit)]
-    judged = SUM if part.part == WHOLE else verdict(found, unit=unit)
+    notes = [note(facts, unit=unit)]
+    words = SUM if part.part == WHOLE else verdict(facts, unit=unit)
     if part.part == ITSELF and p <= ALPHA:
-        said.append(
+        notes.append(
             "Warning: the baseline differs from itself, so something other than personas changes "
             "the answers, or chance did (1 in 20)."
         )
     about = (part.persona, part.model, part.part, int(n))
     numbers = (effect, low, high, p, adjusted, part.spread * scale)
-    return (*about, *numbers, judged, " ".join(s for s in said if s))
+    return (*about, *numbers, words, " ".join(s for s in notes if s))
 
 
 def _least_p(cases: Sequence[int]) -> float:

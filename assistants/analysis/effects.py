@@ -32,7 +32,7 @@ COLUMNS = tuple(
     "persona model n_cases n_trials n_missing mean baseline_mean effect low high p p_adjusted "
     "size noise_floor cases_needed mcnemar_p verdict note".split()
 )
-"""Of the effect table, in order."""
+"""Columns of the effect table, in order."""
 
 PERCENTAGE_POINTS = "percentage points"
 
@@ -50,7 +50,7 @@ def effects(
     smallest_effect: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row a persona and model: how it differs from the baseline, and whether that is real.
+    """Compare each persona with the baseline: one row per persona and model.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def effects(
 
 
 def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """The effect table, with a note where many answers of a side were cut.
+    """Add a note to the effect table where many answers of a side were cut.
 
     Parameters
     ----------
@@ -142,10 +142,14 @@ def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> 
     """
     counted = frame[frame["value"].notna()]
     cut = (counted["status"] == "length").groupby([counted["persona"], counted["model"]])
-    found = cut.agg(["sum", "count"])
+    cut_counts = cut.agg(["sum", "count"])
 
-    def said(persona: str, model: str) -> str:
-        sides = [found.loc[(p, model)] for p in (persona, baseline) if (p, model) in found.index]
+    def cut_note(persona: str, model: str) -> str:
+        sides = [
+            cut_counts.loc[(p, model)]
+            for p in (persona, baseline)
+            if (p, model) in cut_counts.index
+        ]
         if len(sides) < 2 or all(side["sum"] < _MANY_CUT * side["count"] for side in sides):
             return ""
         here, there = (f"{side['sum']:,} of {side['count']:,}" for side in sides)
@@ -155,7 +159,7 @@ def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> 
         )
 
     notes = [
-        " ".join(filter(None, (row.note, said(row.persona, row.model))))
+        " ".join(filter(None, (row.note, cut_note(row.persona, row.model))))
         for row in table.itertuples()
     ]
     return table.assign(note=notes).astype({"note": "str"})
@@ -232,7 +236,7 @@ def _table(
     data = {k: v * one.scale if k in scaled else v for k, v in one.numbers.items()}
     data |= {"p": p, "p_adjusted": adjusted, "persona": np.array(one.personas, dtype=object)}
     data["model"] = np.full(len(p), one.model, dtype=object)
-    found = [
+    verdict_inputs = [
         VerdictInput(
             n_cases=int(data["n_cases"][i]),
             n_all_cases=one.d.shape[1],
@@ -252,16 +256,18 @@ def _table(
         for i in range(len(p))
     ]
     table = pd.DataFrame({name: data[name] for name in COLUMNS if name in data})
-    needed = [_needed(f.effect, f.sd, rows) for f in found]
+    needed = [_needed(f.effect, f.sd, rows) for f in verdict_inputs]
     table["cases_needed"] = pd.array(needed, dtype="Int64")
-    table["verdict"] = [verdict(f, unit=unit, smallest_effect=smallest_effect) for f in found]
-    table["note"] = [note(f, unit=unit, smallest_effect=smallest_effect) for f in found]
+    table["verdict"] = [
+        verdict(f, unit=unit, smallest_effect=smallest_effect) for f in verdict_inputs
+    ]
+    table["note"] = [note(f, unit=unit, smallest_effect=smallest_effect) for f in verdict_inputs]
     types = {"persona": "str", "model": "str", "verdict": "str", "note": "str"}
     return table[list(COLUMNS)].astype(types)
 
 
 def _over_pairs(side: CaseMeans, d: Floats) -> Floats:
-    """Mean over the paired cases, so that persona less baseline is the effect."""
+    """Return the mean over the paired cases, so that persona less baseline is the effect."""
     return moments(np.where(np.isnan(d), np.nan, side.mean))[1]
 
 
@@ -275,7 +281,7 @@ def _needed(effect: float, sd: float, rows: int) -> int | None:
 
 
 def _least_p(n: NDArray[np.int64]) -> float:
-    """Below this no adjusted p of the table can fall, whatever the scores."""
+    """Return the smallest adjusted p that the table can have, whatever the scores."""
     tested = n[n > 1]
     if not len(tested):
         return 1.0
@@ -284,7 +290,7 @@ def _least_p(n: NDArray[np.int64]) -> float:
 
 
 def _uneven(lost: NDArray[np.bool_], lost_there: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether trials are missing on one side more than chance or 5 in 100 explains."""
+    """Tell whether trials are missing on one side more than chance or 5 in 100 explains."""
     only_here = (lost & ~lost_there).sum(axis=(1, 2))
     only_there = (lost_there & ~lost).sum(axis=(1, 2))
     either = only_here + only_there

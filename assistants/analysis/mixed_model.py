@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = tuple("persona effect low high p converged note".split())
-"""Of the table, in order."""
+"""Columns of the table, in order."""
 
 FEWEST_CASES = 5
 """Below this, no variance between cases can be estimated that deserves the name."""
@@ -34,7 +34,7 @@ _Z = 1.959963984540054  # 97.5% of the normal distribution lie below
 
 
 def mixed_model(frame: pd.DataFrame, *, baseline: str, binary: bool = False) -> pd.DataFrame:
-    """One row a persona: its effect in a mixed model of all cases, models and personas.
+    """Fit a mixed model of all cases, models and personas: one row per persona.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def mixed_model(frame: pd.DataFrame, *, baseline: str, binary: bool = False) -> 
     """
     import pandas as pd
 
-    found = {name for grid in grids(frame, "value") for name in grid.personas}
-    if baseline not in found:
-        raise UnknownNameError("persona", baseline, found)
+    personas = {name for grid in grids(frame, "value") for name in grid.personas}
+    if baseline not in personas:
+        raise UnknownNameError("persona", baseline, personas)
     order = pd.unique(frame["persona"].astype(str))
     names = [baseline, *(name for name in order if name != baseline)]
     fit = _fit(_cells(frame, names), names)
@@ -113,7 +113,7 @@ class _Fit:
     effect: dict[str, float] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)
     converged: bool = False
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _cells(frame: pd.DataFrame, names: list[str]) -> _Cells:
@@ -135,45 +135,45 @@ def _fit(cells: _Cells, names: list[str]) -> _Fit:
     """Fit, and put what the library warns of in plain words."""
     scored = [i for i in range(len(names)) if (cells.persona == i).any()]
     if 0 not in scored:
-        return _Fit(said=(f"{names[0]!r} has no score to compare with.",))
+        return _Fit(notes=(f"{names[0]!r} has no score to compare with.",))
     if len(scored) == 1:
         return _Fit()
     if cells.cases < FEWEST_CASES:
         few = (
             f"Not fitted: {pluralize(cells.cases, 'case')}, and at least {FEWEST_CASES} are needed."
         )
-        return _Fit(said=(few,))
+        return _Fit(notes=(few,))
     if np.ptp(cells.value) == 0:
-        return _Fit(said=("Not fitted: all scores are equal.",))
+        return _Fit(notes=("Not fitted: all scores are equal.",))
     crossed = cells.models > 1 and cells.cases <= CROSSED_CASES
-    said = []
+    notes = []
     if cells.models > 1 and not crossed:
-        said.append(f"With {cells.cases:,} cases, models are fixed effects and not random.")
+        notes.append(f"With {cells.cases:,} cases, models are fixed effects and not random.")
     model = _model(cells, scored, crossed)
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             result = model.fit()
             effect, error = np.asarray(result.fe_params), np.asarray(result.bse_fe)
         except np.linalg.LinAlgError:
-            # In these words, and not those of the linear algebra library, which differ by processor.
-            return _Fit(said=(*said, _SINGULAR))
+            # The linear algebra library's own words differ by processor.
+            return _Fit(notes=(*notes, _SINGULAR))
         except ValueError as e:
-            return _Fit(said=(*said, f"Not fitted: {e}."))
-    said += list(dict.fromkeys(_plain(str(one.message)) for one in heard))
-    if _SINGULAR not in said and result.scale <= _EXACT * np.var(cells.value):
-        said.append(_SINGULAR)  # nothing is left for chance, and errors of 0 are no certainty
-    good = bool(result.converged) and _SINGULAR not in said and bool(np.isfinite(error).all())
+            return _Fit(notes=(*notes, f"Not fitted: {e}."))
+    notes += list(dict.fromkeys(_plain(str(one.message)) for one in caught))
+    if _SINGULAR not in notes and result.scale <= _EXACT * np.var(cells.value):
+        notes.append(_SINGULAR)  # nothing is left for chance, and errors of 0 are no certainty
+    good = bool(result.converged) and _SINGULAR not in notes and bool(np.isfinite(error).all())
     if not result.converged:
-        said.append("It did not converge, so that these are no estimates.")
+        notes.append("It did not converge, so that these are no estimates.")
     elif not np.isfinite(error).all():
-        said.append("Standard errors could not be computed.")
+        notes.append("Standard errors could not be computed.")
     shown = [names[i] for i in scored[1:]]
     return _Fit(
         dict(zip(shown, effect[1 : len(scored)].tolist(), strict=True)),
         dict(zip(shown, error[1 : len(scored)].tolist(), strict=True)),
         good,
-        tuple(said),
+        tuple(notes),
     )
 
 
@@ -196,9 +196,9 @@ def _model(cells: _Cells, scored: list[int], crossed: bool) -> Any:
         [[np.eye(codes.max() + 1)[codes]] for codes in levels.values()],
     )
     # One group that holds all, so that cases and models can cross in it.
-    everything = np.zeros(len(cells.value), dtype=np.intp)
+    one_group = np.zeros(len(cells.value), dtype=np.intp)
     design = np.column_stack(columns).astype(float)
-    return MixedLM(cells.value, design, groups=everything, exog_vc=parts)
+    return MixedLM(cells.value, design, groups=one_group, exog_vc=parts)
 
 
 _EXACT = 1e-8
@@ -225,10 +225,10 @@ def _plain(message: str) -> str:
 
 def _row(name: str, fit: _Fit, scale: float) -> tuple[Any, ...]:
     if name not in fit.effect:
-        said = fit.said or (f"{name!r} has no score.",)
-        return (math.nan, math.nan, math.nan, math.nan, False, " ".join(said))
+        notes = fit.notes or (f"{name!r} has no score.",)
+        return (math.nan, math.nan, math.nan, math.nan, False, " ".join(notes))
     effect, error = fit.effect[name], fit.error[name]
     half = _Z * error
     p = math.erfc(abs(effect) / error / math.sqrt(2)) if error > 0 else math.nan
     ends = (effect - half, effect + half)
-    return (effect * scale, *(e * scale for e in ends), p, fit.converged, " ".join(fit.said))
+    return (effect * scale, *(e * scale for e in ends), p, fit.converged, " ".join(fit.notes))

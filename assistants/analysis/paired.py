@@ -1,4 +1,4 @@
-"""Personas against the baseline, paired by case: effect, interval, size, noise floor.
+"""Comparison of personas with the baseline, paired by case: effect, interval, size, noise floor.
 
 Every function takes many personas at once: the last axis is the cases, the axes before it are
 whatever the caller compares (personas, or simulated experiments of personas).
@@ -25,7 +25,7 @@ _STEP = 1e-13
 """Share of the largest score to which differences are rounded: a hundred times their own error."""
 
 _ROUNDING = 1e-12
-"""What is smaller than this share of the scores is the order of addition, and no difference."""
+"""Share of the scores below which a difference is only the order of addition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def by_case(values: Floats) -> CaseMeans:
 
 
 def differences(persona: CaseMeans, baseline: CaseMeans) -> Floats:
-    """Persona less baseline, case by case; NaN where either has no score.
+    """Return persona less baseline, case by case; NaN where either has no score.
 
     What lies below the rounding of the scores is taken off: a mean of three times 0.1 is 0.1, and
     a persona that adds 0.1 everywhere differs by the same everywhere.
@@ -79,7 +79,7 @@ def differences(persona: CaseMeans, baseline: CaseMeans) -> Floats:
 
 
 def moments(d: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Pairs, mean difference and standard deviation of the differences, over the last axis.
+    """Return pairs, mean and standard deviation of the differences, over the last axis.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def moments(d: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
 
 
 def skewness(d: Floats) -> Floats:
-    """How lopsided the differences are; 0 where they have no spread or no pair.
+    """Return the skewness of the differences; 0 where they have no spread or no pair.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def skewness(d: Floats) -> Floats:
 
 
 def t_interval(d: Floats) -> tuple[Floats, Floats]:
-    """95% interval of the mean difference, from the spread of the cases' own differences.
+    """Return the 95% interval of the mean difference, from the spread of the differences.
 
     One difference a case makes the standard error the one clustered by case: repeats are averaged
     before anything is squared, and what they share cannot count twice.
@@ -146,7 +146,7 @@ def t_interval(d: Floats) -> tuple[Floats, Floats]:
 
 
 def binary_interval(d: Floats) -> tuple[Floats, Floats]:
-    """95% interval of the mean difference of scores that are 0 or 1.
+    """Return the 95% interval of the mean difference of scores that are 0 or 1.
 
     Where few cases differ, their spread is underestimated, and is 0 where none do: an interval
     of t then covers far too seldom (simulated: 75% with 30 cases that are right 97 times in 100).
@@ -186,7 +186,7 @@ def binary_interval(d: Floats) -> tuple[Floats, Floats]:
 
 
 def noise_floor(persona: CaseMeans, baseline: CaseMeans) -> Floats:
-    """How far two sets of draws of one and the same persona would lie apart.
+    """Estimate how far two sets of draws of one and the same persona would lie apart.
 
     A persona is never equal to itself: asked again, it scores otherwise. 95% of such differences
     stay below the floor, with as many cases and repeats as here. The variance of a draw around
@@ -219,7 +219,7 @@ def noise_floor(persona: CaseMeans, baseline: CaseMeans) -> Floats:
 
 
 def skewed(d: Floats) -> NDArray[np.bool_]:
-    """Whether cases are too few for ``t_interval``, given how lopsided the differences are.
+    """Tell whether cases are too few for ``t_interval``, given the skewness of the differences.
 
     Returns
     -------
@@ -235,7 +235,7 @@ def skewed(d: Floats) -> NDArray[np.bool_]:
 
 
 def wilson(share: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """95% interval of a share: it stays within 0 and 1, and is never a point.
+    """Return the 95% interval of a share: it stays within 0 and 1, and is never a point.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def wilson(share: Floats, n: Floats) -> tuple[Floats, Floats]:
 
 
 def mcnemar(persona: CaseMeans, baseline: CaseMeans) -> Floats:
-    """McNemar's exact two-sided p, for scores of 0 or 1 drawn once.
+    """Return McNemar's exact two-sided p, for scores of 0 or 1 drawn once.
 
     Returns
     -------

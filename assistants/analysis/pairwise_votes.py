@@ -1,4 +1,4 @@
-"""Votes to comparisons: both orders of a pair to one row, and how far the side itself decides."""
+"""Pairwise votes: both orders of a pair as one comparison, and the bias of the side itself."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ FEWEST_CASES = 5
 """Below this, resampling cases says next to nothing of how cases differ: no interval is given."""
 
 COLUMNS = tuple("case model repeat left right winner rater kind".split())
-"""That a table of votes has to have."""
+"""Columns that a table of votes has to have."""
 
 WINNERS = ("left", "right", "tie", "both bad")
 
 COMBINED = tuple("rater kind case model repeat first second winner orders agree".split())
-"""Of the table of comparisons, in order."""
+"""Columns of the table of comparisons, in order."""
 
 BIAS = tuple("rater kind comparisons asked_both_ways agree left low high note".split())
-"""Of the table of position bias, in order."""
+"""Columns of the table of position bias, in order."""
 
 _PLACE = ["rater", "kind", "case", "model", "repeat"]
 _PAIR = [*_PLACE, "first", "second"]
 
 
 def combine_orders(votes: pd.DataFrame) -> pd.DataFrame:
-    """One row a comparison: what a rater said of two personas' answers, whichever side they had.
+    """Return one row per comparison of two personas' answers, whichever side they had.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def combine_orders(votes: pd.DataFrame) -> pd.DataFrame:
     rows = _placed(votes)
     if not len(rows):
         return pd.DataFrame({name: [] for name in COMBINED})
-    said = rows.groupby(_PAIR, sort=True)["said"]
-    table = said.agg(one="first", other="last", orders="size").reset_index()
+    winners = rows.groupby(_PAIR, sort=True)["verdict"]
+    table = winners.agg(one="first", other="last", orders="size").reset_index()
     same = table["one"] == table["other"]
     table["winner"] = table["one"].where(same, "tie")
     table["agree"] = same.astype("boolean").where(table["orders"] == 2)
@@ -68,7 +68,7 @@ def combine_orders(votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def position_bias(votes: pd.DataFrame) -> pd.DataFrame:
-    """One row a rater: how often the answer on the left won, whatever it said.
+    """Count how often the answer on the left won, whatever it said: one row per rater.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def position_bias(votes: pd.DataFrame) -> pd.DataFrame:
 
     rows = _placed(votes)
     combined = combine_orders(votes)
-    found = []
+    table_rows = []
     for (rater, kind), mine in rows.groupby(["rater", "kind"], sort=True):
         pairs = combined[(combined["rater"] == rater) & (combined["kind"] == kind)]
         both = int((pairs["orders"] == 2).sum())
@@ -107,31 +107,31 @@ def position_bias(votes: pd.DataFrame) -> pd.DataFrame:
         share = left / decided if decided else math.nan
         low, high = map(float, wilson(np.array(share), np.array(float(decided))))
         agree = float(pairs["agree"].sum()) / both if both else math.nan
-        said = _note(len(pairs), both, decided, low, high)
-        found.append((rater, kind, len(pairs), both, agree, share, low, high, said))
-    return pd.DataFrame(found, columns=list(BIAS)).astype(
+        note = _note(len(pairs), both, decided, low, high)
+        table_rows.append((rater, kind, len(pairs), both, agree, share, low, high, note))
+    return pd.DataFrame(table_rows, columns=list(BIAS)).astype(
         {"agree": "float64", "left": "float64", "low": "float64", "high": "float64", "note": "str"}
     )
 
 
 def _note(pairs: int, both: int, decided: int, low: float, high: float) -> str:
-    said = []
+    notes = []
     if decided == 0:
-        said.append("No vote was decided: nothing is known of a bias.")
+        notes.append("No vote was decided: nothing is known of a bias.")
     elif low > 0.5 or high < 0.5:
-        said.append(f"Prefers the {'left' if low > 0.5 else 'right'} answer, whatever it says.")
+        notes.append(f"Prefers the {'left' if low > 0.5 else 'right'} answer, whatever it says.")
     if both < pairs:
-        said.append(
+        notes.append(
             f"{pairs - both:,} of {pairs:,} were asked in one order only: there, the side and the "
             "personas that happened to be on it cannot be told apart."
         )
-    elif said and decided:
-        said.append("Both orders were asked, so that it cancels in a ranking.")
-    return " ".join(said)
+    elif notes and decided:
+        notes.append("Both orders were asked, so that it cancels in a ranking.")
+    return " ".join(notes)
 
 
 def _placed(votes: pd.DataFrame) -> pd.DataFrame:
-    """Votes that have a winner, with ``first``, ``second`` and ``said``: the winner of those."""
+    """Return votes that have a winner, with ``first``, ``second`` and ``verdict`` on those."""
     _check(votes)
     rows = votes.loc[votes["winner"].notna(), list(COLUMNS)].copy()
     turned = (rows["left"].astype(str) > rows["right"].astype(str)).to_numpy(dtype=bool)
@@ -139,7 +139,7 @@ def _placed(votes: pd.DataFrame) -> pd.DataFrame:
     rows["second"] = np.where(turned, rows["left"], rows["right"])
     straight = rows["winner"].replace({"left": "first", "right": "second"})
     mirrored = rows["winner"].replace({"left": "second", "right": "first"})
-    rows["said"] = np.where(turned, mirrored, straight)
+    rows["verdict"] = np.where(turned, mirrored, straight)
     again = rows.duplicated([*_PLACE, "left", "right"])
     if again.any():
         row = rows[again].iloc[0]

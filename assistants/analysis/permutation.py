@@ -29,7 +29,7 @@ _FLIPS_AT_ONCE = 1_024
 
 
 def sign_flip(differences: Floats, *, seed: int = 0, flips: int | None = None) -> Floats:
-    """Two-sided p of each row's mean difference, were each sign a matter of chance.
+    """Return the two-sided p of each row's mean difference, were each sign a matter of chance.
 
     If a persona changes nothing, a case's difference is as likely to point one way as the other.
     Up to ``EXACT`` differences other than 0 every combination of signs is counted; beyond that
@@ -71,7 +71,7 @@ def sign_flip(differences: Floats, *, seed: int = 0, flips: int | None = None) -
 
 
 def holm(p: Floats) -> Floats:
-    """Holm's adjustment: compared with 0.05, at most 5% of families hold a false alarm.
+    """Adjust p-values as Holm does: compared with 0.05, at most 5% of families hold a false alarm.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def holm(p: Floats) -> Floats:
 
 
 def _exact(rows: Floats) -> Floats:
-    """Every combination; zeros are left out, since flipping them changes nothing."""
+    """Try every combination; zeros are left out, since flipping them changes nothing."""
     if not len(rows):
         return np.empty(0)
     width = int((rows != 0).sum(axis=1).max())
@@ -108,7 +108,7 @@ def _exact(rows: Floats) -> Floats:
     # The first sign stays: a combination and its mirror image are equally far from 0.
     codes = np.arange(2 ** (width - 1))[:, None] >> np.arange(width)[None, :]
     counts = np.concatenate(
-        [_as_far(codes, packed[at : at + _ROWS]) for at in range(0, len(packed), _ROWS)]
+        [_as_far(codes, packed[start : start + _ROWS]) for start in range(0, len(packed), _ROWS)]
     )
     return counts / len(codes)
 
@@ -124,13 +124,13 @@ def _sampled(rows: Floats, seed: int, flips: int) -> Floats:
         width = -(-rows.shape[1] // 8)
         drawn = np.frombuffer(generator.bytes(number * width), dtype=np.uint8)
         bits = np.unpackbits(drawn.reshape(number, width), axis=1, count=rows.shape[1])
-        for at in range(0, len(rows), _ROWS):
-            counts[at : at + _ROWS] += _as_far(bits, rows[at : at + _ROWS])
+        for row in range(0, len(rows), _ROWS):
+            counts[row : row + _ROWS] += _as_far(bits, rows[row : row + _ROWS])
     return counts / (flips + 1)
 
 
 def _as_far(bits: NDArray[np.integer], rows: Floats) -> NDArray[np.int64]:
-    """How many of the flips ``bits`` take each row's sum at least as far from 0 as it is."""
+    """Count the flips ``bits`` that take each row's sum at least as far from 0 as it is."""
     signs = 1.0 - 2.0 * (bits & 1)
     sums = np.abs(signs @ rows.T)
     # Sums of equal size differ in their last digits by how their scores were rounded: ties.
@@ -139,7 +139,7 @@ def _as_far(bits: NDArray[np.integer], rows: Floats) -> NDArray[np.int64]:
 
 
 class LabelPermutationTest:
-    """The test for many personas against one baseline; it is given one case after the other.
+    """A permutation test of exchanged labels, many personas against one baseline, case by case.
 
     What is kept is one number a persona and permutation, however many cases there are.
 
@@ -206,7 +206,7 @@ class LabelPermutationTest:
         return np.asarray(excess[:, 0])
 
     def p(self, persona: int) -> float:
-        """Share of the permutations with as large an excess; NaN where no case counted."""
+        """Return the share of the permutations with as large an excess; NaN if no case counted."""
         # Equal sums differ in their last digits by the order of addition: ties.
         limit = self._observed[persona] - 1e-9 * self._size[persona]
         if not self._exact[persona]:
@@ -217,7 +217,7 @@ class LabelPermutationTest:
 
 
 def excesses(apart: Floats, labels: Floats) -> Floats:
-    """Mean distance between two groups less the mean of those within, for many groupings.
+    """Return the mean distance between two groups less the mean of that within, for many groupings.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def excesses(apart: Floats, labels: Floats) -> Floats:
 
 
 def _ways(first: int, second: int) -> int:
-    """How many groupings there are; a grouping and its mirror image are one."""
+    """Count the groupings; a grouping and its mirror image are one."""
     every = math.comb(first + second, first)
     return every // 2 if first == second else every
 
@@ -258,7 +258,7 @@ def _log_ways(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> Floats:
 
 @cache
 def _listed(first: int, second: int) -> Floats:
-    """Every grouping, the observed one (the first group first) at the top."""
+    """List every grouping, the observed one (the first group first) at the top."""
     size = first + second
     labels = np.zeros((_ways(first, second), size))
     for row, chosen in zip(labels, combinations(range(size), first), strict=False):
@@ -267,7 +267,7 @@ def _listed(first: int, second: int) -> Floats:
 
 
 def _drawn(first: int, second: int, generator: np.random.Generator) -> Floats:
-    """The observed grouping and random ones."""
+    """Draw random groupings, after the observed one."""
     labels = np.zeros((LISTED_LABELINGS, first + second))
     labels[:, :first] = 1.0
     labels[1:] = generator.permuted(labels[1:], axis=1)

@@ -1,4 +1,4 @@
-"""How many cases an effect needs, before anything is spent."""
+"""Power of a comparison: the cases that an effect needs, before anything is spent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LARGE = 1_000_000
 def power_of(
     effect: float, sd: float, cases: int, *, alpha: float = 0.05, personas: int = 1
 ) -> float:
-    """Chance that a two-sided paired test finds an effect of this size.
+    """Return the chance that a two-sided paired test finds an effect of this size.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def power_of(
 def cases_needed(
     effect: float, sd: float, *, power: float = 0.8, alpha: float = 0.05, personas: int = 1
 ) -> int:
-    """Fewest cases with which an effect of this size is found with chance ``power``.
+    """Return the fewest cases with which an effect of this size is found with chance ``power``.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def cases_needed(
 
 
 def sd_of_difference(sd: float, sd_within_case: float, repeats: int) -> float:
-    """Standard deviation, over cases, of a persona's difference from the baseline.
+    """Return the standard deviation, over cases, of a persona's difference from the baseline.
 
     Repeats only wear down the noise within a case; no number of them replaces another case.
 
@@ -163,7 +163,7 @@ def _check(sd: float, alpha: float, personas: int) -> None:
 
 
 def special() -> Any:
-    """``scipy.special``, which loads in a tenth of the time of ``scipy.stats``.
+    """Return ``scipy.special``, which loads in a tenth of the time of ``scipy.stats``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which persona's answers are preferred: Bradley-Terry strengths from votes."""
+"""Ranking of personas by votes: Bradley-Terry strengths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = tuple("persona rank comparisons wins losses ties both_bad strength low high note".split())
-"""Of the ranking, in order."""
+"""Columns of the ranking, in order."""
 
 BOOTSTRAP = 1_000
 """Resamples of the cases."""
@@ -33,7 +33,7 @@ _CLOSE = 1e-9
 
 
 def evalica() -> Any:
-    """The library ``evalica``.
+    """Return the library ``evalica``.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def evalica() -> Any:
 
 
 def ranking(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """One row a persona, the most preferred first.
+    """Rank the personas: one row each, the most preferred first.
 
     Parameters
     ----------
     votes
-        As in ``orders.combine_orders``, which makes one comparison of both orders of a pair. All
+        As in ``combine_orders``, which makes one comparison of both orders of a pair. All
         raters, cases and models count alike; leave out rows to rank by some of them.
     seed
         Of the bootstrap.
@@ -75,7 +75,7 @@ def ranking(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        As ``orders.combine_orders`` does.
+        As ``combine_orders`` does.
     MissingDependencyError
         If evalica is not installed.
 
@@ -120,7 +120,7 @@ def ranking(votes: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def strength(wins: Floats) -> Floats:
-    """Chance to be preferred to another persona, averaged over the others.
+    """Return the chance to be preferred to another persona, averaged over the others.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def strength(wins: Floats) -> Floats:
 
 
 def strengths(wins: Floats) -> Floats:
-    """``strength`` of many resamples at once: shape ``(n, size, size)`` to ``(n, size)``.
+    """Return ``strength`` of many resamples at once: shape ``(n, size, size)`` to ``(n, size)``.
 
     Notes
     -----
@@ -172,14 +172,14 @@ def strengths(wins: Floats) -> Floats:
 
 
 def _chances(scores: Floats) -> Floats:
-    """Bradley-Terry scores ``(n, size)`` to mean chances to win."""
+    """Turn Bradley-Terry scores ``(n, size)`` into mean chances to win."""
     size = scores.shape[1]
     against = scores[:, :, None] / (scores[:, :, None] + scores[:, None, :])
     return np.asarray((against.sum(axis=2) - 0.5) / (size - 1))  # against itself: one half
 
 
 def _held(wins: Floats) -> Floats:
-    """With a made-up tie a compared pair, where scores would have no bound."""
+    """Add one made-up tie per compared pair, where scores would have no bound."""
     ties = np.where(wins + wins.transpose(0, 2, 1) > 0, 0.5, 0.0)
     return np.where(_bounded(wins)[:, None, None], wins, wins + ties)
 
@@ -217,7 +217,7 @@ def _wins(
     winner: NDArray[Any],
     size: int,
 ) -> Floats:
-    """Who won against whom, case by case: ``(n_cases, n_personas, n_personas)``."""
+    """Count who won against whom, case by case: ``(n_cases, n_personas, n_personas)``."""
     import pandas as pd
 
     case, names = pd.factorize(np.asarray(cases, dtype=object), sort=True)
@@ -244,7 +244,7 @@ def _interval(wins: Floats, total: Floats, seed: int) -> tuple[Floats, Floats]:
 
 
 def _bounded(wins: Floats) -> NDArray[np.bool_]:
-    """Whether each persona won against each, if only through others; shape ``(n,)``."""
+    """Tell whether each persona won against each, if only through others; shape ``(n,)``."""
     size = wins.shape[1]
     reached = ((wins > 0) | np.eye(size, dtype=bool)).astype(np.float32)
     for _ in range((size - 1).bit_length()):
@@ -253,7 +253,7 @@ def _bounded(wins: Floats) -> NDArray[np.bool_]:
 
 
 def _groups(compared: Floats) -> list[set[int]]:
-    """Personas that were compared with each other, if only through others."""
+    """Group the personas that were compared with each other, if only through others."""
     left = set(range(len(compared)))
     groups = []
     while left:
@@ -273,25 +273,25 @@ def _apart(persona: int, groups: list[set[int]], names: Sequence[str]) -> str:
 
 
 def _note(row: dict[Any, Any], *, held: bool, alone: bool, cases: int) -> list[str]:
-    said = []
+    notes = []
     if alone:
         what = "Won" if row["wins"] else "Lost"
-        said.append(
+        notes.append(
             f"{what} every comparison: how far it lies {'above' if row['wins'] else 'below'} the "
             "others is unknown, and an interval cannot be given."
         )
     if held:
-        said.append(
+        notes.append(
             "Some won every comparison with the rest: strengths are held finite by one made-up tie "
             "for each pair that was compared."
         )
     if cases < FEWEST_CASES:
-        said.append(f"Only {pluralize(cases, 'case')}: too few for an interval.")
+        notes.append(f"Only {pluralize(cases, 'case')}: too few for an interval.")
     if row["comparisons"] < FEW:
-        said.append(f"Only {pluralize(row['comparisons'], 'comparison')}.")
+        notes.append(f"Only {pluralize(row['comparisons'], 'comparison')}.")
     if row["both_bad"]:
-        said.append(f"{row['both_bad']:,} times both were bad, counted as a tie.")
-    return said
+        notes.append(f"{row['both_bad']:,} times both were bad, counted as a tie.")
+    return notes
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Scores in a table to scores in an array: personas, cases, repeats."""
+"""Score matrix: the scores of a table as an array of personas, cases and repeats."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Grid:
     values: Floats
 
     def of(self, persona: str) -> Floats:
-        """The scores of one persona, shape ``(n_cases, n_repeats)``."""
+        """Return the scores of one persona, shape ``(n_cases, n_repeats)``."""
         return np.asarray(self.values[self.personas.index(persona)])
 
 
 def grids(frame: pd.DataFrame, score: str) -> list[Grid]:
-    """One grid a model, in the order in which models first occur.
+    """Return one grid per model, in the order in which models first occur.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def grids(frame: pd.DataFrame, score: str) -> list[Grid]:
     except (TypeError, ValueError) as e:
         raise UsageError(f"{score!r} has values that are not numbers ({e}).") from e
     if np.isinf(values).any():
-        at = frame.iloc[int(np.flatnonzero(np.isinf(values))[0])]
+        row = frame.iloc[int(np.flatnonzero(np.isinf(values))[0])]
         raise UsageError(
-            f"{score!r} is infinite for persona {at['persona']!r}, case {at['case']!r}.",
+            f"{score!r} is infinite for persona {row['persona']!r}, case {row['case']!r}.",
             fix="A scorer that found no number leaves NaN.",
         )
     models, model_names = pd.factorize(frame["model"])
@@ -73,7 +73,7 @@ def grids(frame: pd.DataFrame, score: str) -> list[Grid]:
     repeats, _ = pd.factorize(frame["repeat"], sort=True)
     if min((codes.min(initial=0) for codes in (models, personas, cases, repeats)), default=0) < 0:
         raise UsageError(f"A row of {score!r} names no persona, model, case or repeat.")
-    found = []
+    matrices = []
     for number, model in enumerate(model_names):
         here = np.flatnonzero(models == number)
         persona, names = _dense(personas[here])
@@ -92,14 +92,14 @@ def grids(frame: pd.DataFrame, score: str) -> list[Grid]:
                 f"case {row['case']!r}, repeat {row['repeat']}.",
                 fix="Give one row a trial, of one score and one run.",
             )
-        found.append(Grid(str(model), tuple(str(persona_names[i]) for i in names), grid))
-    return found
+        matrices.append(Grid(str(model), tuple(str(persona_names[i]) for i in names), grid))
+    return matrices
 
 
 def _dense(
     codes: np.ndarray[tuple[int], np.dtype[np.intp]], *, ordered: bool = False
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    """Codes without gaps, and what each stands for: of one model, not of all."""
+    """Return codes without gaps, and what each stands for: of one model, not of all."""
     import pandas as pd
 
     dense, meant = pd.factorize(codes, sort=ordered)

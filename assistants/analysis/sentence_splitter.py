@@ -1,4 +1,4 @@
-"""A persona's text as sentences, so that one of them can be left out and the rest stays as it was.
+"""Sentence splitter: one sentence can be left out, and the rest stays as it was.
 
 Made for Markdown that people write by hand: headings, lists and lines end a sentence as well as
 full stops do. Which marks end one is a guess in any language, and a wrong guess costs little here:
@@ -12,7 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 _MARK = r"(?:[-*+\u2022]|\d{1,3}[.)]|\#{1,6}|>)[ \t]+"
-"""What begins an item of a list, a heading or a quotation; part of the gap before its text."""
+"""Start of an item of a list, a heading or a quotation; part of the gap before its text."""
 
 _GAP = re.compile(
     rf"[^\S\n]*\n\s*(?:{_MARK})*"  # a line's end, and what begins the next one
@@ -48,23 +48,23 @@ class Sentences:
     def __str__(self) -> str:
         return self.gaps[0] + "".join(t + g for t, g in zip(self.texts, self.gaps[1:], strict=True))
 
-    def without(self, at: int) -> str:
-        """The text less one sentence, counted from 0; empty if that was all.
+    def without(self, index: int) -> str:
+        """Return the text less one sentence, counted from 0; empty if that was all.
 
         The others stay character for character. Of the two gaps around it one is left: that which
         separates more, with the mark of the line that goes on.
         """
         if len(self.texts) == 1:
             return ""
-        first, last = at == 0, at == len(self.texts) - 1
-        gap = _joined(self.gaps[at], self.gaps[at + 1], first=first, last=last)
-        texts = self.texts[:at] + self.texts[at + 1 :]
-        gaps = (*self.gaps[:at], gap, *self.gaps[at + 2 :])
+        first, last = index == 0, index == len(self.texts) - 1
+        gap = _joined(self.gaps[index], self.gaps[index + 1], first=first, last=last)
+        texts = self.texts[:index] + self.texts[index + 1 :]
+        gaps = (*self.gaps[:index], gap, *self.gaps[index + 2 :])
         return str(Sentences(texts, gaps))
 
 
 def split_sentences(text: str) -> Sentences:
-    """The sentences of ``text``, in order; none where it holds no letter and no digit.
+    """Split ``text`` into sentences, in order; none where it holds no letter and no digit.
 
     A block of code between fences is one sentence. A line that goes on in lower case, or with a
     number, is taken for one sentence that was wrapped.
@@ -73,24 +73,24 @@ def split_sentences(text: str) -> Sentences:
     opened = [start for start, _ in blocks]
     edges = {edge for block in blocks for edge in block}
     first = _FIRST.match(text)
-    at = first.end() if first else 0
+    position = first.end() if first else 0
     texts: list[str] = []
-    gaps = [text[:at]]
-    for gap in _GAP.finditer(text, at):
+    gaps = [text[:position]]
+    for gap in _GAP.finditer(text, position):
         start, end = gap.span()
         block = bisect_left(opened, start) - 1
         if block >= 0 and start < blocks[block][1]:
             continue
         if end == len(text) or edges & {start, end} or _separates(text, gap, gaps[-1]):
-            _add(texts, gaps, text[at:start], gap.group())
-            at = end
-    if at < len(text):
-        _add(texts, gaps, text[at:], "")
+            _add(texts, gaps, text[position:start], gap.group())
+            position = end
+    if position < len(text):
+        _add(texts, gaps, text[position:], "")
     return Sentences(tuple(texts), tuple(gaps))
 
 
 def _add(texts: list[str], gaps: list[str], piece: str, gap: str) -> None:
-    """A piece without a word (a rule of dashes) is part of a gap."""
+    """Add a piece; one without a word (a rule of dashes) is part of a gap."""
     if any(map(str.isalnum, piece)):
         texts.append(piece)
         gaps.append(gap)
@@ -99,10 +99,10 @@ def _add(texts: list[str], gaps: list[str], piece: str, gap: str) -> None:
 
 
 def _separates(text: str, gap: re.Match[str], before: str) -> bool:
-    """Whether a sentence ends at ``gap``; ``before`` is the gap in front of that sentence."""
-    said = gap.group()
-    lines = said.count("\n")
-    if lines > 1 or said.strip() or (lines and "#" in before):  # paragraph, item, heading
+    """Tell whether a sentence ends at ``gap``; ``before`` is the gap in front of that sentence."""
+    space = gap.group()
+    lines = space.count("\n")
+    if lines > 1 or space.strip() or (lines and "#" in before):  # paragraph, item, heading
         return True
     following = text[gap.end()]
     closing = text[max(0, gap.start() - _CLOSING) : gap.start()]
@@ -111,11 +111,11 @@ def _separates(text: str, gap: re.Match[str], before: str) -> bool:
         return ended is not None or not (following.islower() or following.isdigit())
     if ended is None or ended.group()[0] == ":" or following.islower():
         return False
-    return not said or not _SHORT.search(closing)
+    return not space or not _SHORT.search(closing)
 
 
 def _joined(left: str, right: str, *, first: bool, last: bool) -> str:
-    """What stands between the neighbours of a sentence that is gone."""
+    """Return the gap between the neighbours of a sentence that is gone."""
     if last:
         return right
     if "\n" not in right:  # its line goes on, and keeps its mark

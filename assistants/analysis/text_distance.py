@@ -1,4 +1,4 @@
-"""How far a persona moved the wording of the answers, beyond what repeats differ anyway."""
+"""Text distance: how far a persona moved the wording, beyond what repeats differ anyway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = tuple(
     "persona model n_cases n_trials distance noise excess low high p p_adjusted "
     "verdict note".split()
 )
-"""Of the change table, in order."""
+"""Columns of the table, in order."""
 
 MOVED = "moved beyond the noise"
 NOT_MOVED = "no more than repeats differ"
@@ -38,7 +38,7 @@ reaches 0 and stays below this: whatever moved is less than half of what repeats
 def text_distance(
     frame: pd.DataFrame, *, baseline: str, vectors: Vectors | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """One row a persona and model: how far its answers lie from the baseline's.
+    """Measure how far answers lie from the baseline's: one row per persona and model.
 
     Two draws of one persona are worded differently too. So the distance of a persona's answers
     from the baseline's is compared with that among the repeats of either, on the same case.
@@ -52,7 +52,7 @@ def text_distance(
         The persona that the others are compared with.
     vectors
         Embeddings of shape ``(n_rows, n_dimensions)``, in the order of the rows. Without them,
-        answers are compared by their words (``vectors.tfidf``).
+        answers are compared by their words (``text_vectors.tfidf``).
     seed
         Of the random permutations.
 
@@ -93,10 +93,13 @@ def text_distance(
         raise UnknownNameError("persona", baseline, names)
     count = sum(len(set(grid.personas) - {baseline}) for grid in models)
     draws = max(FLIPS, 200 * count - 1)
-    found = [row for grid in models for row in _of_model(grid, baseline, rows, seed, draws)]
-    adjusted = holm(np.array([row.p for row in found]))
+    persona_distances = [
+        row for grid in models for row in _of_model(grid, baseline, rows, seed, draws)
+    ]
+    adjusted = holm(np.array([row.p for row in persona_distances]))
     table = pd.DataFrame(
-        [row.cells(float(p)) for row, p in zip(found, adjusted, strict=True)], columns=list(COLUMNS)
+        [row.cells(float(p)) for row, p in zip(persona_distances, adjusted, strict=True)],
+        columns=list(COLUMNS),
     )
     return table.astype(dict.fromkeys(("persona", "model", "verdict", "note"), "str"))
 
@@ -189,8 +192,8 @@ def _of_model(
         for size in np.unique(many_ours[repeated[:, case], case]):
             which = np.flatnonzero(repeated[:, case] & (many_ours[:, case] == size))
             mine = ends[which][:, None] + np.arange(size)
-            at = np.hstack([mine, np.tile(theirs, (len(which), 1))])
-            blocks = apart[at[:, :, None], at[:, None, :]]
+            positions = np.hstack([mine, np.tile(theirs, (len(which), 1))])
+            blocks = apart[positions[:, :, None], positions[:, None, :]]
             excess[which, case] = test.add(int(case), which, blocks, int(size))
     n, distance, _ = moments(across)
     _, mean, _ = moments(excess)
@@ -214,6 +217,6 @@ def _of_model(
 
 
 def _noise(distance: float, excess: float) -> float:
-    """What of the distance is no excess; exactly 0 where only rounding is left."""
+    """Return the part of the distance that is no excess; exactly 0 where only rounding is left."""
     rest = distance - excess
     return 0.0 if abs(rest) < 1e-12 else rest

@@ -1,4 +1,4 @@
-"""Answers as vectors, and how far those of one case lie apart."""
+"""Text vectors: answers as vectors, and the distances between those of one case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from assistants.analysis.permutation import Floats
 from assistants.errors import MissingDependencyError, UsageError
-from assistants.scoring.text import words_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +22,7 @@ _SAME = 1e-12
 
 
 def tfidf(answers: Sequence[str]) -> Vectors:
-    """One row an answer: its words, each weighted by how few of all the answers use it.
+    """Return one row per answer: its words, each weighted by how few of all the answers use it.
 
     Parameters
     ----------
@@ -41,6 +40,8 @@ def tfidf(answers: Sequence[str]) -> Vectors:
     MissingDependencyError
         If scikit-learn is not installed.
     """
+    from assistants.scoring import words_in  # brings the sandbox, which a run without text spares
+
     try:
         from scipy.sparse import csr_matrix
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -55,7 +56,7 @@ def tfidf(answers: Sequence[str]) -> Vectors:
 
 
 def of_answers(frame: pd.DataFrame, given: Vectors | None) -> tuple[NDArray[np.bool_], Vectors]:
-    """Which rows hold an answer that counts, and the vectors of all rows, each of length 1.
+    """Return which rows hold an answer that counts, and vectors of length 1 for all rows.
 
     Parameters
     ----------
@@ -96,15 +97,15 @@ def of_answers(frame: pd.DataFrame, given: Vectors | None) -> tuple[NDArray[np.b
         )
     rows = np.where(known[:, None], rows, 0).astype(np.float64)
     if not np.isfinite(rows).all():
-        at = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise UsageError(f"The vector of row {at} is not finite, and its answer counts.")
+        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise UsageError(f"The vector of row {row} is not finite, and its answer counts.")
     length = np.linalg.norm(rows, axis=1)
     rows /= np.where(length > 0, length, 1.0)[:, None]
     return known, np.column_stack([rows, length == 0])
 
 
 def distances(rows: Vectors) -> Floats:
-    """Cosine distance of each answer from each, for the answers of one case.
+    """Return the cosine distance of each answer from each, for the answers of one case.
 
     Parameters
     ----------

@@ -68,8 +68,8 @@ def make(
             personas=personas,
             results=results,
             again=again,
-            spending=spending,
-            report=_quiet,
+            budget=spending,
+            on_progress=_quiet,
             **changes,
         )
     )

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from assistants.cli import options
 from assistants.cli.console import err, out, say, show, table
 from assistants.cli.controls import make as make_controls
+from assistants.design import Design
 from assistants.errors import MissingDependencyError, ReportError, UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.utils.text import pluralize, truncate_line
@@ -62,6 +63,7 @@ def run(
 ) -> int:
     """Run an experiment file: ask, compare, report."""
     from assistants.experiment import Experiment
+    from assistants.runs import forecast_design
     from assistants.runs.budget import Budget
     from assistants.runs.control_texts import draft_controls, missing_controls
 
@@ -78,33 +80,45 @@ def run(
             plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
             spending = Budget(_capped(plain.limits, caps))
             written = make_controls(
-                file, personas or (), results, yes=yes, spending=spending, **changes
+                file, personas or (), results, yes=yes, budget=spending, **changes
             )
             say(f"They stand in {written}; read and edit them there.")
-    load = draft_controls if dry_run else Experiment.load
-    experiment = load(file, personas=personas or (), **changes)
-    experiment = replace(
-        experiment,
-        cases=experiment.cases[:limit],
-        tape=tape or experiment.tape,
-        limits=_capped(experiment.limits, caps),
-    )
-    forecast = experiment.forecast(results)
-    say(f"{experiment.name}: {forecast}")
     if dry_run:
+        draft = draft_controls(file, personas=personas or (), **changes)
+        forecast = forecast_design(_trimmed(draft, limit, tape, caps), results)
+        say(f"{draft.name}: {forecast}")
         if as_json:
             out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
         return 0
+    experiment = Experiment.load(file, personas=personas or (), **changes)
+    experiment = _trimmed(experiment, limit, tape, caps)
+    forecast = experiment.forecast(results)
+    say(f"{experiment.name}: {forecast}")
     if not yes:
         _confirm(experiment, forecast)
     done = _execute(experiment, results, spending)
-    done.write()
+    done.export()
     page = None if no_report else _report(done, file)
     if as_json:
         out.print_json(json.dumps(_as_json(done, page)))
     else:
         _show(done, page, replayed=forecast.replays)
     return EXIT[done.outcome]
+
+
+DesignT = TypeVar("DesignT", bound=Design)
+
+
+def _trimmed(
+    design: DesignT, limit: int | None, tape: Path | None, caps: dict[str, Any]
+) -> DesignT:
+    """Return the design with the changes of the command line."""
+    return replace(
+        design,
+        cases=design.cases[:limit],
+        tape=tape or design.tape,
+        limits=_capped(design.limits, caps),
+    )
 
 
 def _capped(limits: Limits, caps: dict[str, Any]) -> Limits:
@@ -124,7 +138,7 @@ def _execute(experiment: Experiment, results: Path, spending: Budget | None) -> 
                 left = progress.total - progress.reused - progress.answered
                 bar(progress)
 
-            return await experiment.run(results, report=report, spending=spending)
+            return await experiment.run(results, on_progress=report, budget=spending)
 
     try:
         return asyncio.run(go())
@@ -200,7 +214,7 @@ def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
     """The comparison in the terminal: what each persona answered, and how much."""
     from assistants.runs.tables import word_counts
 
-    frame = done.trials
+    frame = done.trials()
     for (case, question), of_case in frame.groupby(["case", "question"], sort=False):
         if of_case["model"].nunique() > 1:
             of_case = of_case.assign(persona=of_case["persona"] + " on " + of_case["model"])
@@ -228,13 +242,13 @@ def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
 
 def _account(done: Run, *, replayed: bool) -> None:
     """Every status counted aloud, and what is left to do: a tape says the same again."""
-    counts = done.statuses
+    counts = done.statuses()
     say(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
     if "length" in counts:
         say("  length: cut at the token limit (`max_tokens`, or the model's own).")
-    failed = done.trials.dropna(subset=["error"])
+    failed = done.trials().dropna(subset=["error"])
     for judge in _judged(done):
-        counts_of = ", ".join(f"{n} {status}" for status, n in judge.statuses.items())
+        counts_of = ", ".join(f"{n} {status}" for status, n in judge.statuses().items())
         say(f"{judge.experiment}: {counts_of}")
         _errors(judge)
     for scorer, reasons in _not_scored(done):
@@ -250,7 +264,7 @@ def _account(done: Run, *, replayed: bool) -> None:
 
 def _errors(done: Run) -> None:
     """The most frequent errors of a run."""
-    failed = done.trials.dropna(subset=["error"])
+    failed = done.trials().dropna(subset=["error"])
     for error, count in failed["error"].value_counts().head(3).items():
         say(f"  {count} x {truncate_line(str(error), 300)}", style="red")
 
@@ -266,7 +280,7 @@ def _judged(done: Run) -> list[Run]:
 
 def _not_scored(done: Run) -> Iterator[tuple[str, str]]:
     """Scorers that failed on answers, with the reason that is most frequent."""
-    for frame in (done.scores(), *(done.scores(name) for name in done.comparing)):
+    for frame in (done.scores(), *(done.scores(name) for name in done.statistics.comparing)):
         failed = frame[frame["value"].isna() & frame["status"].isin(AVERAGED)]
         for scorer, rows in failed.groupby("scorer", sort=False):
             reason = rows["reason"].value_counts().index[0]
@@ -281,7 +295,7 @@ def _as_json(done: Run, page: Path | None) -> dict[str, Any]:
         "run": done.id,
         "experiment": done.experiment,
         "outcome": done.outcome,
-        "counts": done.statuses,
+        "counts": done.statuses(),
         "folder": str(done.folder),
         "report": str(page) if page else None,
     }

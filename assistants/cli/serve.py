@@ -206,7 +206,9 @@ async def _serve(
         for launch in launches:
             server_output.warn_if_open(launch)
             with server_output.progress() as report:
-                entry = await start_server(launch, python=python, detach=detach, limit=wait, report=report)
+                entry = await start_server(
+                    launch, python=python, detach=detach, limit=wait, report=report
+                )
             up.append(entry)
             server_output.show_card(entry, await server_status(entry))
         if plan is not None:

@@ -92,7 +92,7 @@ def results(
     if form not in get_args(tables.Format):
         raise UnknownNameError("format", form, get_args(tables.Format))
     run = Results(results).latest(experiment)
-    frame = run.trials
+    frame = run.trials()
     if form == "table":
         several = [name for name in ("model", "repeat") if frame[name].nunique() > 1]
         columns = ["case", "persona", *several, "status", "output_tokens", "answer"]
@@ -101,7 +101,7 @@ def results(
             for row in frame[columns].itertuples(index=False)
         ]
         names = [name.removeprefix("output_") for name in columns]
-        counts = ", ".join(f"{count} {status}" for status, count in run.statuses.items())
+        counts = ", ".join(f"{count} {status}" for status, count in run.statuses().items())
         title = f"{run.experiment}, run {run.id}: {counts}"
         with _onto(to) as console:
             console.print(table(names, rows, title=title))
@@ -151,7 +151,7 @@ def effects(
     from assistants.runs.statistics import VOTES
 
     run = Results(results).latest(experiment)
-    score = score or run.main_score
+    score = score or run.statistics.main_score
     frame = run.effects(score, baseline=baseline)
     scored = run.scores(score)
     if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
@@ -176,7 +176,7 @@ def effects(
 
 
 def _contrasts(run: Run, score: str) -> None:
-    frame = run.contrasts(score)
+    frame = run.control_contrasts(score)
     columns = ["persona", "model", "part", "n_cases", "effect", "low", "high", "verdict"]
     if frame["model"].nunique() == 1:
         columns.remove("model")

@@ -31,7 +31,6 @@ from .tape import Tape as Tape
 from .tape import TapedClient as TapedClient
 from .vllm import registry as registry
 from .vllm.engine_options import answer_affecting_options as answer_affecting_options
-from .vllm.hub import folder_of as folder_of
 from .vllm.interpreter import vllm_python as vllm_python
 from .vllm.metrics import Metrics as Metrics
 from .vllm.metrics import PrefixCache as PrefixCache
@@ -40,6 +39,8 @@ from .vllm.metrics import read_metrics as read_metrics
 from .vllm.metrics import read_prefix_cache as read_prefix_cache
 from .vllm.metrics import read_prefix_caches as read_prefix_caches
 from .vllm.registry import ServerRecord as ServerRecord
+from .vllm.weights import folder_of as folder_of
+from .vllm.weights import weights_digest as weights_digest
 
 __all__ = [
     "EMBEDDED_MODELS",
@@ -83,5 +84,6 @@ __all__ = [
     "render_prompt",
     "stored_thread_benchmark",
     "vllm_python",
+    "weights_digest",
     "weights_path",
 ]

@@ -13,6 +13,7 @@ from assistants.design.controls import (
     read_controls_file,
     requested_controls,
 )
+from assistants.design.design import Design
 from assistants.design.limits import Limits
 from assistants.design.loader import check_variables, read_assistants, read_scorers
 from assistants.design.schema import ExperimentFile
@@ -21,6 +22,7 @@ from assistants.design.writer import write_experiment
 __all__ = [
     "Control",
     "ControlText",
+    "Design",
     "ExperimentFile",
     "Limits",
     "append_case",

@@ -1,4 +1,4 @@
-"""Writes the texts of control personas: neutral ones of equal length, and paraphrases."""
+"""Texts of control personas: neutral ones of equal length, and paraphrases."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from assistants.design.controls import (
     read_controls_file,
     requested_controls,
 )
+from assistants.design.design import Design
 from assistants.design.schema import ExperimentFile
 from assistants.errors import BudgetExceededError, UsageError
-from assistants.experiment import Experiment
 from assistants.messages import Sampling
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona
-from assistants.results import Results
+from assistants.runs import tables
 from assistants.runs.budget import Budget
+from assistants.runs.execution import execute
 from assistants.runs.runner import ProgressCallback
+from assistants.runs.store import FILE, Store
 from assistants.trial import Case
 from assistants.utils.config_files import display_path, parse_yaml, read_text, validate
 from assistants.utils.text import from_utf8
@@ -54,8 +56,8 @@ async def write_controls(
     personas: Sequence[str | Path] = (),
     results: str | Path = "results",
     again: bool = False,
-    spending: Budget | None = None,
-    report: ProgressCallback | None = None,
+    budget: Budget | None = None,
+    on_progress: ProgressCallback | None = None,
     **changes: Any,
 ) -> Path | None:
     """Make the control texts that an experiment file asks for and does not have yet.
@@ -75,7 +77,7 @@ async def write_controls(
         The folder of the store.
     again
         Whether to make those anew that are there, the paraphrases from draws of their own.
-    spending, report
+    budget, on_progress
         As in ``Experiment.run``.
     changes
         As in ``Experiment.load``.
@@ -115,8 +117,8 @@ async def write_controls(
         if entry.model is not None:
             model = Catalogue.default().find(entry.model, where=display_path(path))
             client, models = connect(model, folder=path.parent), {model.name: model}
-        asking = _ParaphraseContext(client, models, results, spending, report, again)
-        made |= await _paraphrases(plain, asking, of, paraphrased)
+        context = _ParaphraseContext(client, models, results, budget, on_progress, again)
+        made |= await _paraphrases(plain, context, of, paraphrased)
     if missing:
         _write(file, plain.name, [(kept | made)[control.persona] for control in controls])
     return file
@@ -124,8 +126,8 @@ async def write_controls(
 
 def draft_controls(
     path: str | Path, *, personas: Sequence[str | Path] = (), **changes: Any
-) -> Experiment:
-    """The experiment as large as it will be: a text that is missing has its persona's length.
+) -> Design:
+    """Return the design at its final size: a text that is missing has its persona's length.
 
     For a forecast before the texts are made; what such a text would say is not known, so it is
     never asked with.
@@ -138,7 +140,7 @@ def draft_controls(
     path = Path(path)
     _, content = _without_controls(path, personas, changes)
     same = {"controls": {"same": content.controls.same}}
-    plain = Experiment.load(path, personas=personas, **changes | same)
+    plain = Design.load(path, personas=personas, **changes | same)
     of = controlled_personas(plain.assistants, plain.baseline)
     texts = _fresh(read_controls_file(controls_path(path.parent, plain.name)), of)
     added = [
@@ -163,7 +165,7 @@ def missing_controls(
     again: bool = False,
     **changes: Any,
 ) -> list[Control]:
-    """The control personas that have no text yet or an outdated one; with ``again``, all."""
+    """Return the control personas without a text or with an outdated one; with ``again``, all."""
     path = Path(path)
     plain, content = _without_controls(path, personas, changes)
     of = controlled_personas(plain.assistants, plain.baseline)
@@ -177,7 +179,7 @@ def missing_controls(
 
 
 def writer(path: str | Path, personas: Sequence[str | Path] = (), **changes: Any) -> Model:
-    """The model that writes the paraphrases of an experiment file."""
+    """Return the model that writes the paraphrases of an experiment file."""
     plain, content = _without_controls(Path(path), personas, changes)
     named = content.controls.model
     if named is not None:
@@ -187,23 +189,23 @@ def writer(path: str | Path, personas: Sequence[str | Path] = (), **changes: Any
 
 @dataclass(frozen=True, slots=True)
 class _ParaphraseContext:
-    """Who writes paraphrases, and what may be spent on it."""
+    """The client that writes paraphrases, and what may be spent on it."""
 
     client: Client
     models: Mapping[str, Model]
     results: str | Path
-    spending: Budget | None
-    report: ProgressCallback | None
+    budget: Budget | None
+    on_progress: ProgressCallback | None
     again: bool
 
 
 def _without_controls(
     path: Path, personas: Sequence[str | Path], changes: Mapping[str, Any]
-) -> tuple[Experiment, ExperimentFile]:
-    """The experiment as it would be without control personas, and what its file says."""
+) -> tuple[Design, ExperimentFile]:
+    """Return the design without control personas, and the content of its file."""
     content = validate(ExperimentFile, parse_yaml(read_text(path), display_path(path)))
     changes = {name: value for name, value in changes.items() if name != "controls"}
-    return Experiment.load(path, personas=personas, **changes, controls={}), content
+    return Design.load(path, personas=personas, **changes, controls={}), content
 
 
 def _fresh(texts: Mapping[str, ControlText], of: Mapping[str, Persona]) -> dict[str, ControlText]:
@@ -215,7 +217,7 @@ def _fresh(texts: Mapping[str, ControlText], of: Mapping[str, Persona]) -> dict[
 
 
 async def _neutral(control: Control, of: Persona, library: Library, client: Client) -> ControlText:
-    """The neutral text, cut or repeated to the length of the persona's."""
+    """Return the neutral text, cut or repeated to the length of the persona's."""
     lengths: dict[str, int] = {}
 
     async def length(text: str) -> int | None:
@@ -242,7 +244,7 @@ async def _neutral(control: Control, of: Persona, library: Library, client: Clie
 
 
 async def _cut(text: str, target: int, length: Any) -> str | None:
-    """The longest beginning of ``text``, repeated as needed, that is not longer than ``target``.
+    """Return the longest beginning of ``text``, repeated as needed, of at most ``target`` tokens.
 
     ``None`` if the server stops counting on the way.
     """
@@ -259,56 +261,66 @@ async def _cut(text: str, target: int, length: Any) -> str | None:
     return None if await length(found) is None else found
 
 
+def _count_runs(results: str | Path, name: str) -> int:
+    if not (Path(results) / FILE).exists():
+        return 0
+    with Store(results) as store:
+        return len(store.runs(name))
+
+
 async def _paraphrases(
-    plain: Experiment,
-    asking: _ParaphraseContext,
+    plain: Design,
+    context: _ParaphraseContext,
     of: Mapping[str, Persona],
     controls: Sequence[Control],
 ) -> dict[str, ControlText]:
-    """As an experiment of its own: the persona's texts are the cases, each draw a paraphrase."""
+    """Ask in an experiment of its own: the personas' texts are its cases, each answer a paraphrase."""
     names = dict.fromkeys(control.of for control in controls)
     longest = max(len(of[name].text or "") for name in names)
     sampling = Sampling(max_tokens=longest + 600, seed=0)
     name = f"{plain.name}.paraphrases"
     # Equal requests share their answers: what is to be made anew has to be drawn anew.
-    earlier = len(Results(asking.results).runs(name)) if asking.again else 0
+    earlier = _count_runs(context.results, name) if context.again else 0
     rewriter = Persona("paraphraser", PARAPHRASER)
-    experiment = Experiment(
+    design = Design(
         name=name,
         description=f"Paraphrases of the personas of {plain.name}, for control.",
-        assistants=(Assistant(rewriter, asking.client, sampling, first_draw=earlier * _DRAWS),),
+        assistants=(Assistant(rewriter, context.client, sampling, first_draw=earlier * _DRAWS),),
         cases=tuple(Case(name, (of[name].text or "",)) for name in names),
         repeats=max(int(control.persona.rpartition(".p")[2]) for control in controls),
         limits=plain.limits,
         concurrency=plain.concurrency,
-        models={**plain.models, **asking.models},
+        models={**plain.models, **context.models},
         source=plain.source,
     )
-    run = await experiment.run(asking.results, report=asking.report, spending=asking.spending)
-    if run.outcome == "limit":
-        raise BudgetExceededError("A limit stopped the run before all paraphrases were made.")
-    rows = run.trials.set_index(["case", "repeat"])
+    run = await execute(
+        design, context.results, on_progress=context.on_progress, budget=context.budget
+    )
+    with Store(context.results) as store:
+        if store.runs(name)[-1].outcome == "limit":
+            raise BudgetExceededError("A limit stopped the run before all paraphrases were made.")
+        rows = tables.trials(store, run).set_index(["case", "repeat"])
     found: dict[str, ControlText] = {}
     for control in controls:
         row = rows.loc[(control.of, int(control.persona.rpartition(".p")[2]) - 1)]
         # One that was cut at the token limit is half an instruction, and controls nothing.
         if row["status"] != "ok" or not str(row["answer"]).strip():
             raise UsageError(
-                f"{asking.client.model} gave no paraphrase of {control.of!r} ({row['status']}).",
+                f"{context.client.model} gave no paraphrase of {control.of!r} ({row['status']}).",
                 fix=f"Name another `model:` under `controls:`, or write {control.persona!r} "
                 f"into {display_path(controls_path(Path(plain.source).parent, plain.name))} yourself.",
             )
         found[control.persona] = ControlText(
             persona=control.persona, kind="paraphrase", of=control.of,
             digest=of[control.of].digest(),
-            about=f"paraphrase of {control.of} by {asking.client.model}",
+            about=f"paraphrase of {control.of} by {context.client.model}",
             system_prompt=from_utf8(str(row["answer"])).strip(),
         )  # fmt: skip
     return found
 
 
 def as_yaml(name: str, texts: Sequence[ControlText]) -> str:
-    """A controls file; each text stands as a block where YAML can hold it as one."""
+    """Return a controls file; each text is a block where YAML can hold it as one."""
     from ruamel.yaml import YAML
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
@@ -325,7 +337,7 @@ def as_yaml(name: str, texts: Sequence[ControlText]) -> str:
 
 
 def _write(file: Path, name: str, texts: Sequence[ControlText]) -> None:
-    """Whole or not at all."""
+    """Write the file whole or not at all."""
     part = file.with_name(file.name + ".part")
     part.write_text(as_yaml(name, texts), encoding="utf-8")
     part.replace(file)

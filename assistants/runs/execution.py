@@ -1,4 +1,4 @@
-"""One execution of an experiment: its trials are asked, then its judges, then it is scored."""
+"""One execution of a design: its trials are asked, then its judges, then the answers are scored."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from assistants.clients import Client, Tape, TapedClient, prefix_cache_usage, read_prefix_caches
-from assistants.models import call_cost
-from assistants.runs import audit as delivery
+from assistants.design import Design
+from assistants.errors import UsageError
+from assistants.models import call_cost, is_cost_known
 from assistants.runs import judging, scores, tables
-from assistants.runs.audit import PromptAudit
+from assistants.runs.audit import PromptAudit, audit
 from assistants.runs.audit.records import (
     audits_of_reused_answers,
     merge_with_previous,
@@ -23,145 +25,197 @@ from assistants.runs.audit.records import (
 )
 from assistants.runs.budget import Budget
 from assistants.runs.manifest import final_manifest, initial_manifest
-from assistants.runs.progress import progress_bar
 from assistants.runs.retry import RetryPolicy
-from assistants.runs.runner import BATCH, Outcome, ProgressCallback, Runner, batches
+from assistants.runs.runner import (
+    BATCH,
+    Outcome,
+    ProgressCallback,
+    Runner,
+    batches,
+    progress_bar,
+)
 from assistants.runs.store import Store
-from assistants.scoring.base import Scorer
+from assistants.scoring import Scorer
 from assistants.scoring.judge import Judge, Pairwise
 from assistants.trial import Trial
 
-if TYPE_CHECKING:
-    from assistants.experiment import Experiment
+
+async def execute(
+    design: Design,
+    results: str | Path,
+    *,
+    on_progress: ProgressCallback | None = None,
+    retry: RetryPolicy | None = None,
+    budget: Budget | None = None,
+) -> str:
+    """Ask for what is missing, store each answer as it arrives, score, and return the run's id.
+
+    Parameters are those of ``Experiment.run``.
+
+    Raises
+    ------
+    UsageError
+        Before anything is asked.
+    StoreError
+        If an answer cannot be stored.
+    """
+    _check_prices(design)
+    tape = Tape(design.tape) if design.tape is not None else None
+    with Store(results) as store:
+        context = ExecutionContext(
+            store, tape, budget or Budget(design.limits), retry or RetryPolicy(), on_progress
+        )
+        try:
+            run, outcome = await context.execute(design)
+            if tape is not None and outcome == "complete":
+                tape.finish()
+        finally:
+            if tape is not None:
+                tape.close()
+    return run
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
-    """What an execution and those of its judges share: the store, the tape, what may be spent."""
+    """The store, the tape and the budget that an execution shares with those of its judges."""
 
     store: Store
     tape: Tape | None
-    spending: Budget
-    attempts: RetryPolicy
-    report: ProgressCallback | None
+    budget: Budget
+    retry: RetryPolicy
+    on_progress: ProgressCallback | None
 
-    async def run(self, experiment: Experiment) -> str:
-        """Ask for what is missing, store each answer as it arrives, score; returns the run's id."""
+    async def execute(self, design: Design) -> tuple[str, Outcome]:
+        """Ask, judge and score; return the run's id and its outcome."""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        known = [
-            *experiment.scorers,
-            *(s for judge in experiment.judges for s in judge.scorers({})),
-        ]
-        with self._recorded(run, experiment, scorers=scores.describe_scorers(known)) as end:
-            outcomes: list[Outcome] = [await self._ask(run, experiment, end)]
-            scorers = [*experiment.scorers]
+        known = [*design.scorers, *(s for judge in design.judges for s in judge.scorers({}))]
+        with self._recorded(run, design, scorers=scores.describe_scorers(known)) as record:
+            outcomes: list[Outcome] = [await self._ask(run, design, record)]
+            scorers = [*design.scorers]
             if outcomes[0] in ("complete", "failures"):
-                for judge in experiment.judges:
-                    outcome, added = await self._judge(judge, run, experiment)
+                for judge in design.judges:
+                    outcome, judge_scorers = await self._judge(judge, run, design)
                     outcomes.append(outcome)
-                    scorers += added
+                    scorers += judge_scorers
             await _score(self.store, run, scorers)
-            end.outcome = max(outcomes, key=_WORST.index)
-        return run
+            record.outcome = max(outcomes, key=_FROM_BEST_TO_WORST.index)
+        return run, record.outcome
 
     @contextmanager
-    def _recorded(self, run: str, experiment: Experiment, **more: Any) -> Iterator[_End]:
-        """A run is written down when it begins and, however it ends, when it ends."""
-        end = _End(initial_manifest(experiment) | more)
-        self.store.add_run(run, experiment.name, end.manifest)
+    def _recorded(self, run: str, design: Design, **more: Any) -> Iterator[_RunRecord]:
+        """Write the run down when it begins and, however it ends, when it ends."""
+        record = _RunRecord(initial_manifest(design) | more)
+        self.store.add_run(run, design.name, record.manifest)
         try:
-            yield end
+            yield record
         finally:
-            self.store.end_run(run, end.outcome, final_manifest(end.manifest, self.store, run))
+            manifest = final_manifest(record.manifest, self.store, run)
+            self.store.end_run(run, record.outcome, manifest)
 
-    async def _ask(self, run: str, experiment: Experiment, end: _End) -> Outcome:
-        taped = _with_tape(experiment, self.tape)
+    async def _ask(self, run: str, design: Design, record: _RunRecord) -> Outcome:
+        taped = _with_tape(design, self.tape)
         reused = await _add_trials(self.store, run, taped)
-        end.manifest["delivery"] = [each.as_dict() for each in await self._audit(run, experiment)]
-        self.store.describe_run(run, end.manifest)
-        telling = self._telling(experiment)
-        before = await read_prefix_caches(telling)
-        bar = progress_bar(reused, experiment.name)
-        with bar if self.report is None else nullcontext(self.report) as report:
+        audits = await self._audit(run, design)
+        record.manifest["delivery"] = [each.as_dict() for each in audits]
+        self.store.describe_run(run, record.manifest)
+        reporting_clients = self._reporting_clients(design)
+        before = await read_prefix_caches(reporting_clients)
+        bar = progress_bar(reused, design.name)
+        with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
             runner = Runner(
                 self.store,
                 run,
-                price=lambda client, usage: call_cost(experiment.model(client.model), usage),
-                spending=self.spending,
-                attempts=self.attempts,
-                concurrency=experiment.concurrency,
-                report=report,
+                price=lambda client, usage: call_cost(design.model(client.model), usage),
+                budget=self.budget,
+                retry=self.retry,
+                concurrency=design.concurrency,
+                on_progress=on_progress,
             )
-            outcome = await runner.ask(_trials_by_client(taped), len(experiment))
-        end.manifest["prefix_cache"] = prefix_cache_usage(before, await read_prefix_caches(telling))
-        for client in telling:
+            outcome = await runner.ask(_trials_by_client(taped), len(design))
+        after = await read_prefix_caches(reporting_clients)
+        record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
+        for client in reporting_clients:
             await client.aclose()
         return outcome
 
-    def _telling(self, experiment: Experiment) -> list[Client]:
-        """The clients of own servers, which may tell what their prefix cache found.
+    def _reporting_clients(self, design: Design) -> list[Client]:
+        """Return the clients of own servers, which may report on their prefix cache.
 
-        Neither hosted ones nor the embedded model do, and a replay asks nobody.
+        Hosted ones and the embedded model do not, and a replay asks nobody.
         """
         if self.tape is not None and self.tape.replays:
             return []
-        clients = dict.fromkeys(assistant.client for assistant in experiment.assistants)
-        models = {client: experiment.model(client.model) for client in clients}
+        clients = dict.fromkeys(assistant.client for assistant in design.assistants)
+        models = {client: design.model(client.model) for client in clients}
         return [client for client, model in models.items() if model.is_self_hosted]
 
-    async def _audit(self, run: str, experiment: Experiment) -> list[PromptAudit]:
-        """What becomes of each persona on its way, for those that are still to be asked."""
-        if not experiment.cases:
+    async def _audit(self, run: str, design: Design) -> list[PromptAudit]:
+        """Audit the prompts of the assistants that are still to be asked; look up the others."""
+        if not design.cases:
             return []
-        cases = experiment.cases
+        cases = design.cases
         if self.tape is not None and self.tape.replays:
             return audits_of_reused_answers(
-                self.store, run, experiment.assistants, cases, "It replays from a tape."
+                self.store, run, design.assistants, cases, "It replays from a tape."
             )
-        wanted = unanswered_assistants(self.store, run)
-        opened = [a for a in experiment.assistants if (a.name, a.model) in wanted]
-        models = [experiment.model(assistant.model) for assistant in opened]
-        closed = [a for a in experiment.assistants if (a.name, a.model) not in wanted]
-        found = await delivery.audit(opened, cases, models, concurrency=experiment.concurrency)
-        then = audits_of_reused_answers(self.store, run, opened, cases)
-        found = [merge_with_previous(*each) for each in zip(found, then, strict=True)]
-        return found + audits_of_reused_answers(self.store, run, closed, cases)
+        unanswered = unanswered_assistants(self.store, run)
+        asked = [a for a in design.assistants if (a.name, a.model) in unanswered]
+        reused = [a for a in design.assistants if (a.name, a.model) not in unanswered]
+        models = [design.model(assistant.model) for assistant in asked]
+        new = await audit(asked, cases, models, concurrency=design.concurrency)
+        previous = audits_of_reused_answers(self.store, run, asked, cases)
+        merged = [merge_with_previous(*pair) for pair in zip(new, previous, strict=True)]
+        return merged + audits_of_reused_answers(self.store, run, reused, cases)
 
     async def _judge(
-        self, judge: Judge, run: str, experiment: Experiment
+        self, judge: Judge, run: str, design: Design
     ) -> tuple[Outcome, Sequence[Scorer]]:
-        """Ask a judge about every answer; what became of that, and the scorers it comes to."""
+        """Ask a judge about every answer; return the outcome and the scorers it amounts to."""
         frame = tables.trials(self.store, run)
-        cases = judging.judge_cases(judge, frame, experiment.baseline)
+        cases = judging.judge_cases(judge, frame, design.baseline)
         outcome: Outcome = "complete"
         if cases:
-            outcome = await self._ask_judge(run, experiment.of_judge(judge, cases))
-        said = judging.judge_replies(judge, cases, self.store)
+            outcome = await self._ask_judge(run, design.judge_design(judge, cases))
+        replies = judging.judge_replies(judge, cases, self.store)
         if isinstance(judge, Pairwise):
-            self.store.add_votes(judging.votes(judge, frame, experiment.baseline, said))
-        return outcome, judge.scorers(said)
+            self.store.add_votes(judging.votes(judge, frame, design.baseline, replies))
+        return outcome, judge.scorers(replies)
 
-    async def _ask_judge(self, judged: str, experiment: Experiment) -> Outcome:
-        """In a run of its own, so that what a judge said can be read like every other answer."""
-        run = f"{judged}-{secrets.token_hex(2)}"
-        with self._recorded(run, experiment, judge_of=judged) as end:
-            end.outcome = outcome = await self._ask(run, experiment, end)
+    async def _ask_judge(self, judged_run: str, design: Design) -> Outcome:
+        """Ask in a run of its own, so that a judge's replies can be read like other answers."""
+        run = f"{judged_run}-{secrets.token_hex(2)}"
+        with self._recorded(run, design, judge_of=judged_run) as record:
+            record.outcome = outcome = await self._ask(run, design, record)
         return outcome
 
 
-_WORST: list[Outcome] = ["complete", "failures", "limit", "interrupted"]
+_FROM_BEST_TO_WORST: list[Outcome] = ["complete", "failures", "limit", "interrupted"]
 
 
 @dataclass(slots=True)
-class _End:
-    """How a run ended, and what is written down of it."""
+class _RunRecord:
+    """The manifest of a run, and how the run ended."""
 
     manifest: dict[str, Any]
     outcome: Outcome = "interrupted"
 
 
+def _check_prices(design: Design) -> None:
+    """Refuse a cap on dollars where a model's price is unknown: it could not be kept."""
+    if design.limits.usd is None:
+        return
+    asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
+    for name in {assistant.model for assistant in asked}:
+        if not is_cost_known(design.model(name)):
+            raise UsageError(
+                f"The price of {name} is unknown, so the cap of ${design.limits.usd:g} could "
+                "not be kept.",
+                fix="Give `prices` in models.toml, or cap `tokens` instead of `usd`.",
+            )
+
+
 async def _score(store: Store, run: str, scorers: list[Scorer]) -> None:
-    """In a thread, since code from answers may take seconds; an interrupt ends it after one."""
+    """Score in a thread: code from answers may take seconds. An interrupt ends it after one."""
     if not scorers:
         return
     stopped = threading.Event()
@@ -176,26 +230,26 @@ async def _score(store: Store, run: str, scorers: list[Scorer]) -> None:
         stopped.set()
 
 
-def _with_tape(experiment: Experiment, tape: Tape | None) -> Experiment:
-    """The experiment with every client recorded, or replayed."""
+def _with_tape(design: Design, tape: Tape | None) -> Design:
+    """Return the design with every client recorded, or replayed."""
     if tape is None:
-        return experiment
-    taped = {a.client: TapedClient(a.client, tape) for a in experiment.assistants}
+        return design
+    taped = {a.client: TapedClient(a.client, tape) for a in design.assistants}
     return replace(
-        experiment,
-        assistants=tuple(replace(a, client=taped[a.client]) for a in experiment.assistants),
+        design,
+        assistants=tuple(replace(a, client=taped[a.client]) for a in design.assistants),
     )
 
 
-def _trials_by_client(experiment: Experiment) -> Mapping[Client, Iterator[Trial]]:
-    clients = dict.fromkeys(assistant.client for assistant in experiment.assistants)
-    return {client: experiment.trials(client) for client in clients}
+def _trials_by_client(design: Design) -> Mapping[Client, Iterator[Trial]]:
+    clients = dict.fromkeys(assistant.client for assistant in design.assistants)
+    return {client: design.trials(client) for client in clients}
 
 
-async def _add_trials(store: Store, run: str, experiment: Experiment) -> int:
-    """Write down every trial of the run; returns how many are answered already."""
+async def _add_trials(store: Store, run: str, design: Design) -> int:
+    """Write down every trial of the run; return how many are answered already."""
     reused = position = 0
-    for batch in batches(experiment.trials(), BATCH):
+    for batch in batches(design.trials(), BATCH):
         reused += store.add_trials(run, position, batch)
         position += len(batch)
         await asyncio.sleep(0)  # millions of trials take a while, and an interrupt must not wait

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from assistants.design import Design
+from assistants.errors import UsageError
 from assistants.messages import Usage
 from assistants.models import Model, call_cost
+from assistants.runs import judging
 from assistants.runs.runner import BATCH, batches
-from assistants.runs.store import Store
+from assistants.runs.store import FILE, Store
 from assistants.trial import Trial
 from assistants.utils.text import pluralize
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _GUESSED_ANSWER = 300
 """Tokens of an answer where neither a cap nor an earlier answer tells more."""
@@ -171,3 +180,60 @@ def _span(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def forecast_design(design: Design, results: str | Path) -> Forecast:
+    """Return what a run of ``design`` would ask and cost. Nothing is asked or written."""
+    with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
+        estimate = _estimate(design, store)
+    is_replay = design.tape is not None and design.tape.exists()
+    return replace(estimate, usd=0.0, seconds=0.0, replays=True) if is_replay else estimate
+
+
+def _estimate(design: Design, store: Store | None) -> Forecast:
+    judge_trials = judging.expected_judge_trials(design, store) if design.judges else []
+    return forecast(design.trials(), judge_trials, store, design.model)
+
+
+REPEATS = (1, 2, 3, 5, 10)
+"""Numbers of repeats to choose from, and the experiment's own."""
+
+
+def power_table(
+    design: Design, effect: float, *, sd: float, sd_within_case: float, power: float
+) -> pd.DataFrame:
+    """Return the table that ``Experiment.power`` documents."""
+    import pandas as pd
+
+    from assistants.analysis import cases_needed, power_of, sd_of_difference
+
+    beside = {control.persona for control in design.controls}
+    names = [assistant.name for assistant in design.assistants]
+    compared = len([name for name in names if name not in beside | {design.baseline}])
+    if design.baseline is None or not compared:
+        raise UsageError("Power is that of a comparison: name a baseline and a persona.")
+    if sd < 0 or sd_within_case < 0:
+        raise UsageError(f"sd is {sd} and sd_within_case {sd_within_case}; neither can be below 0.")
+    estimate = _estimate(design, None)
+    known = len(design.cases)
+    rows = []
+    for repeats in sorted({*REPEATS, design.repeats}):
+        try:
+            spread = sd_of_difference(sd, sd_within_case, repeats)
+            cases = cases_needed(effect, spread, power=power, personas=compared)
+            now = power_of(effect, spread, known, personas=compared) if known > 1 else None
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        trials = cases * repeats * len(design.assistants)
+        share = trials / (estimate.trials - estimate.judging)
+        rows.append(
+            {
+                "repeats": repeats,
+                "cases": cases,
+                "trials": trials,
+                "tokens": round((estimate.input_tokens + estimate.output_tokens) * share),
+                "usd": None if estimate.usd is None else estimate.usd * share,
+                "power_now": now,
+            }
+        )
+    return pd.DataFrame(rows).astype({"usd": "Float64", "power_now": "Float64"})

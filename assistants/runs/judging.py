@@ -1,4 +1,4 @@
-"""What judges are asked about the answers of a run, and what their replies come to."""
+"""Judging: the cases that judges are asked about a run, and the votes in their replies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from assistants.design import Design
 from assistants.messages import AVERAGED
 from assistants.runs.scores import scorer_input
 from assistants.runs.store import Store
@@ -19,14 +20,13 @@ from assistants.utils.text import to_utf8
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.experiment import Experiment
 
-_USUAL = 1200
+_USUAL_LENGTH = 1200
 """Characters of an answer, where there is none yet."""
 
 
 def judge_cases(judge: Judge, frame: pd.DataFrame, baseline: str | None) -> list[Case]:
-    """What ``judge`` is asked about the trials of a run, each question once.
+    """Return the cases that ``judge`` is asked about the trials of a run, each once.
 
     Only answers that count are judged: a refusal has no grade, and a call costs money.
     """
@@ -38,35 +38,37 @@ def judge_cases(judge: Judge, frame: pd.DataFrame, baseline: str | None) -> list
 
 
 def judge_replies(judge: Judge, cases: Sequence[Case], store: Store) -> Replies:
-    """What the judge has said so far, by the id of the case."""
-    found = {}
+    """Return the judge's replies so far, by the id of the case."""
+    replies = {}
     for case in cases:
-        if said := store.completions(Trial(case, judge.assistant, 0).key):
-            found[case.id] = said[0]
-    return found
+        if completions := store.completions(Trial(case, judge.assistant, 0).key):
+            replies[case.id] = completions[0]
+    return replies
 
 
-def votes(judge: Pairwise, frame: pd.DataFrame, baseline: str | None, said: Replies) -> list[Vote]:
-    """The judge's replies as votes; none of a pair unless both orders have a winner.
+def votes(
+    judge: Pairwise, frame: pd.DataFrame, baseline: str | None, replies: Replies
+) -> list[Vote]:
+    """Return the judge's replies as votes; none of a pair unless both orders have a winner.
 
     One order alone could be a preference for the place.
     """
     found: dict[tuple[str, str], Vote] = {}
     for case, left, right in _pairs(judge, frame, baseline):
         with suppress(UnscorableError):
-            winner, reason = judge.winner(said, case)
+            winner, reason = judge.winner(replies, case)
             found[left, right] = Vote(judge.rater, "judge", left, right, winner, reason)
     return [vote for (left, right), vote in found.items() if (right, left) in found]
 
 
-def expected_judge_trials(experiment: Experiment, store: Store | None) -> Iterator[Trial]:
-    """What the judges will be asked, with a text of the usual length where no answer is yet."""
+def expected_judge_trials(design: Design, store: Store | None) -> Iterator[Trial]:
+    """Yield the trials of the judges, with a text of usual length where no answer is stored."""
     import pandas as pd
 
     rows = []
-    for number, trial in enumerate(experiment.trials()):
-        said = store.completions(trial.key) if store is not None else []
-        whole = len(said) == len(trial.case.questions)
+    for number, trial in enumerate(design.trials()):
+        completions = store.completions(trial.key) if store is not None else []
+        is_whole = len(completions) == len(trial.case.questions)
         rows.append(
             {
                 "persona": trial.assistant.name,
@@ -76,14 +78,16 @@ def expected_judge_trials(experiment: Experiment, store: Store | None) -> Iterat
                 "key": trial.key,
                 "question": to_utf8(trial.case.question),
                 "reference": trial.case.reference,
-                "status": said[-1].status if whole else "ok",
+                "status": completions[-1].status if is_whole else "ok",
                 # A number, since two answers are hardly ever the same.
-                "answer": to_utf8(said[-1].text) if whole else f"{number} ".ljust(_USUAL, "."),
+                "answer": to_utf8(completions[-1].text)
+                if is_whole
+                else f"{number} ".ljust(_USUAL_LENGTH, "."),
             }
         )
     frame = pd.DataFrame(rows)
-    for judge in experiment.judges:
-        for case in judge_cases(judge, frame, experiment.baseline):
+    for judge in design.judges:
+        for case in judge_cases(judge, frame, design.baseline):
             yield Trial(case, judge.assistant, 0)
 
 
@@ -97,7 +101,7 @@ def _judged(frame: pd.DataFrame) -> Iterator[tuple[Mapping[str, Any], ScorerInpu
 def _pairs(
     judge: Pairwise, frame: pd.DataFrame, baseline: str | None
 ) -> Iterator[tuple[Case, str, str]]:
-    """Every pair of answers in both orders, with the keys of their trials.
+    """Yield every pair of answers in both orders, with the keys of their trials.
 
     Personas with one system prompt share their answers, and so do not meet.
     """

@@ -1,4 +1,4 @@
-"""The manifest of a run: what somebody needs to believe it, or to do it again."""
+"""The manifest of a run: all that somebody needs to believe it, or to repeat it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from assistants.design import Design
 from assistants.runs.store import Store
-
-if TYPE_CHECKING:
-    from assistants.experiment import Experiment
 
 _PACKAGES = ("assistants", "openai", "pandas", "pyarrow", "xllamacpp", "papermill")
 
 
-def initial_manifest(experiment: Experiment) -> dict[str, Any]:
-    """What is known before anything is asked. No key and no address with one is in it."""
-    assistants = experiment.assistants
+def initial_manifest(design: Design) -> dict[str, Any]:
+    """Return the manifest as known before anything is asked. It holds no key and no secret URL."""
+    assistants = design.assistants
     personas = {a.name: a for a in assistants}
     clients = {a.model: a.client for a in assistants}
     return {
         "format": 1,
-        "experiment": experiment.name,
-        "description": experiment.description,
-        "source": experiment.source,
-        "baseline": experiment.baseline,
+        "experiment": design.name,
+        "description": design.description,
+        "source": design.source,
+        "baseline": design.baseline,
         "personas": [
             {
                 "name": name,
@@ -44,7 +42,7 @@ def initial_manifest(experiment: Experiment) -> dict[str, Any]:
             for name, client in clients.items()
         ],
         "fold": sorted({a.model for a in assistants if a.persona_in == "user"}),
-        "controls": [asdict(control) for control in experiment.controls],
+        "controls": [asdict(control) for control in design.controls],
         "scorers": [],
         "judges": [
             {
@@ -53,21 +51,21 @@ def initial_manifest(experiment: Experiment) -> dict[str, Any]:
                 "system_prompt": judge.assistant.system_prompt,
                 "rater": judge.rater,
             }
-            for judge in experiment.judges
+            for judge in design.judges
         ],
-        "cases": len(experiment.cases),
-        "repeats": experiment.repeats,
-        "order": {"by": "model, persona, case, repeat", "shuffle": experiment.shuffle},
-        "limits": {name: getattr(experiment.limits, name) for name in ("usd", "tokens", "minutes")},
-        "concurrency": experiment.concurrency,
-        "tape": str(experiment.tape) if experiment.tape else None,
+        "cases": len(design.cases),
+        "repeats": design.repeats,
+        "order": {"by": "model, persona, case, repeat", "shuffle": design.shuffle},
+        "limits": {name: getattr(design.limits, name) for name in ("usd", "tokens", "minutes")},
+        "concurrency": design.concurrency,
+        "tape": str(design.tape) if design.tape else None,
         "versions": {"python": platform.python_version(), **_versions()},
         "git_commit": _git_commit(),
     }
 
 
 def final_manifest(manifest: Mapping[str, Any], store: Store, run: str) -> dict[str, Any]:
-    """The manifest with what only the answers tell."""
+    """Return the manifest with what only the answers show: prompts, served models, counts."""
     prompts = store.read(
         "SELECT DISTINCT t.persona, p.digest, p.system_prompt FROM trials t "
         "JOIN prompts p ON p.digest = t.prompt WHERE t.run = ?",
@@ -100,7 +98,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the working directory, with ``+`` where it has been changed since."""
+    """Return the commit of the working directory, with ``+`` where it has changed since."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, TypeVar
@@ -52,6 +53,25 @@ ProgressCallback = Callable[[Progress], None]
 Price = Callable[[Client, Usage], float | None]
 
 
+@contextmanager
+def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
+    """Show a tqdm bar with time left; ``reused`` answers were there before and are no progress.
+
+    It writes plain text to stderr, so that a saved notebook keeps it.
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit="trial", dynamic_ncols=True, leave=False) as bar:
+
+        def on_progress(progress: Progress) -> None:
+            bar.total = progress.total - reused
+            bar.n = max(0, progress.done - reused)
+            bar.set_postfix(failed=progress.failed, tokens=progress.tokens, refresh=False)
+            bar.update(0)
+
+        yield on_progress
+
+
 class Runner:
     """Asks for what the store does not have, and stores each answer the moment it is complete.
 
@@ -64,19 +84,19 @@ class Runner:
         run: str,
         *,
         price: Price,
-        spending: Budget,
-        attempts: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        budget: Budget,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         concurrency: int | None = None,
-        report: ProgressCallback = lambda progress: None,
+        on_progress: ProgressCallback = lambda progress: None,
     ) -> None:
         self.store = store
         self.run = run
         self.stopped_by: BudgetExceededError | None = None
         self._price = price
-        self._attempts = attempts
-        self._spending = spending
+        self._retry = retry
+        self._budget = budget
         self._cap = asyncio.Semaphore(concurrency) if concurrency else None
-        self._report = report
+        self._on_progress = on_progress
         self._asking: dict[str, asyncio.Future[None]] = {}
         self._started = time.monotonic()
         self._statuses: dict[str, int] = {}
@@ -91,7 +111,7 @@ class Runner:
             If an answer cannot be stored: a run that cannot keep what it pays for stops.
         """
         self.progress = Progress(total=total)
-        self._report(self.progress)
+        self._on_progress(self.progress)
         try:
             async with asyncio.TaskGroup() as group:
                 for client, those in trials.items():
@@ -195,7 +215,7 @@ class Runner:
         try:
             while reply is None:
                 breaker.check(who)
-                self._spending.check()
+                self._budget.check()
                 tried += 1
                 try:
                     reply = await trial.answering.reply(history, repeat=trial.draw)
@@ -203,10 +223,10 @@ class Runner:
                     if error.billable:
                         sent = trial.answering.messages(history)
                         self._spend(trial, Transcript(sent, error.partial or Completion("")))
-                    wait = self._attempts.wait_s(tried, error)
+                    wait = self._retry.wait_s(tried, error)
                     if wait is None:
                         raise
-                    await asyncio.sleep(min(wait, self._spending.left_s))
+                    await asyncio.sleep(min(wait, self._budget.left_s))
         except (BudgetExceededError, UsageError):
             raise
         except AssistantsError as error:
@@ -234,7 +254,7 @@ class Runner:
         if usage.input_tokens is None or usage.output_tokens is None:
             sent = sum(len(message.content) for message in reply.messages)
             usage = Usage(sent // 4 + 1, len(reply.completion.text) // 4 + 1)
-        self._spending.add(usage, self._price(trial.assistant.client, usage))
+        self._budget.add(usage, self._price(trial.assistant.client, usage))
 
     def _count(
         self, *, reused: int = 0, answered: int = 0, failed: int = 0, status: str | None = None
@@ -247,12 +267,12 @@ class Runner:
             reused=now.reused + reused,
             answered=now.answered + answered,
             failed=now.failed + failed,
-            tokens=self._spending.tokens,
-            usd=self._spending.usd,
+            tokens=self._budget.tokens,
+            usd=self._budget.usd,
             statuses=dict(self._statuses),
             elapsed_s=time.monotonic() - self._started,
         )
-        self._report(self.progress)
+        self._on_progress(self.progress)
 
 
 Item = TypeVar("Item")

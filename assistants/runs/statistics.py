@@ -1,4 +1,4 @@
-"""What the answers of a run say: scores, effects, controls, change, votes and rankings."""
+"""The statistics of a run: scores, effects, controls, distances, votes and rankings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assistants.design import Control
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.runs import scores, tables, votes
-from assistants.runs.store import Store
+from assistants.runs.store import RunRecord, Store
 from assistants.scoring.base import FunctionScorer, ScorePendingError, Scorer
 from assistants.scoring.registry import SCORER_NAMES, make_scorer
 
@@ -19,40 +19,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VOTES = "votes"
-"""The score that people's votes come to: which share of its comparisons an answer won."""
+"""The score made of people's votes: the share of its comparisons that an answer won."""
 
 Named = str | Mapping[str, Any] | Scorer
 """A scorer, or what an experiment file writes for one."""
 
 
 class RunStatistics:
-    """The questions that a run answers. None of them asks a model.
+    """The statistics of one run: scores, effects, controls, distances, votes and rankings.
 
-    A run is scored with the ``scorers`` of its experiment when it ends. Others can be applied at
-    any time, by name (``words``), with settings (``{"contains": "light"}``) or as an object; what
-    they find is stored beside the answers.
+    None of them asks a model. A run is scored with the ``scorers`` of its experiment when it ends.
+    Others can be applied at any time, by name (``words``), with settings
+    (``{"contains": "light"}``) or as an object; their scores are stored beside the answers.
     """
 
-    results: Path
-
-    @property
-    def id(self) -> str:
-        """Of the run."""
-        raise NotImplementedError
-
-    @property
-    def experiment(self) -> str:
-        """The experiment's name."""
-        raise NotImplementedError
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What ran."""
-        raise NotImplementedError
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder = folder
+        self.id = record.run
+        self.experiment = record.experiment
+        self.manifest = record.manifest
 
     @property
     def scorers(self) -> list[FunctionScorer]:
-        """What it was scored with, judges included; reading runs none of it."""
+        """The scorers of the experiment, judges included; reading them runs none."""
         return scores.scorers_from_manifest(self.manifest.get("scorers", []))
 
     @property
@@ -62,22 +51,24 @@ class RunStatistics:
 
     @property
     def controls(self) -> list[Control]:
-        """Which of the personas are there as controls."""
+        """The personas that are there as controls."""
         listed = self.manifest.get("controls", [])
         try:
             return [Control(**each) for each in listed]
         except TypeError:
-            raise UsageError(f"The manifest of run {self.id} lists no controls of ours.") from None
+            raise UsageError(
+                f"The manifest of run {self.id} lists controls that this version cannot read."
+            ) from None
 
     def scores(self, *scorers: Named) -> pd.DataFrame:
-        """One row a trial and scorer; no model is asked again.
+        """Return one row per trial and scorer; no model is asked again.
 
         Parameters
         ----------
         scorers
-            Those of the experiment if none is named. ``votes`` is what people's votes come to,
-            and the name of a judge that compares what its verdicts do: which share of its
-            comparisons an answer won.
+            The experiment's own if none is named. ``votes`` scores an answer by people's votes,
+            and the name of a judge that compares by its verdicts: the share of its
+            comparisons that the answer won.
 
         Raises
         ------
@@ -87,33 +78,33 @@ class RunStatistics:
         import pandas as pd
 
         named: Sequence[Named] = scorers or self.scorers
-        with Store(self.results) as store:
+        with Store(self.folder) as store:
             parts = [
-                votes.as_scores(store, self.id, each, self._rater(each))
-                if isinstance(each, str) and self._rater(each) is not None
-                else scores.scores(store, self.id, [self._scorer(each)])
-                for each in named
+                votes.as_scores(store, self.id, entry, self._rater(entry))
+                if isinstance(entry, str) and self._rater(entry) is not None
+                else scores.scores(store, self.id, [self._scorer(entry)])
+                for entry in named
             ]
         return pd.concat(parts, ignore_index=True) if parts else scores.empty()
 
-    def delivery(self) -> pd.DataFrame:
-        """Whether each persona reached its model as it was written, and how that is known.
+    def prompt_audit(self) -> pd.DataFrame:
+        """Return whether each persona reached its model as it was written, and how that is known.
 
-        Nothing is asked: it is what was found before the run's first question, or when the
-        answers that it shares were made. For models that do not show what they read, the input
+        Nothing is asked: it was found before the run's first question, or when the
+        answers that it shares were scorer. For models that do not show what they read, the input
         tokens of the stored answers say something, which is no proof.
 
         Returns
         -------
         pandas.DataFrame
-            One row a persona and model: ``persona``, ``model``, ``verdict``, ``ok`` (missing where
+            One row per persona and model: ``persona``, ``model``, ``verdict``, ``ok`` (missing where
             it is proven neither way), ``known_by`` (``tokens`` or ``template`` that the server
             showed, ``token counts``, ``unknown``), ``persona_in`` (``system``, or ``user`` for the
             first question), ``tokens`` that the persona adds to a question, and ``note``.
         """
         from assistants.runs.audit.records import table
 
-        with Store(self.results) as store:
+        with Store(self.folder) as store:
             return table(store, self.id, self.manifest)
 
     def effects(
@@ -124,10 +115,10 @@ class RunStatistics:
         statuses: Collection[str] = AVERAGED,
         smallest_effect: float | None = None,
     ) -> pd.DataFrame:
-        """What each persona changed against the baseline, and whether the change is real.
+        """Return what each persona changed against the baseline, and whether the change is real.
 
         Control personas have no row here, so that they make nobody else's effect harder to see:
-        ``contrasts`` is about them.
+        ``control_contrasts`` is about them.
 
         Parameters
         ----------
@@ -149,23 +140,28 @@ class RunStatistics:
         """
         from assistants.analysis import effects, note_truncation
 
-        against = self._baseline(baseline)
-        made, frame = self._counted(score, statuses, against)
-        frame = frame[self._compared(frame, against)]
+        baseline_name = self._baseline(baseline)
+        scorer, frame = self._counted(score, statuses, baseline_name)
+        frame = frame[self._compared(frame, baseline_name)]
         table = effects(
             frame,
-            made.name,
-            baseline=against,
-            unit=made.unit,
-            binary=made.kind == "binary",
+            scorer.name,
+            baseline=baseline_name,
+            unit=scorer.unit,
+            binary=scorer.kind == "binary",
             smallest_effect=smallest_effect,
         )
-        return note_truncation(table, frame, against)
+        return note_truncation(table, frame, baseline_name)
 
-    def contrasts(
+    def plot_unit(self, score: Named | None = None) -> tuple[str, str, bool]:
+        """Return a score's name, its unit, and whether it is binary: what a plot is labelled by."""
+        scorer = self._scorer(self.main_score if score is None else score)
+        return scorer.name, scorer.unit, scorer.kind == "binary"
+
+    def control_contrasts(
         self, score: Named | None = None, *, statuses: Collection[str] = AVERAGED
     ) -> pd.DataFrame:
-        """What of each persona's effect is having a prompt, its meaning, and its wording.
+        """Split each persona's effect into having a prompt at all, its meaning, and its wording.
 
         Needs ``controls:`` in the experiment; parameters and errors are those of ``effects``.
 
@@ -181,25 +177,25 @@ class RunStatistics:
                 f"{self.experiment} has no control personas.",
                 fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
             )
-        against = self._baseline(None)
-        made, frame = self._counted(score, statuses, against)
+        baseline_name = self._baseline(None)
+        scorer, frame = self._counted(score, statuses, baseline_name)
         return control_contrasts(
             frame,
-            made.name,
-            baseline=against,
+            scorer.name,
+            baseline=baseline_name,
             controls=self.controls,
-            unit=made.unit,
-            binary=made.kind == "binary",
+            unit=scorer.unit,
+            binary=scorer.kind == "binary",
         )
 
-    def mixed(
+    def mixed_model(
         self,
         score: Named | None = None,
         *,
         baseline: str | None = None,
         statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
-        """A second opinion on ``effects``: a mixed model, with case and model as random effects.
+        """Fit a mixed model, with case and model as random effects: a second opinion on ``effects``.
 
         Raises
         ------
@@ -208,29 +204,29 @@ class RunStatistics:
         """
         from assistants.analysis import mixed_model
 
-        against = self._baseline(baseline)
-        made, frame = self._counted(score, statuses, against)
+        baseline_name = self._baseline(baseline)
+        scorer, frame = self._counted(score, statuses, baseline_name)
         return mixed_model(
-            frame[self._compared(frame, against)],
-            baseline=against,
-            binary=made.kind == "binary",
+            frame[self._compared(frame, baseline_name)],
+            baseline=baseline_name,
+            binary=scorer.kind == "binary",
         )
 
-    def change(
+    def text_distance(
         self,
         *,
         baseline: str | None = None,
         vectors: NDArray[Any] | None = None,
         statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
-        """How far each persona moved the wording itself, beside how far repeats differ anyway.
+        """Return how far each persona moved the wording, beside how far repeats differ anyway.
 
         Parameters
         ----------
         baseline
             A persona; the experiment's own if none is named.
         vectors
-            One row a trial, as ``await run.embed("openai:text-embedding-3-small")`` gives them;
+            One row a trial, as ``await run.embeddings("openai:text-embedding-3-small")`` gives them;
             answers are compared by their words (TF-IDF) without.
         statuses
             The statuses of trials that count.
@@ -242,12 +238,12 @@ class RunStatistics:
         """
         from assistants.analysis import text_distance
 
-        against = self._baseline(baseline)
-        frame, vectors = self._answers(statuses, vectors, against)
-        return text_distance(frame, baseline=against, vectors=vectors)
+        baseline_name = self._baseline(baseline)
+        frame, vectors = self._answers(statuses, vectors, baseline_name)
+        return text_distance(frame, baseline=baseline_name, vectors=vectors)
 
-    async def embed(self, model: str) -> NDArray[Any]:
-        """Embeddings of the answers, one row a trial, asked for once and then stored.
+    async def embeddings(self, model: str) -> NDArray[Any]:
+        """Return embeddings of the answers, one row per trial, asked for once and then stored.
 
         Parameters
         ----------
@@ -261,69 +257,69 @@ class RunStatistics:
         """
         from assistants.runs.embeddings import embed
 
-        with Store(self.results) as store:
+        with Store(self.folder) as store:
             frame = tables.trials(store, self.id)
             answers = frame["answer"].where(frame["status"].isin(FINISHED))
             return await embed(store, list(answers), model)
 
     def votes(self) -> pd.DataFrame:
-        """One row a vote, of people and of judges that compare; columns as ``votes.COLUMNS``."""
-        with Store(self.results) as store:
+        """Return one row per vote, of people and of judges that compare; columns ``votes.COLUMNS``."""
+        with Store(self.folder) as store:
             return votes.votes(store, self.id)
 
     def ranking(self, *raters: str) -> pd.DataFrame:
-        """Which persona wins its comparisons (Bradley-Terry), by all raters or those named."""
+        """Rank personas by the comparisons they win (Bradley-Terry), for all or the named raters."""
         from assistants.analysis import ranking
 
         return ranking(self._votes_of(raters))
 
     def agreement(self) -> pd.DataFrame:
-        """How far raters agree: people, judges, and people with judges (Krippendorff's alpha)."""
+        """Return how far raters agree: people, judges, and both (Krippendorff's alpha)."""
         from assistants.analysis import agreement
 
         return agreement(self.votes())
 
     def position_bias(self) -> pd.DataFrame:
-        """How often each rater preferred the answer on the left."""
+        """Return how often each rater preferred the answer on the left."""
         from assistants.analysis import position_bias
 
         return position_bias(self.votes())
 
     def _counted(
-        self, score: Named | None, statuses: Collection[str], against: str
+        self, score: Named | None, statuses: Collection[str], baseline: str
     ) -> tuple[Scorer, pd.DataFrame]:
-        """Scores with a value only where the trial counts."""
+        """Return the scorer and its scores, with a value only where the trial counts."""
         score = self.main_score if score is None else score
-        made = self._scorer(score)
+        scorer = self._scorer(score)
         if isinstance(score, str) and self._rater(score) is not None:
-            with Store(self.results) as store:
-                frame = votes.as_scores(store, self.id, score, self._rater(score), against)
+            with Store(self.folder) as store:
+                frame = votes.as_scores(store, self.id, score, self._rater(score), baseline)
         else:
             frame = self.scores(score)
-        return made, frame.assign(value=frame["value"].where(frame["status"].isin(statuses)))
+        return scorer, frame.assign(value=frame["value"].where(frame["status"].isin(statuses)))
 
     def _answers(
-        self, statuses: Collection[str], vectors: NDArray[Any] | None, against: str | None = None
+        self, statuses: Collection[str], vectors: NDArray[Any] | None, baseline: str
     ) -> tuple[pd.DataFrame, NDArray[Any] | None]:
-        """Trials, with an answer only where it counts, and their vectors; without controls."""
-        with Store(self.results) as store:
+        """Return trials without controls, an answer only where it counts, and their vectors."""
+        with Store(self.folder) as store:
             frame = tables.trials(store, self.id)
-        kept = self._compared(frame, against)
+        kept = self._compared(frame, baseline)
         frame = frame.assign(answer=frame["answer"].where(frame["status"].isin(statuses)))
         return frame[kept], None if vectors is None else vectors[kept.to_numpy()]
 
-    def _compared(self, frame: pd.DataFrame, against: str | None) -> pd.Series[bool]:
-        """Rows that are not there as controls, unless one of those is what is compared with."""
-        beside = {control.persona for control in self.controls} - {against}
-        return ~frame["persona"].isin(beside)
+    def _compared(self, frame: pd.DataFrame, baseline: str) -> pd.Series[bool]:
+        """Select the rows that are no controls, but for the one that is the baseline."""
+        controls = {control.persona for control in self.controls} - {baseline}
+        return ~frame["persona"].isin(controls)
 
     def _baseline(self, named: str | None) -> str:
-        against = named or self.manifest["baseline"]
-        if against is None:
+        baseline_name = named or self.manifest["baseline"]
+        if baseline_name is None:
             raise UsageError(
                 f"{self.experiment} has no baseline.", fix="Name one: `baseline=` or --baseline."
             )
-        return str(against)
+        return str(baseline_name)
 
     def _scorer(self, entry: Named) -> Scorer:
         if not isinstance(entry, (str, Mapping)):
@@ -341,12 +337,12 @@ class RunStatistics:
 
     @property
     def comparing(self) -> dict[str, str]:
-        """The judges of this run that compare answers, and what their votes are signed with."""
+        """The judges of this run that compare answers, each with the rater its votes name."""
         judges = self.manifest.get("judges", [])
         return {j["name"]: j["rater"] for j in judges if isinstance(j, dict) and j.get("rater")}
 
     def _rater(self, name: str) -> str | None:
-        """Whose votes a score of this name is made of; ``None`` if it is made of no votes."""
+        """Return the rater whose votes a score of this name is made of, if any."""
         return votes.PEOPLE if name == VOTES else self.comparing.get(name)
 
     def _votes_of(self, raters: Sequence[str]) -> pd.DataFrame:
@@ -364,4 +360,4 @@ class RunStatistics:
 
 
 def _not_scored(answered: Any) -> float:
-    raise ScorePendingError("made of votes")
+    raise ScorePendingError("its value is made of votes, not computed from the answer")

@@ -147,7 +147,7 @@ def status_counts(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def compare(frame: pd.DataFrame, values: str = "answer") -> pd.DataFrame:
+def pivot(frame: pd.DataFrame, values: str = "answer") -> pd.DataFrame:
     """Cases (and models and repeats, where there are several) as rows, personas as columns.
 
     Parameters

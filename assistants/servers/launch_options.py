@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assistants.clients import answer_affecting_options, registry
-from assistants.clients.vllm import weights as offline_weights
+from assistants.clients import answer_affecting_options, registry, weights_digest
 from assistants.errors import UsageError
 from assistants.servers.planning import PlacedServer
 from assistants.utils import api_keys
@@ -132,7 +131,7 @@ class LaunchOptions:
         set_here = [word for name, value in asked.items() if value for word in (name, value)]
         parts: dict[str, object] = {}
         if path.exists():
-            parts["weights"] = offline_weights.digest(path)
+            parts["weights"] = weights_digest(path)
         elif path.name != self.served or registry.first_source(self.served) not in (
             "",
             self.source,

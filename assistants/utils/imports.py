@@ -1,6 +1,6 @@
-"""Imports of other packages, without a part of them that takes seconds and that nothing here uses.
+"""Faster imports of other packages, without a part of them that nothing here uses.
 
-jsonschema, which altair and nbformat import, looks for a check of URLs that builds a parser first.
+jsonschema, which altair and nbformat import, looks for a check of URLs that takes seconds to build a parser.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SLOW = "rfc3987_syntax"
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Inside, jsonschema finds no check of URLs; it is an optional part of it."""
+    """Hide the optional check of URLs from jsonschema while other packages are imported."""
     if _SLOW in sys.modules:
         yield
         return

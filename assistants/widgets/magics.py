@@ -125,7 +125,9 @@ class AssistantsMagics(Magics):
                 for name, server in found.providers.items()
             ]
             inside = [[f"{name}:ID", "(no server needed)", "", "built in"] for name in IN_PROCESS]
-            return text_table(["model", "stands for", "key from", "file"], [*names, *servers, *inside])
+            return text_table(
+                ["model", "stands for", "key from", "file"], [*names, *servers, *inside]
+            )
 
 
 def _matched(context: CompletionContext) -> SimpleMatcherResult:

@@ -8,8 +8,7 @@ from contextlib import suppress
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion
 from assistants.personas import Library, Persona, digest_of, escape_template
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.runs.store import Store
 from assistants.utils.text import escape_control_chars
 

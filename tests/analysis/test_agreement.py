@@ -61,7 +61,7 @@ def noisy(seed: int, raters: tuple[str, ...], size: int, same: float) -> dict[st
 
 
 def mirrored(votes: pd.DataFrame) -> float:
-    """The alpha of evalica, with each comparison entered both ways round."""
+    """Return the alpha of evalica, with each comparison entered both ways round."""
     table = votes.pivot(index=["case", "left", "right"], columns="rater", values="winner")
     turned = table.replace({"left": "right", "right": "left"})
     return float(evalica.alpha(pd.concat([table, turned]).T, distance="nominal").alpha)

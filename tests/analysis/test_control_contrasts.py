@@ -36,7 +36,7 @@ ALL = (SAME, NEUTRAL, FIRST, SECOND)
 
 
 def scores(values: np.ndarray, model: str = "m") -> pd.DataFrame:
-    """A table of ``values[persona, case, repeat]``, personas as in ``NAMES``."""
+    """Return a table of ``values[persona, case, repeat]``, personas as in ``NAMES``."""
     persona, case, repeat = (axis.ravel() for axis in np.indices(values.shape))
     return pd.DataFrame(
         {
@@ -62,7 +62,7 @@ def drawn(seed: int, cases: int = 40, repeats: int = 2) -> np.ndarray:
 
 
 def parts(values: np.ndarray, controls: object = ALL, **more: object) -> pd.DataFrame:
-    """The rows by their part."""
+    """Index the rows by their part."""
     table = control_contrasts(scores(values), "words", baseline="none", controls=controls, **more)  # type: ignore[arg-type]
     return table.set_index("part")
 

@@ -23,7 +23,7 @@ NUMBERS = [
 
 
 def scores(values: np.ndarray, model: str = "m", names: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of ``values[persona, case, repeat]``; persona 0 is ``none``, the baseline."""
+    """Return a table of ``values[persona, case, repeat]``; persona 0 is ``none``, the baseline."""
     persona, case, repeat = (axis.ravel() for axis in np.indices(values.shape))
     names = names or ["none", *(f"p{i}" for i in range(1, len(values)))]
     return pd.DataFrame(
@@ -43,7 +43,7 @@ def normal(seed: int, *shape: int) -> np.ndarray:
 
 
 def one(values: np.ndarray, **more: object) -> pd.Series:
-    """The only row of the table of one persona."""
+    """Return the only row of the table of one persona."""
     table = effects(scores(values), "words", baseline="none", **more)  # type: ignore[arg-type]
     assert len(table) == 1
     return table.iloc[0]

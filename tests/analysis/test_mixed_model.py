@@ -123,7 +123,10 @@ def test_warnings_become_notes(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (lambda f: f[f["case"] < "c003"], "3 cases, and at least 5"),
         (lambda f: f.assign(value=1.0), "all scores are equal"),
-        (lambda f: f.assign(value=(f["persona"] == "p1") * 1.0), "The fit is singular: do not use these figures."),
+        (
+            lambda f: f.assign(value=(f["persona"] == "p1") * 1.0),
+            "The fit is singular: do not use these figures.",
+        ),
         (
             lambda f: f.assign(value=(f["persona"] == "p1") + f["case"].str[1:].astype(int) * 0.7),
             "The fit is singular: do not use these figures.",

@@ -1,4 +1,4 @@
-"""How many cases an effect needs: the same figures as statsmodels gives."""
+"""Cases that an effect needs: the same figures as statsmodels gives."""
 
 from __future__ import annotations
 

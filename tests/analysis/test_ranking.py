@@ -25,7 +25,7 @@ def vote(left: str, right: str, winner: str | None, case: object = 0, **more: ob
 def judged(
     seed: int, strengths: dict[str, float], cases: int, *, bias: float = 0.0, both: bool = True
 ) -> pd.DataFrame:
-    """A judge that takes the left answer without reading in a share ``bias`` of its votes.
+    """Return votes of a judge that takes the left answer unread in a share ``bias`` of its votes.
 
     In one order only, the name that is first in ``strengths`` is always on the left.
     """

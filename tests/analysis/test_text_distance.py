@@ -1,4 +1,4 @@
-"""How far the wording moved: an excess over what repeats differ, and no more than that."""
+"""Text distance: an excess over what repeats differ, and no more than that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = np.array([f"word{i}" for i in range(300)])
 def trials(
     personas: int, cases: int, repeats: int, model: str = "m"
 ) -> tuple[pd.DataFrame, tuple[np.ndarray, ...]]:
-    """A table without answers, and the number of each row's persona, case and repeat."""
+    """Return a table without answers, and the number of each row's persona, case and repeat."""
     places = tuple(axis.ravel() for axis in np.indices((personas, cases, repeats)))
     names = np.array(["none", *(f"p{i}" for i in range(1, personas))], dtype=object)
     table = pd.DataFrame(

@@ -93,7 +93,7 @@ def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
     chat.wait_for_answers()
     assert "You are a painter who has, turn 1." in said(chat)
     *_, run = Results(chat.folder / "results").runs("chat")
-    assert list(run.trials["status"]) == ["ok"] * 4
+    assert list(run.trials()["status"]) == ["ok"] * 4
     assert "Answered by" not in said(chat)
     page.locator('.personas [data-name="none"]').click()
     page.wait_for_selector(".change")

@@ -69,8 +69,10 @@ def until(true: Callable[[], bool], seconds: float = 60) -> bool:
 def stored(notebook: NotebookPage) -> list[tuple[str, str, str]]:
     """Return case, persona and status of every stored answer of the newest conversation."""
     *_, run = Results(notebook.folder / "results").runs("compare")
-    assert all(text.endswith(END) for text in run.trials["answer"][run.trials["status"] == "ok"])
-    columns = (run.trials[name] for name in ("case", "persona", "status"))
+    assert all(
+        text.endswith(END) for text in run.trials()["answer"][run.trials()["status"] == "ok"]
+    )
+    columns = (run.trials()[name] for name in ("case", "persona", "status"))
     return sorted(zip(*columns, strict=True))
 
 

@@ -231,9 +231,9 @@ def test_browsed(notebook: NotebookPage) -> None:
     panel = page.locator(".browse .panel")
     seen = 0
     while True:
-        cells = page.locator(".browse td[data-at]").count()
+        cells = page.locator(".browse td[data-trial]").count()
         for number in range(cells):
-            page.locator(".browse td[data-at]").nth(number).locator(".answer-text").click()
+            page.locator(".browse td[data-trial]").nth(number).locator(".answer-text").click()
             panel.locator(".panel-body").wait_for()
             notebook.monitor.check(page)
             page.keyboard.press("Escape")
@@ -246,7 +246,7 @@ def test_browsed(notebook: NotebookPage) -> None:
         page.wait_for_selector(f".browse >> text=screen {seen // 20 + 1} of")
     assert seen >= len(BATCHES)
     for number in (0, 1):
-        page.locator(".browse td[data-at] input").nth(number).check()
+        page.locator(".browse td[data-trial] input").nth(number).check()
     panel.locator(".panel-body").wait_for()
     move_over(page)
     page.keyboard.press("Escape")

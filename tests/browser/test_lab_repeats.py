@@ -59,7 +59,7 @@ def test_three_answers_each(notebook: NotebookPage) -> None:
     assert sorted(told) == [f"This is draw {n}." for n in range(1, 7)]
     notebook.screenshot("compare-repeats")
     *_, run = Results(notebook.folder / "results").runs("compare")
-    assert sorted(zip(run.trials["persona"], run.trials["repeat"], strict=True)) == [
+    assert sorted(zip(run.trials()["persona"], run.trials()["repeat"], strict=True)) == [
         (persona, repeat) for persona in ("art", "none") for repeat in range(3)
     ]
 

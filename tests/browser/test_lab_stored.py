@@ -59,7 +59,7 @@ def rate(notebook: NotebookPage, name: str) -> None:
 def browse(notebook: NotebookPage) -> None:
     """The newest run, with others to choose from."""
     notebook.show("Browse(Results())")
-    notebook.page.wait_for_selector(".browse td[data-at]")
+    notebook.page.wait_for_selector(".browse td[data-trial]")
 
 
 def test_every_control_of_rate_has_a_role_and_a_name(notebook: NotebookPage) -> None:
@@ -148,7 +148,7 @@ def test_browse_on_a_small_screen(notebook: NotebookPage, name: str) -> None:
     assert notebook.page.evaluate(LOW_CONTRAST) == []
     notebook.page.keyboard.press("Escape")
     for number in (0, 1):
-        notebook.page.locator(".browse td[data-at] input").nth(number).check()
+        notebook.page.locator(".browse td[data-trial] input").nth(number).check()
     notebook.page.wait_for_selector(".browse .panel ins")
     assert notebook.page.evaluate(LOW_CONTRAST) == []
 

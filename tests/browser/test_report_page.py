@@ -113,7 +113,7 @@ def test_hostile_text_runs_nothing(browser: Browser, hostile: Run) -> None:
     assert len({each for each in ATTACKS if each[:60_000] in everything}) >= 500
     seen = visit(browser, hostile.folder / "report.html")
     seen.assert_quiet()
-    cards = hostile.trials.groupby(["persona", "case"]).ngroups
+    cards = hostile.trials().groupby(["persona", "case"]).ngroups
     assert seen.page.locator("article").count() == cards
 
 

@@ -72,7 +72,7 @@ def test_options_change_the_design(server: FaultyServer) -> None:
     options = "-m vllm:a --model vllm:b --repeats 2 --limit 2 --concurrency 1 --results other"
     done = call("run", file, "--no-report", *options.split())
     assert done.code == 0
-    frame = Results("other").latest().trials
+    frame = Results("other").latest().trials()
     assert len(frame) == 2 * 2 * 2 * 2
     assert set(frame["status"]) == {"ok"}
     assert set(frame["model"]) == {"vllm:a", "vllm:b"}
@@ -192,7 +192,7 @@ def test_a_dry_run_counts_controls_that_have_no_text_yet(server: FaultyServer) -
     assert asked(server) == 0
     assert not Path("exp.controls.yaml").exists()
     assert call("run", file, "--no-report").code == 0
-    assert drafted["trials"] == drafted["to_ask"] == len(Results().latest("exp").trials) == 6
+    assert drafted["trials"] == drafted["to_ask"] == len(Results().latest("exp").trials()) == 6
     whole = json.loads(call("run", file, "--dry-run", "--json", "--results", "new").out)
     assert drafted["input_tokens"] == pytest.approx(whole["input_tokens"], rel=0.5)
 

@@ -86,7 +86,7 @@ def _scripted(server: FaultyServer) -> Built:
 
 
 def _offline(server: FaultyServer) -> Built:
-    """The stand-in for vLLM's process sends what comes through the pipe on to the server."""
+    """The stand-in for a private vLLM server passes requests on to the loopback server."""
     weights = fake_weights(_OFFLINE / str(server.port), forward=server.url)
     client = offline_client.OfflineClient("smol", weights, (), fake_python(_OFFLINE))
     return client, client.aclose

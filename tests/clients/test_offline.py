@@ -1,6 +1,6 @@
-"""vLLM without a server: found, started, and told of what goes wrong.
+"""Offline models: vLLM found, started, and told of what goes wrong.
 
-The process with vLLM is a stand-in here (``fake_vllm``); ``tests/on_vllm`` has the real one.
+The server with vLLM is a stand-in here (``fake_vllm``); ``tests/on_vllm`` has the real one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,13 +22,19 @@ from assistants.clients.vllm.offline_client import OfflineClient, offline_client
 from assistants.errors import CallError, MissingDependencyError, ServerUnreachableError
 from support.fake_vllm import fake_weights
 from support.faulty_server import FaultyServer
-from support.offline_engine import HI, PLAIN, machine_at, running
+from support.offline_engine import HI, PLAIN, Open, clients_closed_after, machine_at, running
 
 
 @pytest.fixture(autouse=True)
 def machine(here: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with machine_at(here, monkeypatch) as folder:
         yield folder
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    async with clients_closed_after() as build:
+        yield build
 
 
 @pytest.fixture
@@ -44,8 +50,8 @@ def test_building_costs_nothing(smol: Path) -> None:
         client = connect("vllm-offline:smol", folder={str(smol.parent)!r})
         print(client.model, client.max_concurrency)
         print(sorted({{"vllm", "torch", "openai"}} & set(sys.modules)))
-        from assistants.clients import offline
-        print(offline._running)
+        from assistants.clients.vllm import offline_client
+        print(offline_client._running)
     """
     said = subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True)
     assert said.splitlines() == ["vllm-offline:smol 256", "[]", "{}"]
@@ -55,12 +61,13 @@ async def test_it_answers(smol: Path) -> None:
     """A call starts the process and gets an answer that names the model, but no path."""
     client = connect(f"vllm-offline:{smol}")
     completion = await client.complete(HI, PLAIN)
+    await client.aclose()
     assert (completion.status, completion.served_model) == ("ok", "smol")
     assert '"Be."' in completion.text
 
 
 async def test_a_python_without_vllm(
-    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch, opened: Open
 ) -> None:
     """Without vLLM the error says how to get it, and how to keep its pins away."""
     bare = here / "bare"
@@ -68,21 +75,23 @@ async def test_a_python_without_vllm(
     bare.chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(bare))
     with pytest.raises(MissingDependencyError) as caught:
-        await offline_client("smol").complete(HI, PLAIN)
+        await opened("smol").complete(HI, PLAIN)
     assert caught.value.message.startswith("vllm-offline:smol")
     assert "~/vllm/bin/pip install vllm" in caught.value.fix
     assert VARIABLE in caught.value.fix
 
 
-async def test_a_python_that_is_none(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_python_that_is_none(
+    smol: Path, monkeypatch: pytest.MonkeyPatch, opened: Open
+) -> None:
     """A wrong name for the Python is told as such."""
     monkeypatch.setenv(VARIABLE, "/nowhere/python")
     with pytest.raises(MissingDependencyError, match="no Python that can be run"):
-        await offline_client("smol").complete(HI, PLAIN)
+        await opened("smol").complete(HI, PLAIN)
 
 
 async def test_the_python_of_the_vllm_command(
-    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+    smol: Path, here: Path, monkeypatch: pytest.MonkeyPatch, opened: Open
 ) -> None:
     """Unless one is named, it is the one that `assistants serve` finds."""
     monkeypatch.delenv(VARIABLE)
@@ -91,7 +100,7 @@ async def test_the_python_of_the_vllm_command(
     command.write_text(f"#!{here / 'python'}\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
-    assert (await offline_client("smol").complete(HI, PLAIN)).status == "ok"
+    assert (await opened("smol").complete(HI, PLAIN)).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -112,11 +121,11 @@ async def test_the_python_of_the_vllm_command(
         ("", "without a word"),
     ],
 )
-async def test_a_start_that_fails(here: Path, log: str, words: str) -> None:
+async def test_a_start_that_fails(here: Path, log: str, words: str, opened: Open) -> None:
     """The error has the last words of the log, and the log itself is kept."""
     fake_weights(here / "bad", say=log, engine=True)
     with pytest.raises(ServerUnreachableError) as caught:
-        await offline_client("bad").complete(HI, PLAIN)
+        await opened("bad").complete(HI, PLAIN)
     assert words in caught.value.message
     names = re.findall(r"is (\S+\.log)\.", caught.value.fix)
     assert [Path(name).read_text().strip() for name in names] == ([log] if log else [])
@@ -124,19 +133,21 @@ async def test_a_start_that_fails(here: Path, log: str, words: str) -> None:
         Path(name).unlink()
 
 
-async def test_a_rejected_request(here: Path, server: FaultyServer) -> None:
+async def test_a_rejected_request(here: Path, server: FaultyServer, opened: Open) -> None:
     """What vLLM refuses is the same typed error as from a server."""
     fake_weights(here / "rude", forward=server.url_of("400"))
     with pytest.raises(CallError) as caught:
-        await offline_client("rude").complete(HI, PLAIN)
+        await opened("rude").complete(HI, PLAIN)
     assert not caught.value.retryable
 
 
-async def test_its_environment_has_no_keys(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_its_environment_has_no_keys(
+    smol: Path, monkeypatch: pytest.MonkeyPatch, opened: Open
+) -> None:
     """The process knows no key, fetches nothing and reports to nobody."""
     for name in ("OPENAI_API_KEY", "OPENAI_KEY", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "sk-secret-0123456789")
-    await offline_client("smol").complete(HI, PLAIN)
+    await opened("smol").complete(HI, PLAIN)
     environment = psutil.Process(running().pid).environ()
     assert not any("sk-secret" in value for value in environment.values())
     assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"

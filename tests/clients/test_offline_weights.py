@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assistants.clients.vllm import engine_options
 from assistants.clients.vllm.offline_client import offline_client
-from assistants.clients.vllm.weights import digest, located
+from assistants.clients.vllm.weights import find_weights, weights_digest
 from assistants.errors import FileError, MissingDependencyError, UsageError
 from assistants.models import Catalogue
 
@@ -66,7 +66,7 @@ def test_a_readme_changes_nothing(smol: Path) -> None:
 @given(at=st.floats(0, 1), seed=st.binary(min_size=8, max_size=8))
 def test_changed_weights_are_noticed(smol: Path, at: float, seed: bytes) -> None:
     """A stretch of weights as long as a small tensor cannot change unnoticed."""
-    before = digest(smol)
+    before = weights_digest(smol)
     length = SIZE // 512 + 4096
     start = int(at * (SIZE - length))
     with (smol / "model.safetensors").open("r+b") as file:
@@ -75,7 +75,7 @@ def test_changed_weights_are_noticed(smol: Path, at: float, seed: bytes) -> None
         file.seek(start)
         new = bytes(b ^ (seed[i % 8] | 1) for i, b in enumerate(old))
         file.write(new)
-    assert digest(smol) != before
+    assert weights_digest(smol) != before
 
 
 def test_options(smol: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,26 +136,26 @@ def test_options_that_are_refused(
 def test_where_weights_are_looked_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder, relative to where the file that names it is, or a name in the local cache."""
     put(here / "models" / "smol")
-    assert located("smol", here / "models") == (here / "models" / "smol").resolve()
+    assert find_weights("smol", here / "models") == (here / "models" / "smol").resolve()
 
     monkeypatch.setenv("HF_HOME", str(here / "hf"))
     with pytest.raises(MissingDependencyError, match="nothing is fetched") as caught:
-        located("org/Model-1B")
+        find_weights("org/Model-1B")
     assert "hf download org/Model-1B" in caught.value.fix
 
     repository = here / "hf" / "hub" / "models--org--Model-1B"
     snapshot = put(repository / "snapshots" / "0123abc")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0123abc")
-    assert located("org/Model-1B") == snapshot
+    assert find_weights("org/Model-1B") == snapshot
     assert offline_client("org/Model-1B")._served == "org/Model-1B"
 
     monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv("HUGGINGFACE_HUB_CACHE", str(here / "hf" / "hub"))
-    assert located("org/Model-1B") == snapshot
+    assert find_weights("org/Model-1B") == snapshot
     (repository / "refs" / "main").write_text("../../../../models/smol")  # weights, elsewhere
     with pytest.raises(MissingDependencyError):
-        located("org/Model-1B")
+        find_weights("org/Model-1B")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "../a/b", "/nowhere/at/all", "~/a/b/c"])

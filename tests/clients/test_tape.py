@@ -31,12 +31,12 @@ def dead_url() -> str:
 
 
 def answers(run: object) -> list[str]:
-    return list(run.trials["answer"])  # type: ignore[attr-defined]
+    return list(run.trials()["answer"])  # type: ignore[attr-defined]
 
 
 async def recorded(url: str, **more: object) -> Experiment:
     experiment = experiment_at(url, turns(2, 3), tape=TAPE, **more)  # type: ignore[arg-type]
-    await experiment.run("first", report=quiet, attempts=QUICK)
+    await experiment.run("first", on_progress=quiet, retry=QUICK)
     return experiment
 
 
@@ -45,10 +45,10 @@ async def test_a_replay_asks_nothing(here: Path, server: FaultyServer, dead_url:
     await recorded(server.url)
     assert len(TAPE.read_text().splitlines()) == 12
     replay = experiment_at(dead_url, turns(2, 3), tape=TAPE)
-    run = await replay.run("second", report=quiet)
+    run = await replay.run("second", on_progress=quiet)
     assert run.outcome == "complete"
     with FaultyServer() as plain:
-        live = await experiment_at(plain.url, turns(2, 3)).run("third", report=quiet)
+        live = await experiment_at(plain.url, turns(2, 3)).run("third", on_progress=quiet)
     assert answers(run) == answers(live)
     assert len(server.requests) == 12
 
@@ -58,9 +58,9 @@ async def test_a_missing_answer_is_a_clear_error(here: Path, server: FaultyServe
     experiment = await recorded(server.url)
     asked = len(server.requests)
     more = replace(experiment, cases=(*experiment.cases, *turns(1, 9)[8:]))
-    run = await more.run("second", report=quiet)
-    assert run.statuses == {"ok": 6, "error": 2}
-    error = run.trials["error"].dropna().iloc[0]
+    run = await more.run("second", on_progress=quiet)
+    assert run.statuses() == {"ok": 6, "error": 2}
+    error = run.trials()["error"].dropna().iloc[0]
     assert "tape.jsonl has no answer to 'Case 8 turn 0?'" in error
     assert "Delete the tape" in error
     assert len(server.requests) == asked
@@ -70,24 +70,24 @@ async def test_an_interrupted_recording_does_not_pass_for_a_whole_one(here: Path
     """A recording with failures has no tape's name; the next run makes it whole."""
     with FaultyServer(fault_rate=0.4, seed=3) as server:
         experiment = experiment_at(server.url, turns(2, 8), tape=TAPE)
-        run = await experiment.run("r", report=quiet, attempts=replace(QUICK, most=1))
+        run = await experiment.run("r", on_progress=quiet, retry=replace(QUICK, most=1))
         assert run.outcome == "failures"
         assert not TAPE.exists()
         server.fault_rate = 0
-        await experiment.run("r", report=quiet)
+        await experiment.run("r", on_progress=quiet)
         assert len(TAPE.read_text().splitlines()) == 32
-    assert (await experiment.run("elsewhere", report=quiet)).statuses == {"ok": 16}
+    assert (await experiment.run("elsewhere", on_progress=quiet)).statuses() == {"ok": 16}
 
 
 async def test_answers_that_were_stored_before_are_recorded(
     here: Path, server: FaultyServer, dead_url: str
 ) -> None:
     """A tape made of a finished experiment asks nothing, and holds every answer."""
-    await experiment_at(server.url, turns(2, 3)).run("r", report=quiet)
+    await experiment_at(server.url, turns(2, 3)).run("r", on_progress=quiet)
     experiment = experiment_at(server.url, turns(2, 3), tape=TAPE)
-    await experiment.run("r", report=quiet)
+    await experiment.run("r", on_progress=quiet)
     assert len(server.requests) == 12
-    assert (await experiment.run("other", report=quiet)).statuses == {"ok": 6}
+    assert (await experiment.run("other", on_progress=quiet)).statuses() == {"ok": 6}
     assert len(server.requests) == 12
 
 

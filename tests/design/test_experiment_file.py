@@ -215,7 +215,7 @@ async def test_cases_that_ask_the_same_have_answers_of_their_own(here: Path) -> 
     )  # fmt: skip
     keys = [trial.key for trial in experiment.trials()]
     assert len(set(keys)) == len(keys) == 12
-    frame = (await experiment.run(report=lambda progress: None)).trials
+    frame = (await experiment.run(on_progress=lambda progress: None)).trials
     assert frame[frame["persona"] == "none"]["answer"].nunique() == 6
     more = {trial.key for trial in replace(experiment, repeats=3).trials()}
     assert more > set(keys)  # what is answered stays answered
@@ -251,8 +251,8 @@ async def test_a_client_that_the_user_built_may_stand_among_the_models(here: Pat
     experiment = Experiment.define(
         "mixed", personas=["none", "art"], models=["echo", client], cases=["?"]
     )
-    run = await experiment.run(report=lambda progress: None)
-    answers = run.trials.pivot(index="model", columns="persona", values="answer")
+    run = await experiment.run(on_progress=lambda progress: None)
+    answers = run.trials().pivot(index="model", columns="persona", values="answer")
     assert set(answers.loc["scripted:azure"]) == {"From Azure."}
     assert answers.loc["scripted:echo"].str.contains("user: ?", regex=False).all()
 

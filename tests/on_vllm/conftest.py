@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from assistants.clients import fetch_weights
+from assistants.clients.vllm import offline_client
 from assistants.servers import as_safetensors
+from support.template_server import TEMPLATES
 from support.vllm_serving import Machine, Served
 
-pytest.register_assert_rewrite("conformance")
+OPTIONS = "--max-model-len 2048 --dtype bfloat16 --enforce-eager"
+"""Of the private server; compiling would take minutes."""
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +35,25 @@ def machine(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def server(machine: Machine) -> Served:
-    """One server for all tests that leave it as it is."""
+    """A server for all tests that leave it as it is; chat templates may come with a request."""
     return machine.serve("SmolLM2", "--trust-request-chat-template")
+
+
+@pytest.fixture(scope="session")
+def exact(machine: Machine) -> Served:
+    """A second one, in 32 bits and with a chat template from a file; its last test ends it."""
+    return machine.serve("exact", template=TEMPLATES / "chatml.jinja", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def private(weights: Path) -> Iterator[Path]:
+    """The weights of offline models, whose tests share one start; its last test ends it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_OFFLINE_ARGS", OPTIONS)
+        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+        patch.setattr(offline_client, "LINGER_S", 3600.0)
+        yield weights
+    offline_client.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from assistants import Experiment, Message, connect
 from assistants.clients import answer_logprobs, answer_tokens, prompt_tokens
-from support.vllm_serving import Machine, Served
+from support.template_server import template
+from support.vllm_serving import Served
 
 PLANTED = "The password of the vault is BANANA."
 PERSONA = f"You are a friendly assistant. You like walks by the sea.\n\n- {PLANTED}\n- Be polite."
@@ -22,7 +23,7 @@ ANSWERS = [
 
 
 async def test_the_planted_sentence_is_on_top(here: Path, server: Served) -> None:
-    """It forces the answers, and no other sentence comes near it; in each case and in all."""
+    """It moves the answers most, and no other sentence comes near it; in each case and in all."""
     experiment = Experiment.define(
         "planted",
         personas=[{"name": "guard", "system_prompt": PERSONA}],
@@ -30,9 +31,14 @@ async def test_the_planted_sentence_is_on_top(here: Path, server: Served) -> Non
         cases=CASES,
         sampling={"temperature": 0, "max_tokens": 24},
     )
+<<<<<<< HEAD
+    run = await experiment.run(on_progress=lambda progress: None)
+    assert run.trials()["answer"].str.contains("BANANA").all()
+    found = await run.sentence_attribution("guard")
+=======
     run = await experiment.run(report=lambda progress: None)
-    assert run.trials["answer"].str.contains("BANANA").all()
     found = await run.attribution("guard")
+>>>>>>> main
     assert found.method == "log-probability"
     top = found.totals.sort_values("effect", ascending=False)
     assert top.iloc[0]["text"] == PLANTED
@@ -59,20 +65,20 @@ async def test_it_is_what_transformers_computes(here: Path, server: Served, weig
 
 
 async def test_in_32_bits_it_is_what_transformers_computes(
-    here: Path, machine: Machine, weights: Path
+    here: Path, exact: Served, weights: Path
 ) -> None:
     """Each token of each answer to 1e-2 nats, on the same weights."""
     import torch
 
-    server = machine.serve("exact", dtype="float32")
-    ours, asked = await told(server, weights)
-    machine.stop(server)
-    exact = computed(weights, torch.float32, asked)
-    assert max(abs(a - b) for a, b in zip(ours, exact, strict=True)) < 1e-2
+    ours, asked = await told(exact, weights, template("chatml"))
+    theirs = computed(weights, torch.float32, asked)
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) < 1e-2
 
 
-async def told(server: Served, weights: Path) -> tuple[list[float], list[tuple[Any, Any]]]:
-    """What a server finds each token of the answers worth, and the tokens of each prompt."""
+async def told(
+    server: Served, weights: Path, chat_template: str | None = None
+) -> tuple[list[float], list[tuple[Any, Any]]]:
+    """Return log-probabilities of each token of the answers, and the tokens of each prompt."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(weights)
@@ -86,7 +92,9 @@ async def told(server: Served, weights: Path) -> tuple[list[float], list[tuple[A
             ours += await answer_logprobs(client, prompt, said)
             asked.append((prompt, said))
             turns = [{"role": m.role, "content": m.content} for m in messages]
-            text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+            text = tokenizer.apply_chat_template(
+                turns, chat_template=chat_template, add_generation_prompt=True, tokenize=False
+            )
             assert prompt == tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
             alone = tokenizer(answer, add_special_tokens=False)["input_ids"]
             assert said == (*alone, tokenizer.eos_token_id)
@@ -96,7 +104,7 @@ async def told(server: Served, weights: Path) -> tuple[list[float], list[tuple[A
 
 
 def computed(weights: Path, dtype: Any, asked: list[tuple[Any, Any]]) -> list[float]:
-    """What transformers finds each token of the answers worth."""
+    """Return the log-probabilities that transformers gives each token of the answers."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -111,6 +119,6 @@ def computed(weights: Path, dtype: Any, asked: list[tuple[Any, Any]]) -> list[fl
 
 
 def spread(some: list[float], others: list[float]) -> float:
-    """How far apart they are, root mean square."""
+    """Return the root mean square of the differences."""
     squares = [(a - b) ** 2 for a, b in zip(some, others, strict=True)]
     return math.sqrt(sum(squares) / len(squares))

@@ -1,59 +1,39 @@
-"""The clients keep their promises with a real model: on a vLLM server, and on vLLM offline.
+"""The clients keep their promises with a real model: on a vLLM server, and on a private one.
 
-What a loopback server shows in its log, a real one shows by what it makes of it: the tokens it
-counted are those of a prompt written out by hand, and its greedy answer is the answer to that.
+A loopback server shows in its log what it received. A real one shows the tokens of its prompt: they
+are those of the conversation written out by hand, and as many as the answer's usage says. Words are
+not compared: a greedy answer depends on the processor, and on what else is in the batch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from assistants.clients import OpenAIClient
-from assistants.clients.vllm import offline_client as offline
+from assistants.clients import OpenAIClient, read_metrics
 from assistants.clients.vllm.offline_client import offline_client
 from assistants.errors import CallError, ContextLengthError
 from assistants.messages import Completion, Message, Sampling
 from support.conformance import Ask, Build, Built, Promises, Reached, said
 from support.faulty_server import at
+from support.vllm_serving import Served
 
-pytestmark = pytest.mark.timeout(900)  # a start takes minutes where two cores do all the work
-
-OPTIONS = "--max-model-len 2048 --dtype bfloat16 --enforce-eager"
 GREEDY = Sampling(temperature=0, max_tokens=6)
 LONG = Sampling(temperature=0, max_tokens=1500)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def options() -> Iterator[None]:
-    """The engine's options, and no second start because of a slow test in between."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_OFFLINE_ARGS", OPTIONS)
-        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-        patch.setattr(offline, "LINGER_S", 600.0)
-        yield
-    offline.stop()
-
-
-def on_server(server: Any, weights: Path) -> OpenAIClient:
-    return OpenAIClient(f"vllm:{server.model}", endpoint=at(server.url, server.key))
-
-
-def on_offline(server: Any, weights: Path) -> OpenAIClient:
-    return offline_client(str(weights))
-
-
-@pytest.fixture(params=[on_server, on_offline], ids=["server", "offline"])
-def build(request: pytest.FixtureRequest, server: Any, weights: Path) -> Build:
-    make: Callable[[Any, Path], OpenAIClient] = request.param
-
+@pytest.fixture(params=["server", "offline"])
+def build(request: pytest.FixtureRequest) -> Build:
     def built() -> Built:
-        client = make(server, weights)
+        client: OpenAIClient
+        if request.param == "server":
+            server: Served = request.getfixturevalue("server")
+            client = OpenAIClient(f"vllm:{server.model}", endpoint=at(server.url, server.key))
+        else:
+            client = offline_client(str(request.getfixturevalue("private")))
         return client, client.aclose
 
     return built
@@ -74,27 +54,19 @@ def written_out(messages: Sequence[Message]) -> str:
     return text + "<|im_start|>assistant\n"
 
 
-@pytest.fixture(scope="session")
-def answered() -> dict[str, tuple[int, str]]:
-    """Tokens of and greedy answers to prompts, as the server gave them."""
-    return {}
-
-
 @pytest.fixture
-async def reached(server: Any, weights: Path, answered: dict[str, tuple[int, str]]) -> Any:
-    reference = on_server(server, weights)
+async def reached(client: OpenAIClient) -> Reached:
+    """The server made its prompt of exactly these messages."""
 
     async def check(messages: Sequence[Message], completion: Completion) -> None:
-        prompt = written_out(messages)
-        if prompt not in answered:
-            asked = {"prompt": prompt, "add_special_tokens": False}
-            reply = await reference.post("/completions", {**asked, **GREEDY.as_dict()})
-            tokens = (await reference.post("../tokenize", asked))["count"]
-            answered[prompt] = (tokens, reply["choices"][0]["text"])
-        assert (completion.usage.input_tokens, completion.text) == answered[prompt]
+        text = {"prompt": written_out(messages), "add_special_tokens": False}
+        tokens = (await client.post("../tokenize", text))["tokens"]
+        asked = {"messages": client.turns(messages), "max_tokens": 1, "return_token_ids": True}
+        assert (await client.post("/chat/completions", asked))["prompt_token_ids"] == tokens
+        assert completion.usage.input_tokens == len(tokens)
+        assert completion.usage.output_tokens
 
-    yield check
-    await reference.aclose()
+    return check
 
 
 class TestClients(Promises):
@@ -109,28 +81,24 @@ class TestClients(Promises):
             await reached(said("You are a parrot on a shoulder.", "Hi."), completion)
 
     async def test_cancel_frees_the_model(self, client: OpenAIClient) -> None:
-        """A cancelled call ends within a second, and the engine drops the request."""
+        """A cancelled call ends, and the engine drops it long before the answer is whole."""
         tasks = [
             asyncio.ensure_future(client.complete(said("Be.", f"Tell {i} long stories."), LONG))
             for i in range(4)
         ]
         await self.until_running(client, lambda running: running >= 4)
-        start = time.perf_counter()
         for task in tasks:
             task.cancel()
-        assert all(
-            isinstance(outcome, asyncio.CancelledError)
-            for outcome in await asyncio.gather(*tasks, return_exceptions=True)
-        )
-        assert time.perf_counter() - start < 1
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
         await self.until_running(client, lambda running: running == 0)
 
     async def until_running(
-        self, client: OpenAIClient, enough: Callable[[float], bool], seconds: float = 10
+        self, client: OpenAIClient, enough: Callable[[float], bool], seconds: float = 60
     ) -> None:
-        end = time.perf_counter() + seconds
-        while not enough(await in_flight(client)):
-            assert time.perf_counter() < end, "did not happen"
+        end = time.monotonic() + seconds
+        while not enough((await read_metrics(client)).running or 0):
+            assert time.monotonic() < end, "did not happen"
             await asyncio.sleep(0.1)
 
     async def test_too_long_a_conversation(self, client: OpenAIClient, ask: Ask) -> None:
@@ -144,11 +112,3 @@ class TestClients(Promises):
         with pytest.raises(CallError):
             await ask(client, said("\ud800 lone surrogate", "Hi."))
         assert (await ask(client, said("Be.", "Hi."))).text
-
-
-async def in_flight(client: OpenAIClient) -> float:
-    """Requests that vLLM works on, as it says itself."""
-    lines = (await client.get("../metrics")).decode().splitlines()
-    return sum(
-        float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running{")
-    )

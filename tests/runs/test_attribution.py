@@ -39,7 +39,7 @@ async def asked(models: list[Any], text: str | None = PERSONA, **content: Any) -
     persona = {"name": "fruity", "system_prompt": text}
     settings = {"cases": CASES, "repeats": 2, **content}
     experiment = Experiment.define("fruit", personas=["none", persona], models=models, **settings)
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def vllm(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
 async def test_the_sentence_that_the_answers_need(vllm: FaultyServer) -> None:
     """Has the effect that it has, on each answer and in all; the others have none."""
     run = await asked(["vllm:m"])
-    found = await run.attribution("fruity")
+    found = await run.sentence_attribution("fruity")
     assert (found.method, found.unit) == ("log-probability", "nats")
     assert tuple(found.trials.columns) == ATTRIBUTION_TRIALS
     assert tuple(found.totals.columns) == ATTRIBUTION_TOTALS
@@ -77,7 +77,7 @@ async def test_answers_after_reasoning_are_measured_behind_it(
     """As likely as after a thought that is closed, not as a part of one; and that is said."""
     with Thinking() as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
-        found = await (await asked(["vllm:m"])).attribution("fruity")
+        found = await (await asked(["vllm:m"])).sentence_attribution("fruity")
     assert np.allclose(found.totals["effect"], [0, 2 * (len("banana") + 1), 0])
     assert "12 answers followed reasoning" in found.note
 
@@ -86,7 +86,7 @@ async def test_an_interval_is_over_cases(vllm: FaultyServer) -> None:
     """Answers of different length differ in what a sentence is worth, and the interval says so."""
     vllm.answer = lambda request: "banana" * (1 + len(request["messages"][-1]["content"]) % 3)
     run = await asked(["vllm:m"], cases=[f"Say{'.' * n}" for n in range(9)], repeats=1)
-    top = (await run.attribution("fruity")).totals.loc[1]
+    top = (await run.sentence_attribution("fruity")).totals.loc[1]
     assert top["low"] < top["effect"] < top["high"]
     assert top["p_adjusted"] < 0.05
     assert top["verdict"] == RAISES_LIKELIHOOD
@@ -96,7 +96,7 @@ async def test_nothing_is_generated_and_nothing_asked_twice(vllm: FaultyServer) 
     """Equal answers to one question are looked at once, and no conversation is sent."""
     run = await asked(["vllm:m"], cases=["Fruit?"], repeats=3)
     before = len(vllm.requests)
-    await run.attribution("fruity")
+    await run.sentence_attribution("fruity")
     sent = [request.path for request in vllm.requests[before:]]
     assert "/v1/chat/completions" not in sent
     assert sent.count("/v1/completions") == 5  # the whole persona, none of it, less one each
@@ -105,8 +105,8 @@ async def test_nothing_is_generated_and_nothing_asked_twice(vllm: FaultyServer) 
 async def test_one_case(vllm: FaultyServer) -> None:
     """Its numbers are there, without an interval, and the verdict does not pretend."""
     run = await asked(["vllm:m"])
-    case = run.trials["case"][0]
-    found = await run.attribution("fruity", case)
+    case = run.trials()["case"][0]
+    found = await run.sentence_attribution("fruity", case)
     assert set(found.trials["case"]) == {case}
     assert found.totals.loc[1, "effect"] == pytest.approx(14)
     assert np.isnan(found.totals.loc[1, "low"])
@@ -116,7 +116,7 @@ async def test_one_case(vllm: FaultyServer) -> None:
 async def test_several_turns_are_added_up(vllm: FaultyServer) -> None:
     """Each answer after those that were given before it."""
     run = await asked(["vllm:m"], cases=[{"id": "two", "turns": ["One?", "Two?"]}], repeats=1)
-    found = await run.attribution("fruity")
+    found = await run.sentence_attribution("fruity")
     assert found.trials.loc[1, "tokens"] == 14
     assert found.trials.loc[1, "effect"] == pytest.approx(28)
     rendered = [r.json.get("messages") for r in vllm.requests if r.body]
@@ -128,14 +128,14 @@ async def test_several_turns_are_added_up(vllm: FaultyServer) -> None:
 async def test_an_answer_cut_at_the_limit_has_no_end(vllm: FaultyServer) -> None:
     """Nor has one that a stop text ended: only its own tokens count."""
     run = await asked(["vllm:m"], cases=["Fruit?"], repeats=1, sampling={"stop": ["x"]})
-    found = await run.attribution("fruity")
+    found = await run.sentence_attribution("fruity")
     assert found.trials.loc[1, "tokens"] == 6
 
 
 async def test_a_persona_of_one_sentence(vllm: FaultyServer) -> None:
     """Is compared with an empty system message."""
     run = await asked(["vllm:m"], NEEDED, cases=["Fruit?"])
-    found = await run.attribution("fruity")
+    found = await run.sentence_attribution("fruity")
     assert list(found.trials["logprob_without"]) == list(found.trials["logprob_empty"])
     assert found.trials.loc[0, "share"] == pytest.approx(1)
 
@@ -143,7 +143,7 @@ async def test_a_persona_of_one_sentence(vllm: FaultyServer) -> None:
 async def test_the_figure(vllm: FaultyServer) -> None:
     """Shows every sentence, as text and never as markup; the same each time."""
     run = await asked(["vllm:m"])
-    found = await run.attribution("fruity")
+    found = await run.sentence_attribution("fruity")
     figure = found.figure()
     svg = figure.svg()
     assert "Stop &lt;b&gt;there" in svg
@@ -158,11 +158,11 @@ async def test_unknown_names(vllm: FaultyServer) -> None:
     """Name the nearest known."""
     run = await asked(["vllm:m"])
     with pytest.raises(UnknownNameError, match="Did you mean 'fruity'"):
-        await run.attribution("fruit")
+        await run.sentence_attribution("fruit")
     with pytest.raises(UnknownNameError, match="case"):
-        await run.attribution("fruity", "no such case")
+        await run.sentence_attribution("fruity", "no such case")
     with pytest.raises(UnknownNameError, match="model"):
-        await run.attribution("fruity", model="vllm:other")
+        await run.sentence_attribution("fruity", model="vllm:other")
 
 
 async def test_nothing_to_attribute(vllm: FaultyServer) -> None:
@@ -171,12 +171,12 @@ async def test_nothing_to_attribute(vllm: FaultyServer) -> None:
     run = await asked(["vllm:m"])
     before = len(vllm.requests)
     with pytest.raises(UsageError, match="no answer"):
-        await run.attribution("fruity")
+        await run.sentence_attribution("fruity")
     vllm.answer = lambda request: "banana"
     run = await asked(["vllm:m"], cases=["Another?"])
     before = len(vllm.requests)
     with pytest.raises(UsageError, match="sends no system message"):
-        await run.attribution("none")
+        await run.sentence_attribution("none")
     assert len(vllm.requests) == before
 
 
@@ -185,7 +185,7 @@ async def test_a_server_that_is_down(vllm: FaultyServer, monkeypatch: pytest.Mon
     run = await asked(["vllm:m"])
     monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:9/v1")
     with pytest.raises(CallError, match="no server answered"):
-        await run.attribution("fruity", regenerate=True)
+        await run.sentence_attribution("fruity", regenerate=True)
 
 
 def drawn(messages: Sequence[Message], sampling: Sampling) -> str:
@@ -198,7 +198,7 @@ async def test_a_model_that_does_not_tell_wants_a_yes(here: Path) -> None:
     """The error says how many calls, and what they would cost; nothing has been asked."""
     run = await asked([ScriptedClient(drawn)])
     with pytest.raises(UsageError, match=r"up to 48 calls.*12 answered already.*36 to ask"):
-        await run.attribution("fruity", client=ScriptedClient(drawn))
+        await run.sentence_attribution("fruity", client=ScriptedClient(drawn))
     assert [each.experiment for each in Results().runs()] == ["fruit"]
 
 
@@ -206,16 +206,16 @@ async def test_one_client_does_not_measure_two_models(here: Path, vllm: FaultySe
     """Rows that say one model and mean another would be worse than none."""
     run = await asked(["vllm:m", "vllm:n"])
     with pytest.raises(UsageError, match=r"vllm:m and vllm:n.*`model=`"):
-        await run.attribution("fruity", client=connect("vllm:m"))
-    found = await run.attribution("fruity", client=connect("vllm:m"), model="vllm:m")
+        await run.sentence_attribution("fruity", client=connect("vllm:m"))
+    found = await run.sentence_attribution("fruity", client=connect("vllm:m"), model="vllm:m")
     assert set(found.totals["model"]) == {"vllm:m"}
 
 
 async def test_asking_again(here: Path) -> None:
     """The sentence that matters moves the wording beyond the noise; answers are kept and reused."""
     run = await asked([ScriptedClient(drawn)])
-    found = await run.attribution(
-        "fruity", client=ScriptedClient(drawn), regenerate=True, report=lambda progress: None
+    found = await run.sentence_attribution(
+        "fruity", client=ScriptedClient(drawn), regenerate=True, on_progress=lambda progress: None
     )
     assert (found.method, found.unit) == ("regeneration", "cosine distance")
     assert found.totals.loc[1, "effect"] > 0.2
@@ -223,16 +223,16 @@ async def test_asking_again(here: Path) -> None:
     assert (found.totals.loc[[0, 2], "effect"] <= 0).all()  # no more than repeats differ
     assert "By regeneration" in found.figure().svg()
     reached: list[int] = []
-    again = await run.attribution(
+    again = await run.sentence_attribution(
         "fruity",
         client=ScriptedClient(drawn),
         max_usd=1.0,
-        report=lambda progress: reached.append(progress.answered),
+        on_progress=lambda progress: reached.append(progress.answered),
     )
     assert reached[-1] == 0
     assert again.totals.equals(found.totals)
     made = Results().runs("fruit.attribution")[-1]
-    assert set(made.trials["persona"]) == {"fruity", *(f"fruity-without-{n}" for n in (1, 2, 3))}
+    assert set(made.trials()["persona"]) == {"fruity", *(f"fruity-without-{n}" for n in (1, 2, 3))}
 
 
 async def test_braces_are_sent_as_they_stand(here: Path) -> None:
@@ -247,8 +247,8 @@ async def test_braces_are_sent_as_they_stand(here: Path) -> None:
     case = {"id": "one", "question": "A?", "vars": {"what": "{{ this }}"}}
     run = await asked([ScriptedClient(noted)], text, cases=[case])
     seen.clear()
-    await run.attribution(
-        "fruity", client=ScriptedClient(noted), regenerate=True, report=lambda progress: None
+    await run.sentence_attribution(
+        "fruity", client=ScriptedClient(noted), regenerate=True, on_progress=lambda progress: None
     )
     assert seen == {"Be brief.", "Say {{ this }}."}  # the whole was answered already
 
@@ -262,9 +262,9 @@ async def test_a_hosted_model_is_sent_no_answer(
     run = await asked(["vllm:m", "openai:m"], limits={"usd": None})
     before = len(vllm.requests)
     with pytest.raises(UsageError, match=r"openai:m is hosted.*up to 96 calls"):
-        await run.attribution("fruity")
+        await run.sentence_attribution("fruity")
     assert vllm.requests[before:] == []
-    assert (await run.attribution("fruity", model="vllm:m")).method == "log-probability"
+    assert (await run.sentence_attribution("fruity", model="vllm:m")).method == "log-probability"
 
 
 async def test_a_client_that_was_handed_in_is_asked(here: Path, server: FaultyServer) -> None:
@@ -273,7 +273,7 @@ async def test_a_client_that_was_handed_in_is_asked(here: Path, server: FaultySe
     run = await asked([client])
     before = len(server.requests)
     with pytest.raises(UsageError, match="does not tell"):
-        await run.attribution("fruity", client=client)
+        await run.sentence_attribution("fruity", client=client)
     assert [r.path for r in server.requests[before:]] == ["/tokenize"]
 
 
@@ -284,9 +284,9 @@ async def test_a_persona_in_the_question_is_left_out_there(vllm: FaultyServer) -
     experiment = Experiment(
         "fruit", (Assistant(persona, client, persona_in="user"),), (Case("one", ("Fruit?",)),)
     )
-    run = await experiment.run(report=lambda progress: None)
+    run = await experiment.run(on_progress=lambda progress: None)
     before = len(vllm.requests)
-    await run.attribution("fruity")
+    await run.sentence_attribution("fruity")
     rendered = [r.json["messages"] for r in vllm.requests[before:] if "messages" in r.json]
     assert {turns[0]["role"] for turns in rendered} == {"user"}
     without = f"Be polite.\n- {NEEDED}\n\nFruit?"

@@ -42,7 +42,7 @@ def names(experiment: Experiment) -> list[str]:
 async def test_one_line_adds_the_controls(here: Path) -> None:
     """A neutral twin and paraphrases of each persona, and the baseline once more."""
     path = write("{neutral: true, paraphrases: 2, same: true}")
-    file = await write_controls(path, report=lambda progress: None)
+    file = await write_controls(path, on_progress=lambda progress: None)
     assert file == Path("tea.controls.yaml")
     experiment = Experiment.load(path)
     assert names(experiment) == [
@@ -70,9 +70,9 @@ async def test_the_same_is_asked_for_draws_of_its_own(here: Path) -> None:
         "twins", personas=["none"], models=[ScriptedClient(dice)], cases=["?"], repeats=3,
         sampling={"seed": 10}, controls={"same": True},
     )  # fmt: skip
-    run = await experiment.run(report=lambda progress: None)
+    run = await experiment.run(on_progress=lambda progress: None)
     assert sorted(drawn) == [0, 1, 2, 3, 4, 5]
-    table = run.compare()
+    table = run.pivot()
     assert list(table["none"]) == ["0 10", "1 11", "2 12"]
     assert list(table["none.same"]) == ["3 13", "4 14", "5 15"]
 
@@ -80,10 +80,10 @@ async def test_the_same_is_asked_for_draws_of_its_own(here: Path) -> None:
 async def test_an_edited_text_is_kept_and_asked(here: Path) -> None:
     """What stands in the file is what is asked; the command does not overwrite it."""
     path = write("{paraphrases: 1}")
-    file = await write_controls(path, report=lambda progress: None)
+    file = await write_controls(path, on_progress=lambda progress: None)
     assert file
     file.write_text(file.read_text().replace("Treat people kindly.", "Be nice."))
-    await write_controls(path, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
     texts = {a.name: a.system_prompt for a in Experiment.load(path).assistants}
     assert texts["kind.p1"] == "Be nice."
 
@@ -91,45 +91,45 @@ async def test_an_edited_text_is_kept_and_asked(here: Path) -> None:
 async def test_a_text_of_an_earlier_persona_is_refused_and_made_anew(here: Path) -> None:
     """A paraphrase of what the persona no longer says controls nothing."""
     path = write("{paraphrases: 1}")
-    await write_controls(path, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
     path.write_text(path.read_text().replace("Be kind to", "Be rude to"))
     with pytest.raises(
         FileError, match=r"'kind.p1' was made from an earlier text of 'kind'"
     ) as told:
         Experiment.load(path)
     assert "assistants controls tea.yaml" in str(told.value)
-    await write_controls(path, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
     assert "kind.p1" in names(Experiment.load(path))
 
 
 async def test_paraphrases_are_paid_for_once(here: Path) -> None:
     """What the model said is a run of its own in the results folder."""
     path = write("{paraphrases: 2}")
-    await write_controls(path, report=lambda progress: None)
-    await write_controls(path, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
     (first,) = Results().runs("tea.paraphrases")
-    assert len(first.trials) == 4
+    assert len(first.trials()) == 4
     Path("tea.controls.yaml").unlink()
-    await write_controls(path, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
     second = Results().runs("tea.paraphrases")[1]
-    assert set(second.trials["key"]) == set(first.trials["key"])
+    assert set(second.trials()["key"]) == set(first.trials()["key"])
 
 
 async def test_again_means_other_paraphrases(here: Path) -> None:
     """Whoever does not like them gets new ones, and not the stored ones."""
     path = write("{paraphrases: 1}")
-    await write_controls(path, report=lambda progress: None)
-    await write_controls(path, again=True, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
+    await write_controls(path, again=True, on_progress=lambda progress: None)
     first, second = Results().runs("tea.paraphrases")
-    assert not set(second.trials["key"]) & set(first.trials["key"])
+    assert not set(second.trials()["key"]) & set(first.trials()["key"])
 
 
 async def test_the_newest_run_is_not_that_of_the_paraphrases(here: Path) -> None:
     """It is there by its own name; who asks for the newest run means the experiment."""
     path = write("{paraphrases: 1}")
-    await write_controls(path, report=lambda progress: None)
-    run = await Experiment.load(path).run(report=lambda progress: None)
-    await write_controls(path, again=True, report=lambda progress: None)
+    await write_controls(path, on_progress=lambda progress: None)
+    run = await Experiment.load(path).run(on_progress=lambda progress: None)
+    await write_controls(path, again=True, on_progress=lambda progress: None)
     assert Results().latest().id == run.id
 
 
@@ -138,10 +138,10 @@ async def test_paraphrases_and_the_run_share_one_cap(here: Path) -> None:
     path = write("{paraphrases: 1}")
     spending = Budget(Limits(tokens=1))
     with pytest.raises(BudgetExceededError, match="before all paraphrases"):
-        await write_controls(path, spending=spending, report=lambda progress: None)
+        await write_controls(path, budget=spending, on_progress=lambda progress: None)
     assert not Path("tea.controls.yaml").exists()
-    await write_controls(path, report=lambda progress: None)
-    run = await Experiment.load(path).run(report=lambda progress: None, spending=spending)
+    await write_controls(path, on_progress=lambda progress: None)
+    run = await Experiment.load(path).run(on_progress=lambda progress: None, budget=spending)
     assert run.outcome == "limit"
 
 
@@ -166,7 +166,7 @@ async def test_a_model_that_gives_no_paraphrase_is_an_error(here: Path) -> None:
     path = write("{paraphrases: 1}")
     Path("words.yaml").write_text('"*": ""\n')
     with pytest.raises(UsageError, match=r"gave no paraphrase of 'art' \(empty\)"):
-        await write_controls(path, report=lambda progress: None)
+        await write_controls(path, on_progress=lambda progress: None)
     assert not Path("tea.controls.yaml").exists()
 
 
@@ -182,7 +182,7 @@ async def test_a_model_that_gives_no_paraphrase_is_an_error(here: Path) -> None:
 async def test_a_mistake_names_its_line(here: Path, controls: str, said: str) -> None:
     """Before anything is asked."""
     with pytest.raises(UsageError, match=said):
-        await write_controls(write(controls), report=lambda progress: None)
+        await write_controls(write(controls), on_progress=lambda progress: None)
 
 
 def test_the_same_needs_a_baseline(here: Path) -> None:

@@ -27,7 +27,7 @@ async def run(here: Path) -> Run:
         "warmth", personas=["none", "art"], models=[ScriptedClient(by_persona)],
         cases=[f"q{n}" for n in range(6)], repeats=2,
     )  # fmt: skip
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 def vector(text: str) -> list[float]:
@@ -44,13 +44,13 @@ async def test_each_text_is_asked_for_once(run: Run, monkeypatch: pytest.MonkeyP
     """One row a trial, in order, whatever the order of the reply; then from the store."""
     with FaultyServer(other=embedded) as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
-        rows = await run.embed("vllm:embedder")
-        again = await run.embed("vllm:embedder")
+        rows = await run.embeddings("vllm:embedder")
+        again = await run.embeddings("vllm:embedder")
         assert len(server.requests) == 1
         assert server.requests[0].path == "/v1/embeddings"
         assert server.requests[0].json["model"] == "embedder"
     assert np.array_equal(rows, again)
-    expected = [vector(answer) for answer in run.trials["answer"]]
+    expected = [vector(answer) for answer in run.trials()["answer"]]
     assert np.allclose(rows, np.array(expected, dtype=np.float32))
 
 
@@ -58,8 +58,8 @@ async def test_change_is_measured_by_them(run: Run, monkeypatch: pytest.MonkeyPa
     """Answers that point elsewhere have moved, however alike their words are."""
     with FaultyServer(other=embedded) as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
-        rows = await run.embed("vllm:embedder")
-    table = run.change(vectors=rows)
+        rows = await run.embeddings("vllm:embedder")
+    table = run.text_distance(vectors=rows)
     assert table.loc[0, "excess"] == pytest.approx(1, abs=0.05)
     assert table.loc[0, "p"] < 0.05
 
@@ -84,22 +84,22 @@ async def test_a_broken_reply_is_an_error(
     with FaultyServer(other=lambda request: reply) as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
         with pytest.raises(MalformedReplyError):
-            await run.embed("vllm:embedder")
+            await run.embeddings("vllm:embedder")
         server.other = embedded
-        assert (await run.embed("vllm:embedder")).shape == (24, 3)
+        assert (await run.embeddings("vllm:embedder")).shape == (24, 3)
 
 
 async def test_a_server_that_is_down_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As every other call does."""
     monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:9/v1")
     with pytest.raises(CallError, match="no server answered"):
-        await run.embed("vllm:embedder")
+        await run.embeddings("vllm:embedder")
 
 
 async def test_a_model_without_a_server_gives_none(run: Run) -> None:
     """A scripted model has no embeddings, and the message says what has."""
     with pytest.raises(UsageError, match="gives no embeddings"):
-        await run.embed("echo")
+        await run.embeddings("echo")
 
 
 @pytest.mark.parametrize(

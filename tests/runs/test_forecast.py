@@ -19,7 +19,7 @@ async def test_a_forecast_asks_and_writes_nothing(here: Path, server: FaultyServ
     assert experiment.forecast().to_ask == 10
     assert not Path("results").exists()
     assert server.requests == []
-    await experiment.run(report=quiet)
+    await experiment.run(on_progress=quiet)
     before = Path("results/answers.sqlite").read_bytes()
     assert experiment.forecast().to_ask == 0
     assert Path("results/answers.sqlite").read_bytes() == before
@@ -29,7 +29,7 @@ async def test_a_forecast_asks_and_writes_nothing(here: Path, server: FaultyServ
 async def test_what_is_answered_is_not_counted(here: Path, server: FaultyServer) -> None:
     """The forecast is of the rest, and by the answers that are there."""
     server.answer = lambda request: "five words in an answer"
-    await experiment_at(server.url, 5).run(report=quiet)
+    await experiment_at(server.url, 5).run(on_progress=quiet)
     forecast = experiment_at(server.url, 8).forecast()
     assert (forecast.trials, forecast.answered, forecast.to_ask) == (16, 10, 6)
     assert forecast.output_tokens == 6 * 5

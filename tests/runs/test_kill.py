@@ -69,9 +69,11 @@ async def test_a_killed_run_loses_and_doubles_nothing(here: Path) -> None:
             cut += 0 < len(kept) < CALLS
 
             before = len(server.requests)
-            run = await experiment_at(server.url, turns(TURNS, CASES)).run(results, report=quiet)
+            run = await experiment_at(server.url, turns(TURNS, CASES)).run(
+                results, on_progress=quiet
+            )
             assert len(server.requests) - before == CALLS - len(kept)
-            assert run.statuses == {"ok": CALLS // TURNS}
+            assert run.statuses() == {"ok": CALLS // TURNS}
             after = answers(results)
             assert len(after) == len(set(after.values())) == CALLS
             assert kept.items() <= after.items()

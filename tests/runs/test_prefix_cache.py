@@ -38,7 +38,7 @@ async def test_what_the_cache_found_meanwhile_is_recorded(here: Path, telling: b
         experiment = experiment_at(server.url, 3, client=client)
         entry = Catalogue.default().find("vllm:m")
         experiment.models["vllm:m"] = entry
-        run = await experiment.run(report=quiet)
+        run = await experiment.run(on_progress=quiet)
     found = [{"model": "vllm:m", "queries": 600, "hits": 240, "rate": 0.4}]
     assert run.outcome == "complete"
     assert run.manifest["prefix_cache"] == (found if telling else [])
@@ -48,6 +48,6 @@ async def test_a_hosted_api_is_not_asked_for_its_cache(here: Path) -> None:
     """Its metrics are nobody's business."""
     with Caching() as server:
         await experiment_at(server.url, 2, client=client_at(server.url, "openai:m")).run(
-            report=quiet
+            on_progress=quiet
         )
     assert "/metrics" not in [request.path for request in server.requests]

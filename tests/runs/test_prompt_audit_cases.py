@@ -52,7 +52,7 @@ def persona_for(server: TemplateServer, cases: Sequence[Case], **more: Any) -> A
 
 
 async def run_of(experiment: Any) -> Run:
-    made: Run = await experiment.run(report=quiet, attempts=QUICK)
+    made: Run = await experiment.run(on_progress=quiet, retry=QUICK)
     return made
 
 
@@ -85,12 +85,12 @@ async def test_every_case_that_differs_counts(here: Path) -> None:
         Case("b", ("How?",), variables={"who": "a very patient professor " * 4}),
     ]
     with TemplateServer(SHORT) as server:
-        rows = (await run_of(persona_for(server, cases))).delivery()
+        rows = (await run_of(persona_for(server, cases))).prompt_audit()
     assert (rows["verdict"][0], "In case b: " in rows["note"][0]) == ("dropped", True)
     long = [Case("a", ("Why?",)), Case("b", ("Why?", "How?", "When?"))]
     with TemplateServer(LATE) as server:
         made = experiment_at(server.url, long, client=client_at(server.url, "vllm:n"))
-        rows = (await run_of(replace(made, name="long"))).delivery()
+        rows = (await run_of(replace(made, name="long"))).prompt_audit()
     assert list(rows["verdict"]) == ["empty", "dropped"]
     assert "In case b: " in rows["note"][1]
 
@@ -103,7 +103,7 @@ async def test_cases_that_send_the_same_prompt_are_audited_once(here: Path) -> N
         assert server.paths.count("/tokenize") <= 8
     cases = [Case(f"c{i}", ("Why?",), variables={"who": f"child {i}"}) for i in range(30)]
     with TemplateServer(CHATML) as server:
-        rows = (await run_of(persona_for(server, cases))).delivery()
+        rows = (await run_of(persona_for(server, cases))).prompt_audit()
         assert server.paths.count("/tokenize") <= 5 + 3 * run_audit.PROMPTS
     assert rows["verdict"][0] == "delivered"
     assert f"first {run_audit.PROMPTS} of its prompts" in rows["note"][0]
@@ -114,16 +114,16 @@ async def test_a_template_that_was_repaired_repairs_no_answers(here: Path) -> No
     with TemplateServer(template("drop")) as server:
         cases = [Case("a", ("Why?",)), Case("b", ("How?",))]
         made = experiment_at(server.url, cases[:1], client=client_at(server.url, "vllm:m"))
-        assert list((await run_of(made)).delivery()["verdict"]) == ["empty", "dropped"]
+        assert list((await run_of(made)).prompt_audit()["verdict"]) == ["empty", "dropped"]
         with TemplateServer(CHATML) as repaired:
             server.template = repaired.template
         mixed = await run_of(replace(made, cases=tuple(cases)))
         again = await run_of(replace(made, cases=tuple(cases)))
         fresh = await run_of(replace(made, cases=(Case("c", ("Where?",)),)))
-    rows = mixed.delivery()
-    assert list(rows["verdict"]) == list(again.delivery()["verdict"]) == ["empty", "dropped"]
+    rows = mixed.prompt_audit()
+    assert list(rows["verdict"]) == list(again.prompt_audit()["verdict"]) == ["empty", "dropped"]
     assert "Of answers made earlier: " in rows["note"][1]
-    assert list(fresh.delivery()["verdict"]) == ["empty", "delivered"]
+    assert list(fresh.prompt_audit()["verdict"]) == ["empty", "delivered"]
 
 
 async def test_words_that_stand_there_without_a_persona_too_are_no_headline(here: Path) -> None:
@@ -135,7 +135,7 @@ async def test_words_that_stand_there_without_a_persona_too_are_no_headline(here
                 server.url, 1, client=client_at(server.url, f"vllm:{name}"), personas=("terse",)
             )
             run = await run_of(replace(made, name=name))
-        row = run.delivery().iloc[0]
+        row = run.prompt_audit().iloc[0]
         assert (row["verdict"], bool(row["ok"])) == ("prepended", False)
         warned = "not what they seem" in prompt_audit(run).body
         said[name] = ("as it does without a persona" in row["note"], warned)

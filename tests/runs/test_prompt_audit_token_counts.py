@@ -35,8 +35,8 @@ async def told(here: Path, name: str, texts: Mapping[str, str | None], **more: A
         experiment = experiment_at(server.url, 2, client=client_at(server.url, "openai:m"))
         (first, *_) = experiment.assistants
         made = tuple(replace(first, persona=Persona(each, text)) for each, text in texts.items())
-        run = await replace(experiment, assistants=made, **more).run(here / name, report=quiet)
-    return run.delivery().set_index("persona")
+        run = await replace(experiment, assistants=made, **more).run(here / name, on_progress=quiet)
+    return run.prompt_audit().set_index("persona")
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("chatml", "counted"), ("drop", "not counted")])
@@ -91,14 +91,14 @@ async def test_answers_to_different_cases_are_not_compared(here: Path) -> None:
         cases = [Case(str(i), (f"Why {i}?",)) for i in range(3)]
         for assistant, case in zip(made, cases, strict=True):
             alone = replace(experiment, assistants=(assistant,), cases=(case,))
-            await alone.run(here, report=quiet)
+            await alone.run(here, on_progress=quiet)
         failing = client_at(server.url_of("400"), "openai:m")
         whole = tuple(replace(assistant, client=failing) for assistant in made)
         run = await replace(experiment, assistants=whole, cases=tuple(cases)).run(
-            here, report=quiet
+            here, on_progress=quiet
         )
-    assert run.statuses == {"ok": 3, "error": 6}
-    assert set(run.delivery()["verdict"]) == {"unknown"}
+    assert run.statuses() == {"ok": 3, "error": 6}
+    assert set(run.prompt_audit()["verdict"]) == {"unknown"}
 
 
 words = st.lists(st.text("abcdefghij", min_size=1, max_size=9), max_size=60).map(" ".join)

@@ -26,8 +26,8 @@ async def test_half_the_calls_fail_and_no_row_is_missing(here: Path) -> None:
     """50% faults over 1,000 trials: 1,000 outcomes, and a re-run asks only for the failures."""
     with FaultyServer(fault_rate=0.5) as server:
         experiment = experiment_at(server.url, 500, max_concurrency=32)
-        run = await experiment.run(report=quiet, attempts=replace(QUICK, most=3))
-        frame = run.trials
+        run = await experiment.run(on_progress=quiet, retry=replace(QUICK, most=3))
+        frame = run.trials()
         assert len(frame) == 1000
         assert set(frame["status"]) == {"ok", "error"}
         failed = frame[frame["status"] == "error"]
@@ -37,7 +37,7 @@ async def test_half_the_calls_fail_and_no_row_is_missing(here: Path) -> None:
         assert run.outcome == "failures"
         asked = len(server.requests)
         server.fault_rate = 0
-        again = await experiment.run(report=quiet, attempts=QUICK)
+        again = await experiment.run(on_progress=quiet, retry=QUICK)
         assert len(server.requests) - asked == len(failed)
         assert again.statuses == {"ok": 1000}
         assert again.outcome == "complete"
@@ -47,9 +47,9 @@ async def test_a_finished_experiment_asks_nothing(here: Path, server: FaultyServ
     """The second run is done without a request, and tells that all was there."""
     seen: list[Progress] = []
     experiment = experiment_at(server.url, 5)
-    await experiment.run(report=quiet)
+    await experiment.run(on_progress=quiet)
     asked = len(server.requests)
-    run = await experiment.run(report=seen.append)
+    run = await experiment.run(on_progress=seen.append)
     assert asked == len(server.requests) == 10
     assert (seen[-1].reused, seen[-1].answered, seen[-1].done) == (10, 0, 10)
     assert run.outcome == "complete"
@@ -57,20 +57,20 @@ async def test_a_finished_experiment_asks_nothing(here: Path, server: FaultyServ
 
 async def test_two_experiments_share_answers(here: Path, server: FaultyServer) -> None:
     """An equal request is paid for once, whichever experiment, case id or label it came from."""
-    await experiment_at(server.url, 5).run(report=quiet)
+    await experiment_at(server.url, 5).run(on_progress=quiet)
     other = experiment_at(server.url, [Case("x", ("Question 3?",), "ref")])
-    run = await replace(other, name="other").run(report=quiet)
+    run = await replace(other, name="other").run(on_progress=quiet)
     assert len(server.requests) == 10
-    assert run.statuses == {"ok": 2}
+    assert run.statuses() == {"ok": 2}
 
 
 async def test_an_edited_persona_is_asked_again(here: Path, server: FaultyServer) -> None:
     """A changed text is a new question to the model; the untouched persona costs nothing."""
     experiment = experiment_at(server.url, 3)
-    await experiment.run(report=quiet)
+    await experiment.run(on_progress=quiet)
     none, terse = experiment.assistants
     edited = replace(terse, persona=Persona("terse", "Be very terse."))
-    await replace(experiment, assistants=(none, edited)).run(report=quiet)
+    await replace(experiment, assistants=(none, edited)).run(on_progress=quiet)
     assert len(server.requests) == 9
 
 
@@ -79,21 +79,23 @@ async def test_repeats_are_draws_of_their_own(here: Path, server: FaultyServer) 
     experiment = experiment_at(
         server.url, 1, personas=["none"], repeats=3, sampling=Sampling(seed=7)
     )
-    await experiment.run(report=quiet)
+    await experiment.run(on_progress=quiet)
     assert sorted(r.json["seed"] for r in server.requests) == [7, 8, 9]
 
 
 async def test_each_turn_is_sent_with_the_whole_history(here: Path) -> None:
     """Every user turn follows the system message, all turns before it and their answers."""
     with FaultyServer(lambda request: f"Answer {len(request['messages'])}.") as server:
-        run = await experiment_at(server.url, turns(3, 1), personas=["terse"]).run(report=quiet)
+        run = await experiment_at(server.url, turns(3, 1), personas=["terse"]).run(
+            on_progress=quiet
+        )
         sent = [[m["content"] for m in r.json["messages"]] for r in server.requests]
         assert sent[-1] == [
             "Be terse.", "Case 0 turn 0?", "Answer 2.", "Case 0 turn 1?", "Answer 4.",
             "Case 0 turn 2?",
         ]  # fmt: skip
         assert [len(s) for s in sent] == [2, 4, 6]
-        row = run.trials.iloc[0]
+        row = run.trials().iloc[0]
         assert row["answer"] == "Answer 6."
         assert row["attempts"] == 3
 
@@ -103,24 +105,24 @@ async def test_a_conversation_goes_on_where_it_failed(here: Path) -> None:
     with FaultyServer() as server:
         server.answer = lambda request: "x" if len(request["messages"]) < 3 else 1 / 0  # type: ignore[arg-type, return-value]
         experiment = experiment_at(server.url, turns(3, 2), personas=["none"])
-        failed = await experiment.run(report=quiet, attempts=replace(QUICK, most=1))
-        assert failed.statuses == {"error": 2}
-        assert failed.trials["answer"].isna().all()
+        failed = await experiment.run(on_progress=quiet, retry=replace(QUICK, most=1))
+        assert failed.statuses() == {"error": 2}
+        assert failed.trials()["answer"].isna().all()
         assert list(failed.transcripts()) == []
         before = len(server.requests)
         server.answer = lambda request: "y"
-        run = await experiment.run(report=quiet)
+        run = await experiment.run(on_progress=quiet)
         assert len(server.requests) - before == 4
-        assert run.statuses == {"ok": 2}
+        assert run.statuses() == {"ok": 2}
 
 
 async def test_the_same_key_is_asked_once(here: Path) -> None:
     """Two cells of one run that are one request share the answer, even when asked together."""
     with FaultyServer(latency=0.05) as server:
         cases = [Case(str(i), ("The same?",)) for i in range(20)]
-        run = await experiment_at(server.url, cases, personas=["none"]).run(report=quiet)
+        run = await experiment_at(server.url, cases, personas=["none"]).run(on_progress=quiet)
         assert len(server.requests) == 1
-        assert run.statuses == {"ok": 20}
+        assert run.statuses() == {"ok": 20}
 
 
 @pytest.mark.parametrize(("fault", "most"), [("400", 1), ("400 context openai", 1), ("500", 6)])
@@ -129,16 +131,16 @@ async def test_only_what_may_succeed_is_tried_again(
 ) -> None:
     """A request that the server rejects is sent once, a server's fault until attempts run out."""
     experiment = experiment_at(server.url_of(fault), 3, personas=["none"])
-    run = await experiment.run(report=quiet, attempts=QUICK)
+    run = await experiment.run(on_progress=quiet, retry=QUICK)
     assert len(server.requests) == 3 * most
-    assert (run.trials["attempts"] == most).all()
+    assert (run.trials()["attempts"] == most).all()
 
 
 async def test_a_server_may_say_how_long_to_wait(here: Path, server: FaultyServer) -> None:
     """Retry-After goes before our own, much shorter, waits."""
     began = time.monotonic()
     experiment = experiment_at(server.url_of("503"), 1, personas=["none"])
-    await experiment.run(report=quiet, attempts=replace(QUICK, most=2))
+    await experiment.run(on_progress=quiet, retry=replace(QUICK, most=2))
     assert time.monotonic() - began >= 2
 
 
@@ -161,10 +163,10 @@ async def test_a_dead_server_does_not_cost_every_trial_its_attempts(here: Path) 
         url = server.url
     experiment = experiment_at(url, 200, personas=["none"], max_concurrency=4)
     began = time.monotonic()
-    run = await experiment.run(report=quiet, attempts=QUICK)
+    run = await experiment.run(on_progress=quiet, retry=QUICK)
     assert time.monotonic() - began < 5
-    frame = run.trials
-    assert run.statuses == {"error": 200}
+    frame = run.trials()
+    assert run.statuses() == {"error": 200}
     assert frame["attempts"].sum() <= 9 * QUICK.most
     assert frame["error"].iloc[-1].startswith("none on test:m was given up")
     with FaultyServer() as server:
@@ -174,7 +176,7 @@ async def test_a_dead_server_does_not_cost_every_trial_its_attempts(here: Path) 
                 replace(a, client=client_at(server.url)) for a in experiment.assistants
             ),
         )
-        assert (await alive.run(report=quiet)).statuses == {"ok": 200}
+        assert (await alive.run(on_progress=quiet)).statuses() == {"ok": 200}
 
 
 @pytest.mark.parametrize("reported", [True, False])
@@ -186,16 +188,16 @@ async def test_spending_stops_at_the_cap(here: Path, cap: Limits, reported: bool
         cases = [Case(str(i), (f"Why is it {i} and then not?",)) for i in range(300)]
         experiment = experiment_at(url, cases, personas=["none"], max_concurrency=4, limits=cap)
         seen: list[Progress] = []
-        run = await experiment.run(report=seen.append)
+        run = await experiment.run(on_progress=seen.append)
         asked = len(server.requests)
         a_call = seen[-1].tokens / asked
         assert run.outcome == "limit"
         assert seen[-1].tokens <= 200 + 4 * a_call
         assert seen[-1].usd <= 0.2 + 4 * a_call / 1000 + 1e-9
-        assert run.statuses == {"open": 300 - asked, "ok": asked}
-        rest = await replace(experiment, limits=Limits()).run(report=quiet)
+        assert run.statuses() == {"open": 300 - asked, "ok": asked}
+        rest = await replace(experiment, limits=Limits()).run(on_progress=quiet)
         assert len(server.requests) == 300
-        assert rest.statuses == {"ok": 300}
+        assert rest.statuses() == {"ok": 300}
 
 
 @pytest.mark.parametrize("fault", ["", "503"])
@@ -205,21 +207,21 @@ async def test_time_stops_at_the_cap(here: Path, fault: str) -> None:
         url = server.url_of(fault) if fault else server.url
         experiment = experiment_at(url, 500, max_concurrency=2, limits=Limits(minutes=0.5 / 60))
         began = time.monotonic()
-        run = await experiment.run(report=quiet)
+        run = await experiment.run(on_progress=quiet)
         assert time.monotonic() - began < 1.5
         assert run.outcome == "limit"
-        assert run.statuses["open"] > 900
+        assert run.statuses()["open"] > 900
 
 
 async def test_calls_in_flight_never_exceed_the_cap(here: Path) -> None:
     """A client's own cap holds for it, and ``concurrency`` over all models together."""
     with FaultyServer(latency=0.02) as server:
-        await experiment_at(server.url, 40, max_concurrency=5).run(report=quiet)
+        await experiment_at(server.url, 40, max_concurrency=5).run(on_progress=quiet)
         assert server.peak == 5
         server.peak = 0
         one = experiment_at(server.url, 20, client=client_at(server.url, "test:a"), concurrency=3)
         two = experiment_at(server.url, 20, client=client_at(server.url, "test:b"))
-        await replace(one, assistants=(*one.assistants, *two.assistants)).run(report=quiet)
+        await replace(one, assistants=(*one.assistants, *two.assistants)).run(on_progress=quiet)
         assert server.peak == 3
 
 
@@ -230,7 +232,7 @@ async def test_an_interrupt_returns_at_once_and_keeps_what_is_complete(
     """Cancelled at any moment, a run ends within a second; the next asks exactly the rest."""
     with FaultyServer(latency=0.03) as server:
         experiment = experiment_at(server.url, 200)
-        task = asyncio.create_task(experiment.run(report=quiet))
+        task = asyncio.create_task(experiment.run(on_progress=quiet))
         await asyncio.sleep(after)
         task.cancel()
         began = time.monotonic()
@@ -239,17 +241,17 @@ async def test_an_interrupt_returns_at_once_and_keeps_what_is_complete(
         assert time.monotonic() - began < 1
         cut = Results().latest()
         assert cut.outcome == "interrupted"
-        kept = cut.statuses.get("ok", 0)
+        kept = cut.statuses().get("ok", 0)
         before = len(server.requests)
-        run = await experiment.run(report=quiet)
+        run = await experiment.run(on_progress=quiet)
         assert len(server.requests) - before == 400 - kept
-        assert run.statuses == {"ok": 400}
+        assert run.statuses() == {"ok": 400}
 
 
 async def test_order_is_model_then_persona(here: Path, server: FaultyServer) -> None:
     """One call at a time arrives persona by persona, so that a prefix cache is hit."""
     experiment = experiment_at(server.url, 5, personas=["none", "terse", "kind"], max_concurrency=1)
-    await experiment.run(report=quiet)
+    await experiment.run(on_progress=quiet)
     systems = [json.dumps(r.json["messages"][:-1]) for r in server.requests]
     assert len(set(systems)) == 3
     assert systems == sorted(systems, key=systems.index)
@@ -258,8 +260,8 @@ async def test_order_is_model_then_persona(here: Path, server: FaultyServer) -> 
 async def test_an_empty_answer_is_an_answer(here: Path, server: FaultyServer) -> None:
     """Nothing said is a status of its own: stored, shown, and not asked for again."""
     experiment = experiment_at(server.url_of("content empty"), turns(2, 3), personas=["none"])
-    assert (await experiment.run(report=quiet)).statuses == {"empty": 3}
-    await experiment.run(report=quiet)
+    assert (await experiment.run(on_progress=quiet)).statuses() == {"empty": 3}
+    await experiment.run(on_progress=quiet)
     assert len(server.requests) == 3
 
 
@@ -267,8 +269,8 @@ async def test_an_absurd_count_does_not_lose_the_answer(here: Path) -> None:
     """A token count that no database can hold is unknown; the answer stays."""
     with FaultyServer() as server:
         server._steps = lambda request: [_absurd()]  # type: ignore[method-assign]
-        run = await experiment_at(server.url, 1, personas=["none"]).run(report=quiet)
-        assert run.statuses == {"ok": 1}
+        run = await experiment_at(server.url, 1, personas=["none"]).run(on_progress=quiet)
+        assert run.statuses() == {"ok": 1}
 
 
 def _absurd() -> bytes:

@@ -24,11 +24,11 @@ async def test_replies_that_are_no_answers_count_towards_the_cap(here: Path, fau
         cap = Limits(tokens=60)
         experiment = experiment_at(server.url_of(fault), 200, max_concurrency=2, limits=cap)
         seen: list[Progress] = []
-        run = await experiment.run(report=seen.append, attempts=QUICK)
+        run = await experiment.run(on_progress=seen.append, retry=QUICK)
         asked = len(server.requests)
         if fault == "finish unknown":  # nor is it asked again and again
             assert asked <= 2 * (5 + 2)
-            assert run.trials["attempts"].sum() == asked
+            assert run.trials()["attempts"].sum() == asked
         else:
             assert run.outcome == "limit"
             assert asked <= 60 / 4 + 2  # "Question 1?" is three tokens, and what came at least one
@@ -41,7 +41,7 @@ async def test_an_address_that_nobody_answers_costs_nothing(here: Path) -> None:
         url = server.url
     seen: list[Progress] = []
     experiment = experiment_at(url, 5, limits=Limits(tokens=10))
-    run = await experiment.run(report=seen.append, attempts=QUICK)
+    run = await experiment.run(on_progress=seen.append, retry=QUICK)
     assert (run.outcome, seen[-1].tokens) == ("failures", 0)
 
 
@@ -57,13 +57,13 @@ async def test_one_prompt_that_fails_does_not_lock_the_others_out(here: Path) ->
     client = ScriptedClient(say, "test:m")
     names = ["terse", "kind", "none"]
     experiment = experiment_at("", 20, personas=names, client=client)
-    frame = (await experiment.run(report=quiet, attempts=QUICK)).trials
+    frame = (await experiment.run(on_progress=quiet, retry=QUICK)).trials()
     assert set(frame[frame["persona"] == "terse"]["status"]) == {"error"}
     assert set(frame[frame["persona"] != "terse"]["status"]) == {"ok"}
     assert "terse on scripted:test:m was given up" in frame["error"].dropna().iloc[-1]
     bad |= {"kind", "curt"}
     later = experiment_at("", 30, personas=["terse", "kind", "curt"], client=client)
-    frame = (await later.run(report=quiet, attempts=QUICK)).trials
+    frame = (await later.run(on_progress=quiet, retry=QUICK)).trials()
     last = frame[frame["persona"] == "curt"]
     assert set(last["status"]) == {"error"}
     assert last["error"].str.startswith("scripted:test:m was given up").all()
@@ -88,7 +88,7 @@ async def test_a_conversation_goes_on_from_what_is_stored(here: Path) -> None:
         "", [case], personas=["none"], client=ScriptedClient(say, "test:m"), prices=None
     )
     keys += [trial.key for trial in experiment.trials()]
-    await experiment.run(report=quiet)
+    await experiment.run(on_progress=quiet)
     with Store("results") as store:
         said = [completion.text for completion in store.completions(keys[0])]
     assert said == ["theirs", "after theirs", "after theirs, after theirs"]

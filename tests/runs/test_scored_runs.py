@@ -43,7 +43,7 @@ shouting.unit = "marks"
 
 
 async def quiet(experiment: Experiment) -> Run:
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 def coder(messages: Sequence[Message], sampling: Sampling) -> str:
@@ -146,7 +146,7 @@ async def test_an_unknown_score_names_the_nearest(run: Run) -> None:
     with pytest.raises(UnknownNameError, match="shouting"):
         run.scores("shoutin")
     with pytest.raises(UsageError, match="has no control personas"):
-        run.contrasts()
+        run.control_contrasts()
 
 
 async def test_a_run_of_an_earlier_version_has_no_scorers(run: Run) -> None:

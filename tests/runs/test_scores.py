@@ -29,13 +29,13 @@ async def run(here: Path) -> Run:
     experiment = Experiment.define(
         "wordy", personas=["none", "art"], models=[ScriptedClient(wordy)], cases=cases, repeats=2
     )
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 async def test_every_trial_has_a_row_and_a_failure_its_reason(run: Run) -> None:
     """A trial without an answer is a row without a value, never a 0 and never left out."""
     frame = run.scores("words", {"contains": "word"})
-    assert len(frame) == 2 * len(run.trials) == 96
+    assert len(frame) == 2 * len(run.trials()) == 96
     failed = frame[frame["status"] == "error"]
     assert len(failed) == 8
     assert failed["value"].isna().all()
@@ -82,6 +82,6 @@ async def test_the_terminal_shows_the_same_table(run: Run) -> None:
 async def test_without_a_baseline_nothing_is_compared(here: Path) -> None:
     """An effect is a difference from something that somebody named."""
     experiment = Experiment.define("bare", personas=["art"], models=["echo"], cases=["?"])
-    run = await experiment.run(report=lambda progress: None)
+    run = await experiment.run(on_progress=lambda progress: None)
     with pytest.raises(UsageError, match="baseline"):
         run.effects()

@@ -15,8 +15,7 @@ from assistants.errors import IncompleteReplyError, StoreError
 from assistants.messages import Completion
 from assistants.results import Results
 from assistants.runs.sqlite import Database
-from assistants.runs.store import Store
-from assistants.runs.store_schema import FILE
+from assistants.runs.store import FILE, Store
 from support.completions import COMPLETION
 from support.experiments import PRELOADED, experiment_at, quiet, write_rows
 from support.faulty_server import FaultyServer
@@ -103,9 +102,9 @@ async def test_two_runs_write_one_store(here: Path) -> None:
     """Two runs of one experiment at once both end whole, and the record has each answer once."""
     with FaultyServer(latency=0.002) as server:
         runs = await asyncio.gather(
-            *(experiment_at(server.url, 40).run(report=quiet) for _ in range(2))
+            *(experiment_at(server.url, 40).run(on_progress=quiet) for _ in range(2))
         )
-        assert [run.statuses for run in runs] == [{"ok": 80}] * 2
+        assert [run.statuses() for run in runs] == [{"ok": 80}] * 2
         assert runs[0].id != runs[1].id
         with Store("results") as store:
             assert list(store.read("SELECT COUNT(*) FROM answers")) == [(80,)]
@@ -153,7 +152,7 @@ async def _stops_and_goes_on(folder: Path, free: object) -> None:
     with FaultyServer(lambda request: "long " * 800) as server:
         experiment = experiment_at(server.url, 100)
         with pytest.raises(StoreError, match="Free some space"):
-            await experiment.run(folder, report=report)
+            await experiment.run(folder, on_progress=report)
         assert 0 < acknowledged < 200
         free()  # type: ignore[operator]
         with Store(folder) as store:
@@ -161,9 +160,9 @@ async def _stops_and_goes_on(folder: Path, free: object) -> None:
             assert list(store.read("PRAGMA integrity_check")) == [("ok",)]
         assert kept >= acknowledged
         before = len(server.requests)
-        run = await experiment.run(folder, report=quiet)
+        run = await experiment.run(folder, on_progress=quiet)
         assert len(server.requests) - before == 200 - kept
-        assert run.statuses == {"ok": 200}
+        assert run.statuses() == {"ok": 200}
 
 
 @pytest.mark.parametrize("content", [b"no database, but long enough" * 50, b"\0" * 4096])
@@ -215,14 +214,14 @@ async def test_names_that_utf8_cannot_hold_are_kept(here: Path, server: FaultySe
 
     server.answer = lambda request: "\ud800\0 answer"
     case = Case("id\ud800", ("Question \ud800?",), "ref \udfff")
-    run = await experiment_at(server.url, [case]).run(report=quiet)
-    row = run.trials.iloc[0]
+    run = await experiment_at(server.url, [case]).run(on_progress=quiet)
+    row = run.trials().iloc[0]
     assert (row["case"], row["question"]) == ("id\\ud800", "Question \\ud800?")
     assert (row["reference"], row["answer"]) == ("ref \\udfff", "\\ud800\0 answer")
     (_, transcript, _), _ = run.transcripts()
     assert transcript.completion.text == "\ud800\0 answer"
     assert transcript.messages[0].content == "Question \ud800?"
-    assert (Results().latest().write() / "manifest.json").is_file()
+    assert (Results().latest().export() / "manifest.json").is_file()
 
 
 def test_sqlite_can_be_read_by_anybody(here: Path) -> None:

@@ -95,7 +95,7 @@ async def test_a_run_asks_nothing_and_scores_nothing_anew(folder: Path, name: st
     before = set(rows("SELECT key, scorer, seen, value, reason, detail FROM scores"))
     answers = set(rows("SELECT key, turn, answer FROM answers"))
     former = Results("results").latest(name).scores()
-    run = await refusing(Experiment.load(f"{name}.yaml")).run("results", report=lambda _: None)
+    run = await refusing(Experiment.load(f"{name}.yaml")).run("results", on_progress=lambda _: None)
     assert run.outcome == "complete"
     assert set(rows("SELECT key, turn, answer FROM answers")) == answers
     after = set(rows("SELECT key, scorer, seen, value, reason, detail FROM scores"))
@@ -113,9 +113,9 @@ async def test_the_tape_replays(folder: Path) -> None:
     before = (folder / "start-here.tape.jsonl").read_bytes()
     stored = dict(rows("SELECT key, answer FROM answers"))
     run = await replace(refusing(experiment), tape=experiment.tape).run(
-        folder / "new", report=lambda _: None
+        folder / "new", on_progress=lambda _: None
     )
-    trials = run.trials
+    trials = run.trials()
     assert len(trials) == len(experiment)
     assert dict(zip(trials["key"], trials["answer"], strict=True)).items() <= stored.items()
     assert (folder / "start-here.tape.jsonl").read_bytes() == before
@@ -127,9 +127,9 @@ def test_a_stored_run_is_read_back(folder: Path, name: str) -> None:
     run = Results("results").latest(name)
     assert run.outcome == "complete"
     assert run.manifest["experiment"] == name
-    assert (run.trials["status"].isin(["ok", "length"])).all()
+    assert (run.trials()["status"].isin(["ok", "length"])).all()
     transcripts = list(run.transcripts())
-    assert len(transcripts) == len(run.trials)
+    assert len(transcripts) == len(run.trials())
     _, first, _ = transcripts[0]
     assert first.messages[-1].content
-    assert {p["name"] for p in run.manifest["personas"]} == set(run.trials["persona"])
+    assert {p["name"] for p in run.manifest["personas"]} == set(run.trials()["persona"])

@@ -32,12 +32,12 @@ async def run_of(server: FaultyServer, **more: object) -> Run:
         Case("b", ('Comma, "quote"\r\nand\rline?',)),
         Case("c", ("One?", "Two?")),
     ]
-    return await experiment_at(server.url, cases, **more).run(report=quiet, attempts=QUICK)  # type: ignore[arg-type]
+    return await experiment_at(server.url, cases, **more).run(on_progress=quiet, retry=QUICK)  # type: ignore[arg-type]
 
 
 async def test_columns_and_types(here: Path, server: FaultyServer) -> None:
     """One row a trial, these columns in this order, numbers as numbers, the unknown as NA."""
-    frame = (await run_of(server)).trials
+    frame = (await run_of(server)).trials()
     assert list(frame.columns) == COLUMNS == list(tables.COLUMNS)
     kinds = {name: str(frame[name].dtype) for name in COLUMNS}
     assert kinds["repeat"] == "int64"
@@ -58,9 +58,9 @@ async def test_columns_and_types(here: Path, server: FaultyServer) -> None:
 async def test_tokens_are_of_all_turns(here: Path, server: FaultyServer) -> None:
     """What a conversation used is the sum over its turns, not its last turn."""
     server.answer = lambda request: "three words here"
-    run = await experiment_at(server.url, turns(3, 1), personas=["none"]).run(report=quiet)
-    assert run.trials["output_tokens"].tolist() == [9]
-    assert run.trials["attempts"].tolist() == [3]
+    run = await experiment_at(server.url, turns(3, 1), personas=["none"]).run(on_progress=quiet)
+    assert run.trials()["output_tokens"].tolist() == [9]
+    assert run.trials()["attempts"].tolist() == [3]
 
 
 async def test_no_row_is_ever_missing(here: Path) -> None:
@@ -68,12 +68,12 @@ async def test_no_row_is_ever_missing(here: Path) -> None:
     with FaultyServer() as server:
         bad = client_at(server.url_of("400"), "test:bad")
         experiment = experiment_at(server.url_of("400"), 3, client=bad)
-        frame = (await experiment.run(report=quiet)).trials
+        frame = (await experiment.run(on_progress=quiet)).trials()
         assert frame["status"].tolist() == ["error"] * 6
         assert frame["error"].str.contains("400").all()
         assert frame["answer"].isna().all()
         assert frame["cost_usd"].isna().all()
-        frame = (await run_of(server, limits=Limits(tokens=0))).trials
+        frame = (await run_of(server, limits=Limits(tokens=0))).trials()
         assert frame["status"].tolist() == ["open"] * 6
         assert frame["error"].isna().all()
 
@@ -81,7 +81,7 @@ async def test_no_row_is_ever_missing(here: Path) -> None:
 async def test_a_cut_answer_shows_what_arrived(here: Path, server: FaultyServer) -> None:
     """A reply without an end is `truncated`: its text is there, and it is no answer."""
     experiment = experiment_at(server.url_of("finish abort"), 1, personas=["none"])
-    frame = (await experiment.run(report=quiet, attempts=QUICK)).trials
+    frame = (await experiment.run(on_progress=quiet, retry=QUICK)).trials()
     assert frame[["status", "answer"]].values.tolist() == [["truncated", "Hi."]]
     assert len(tables.averaged(frame)) == 0
 
@@ -93,7 +93,7 @@ async def test_every_format_carries_all_of_it(
     """Commas, quotes, lone carriage returns, NUL and NA survive; a folder is made when missing."""
     rough = 'a,"b"\r\nc\rd\te\u2028f \ud800 \\ud800 é😀'
     server.answer = lambda r: "lone\rreturn" if "Why" in str(r["messages"]) else rough
-    frame = (await run_of(server)).trials
+    frame = (await run_of(server)).trials()
     out = Path("some/where") / f"t.{form}"
     assert tables.export(frame, form, out) is None
     again = {
@@ -113,7 +113,7 @@ async def test_every_format_carries_all_of_it(
 
 async def test_text_formats_are_text_without_a_file(here: Path, server: FaultyServer) -> None:
     """Without a file csv and json are returned; Parquet, which is no text, wants one."""
-    frame = (await run_of(server)).trials
+    frame = (await run_of(server)).trials()
     assert len(pd.read_csv(io.StringIO(tables.export(frame, "csv") or ""))) == 6
     assert "Why?" in (tables.export(frame, "table") or "")
     with pytest.raises(UsageError, match="--out"):
@@ -123,15 +123,15 @@ async def test_text_formats_are_text_without_a_file(here: Path, server: FaultySe
 async def test_compare_is_cases_by_personas(here: Path, server: FaultyServer) -> None:
     """Cases down, personas across, in the order of the experiment; more where there is more."""
     run = await run_of(server)
-    table = run.compare()
+    table = run.pivot()
     assert table.columns.tolist() == ["none", "terse"]
     assert table.index.tolist() == ["a", "b", "c"]
-    assert table.loc["a", "terse"] == run.trials.iloc[3]["answer"]
-    assert run.compare("status").iloc[0].tolist() == ["ok", "ok"]
+    assert table.loc["a", "terse"] == run.trials().iloc[3]["answer"]
+    assert run.pivot("status").iloc[0].tolist() == ["ok", "ok"]
     with pytest.raises(UsageError, match="'answer'"):
-        run.compare("anser")
+        run.pivot("anser")
     repeated = await run_of(server, repeats=11)
-    table = repeated.compare("repeat")
+    table = repeated.pivot("repeat")
     assert table.index.names == ["case", "repeat"]
     assert table["none"].tolist() == [*range(11)] * 3
 
@@ -141,7 +141,7 @@ async def test_statuses_are_counted_and_only_whole_answers_averaged(here: Path) 
     experiment = Experiment.define(
         "e", personas=["none", "art"], models=["echo"], cases=["a", "b", "c"]
     )
-    frame = (await experiment.run(report=quiet)).trials
+    frame = (await experiment.run(on_progress=quiet)).trials()
     frame.loc[:3, "status"] = ["ok", "length", "refusal", "error"]
     frame.loc[:3, "answer"] = ["one two", "one two three four", "no", "half an answer"]
     counts = tables.status_counts(frame).set_index("persona")
@@ -155,7 +155,7 @@ async def test_statuses_are_counted_and_only_whole_answers_averaged(here: Path) 
 async def test_an_unknown_cost_is_not_zero_in_sums(here: Path) -> None:
     """If one answer's cost is unknown, so is the sum; a failure, which has none, is no matter."""
     experiment = Experiment.define("e", personas=["none"], models=["echo"], cases=["a", "b", "c"])
-    frame = (await experiment.run(report=quiet)).trials
+    frame = (await experiment.run(on_progress=quiet)).trials()
     frame["cost_usd"] = pd.array([1.0, None, None], dtype="Float64")
     assert pd.isna(tables.summary(frame)["cost_usd"]).all()
     frame["status"] = ["ok", "error", "open"]
@@ -167,6 +167,6 @@ async def test_a_run_that_answered_nothing_has_its_tables(here: Path, server: Fa
     run = await run_of(server, limits=Limits(tokens=0))
     assert run.summary()["counted"].tolist() == [0, 0]
     assert run.summary()["words"].isna().all()
-    assert run.compare().isna().all().all()
+    assert run.pivot().isna().all().all()
     assert "6 open" in repr(run)
     assert "<table" in run._repr_html_()

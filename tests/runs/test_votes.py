@@ -19,7 +19,7 @@ async def run(here: Path) -> Run:
     experiment = Experiment.define(
         "tea", personas=["none", "art", "math"], models=["echo"], cases=["Tea?", "Milk?"]
     )
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 def vote(
@@ -27,7 +27,8 @@ def vote(
 ) -> Vote:
     """A vote between two personas on one case."""
     keys = {
-        persona: list(of["key"])[case] for persona, of in run.trials.groupby("persona", sort=False)
+        persona: list(of["key"])[case]
+        for persona, of in run.trials().groupby("persona", sort=False)
     }
     return Vote(rater, "person", keys[left], keys[right], winner)
 

@@ -44,7 +44,7 @@ def experiment(
 
 
 async def run(judged: Experiment) -> Run:
-    return await judged.run(report=lambda progress: None)
+    return await judged.run(on_progress=lambda progress: None)
 
 
 def grading(say: Say) -> dict[str, object]:
@@ -90,7 +90,7 @@ async def test_what_the_judge_said_is_never_asked_twice(here: Path) -> None:
     assert again.scores("judge")["value"].eq(4).all()
     said = Results().latest("judged.judge")
     assert said.manifest["judge_of"] == again.id
-    assert len(said.trials) == 4
+    assert len(said.trials()) == 4
     assert Results().latest().id == again.id != done.id
 
 

@@ -153,7 +153,7 @@ class Promises:
         assert got.served_model
         assert got.started_at.endswith("+00:00")
         assert got.total_s is not None
-        assert 0 <= got.total_s < 5
+        assert got.total_s >= 0
         assert (got.first_token_s is not None) == ask.streamed
 
     async def test_calls_at_once_do_not_mix(

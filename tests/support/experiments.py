@@ -76,7 +76,7 @@ PRELOADED.set_forkserver_preload(["engine", "openai", "aiohttp", "assistants.run
 def run_in_child(url: str, results: str, cases: int, turn_count: int, pipe: Connection) -> None:
     """Run an experiment, and say after each answer how many have been acknowledged."""
     experiment = experiment_at(url, turns(turn_count, cases))
-    asyncio.run(experiment.run(results, report=lambda p: pipe.send_bytes(b"%d" % p.answered)))
+    asyncio.run(experiment.run(results, on_progress=lambda p: pipe.send_bytes(b"%d" % p.answered)))
 
 
 def write_rows(results: str, start: Barrier, process: int, rows: int) -> None:

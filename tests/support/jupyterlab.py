@@ -34,7 +34,9 @@ def in_thread(work: Callable[[], T]) -> T:
 
 def store_run(experiment: Experiment, results: Path) -> Run:
     """Run an experiment, and return what is stored."""
-    return in_thread(lambda: asyncio.run(experiment.run(results, report=lambda progress: None)))
+    return in_thread(
+        lambda: asyncio.run(experiment.run(results, on_progress=lambda progress: None))
+    )
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def effects() -> str:
     """The figures of notebook 03, from its tape."""
     with tempfile.TemporaryDirectory() as results:
         experiment = Experiment.load(ROOT / "experiments" / "is-it-real.yaml")
-        run = asyncio.run(experiment.run(results, report=lambda progress: None))
+        run = asyncio.run(experiment.run(results, on_progress=lambda progress: None))
         shown = forest(run.effects("words"), score="words", unit="words", baseline="none").svg()
         return shown + "<br>" + heat_map(run.scores("words"), score="words", unit="words").svg()
 

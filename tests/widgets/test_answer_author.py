@@ -25,7 +25,7 @@ def by(widget: LiveWidget, turn: int = 0, column: int = 0) -> list[str]:
     """Whom a page names below a question, answer by answer."""
     entries = widget.snapshot()["columns"][column]["entries"]
     turns = [entry for entry in entries if "question" in entry]
-    return [answer["by"] for answer in turns[turn]["answers"]]
+    return [answer["author"] for answer in turns[turn]["answers"]]
 
 
 async def test_an_edit_before_a_switch_keeps_the_switch(here: Path) -> None:
@@ -88,10 +88,10 @@ async def test_a_page_hears_whose_the_former_answer_was(here: Path) -> None:
 
     compare.send = hear
     await compare.ask("One?")
-    assert [each["by"] for each in told.values()] == ["", ""]
+    assert [each["author"] for each in told.values()] == ["", ""]
     compare.set_prompt(0, "Be terse.")
     await compare.regenerate(0)
-    assert sorted(each["by"] for each in told.values()) == [
+    assert sorted(each["author"] for each in told.values()) == [
         "", "kind on scripted:echo", "kind-edited on scripted:echo",
     ]  # fmt: skip
     assert left(compare).count("Answered by") == 2

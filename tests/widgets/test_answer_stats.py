@@ -12,7 +12,7 @@ from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.messages import Completion, Usage
 from assistants.personas import Persona
-from assistants.widgets.chat.answer_stats import facts, sums, tokens_per_second
+from assistants.widgets.chat.answer_stats import answer_facts, tokens_per_second, total_facts
 from assistants.widgets.chat.turns import Answer
 
 SOMEBODY = Assistant(Persona("kind", "Be kind."), connect("echo"))
@@ -47,8 +47,10 @@ def test_the_speed_is_that_of_the_tokens_a_reader_saw_come(
 ) -> None:
     """After the first one; where that is not known, nothing is said."""
     assert tokens_per_second(answer) == (None if speed is None else pytest.approx(speed))
-    assert any("tokens/s" in each for each in facts(answer, 0.0)) == (speed is not None)
-    assert any("tokens/s" in each for each in sums([answer], lambda _: 0.0)) == (speed is not None)
+    assert any("tokens/s" in each for each in answer_facts(answer, 0.0)) == (speed is not None)
+    assert any("tokens/s" in each for each in total_facts([answer], lambda _: 0.0)) == (
+        speed is not None
+    )
 
 
 @given(st.lists(st.tuples(st.integers(2, 999), st.floats(0, 9), st.floats(0.1, 9)), min_size=1))
@@ -56,5 +58,7 @@ def test_a_sum_is_no_faster_than_the_fastest(known: list[tuple[int, float, float
     """Nor slower than the slowest; what is held back changes nothing."""
     answers = [answered(tokens, first, first + more) for tokens, first, more in known]
     speeds = [speed for each in answers if (speed := tokens_per_second(each)) is not None]
-    (said,) = (x for x in sums([*answers, answered(300, 5.0, 5.002)], lambda _: 0.0) if "/s" in x)
+    (said,) = (
+        x for x in total_facts([*answers, answered(300, 5.0, 5.002)], lambda _: 0.0) if "/s" in x
+    )
     assert round(min(speeds)) <= int(said.split()[0].replace(",", "")) <= round(max(speeds))

@@ -126,9 +126,9 @@ async def test_a_persona_as_it_was_can_be_asked_beside_what_it_is(here: Path) ->
     file = Path("personas/tea.md")
     file.write_text("---\nlabel: Tea\n---\nTalk of tea.\n")
     once = Experiment.define("tea", personas=["tea"], models=["echo"], cases=["Milk?"])
-    run = await once.run(report=lambda progress: None)
+    run = await once.run(on_progress=lambda progress: None)
     file.write_text("---\nlabel: Tea\n---\nTalk of green tea.\n")
-    chat = Chat.from_trial(run, run.trials["key"][0])
+    chat = Chat.from_trial(run, run.trials()["key"][0])
     assert chat.replies[0]["persona"] == "tea-as-it-was"
     compare = await chat.fork(["tea"])
     said = {row["persona"]: row["answer"] for row in compare.replies}

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from assistants import Completion, Experiment, Message, Results, Run, ScriptedClient
 from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.widgets.browse.browse import ROWS, Browse
-from assistants.widgets.browse.filters import Filter
-from assistants.widgets.browse.grid import PREVIEW, Grid, preview
+from assistants.widgets.browse.grid import PREVIEW, Filter, Grid, preview
 from support.page_messages import click
 
 
@@ -73,7 +72,7 @@ def test_a_screen_of_cells_with_failures_first(browse: Browse) -> None:
     cell = named(browse, "milk", "art")
     assert (cell["status"], cell["bad"], cell["repeats"]) == ("refusal", True, 2)
     assert cell["answer"] == "No milk."
-    assert browse.said == "13 cases, 156 trials, 8 of them not averaged"
+    assert browse.summary == "13 cases, 156 trials, 8 of them not averaged"
     assert repr(browse).startswith(f"Browse({browse.run.id!r}: 13 cases")
 
 
@@ -83,13 +82,13 @@ def test_filters(browse: Browse) -> None:
     assert [row["case"] for row in browse.rows] == ["4"]
     browse.filter("no milk")
     assert [row["case"] for row in browse.rows] == ["milk"]
-    assert not named(browse, "milk", "none")["meant"]
-    assert named(browse, "milk", "art")["meant"]
+    assert not named(browse, "milk", "none")["matches"]
+    assert named(browse, "milk", "art")["matches"]
     browse.filter(status="refusal", persona=["art", "none"], model="scripted:two")
     assert [(c["persona"], c["model"]) for c in browse.columns] == [
         ("none", "scripted:two"), ("art", "scripted:two"),
     ]  # fmt: skip
-    assert browse.said == "1 case, 2 trials, 2 of them not averaged"
+    assert browse.summary == "1 case, 2 trials, 2 of them not averaged"
     browse.filter(case="AL")
     assert [row["case"] for row in browse.rows] == ["talk"]
     browse.filter(failures_first=False)
@@ -124,32 +123,32 @@ def test_a_cell_shows_what_was_looked_for() -> None:
 
 def test_screens(browse: Browse) -> None:
     """There is no screen before the first nor after the last."""
-    browse.turn_to(1)
+    browse.go_to_page(1)
     assert len(browse.rows) == 13 - ROWS
-    click(browse, do="turn", down=7, across=3)
-    assert (browse.page, browse.across) == (1, 0)
-    browse.turn_to(-1)
+    click(browse, do="page", rows=7, columns=3)
+    assert (browse.page, browse.column_page) == (1, 0)
+    browse.go_to_page(-1)
     assert browse.page == 0
 
 
 def test_another_repeat_is_a_step_away(browse: Browse) -> None:
     """In the cell and in what is open; after the last comes the first."""
     cell = named(browse, "1", "art")
-    browse.open(cell["at"])
+    browse.open(cell["trial"])
     assert (browse.opened["repeat"], browse.opened["number"]) == (0, 1)
-    browse.another(cell["at"])
+    browse.next_repeat(cell["trial"])
     there = named(browse, "1", "art")
     assert there["number"] == 2
-    assert browse.opened["at"] == there["at"]
-    browse.another(there["at"])
-    assert named(browse, "1", "art")["at"] == cell["at"]
+    assert browse.opened["trial"] == there["trial"]
+    browse.next_repeat(there["trial"])
+    assert named(browse, "1", "art")["trial"] == cell["trial"]
 
 
 def test_a_trial_opens_whole(made: Run, browse: Browse) -> None:
     """The system prompt, every turn, the reasoning, the facts; by its key or its place."""
     browse.filter(case="talk")
     cell = named(browse, "talk", "art")
-    key = made.trials["key"].iloc[cell["at"]]
+    key = made.trials["key"].iloc[cell["trial"]]
     browse.open(key)
     opened = browse.opened
     assert (opened["persona"], opened["case"], opened["key"]) == ("art", "talk", key)
@@ -159,9 +158,9 @@ def test_a_trial_opens_whole(made: Run, browse: Browse) -> None:
     assert "4 cups of Second?" in opened["turns"][1]["answer"]
     assert ["status", "ok"] in opened["facts"]
     browse.filter(case="11")
-    browse.open(named(browse, "11", "none")["at"])
+    browse.open(named(browse, "11", "none")["trial"])
     assert "<em>think</em>" in browse.opened["turns"][0]["reasoning"]
-    browse.shut()
+    browse.close_trial()
     assert browse.opened == {}
     with pytest.raises(UsageError, match="no trial"):
         browse.open("x" * 32)
@@ -171,7 +170,7 @@ def test_a_trial_opens_whole(made: Run, browse: Browse) -> None:
 
 def test_two_selected_cells_show_their_difference(browse: Browse) -> None:
     """In words, of the second against the first; a third takes the place of the oldest."""
-    first, second, third = (named(browse, case, "none")["at"] for case in ("1", "2", "3"))
+    first, second, third = (named(browse, case, "none")["trial"] for case in ("1", "2", "3"))
     click(browse, do="select", trial=first)
     assert browse.difference == {}
     click(browse, do="select", trial=second)
@@ -184,27 +183,27 @@ def test_two_selected_cells_show_their_difference(browse: Browse) -> None:
     browse.compare(first, third)
     assert "<ins>2?</ins>" in browse.difference["html"]
     assert "case 3" in browse.difference["new"]
-    browse.shut()
+    browse.close_trial()
     assert (browse.difference, browse.selected) == ({}, [])
 
 
 def test_a_trial_is_kept_as_a_case(browse: Browse, here: Path) -> None:
     """With its turns and its reference; braces stay braces."""
     (here / "mine.yaml").write_text("# Mine.\npersonas: [none]\nmodels: [echo]\ncases:\n- Why?\n")
-    browse.keep(named(browse, "milk", "art")["at"], here / "mine.yaml", id="milk")
+    browse.keep(named(browse, "milk", "art")["trial"], here / "mine.yaml", id="milk")
     browse.filter(case="talk")
-    click(browse, do="keep", trial=browse.cells[0]["at"], path=" mine.yaml ")
+    click(browse, do="keep", trial=browse.cells[0]["trial"], path=" mine.yaml ")
     assert browse.kept == "Kept as case 3 in mine.yaml."
     browse.filter(case="brace")
-    browse.keep(browse.cells[0]["at"], "mine.yaml")
+    browse.keep(browse.cells[0]["trial"], "mine.yaml")
     cases = Experiment.load("mine.yaml").cases
     assert [case.questions for case in cases] == [
         ("Why?",), ("Milk?",), ("First?", "Second?"), ("{{ x }}",),
     ]  # fmt: skip
     assert cases[1].reference == "Yes."
     with pytest.raises(FileError, match="already"):
-        browse.keep(browse.cells[0]["at"], "mine.yaml")
-    click(browse, do="keep", trial=browse.cells[0]["at"], path="mine.yaml")
+        browse.keep(browse.cells[0]["trial"], "mine.yaml")
+    click(browse, do="keep", trial=browse.cells[0]["trial"], path="mine.yaml")
     assert "already" in browse.notice
     assert browse.kept == ""
 
@@ -215,7 +214,7 @@ async def test_a_stored_trial_opens_as_a_chat(here: Path) -> None:
         "tea", personas=["none", "art"], models=["echo"], cases=["Tea?"]
     ).run(report=lambda progress: None)
     browse = Browse(run)
-    chat = browse.open_chat(named(browse, "1", "art", "scripted:echo")["at"])
+    chat = browse.open_chat(named(browse, "1", "art", "scripted:echo")["trial"])
     assert [row["question"] for row in chat.replies] == ["Tea?"]
     assert browse.chat == f"IPY_MODEL_{chat.model_id}"
     browse.close_chat()
@@ -233,7 +232,7 @@ async def test_results_offer_their_runs(here: Path) -> None:
     assert (browse.run_id, browse.rows[0]["question"]) == (newest, "milk?")
     click(browse, do="run", run=oldest)
     assert (browse.run_id, browse.rows[0]["question"]) == (oldest, "tea?")
-    browse.choose(newest)
+    browse.select_run(newest)
     assert browse.rows[0]["question"] == "milk?"
     click(browse, do="run", run="<b>")
     assert "unknown run" in browse.notice
@@ -251,7 +250,7 @@ def test_the_page_gets_one_screen(browse: Browse, made: Run) -> None:
 def test_what_is_left_can_be_read(browse: Browse) -> None:
     """The screen as it was filtered, and the trial that was open; a table without a style."""
     browse.filter("cups", persona="art", case="1")
-    browse.open(browse.cells[0]["at"])
+    browse.open(browse.cells[0]["trial"])
     left = browse.static_html()
     assert "persona art" in left
     assert left.count("<tr>") == 1 + len(browse.rows)

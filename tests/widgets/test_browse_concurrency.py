@@ -61,11 +61,11 @@ async def test_a_filter_of_one_run_is_not_that_of_another(
 ) -> None:
     """Where the run changes while its answers are looked through."""
     small, large = two.runs
-    two.choose(large)
+    two.select_run(large)
     slow(monkeypatch, "find")
     background.call(lambda: two.handle_message({"do": "filter", "text": "large 3"}))
     click(two, do="run", run=small)
-    assert (two.run_id, two.said, two.filters["text"]) == (small, "2 cases, 12 trials", "")
+    assert (two.run_id, two.summary, two.filters["text"]) == (small, "2 cases, 12 trials", "")
     assert (two.notice, two.state) == ("", "idle")
 
 
@@ -87,17 +87,18 @@ async def test_a_locked_store_holds_up_no_answer(
     assert two.notice.startswith("results was busy for 0.5 s")
     assert two.opened == shown
     two.open(1)
-    assert two.opened["at"] == 1
+    assert two.opened["trial"] == 1
 
 
 async def test_what_was_opened_last_is_shown(two: Browse) -> None:
     """Whichever is read first; and nothing, where it was put away meanwhile."""
     first = two.cells[0]
-    background.call(lambda: [two.handle_message({"do": "open", "trial": n}) for n in (7, first["at"])])
-    click(two, do="another", trial=first["at"])
-    assert (two.opened["number"], two.opened["at"]) == (2, two.cells[0]["at"])
+    wishes = [{"do": "open", "trial": trial} for trial in (7, first["trial"])]
+    background.call(lambda: [two.handle_message(wish) for wish in wishes])
+    click(two, do="repeat", trial=first["trial"])
+    assert (two.opened["number"], two.opened["trial"]) == (2, two.cells[0]["trial"])
     background.call(lambda: two.handle_message({"do": "open", "trial": 7}))
-    click(two, do="shut")
+    click(two, do="close_trial")
     assert two.opened == {}
 
 

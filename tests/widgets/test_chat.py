@@ -79,8 +79,8 @@ async def test_regenerate_edit_and_clear(here: Path) -> None:
     chat.clear()
     assert chat.replies == []
     (run,) = Results("results").runs("chat")
-    assert len(run.trials) == 4  # nothing that was answered is lost
-    assert list(run.trials["status"]) == ["ok"] * 4
+    assert len(run.trials()) == 4  # nothing that was answered is lost
+    assert list(run.trials()["status"]) == ["ok"] * 4
 
 
 async def test_a_fork_asks_everybody_the_last_question(here: Path) -> None:
@@ -123,8 +123,8 @@ async def test_a_stored_trial_opens_as_a_chat(here: Path, persona: str) -> None:
         cases=[{"id": "milk", "turns": ["Tea?", "With {{ milk }}?"], "vars": {"milk": "oats"}}],
         repeats=2,
     )  # fmt: skip
-    run = await experiment.run("results", report=lambda progress: None)
-    row = run.trials.query("persona == @persona and repeat == 1").iloc[0]
+    run = await experiment.run("results", on_progress=lambda progress: None)
+    row = run.trials().query("persona == @persona and repeat == 1").iloc[0]
     chat = Chat.from_trial(run, row)
     assert [(r["question"], r["state"]) for r in chat.replies] == [
         ("Tea?", "done"), ("With oats?", "done"),
@@ -150,8 +150,8 @@ async def test_a_trial_of_a_persona_that_is_gone(here: Path) -> None:
     assistant = Assistant(persona, ScriptedClient(echo, "echo"), Sampling(seed=3))
     experiment = Experiment("gone", (assistant,), (Experiment.define(
         "x", personas=["none"], models=["echo"], cases=["Tea?"]).cases[0],))  # fmt: skip
-    run = await experiment.run("results", report=lambda progress: None)
-    chat = Chat.from_trial(run, run.trials.iloc[0])
+    run = await experiment.run("results", on_progress=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials().iloc[0])
     await chat.ask("More?")
     assert chat.replies[1]["answer"].startswith("system: {{ x }} for you\n")
 
@@ -163,8 +163,8 @@ async def test_a_trial_with_its_persona_in_the_question_goes_on_so(
     monkeypatch.setenv("VLLM_BASE_URL", server.url)
     assistant = Assistant(Persona("curt", "Be curt."), connect("vllm:m"), persona_in="user")
     experiment = Experiment("tea", (assistant,), (Case("tea", ("Tea?",)),))
-    run = await experiment.run("results", report=lambda progress: None)
-    chat = Chat.from_trial(run, run.trials["key"][0])
+    run = await experiment.run("results", on_progress=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials()["key"][0])
     await chat.ask("And sugar?")
     first, then = messages_to(server)
     assert [message["role"] for message in then] == ["user", "assistant", "user"]
@@ -195,7 +195,7 @@ async def test_a_trial_with_its_persona_in_the_question_goes_on_so(
     assert [messages[0]["role"] for messages in messages_to(server)[5:]] == ["system", "user"]
     # And its own answers are stored as what they are.
     (live,) = Results("results").runs("chat")
-    assert list(live.trials.query("model == 'vllm:m'")["persona_in"].unique()) == ["user"]
+    assert list(live.trials().query("model == 'vllm:m'")["persona_in"].unique()) == ["user"]
 
 
 async def test_a_persona_that_no_library_has_can_be_chosen_again(here: Path) -> None:
@@ -235,7 +235,7 @@ async def test_a_live_turn_after_a_switch_opens_and_stays_unshared(here: Path) -
     chat.persona = "none"
     await chat.ask("Two?")
     (run,) = Results("results").runs("chat")
-    opened = Chat.from_trial(run, run.trials.iloc[1])
+    opened = Chat.from_trial(run, run.trials().iloc[1])
     await opened.ask("Three?")
     batch = Experiment.define(
         "x", personas=["none"], models=["echo"], cases=[{"turns": ["One?", "Two?", "Three?"]}]
@@ -250,7 +250,7 @@ async def test_what_was_never_answered_cannot_be_opened(here: Path) -> None:
     (run,) = Results("results").runs("chat")
     with pytest.raises(UsageError, match="no trial 'x'"):
         Chat.from_trial(run, "x")
-    key = run.trials["key"][0]
+    key = run.trials()["key"][0]
     with Store("results") as store:
         store._db.write("DELETE FROM answers", [])
     with pytest.raises(UsageError, match="no answer"):

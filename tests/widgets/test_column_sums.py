@@ -12,7 +12,7 @@ import pytest
 from assistants.clients import OpenAIClient, ScriptedClient, echo, registry
 from assistants.messages import Completion, Usage
 from assistants.personas import Persona
-from assistants.widgets.chat.answer_stats import sums
+from assistants.widgets.chat.answer_stats import total_facts
 from assistants.widgets.chat.chat import Chat
 from assistants.widgets.chat.compare import Compare
 from assistants.widgets.chat.turns import Answer
@@ -33,7 +33,7 @@ def given(tokens: int | None, first: float | None = 0.5, total: float | None = 2
 def test_a_sum_of_what_is_known() -> None:
     """Tokens and dollars are added up, the first token is the median, the speed that of all."""
     answers = [given(11, 0.1, 1.1), given(31, 0.9, 1.9), given(51, 0.2, 3.2)]
-    assert sums(answers, lambda answer: 0.001) == [
+    assert total_facts(answers, lambda answer: 0.001) == [
         "3 answers", "93 tokens", "$0.0030", "first token 0.20 s", "18 tokens/s",
     ]  # fmt: skip
 
@@ -42,16 +42,16 @@ def test_a_sum_with_an_unknown_part_is_unknown() -> None:
     """It is never told as if it were the whole; what is on its way or failed is not in it."""
     answers = [given(11), given(None)]
     costs = {answers[0].id: 0.001, answers[1].id: None}
-    assert sums(answers, lambda answer: costs[answer.id]) == [
+    assert total_facts(answers, lambda answer: costs[answer.id]) == [
         "2 answers", "cost unknown", "first token 0.50 s", "5 tokens/s",
     ]  # fmt: skip
     assistant = answers[0].assistant
     others = [Answer(assistant, ()), Answer(assistant, (), state="failed", error="No.")]
-    assert sums([answers[0], *others], lambda answer: 0.0)[:3] == [
+    assert total_facts([answers[0], *others], lambda answer: 0.0)[:3] == [
         "1 answer", "1 failed", "11 tokens",
     ]  # fmt: skip
-    assert sums(others, lambda answer: None) == ["1 failed"]
-    assert sums(others[:1], lambda answer: None) == []
+    assert total_facts(others, lambda answer: None) == ["1 failed"]
+    assert total_facts(others[:1], lambda answer: None) == []
 
 
 async def test_the_head_of_a_column_is_the_sum_of_its_replies(here: Path) -> None:

@@ -67,7 +67,7 @@ async def test_one_that_fails_says_why_and_the_others_go_on(
     assert "HTTP 500" in states["x:bad"][1]
     assert "HTTP 500" in compare.static_html()
     (run,) = Results("results").runs("compare")
-    assert run.statuses == {"ok": 1, "error": 1}
+    assert run.statuses() == {"ok": 1, "error": 1}
     assert run.outcome == "failures"
 
 
@@ -80,9 +80,9 @@ async def test_unknown_is_never_nothing(here: Path) -> None:
     assert [row["cost_usd"] for row in free.replies] == [0.0]
     assert "$0" in free.static_html()
     paid = OpenAIClient("nowhere:m", endpoint=at("http://127.0.0.1:9/v1"))
-    assert compare.record.models["scripted:echo"].name == "scripted:echo"
+    assert compare.session.models["scripted:echo"].name == "scripted:echo"
     assert "cost unknown" not in free.static_html()
-    assert Compare([KIND], [paid]).record.models["nowhere:m"].prices is None
+    assert Compare([KIND], [paid]).session.models["nowhere:m"].prices is None
 
 
 async def test_stop_ends_one_column_or_all() -> None:
@@ -119,7 +119,7 @@ async def test_a_cell_that_is_interrupted_stops_the_answers(here: Path) -> None:
         assert [r["state"] for r in compare.replies] == ["done", "stopped"]
         await until(lambda: server.in_flight == 0)
     (run,) = Results("results").runs("compare")
-    frame = run.trials.set_index("persona")
+    frame = run.trials().set_index("persona")
     assert frame["status"].to_dict() == {"kind": "ok", "curt": "truncated"}
     assert WORDS.startswith(frame["answer"]["curt"])
 
@@ -138,7 +138,7 @@ async def test_repeats_are_draws_of_one_question(here: Path) -> None:
     assert [row["chosen"] for row in compare.replies] == [True, False, False]
     assert seen == [7, 8, 9]
     (run,) = Results("results").runs("compare")
-    assert list(run.trials["repeat"]) == [0, 1, 2]
+    assert list(run.trials()["repeat"]) == [0, 1, 2]
 
 
 async def test_an_edited_prompt_is_another_persona(here: Path) -> None:
@@ -188,7 +188,7 @@ async def test_live_answers_are_data_later(here: Path) -> None:
     assert run.manifest["source"] == "live"
     assert len(list((run.folder / "transcripts").glob("*.md"))) == 4
     before = {p.name: p.read_text() for p in (run.folder / "transcripts").glob("*.md")}
-    run.write()
+    run.export()
     assert before.keys() == {p.name for p in (run.folder / "transcripts").glob("*.md")}
 
 
@@ -201,9 +201,9 @@ async def test_another_s_history_is_never_taken_for_one_s_own(here: Path) -> Non
     compare.to_experiment("experiments/tea.yaml")
     experiment = Experiment.load("experiments/tea.yaml")
     assert experiment.forecast("results").answered == 0
-    run = await experiment.run("results", report=lambda progress: None)
+    run = await experiment.run("results", on_progress=lambda progress: None)
     (live,) = Results("results").runs("compare")
-    assert set(run.trials["key"]).isdisjoint(live.trials["key"])
+    assert set(run.trials()["key"]).isdisjoint(live.trials()["key"])
 
 
 @pytest.mark.parametrize("edited", [(), (0,), (0, 1), (1, 2)])
@@ -246,7 +246,7 @@ async def test_an_experiment_without_a_name_is_a_new_file(here: Path) -> None:
     compare = Compare(["none", "art"], ["echo"])
     await compare.ask("Tea?")
     first = compare.to_experiment()
-    assert first == Path("experiments") / f"compare-{compare.record.run}.yaml"
+    assert first == Path("experiments") / f"compare-{compare.session.run}.yaml"
     await compare.ask("With milk?")
     assert [len(Experiment.load(path)) for path in (first, compare.to_experiment())] == [2, 4]
     named = compare.to_experiment(name="tea")

@@ -30,14 +30,14 @@ class Heard:
         self.text = ""
         self.gone: list[Entry] = []
 
-    def changed(self, entry: Entry) -> None:
+    def on_change(self, entry: Entry) -> None:
         if isinstance(entry, Turn):
             self.states += [answer.state for answer in entry.answers]
 
-    def grew(self, answer: Answer, text: str) -> None:
+    def on_text(self, answer: Answer, text: str) -> None:
         self.text += text
 
-    def dropped(self, entries: Sequence[Entry]) -> None:
+    def on_drop(self, entries: Sequence[Entry]) -> None:
         self.gone += entries
 
 
@@ -116,7 +116,7 @@ async def test_what_waits_for_its_turn_can_be_stopped() -> None:
     """One call at a time; the one that was never sent is stopped as well."""
     with SlowServer(lambda request: WORDS) as server:
         assistant = on(server.url)
-        talk = Conversation(assistant, turnstile=asyncio.Semaphore(1))
+        talk = Conversation(assistant, semaphore=asyncio.Semaphore(1))
         asked = asyncio.create_task(talk.ask("Words?", repeats=2))
         await until(lambda: bool(server.requests))
         await talk.stop()

@@ -30,7 +30,7 @@ async def run(here: Path) -> Run:
         models=[ScriptedClient(lambda said, _: " ".join(m.content for m in said), "one")],
         cases=[{"id": f"{n} {text}", "question": text} for n, text in enumerate(PAYLOADS)
                if text.strip()],
-    ).run(report=lambda progress: None)  # fmt: skip
+    ).run(on_progress=lambda progress: None)  # fmt: skip
     with closing(sqlite3.connect("results/answers.sqlite")) as store, store:
         for table in ("trials", "assistants"):
             store.execute(f"UPDATE {table} SET model = ?", [MODEL])
@@ -59,11 +59,11 @@ def test_browse_only_shows(run: Run) -> None:
     browse = Browse(run)
     assert browse.columns[1] == {"persona": PERSONA, "model": MODEL}
     for page in range(browse.pages):
-        browse.turn_to(page)
+        browse.go_to_page(page)
         check(browse.static_html())
         for cell in browse.cells:
-            browse.open(cell["at"])
+            browse.open(cell["trial"])
             check(browse.static_html())
             check("".join(turn["answer"] + turn["question"] for turn in browse.opened["turns"]))
-        browse.compare(browse.cells[0]["at"], browse.cells[1]["at"])
+        browse.compare(browse.cells[0]["trial"], browse.cells[1]["trial"])
         check(browse.static_html() + browse.difference["html"])

@@ -18,7 +18,7 @@ from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.base import LiveWidget
 from assistants.widgets.chat.compare import Compare
-from assistants.widgets.chat.stream_buffer import StreamBuffer, end_of_blocks
+from assistants.widgets.chat.page_feed import StreamBuffer, end_of_blocks
 from assistants.widgets.html import finished_html
 from assistants.widgets.html.markdown import LANGUAGES, MAX_ELEMENTS, to_html
 from support.hostile_texts import MONSTERS, PAYLOADS

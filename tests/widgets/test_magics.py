@@ -82,7 +82,7 @@ def test_every_persona_answers_in_a_terminal(
     ]  # fmt: skip
     assert "user: Tea?\nOr coffee?" in said
     assert "temperature=0.0, max_tokens=9" in said
-    assert len(Results("results").runs("compare")[0].trials) == 4
+    assert len(Results("results").runs("compare")[0].trials()) == 4
 
 
 def test_answers_become_a_table(

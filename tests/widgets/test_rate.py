@@ -40,7 +40,7 @@ async def run(here: Path) -> Run:
         models=[ScriptedClient(said, "quagga-model")],
         cases=["Tea?", "Milk?", "Sugar?"],
     )
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 @pytest.fixture
@@ -50,7 +50,9 @@ def rate(run: Run) -> Rate:
 
 def state(rate: Rate) -> str:
     """All that a page could know."""
-    return json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
+    return (
+        json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
+    )
 
 
 def click(rate: Rate, **message: Any) -> None:
@@ -71,7 +73,7 @@ def test_votes_are_stored_at_once_as_shown(run: Run, rate: Rate) -> None:
     left, right = rate.left, rate.right
     rate.vote("left")
     (vote,) = run.votes().to_dict("records")
-    answers = run.trials.set_index(["persona", "case"])["answer"]
+    answers = run.trials().set_index(["persona", "case"])["answer"]
     assert answers[vote["left"], vote["case"]] in left
     assert answers[vote["right"], vote["case"]] in right
     assert (vote["rater"], vote["kind"], vote["winner"]) == ("ann", "person", "left")
@@ -80,7 +82,7 @@ def test_votes_are_stored_at_once_as_shown(run: Run, rate: Rate) -> None:
 
 def test_the_votes_are_scores_and_a_ranking(run: Run, rate: Rate) -> None:
     """The persona that wins all its comparisons has a share of one, and the first rank."""
-    trials = run.trials.set_index("answer")["persona"]
+    trials = run.trials().set_index("answer")["persona"]
     while not rate.done:
         sides = {side: next(p for a, p in trials.items() if a in getattr(rate, side))
                  for side in ("left", "right")}  # fmt: skip
@@ -100,7 +102,7 @@ def test_no_name_reaches_the_page_before_the_end(rate: Rate) -> None:
         assert not rate.revealed
         seen = state(rate) + repr(rate)
         assert not any(name in seen for name in (*SECRET, "quagga"))
-        assert not any(key in seen for key in rate.run.trials["key"])
+        assert not any(key in seen for key in rate.run.trials()["key"])
         rate.vote("tie")
     assert rate.done
     assert rate.revealed
@@ -228,7 +230,7 @@ def test_results_are_their_newest_run(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_stranger_s_votes_bring_no_word_of_their_own(run: Run, rate: Rate) -> None:
     """A store may hold votes that nobody could have given here."""
-    first, second = run.trials["key"][:2]
+    first, second = run.trials()["key"][:2]
     with Store("results") as store:
         store.add_votes([
             Vote("ann", "person", first, second, "<script>"),  # type: ignore[arg-type]
@@ -249,7 +251,7 @@ def test_a_vote_is_on_the_pair_on_the_page(run: Run, rate: Rate) -> None:
         other.execute("UPDATE cases SET turns = substr(turns, 2)")
     click(rate, do="vote", winner="right", turn=rate.turn)
     (vote,) = run.votes().to_dict("records")
-    answers = run.trials.set_index(["persona", "case"])["answer"]
+    answers = run.trials().set_index(["persona", "case"])["answer"]
     assert answers[vote["left"], vote["case"]] in seen[0]
     assert answers[vote["right"], vote["case"]] in seen[1]
     assert (rate.notice, rate.progress) == ("", "1 of 6")
@@ -283,7 +285,9 @@ async def test_a_locked_store_holds_up_nobody_else(
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn}))
+        background.call(
+            lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn})
+        )
         began = time.monotonic()
         await chat.ask("Tea?")
         assert time.monotonic() - began < 0.4

@@ -43,7 +43,7 @@ async def run(here: Path) -> Run:
         models=[ScriptedClient(said, "quagga-model")],
         cases=[{"id": "talk", "turns": TURNS}, "Tea?"],
     )
-    return await experiment.run(report=lambda progress: None)
+    return await experiment.run(on_progress=lambda progress: None)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_conversation_names_nobody_while_it_is_rated(rate: Rate) -> None:
     for _ in range(2):
         seen = json.dumps(rate.get_state(), default=str) + rate.static_html()
         assert not any(name in seen for name in (*SECRET, "quagga"))
-        assert not any(key in seen for key in rate.run.trials["key"])
+        assert not any(key in seen for key in rate.run.trials()["key"])
         if not rate.voted:
             rate.vote("right")
 

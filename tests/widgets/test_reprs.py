@@ -229,7 +229,7 @@ async def test_results_are_a_table_of_runs(here: Path) -> None:
     """The newest first; a run shows how it ended and its summary."""
     for name in ("first", "second"):
         design = Experiment.define(name, personas=["none"], models=["echo"], cases=["Hi"])
-        run = await design.run(report=quiet)
+        run = await design.run(on_progress=quiet)
     text = Reader(page_of(Results())).text
     assert text.index("second") < text.index("first")
     assert "complete" in text

@@ -32,8 +32,8 @@ WORDS = " ".join(f"word{n}" for n in range(300))
 
 def log_of(widget: ConversationColumns) -> str:
     """The session's one file."""
-    assert widget.record.folder is not None
-    return (widget.record.folder / "conversation.md").read_text()
+    assert widget.session.folder is not None
+    return (widget.session.folder / "conversation.md").read_text()
 
 
 def headings(log: str) -> list[str]:
@@ -50,8 +50,8 @@ async def test_what_could_not_be_written_comes_with_the_next_answer(here: Path) 
     """A disk that is full for a moment costs no question's heading."""
     chat = Chat("none", "echo")
     await chat.ask("What is light?")
-    assert chat.record.folder is not None
-    file = chat.record.folder / "conversation.md"
+    assert chat.session.folder is not None
+    file = chat.session.folder / "conversation.md"
     aside = file.rename(file.with_suffix(".aside"))
     file.mkdir()
     await chat.ask("And a shadow?")
@@ -70,14 +70,14 @@ async def test_the_log_says_who_answered(here: Path) -> None:
     await chat.ask("And a shadow?")
     log = log_of(chat)
     assert headings(log) == [
-        f"chat, {chat.record.run}", "Question 1", "none on scripted:echo",
+        f"chat, {chat.session.run}", "Question 1", "none on scripted:echo",
         "Question 2", "art on scripted:echo",
     ]  # fmt: skip
     assert "> What is light?\n" in log
     assert "*Goes on from what none on scripted:echo said.*" in log
     assert "$0" in log
     # And in what is left of the last turn alone.
-    _, about = read(max((chat.record.folder or Path()).glob("transcripts/*.md")))
+    _, about = read(max((chat.session.folder or Path()).glob("transcripts/*.md")))
     assert about["before"] == ["none on scripted:echo"]
 
 
@@ -102,8 +102,8 @@ async def test_the_log_keeps_what_was_taken_back(here: Path, server: FaultyServe
 async def test_the_log_begins_where_the_conversation_does(here: Path) -> None:
     """Though its first turns were asked in another session, or by a batch."""
     made = Experiment.define("tea", personas=["art"], models=["echo"], cases=["Tea?"])
-    run = await made.run("results", report=lambda progress: None)
-    chat = Chat.from_trial(run, run.trials["key"][0])
+    run = await made.run("results", on_progress=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials()["key"][0])
     chat.switch("none")
     await chat.ask("And sugar?")
     assert headings(log_of(chat))[1:] == [
@@ -141,8 +141,8 @@ async def test_a_stored_turn_is_shown_with_who_gave_each_answer(here: Path) -> N
 async def test_who_answered_is_found_in_another_run(here: Path) -> None:
     """Where a stored trial was opened, and somebody else went on from it."""
     made = Experiment.define("tea", personas=["art"], models=["echo"], cases=["Tea?"])
-    run = await made.run("results", report=lambda progress: None)
-    chat = Chat.from_trial(run, run.trials["key"][0])
+    run = await made.run("results", on_progress=lambda progress: None)
+    chat = Chat.from_trial(run, run.trials()["key"][0])
     chat.switch("none")
     await chat.ask("And sugar?")
     browse = Browse(Results("results").latest("chat"))
@@ -192,7 +192,7 @@ async def test_a_locked_record_holds_up_no_answer(
     await compare.ask("With milk?")
     assert compare.static_html().count("Not stored") == 1
     (run,) = Results("results").runs("compare")
-    assert list(run.trials["question"]) == ["Tea?\n\nWith milk?"]
+    assert list(run.trials()["question"]) == ["Tea?\n\nWith milk?"]
 
 
 async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
@@ -207,22 +207,22 @@ async def test_an_answer_waits_for_a_lock_that_goes_away(here: Path) -> None:
             assert not asked.done()
         await asyncio.wait_for(asked, 5)
     (run,) = Results("results").runs("compare")
-    assert list(run.trials["status"]) == ["ok"]
+    assert list(run.trials()["status"]) == ["ok"]
 
 
 async def test_only_the_record_is_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where answers themselves take long to begin, nobody says that the record was busy."""
-    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 1.0)
 
     def slow(messages: object, sampling: object) -> str:
-        time.sleep(0.8)  # as the first import of an SDK does
+        time.sleep(1.2)  # as the first import of an SDK does
         return "Yes."
 
     compare = Compare([KIND, CURT], [ScriptedClient(slow, "slow")])
     await compare.ask("Tea?")
     assert "Not stored" not in compare.static_html()
     (run,) = Results("results").runs("compare")
-    assert run.statuses == {"ok": 2}
+    assert run.statuses() == {"ok": 2}
 
 
 async def test_a_question_can_be_stopped_before_the_record_lets_it_in(here: Path) -> None:

@@ -80,7 +80,7 @@ async def test_the_copy_of_a_run_has_the_chat_below_it(here: Path, copies: dict[
     """With what it goes on from, what is asked there, and whoever is asked there."""
     run = await Experiment.define(
         "tea", personas=["none", "art"], models=["echo"], cases=["Tea?"]
-    ).run(report=lambda progress: None)
+    ).run(on_progress=lambda progress: None)
     browse = Browse(run)
     browse._ipython_display_()
     chat = browse.open_chat(0)

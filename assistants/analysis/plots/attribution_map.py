@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_SENTENCES, MOST_CASES = 60, 24
-"""In one figure; of more, it shows some, spread evenly over their order."""
+"""Limits of one figure; of more, it shows some, spread evenly over their order."""
 
 _WIDTH, _ROW_HEIGHT, _NAME_PIXELS = 300, 22, 300
 _ALL = "all cases"

@@ -215,7 +215,7 @@ _PLACES = (
     ("left", 9, 0), ("right", -9, 0), ("left", 8, -11), ("left", 8, 11), ("right", -8, -11),
     ("right", -8, 11),
 )  # fmt: skip
-"""Where a name may stand beside its point: alignment, and pixels from it."""
+"""Places for a name beside its point: alignment, and pixels from it."""
 
 
 def _labels(rows: Sequence[Mapping[str, Any]], axes: _Axes) -> list[dict[str, Any]]:

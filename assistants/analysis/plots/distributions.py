@@ -1,4 +1,4 @@
-"""How a score spreads: every trial a dot, with quartiles; or shares, for scores of 0 and 1."""
+"""Distributions of a score: trials as dots with quartiles, or shares for scores of 0 and 1."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from assistants.analysis.score_matrix import Grid
 
 MOST_ROWS, MOST_DOTS = 40, 2_000
-"""Of a figure: more personas and dots are left out at even steps of their order."""
+"""Limits of a figure: more personas and dots are left out at even steps of their order."""
 
 _WIDTH = 400
 _GOLDEN = 0.6180339887498949

@@ -19,7 +19,7 @@ SCALE = 2
 """Pixels of a PNG to one of the SVG, for screens and printers that show more than 96 an inch."""
 
 MOST_CELLS = 3_000
-"""Of a table below a figure; ``Figure.table`` has all."""
+"""Limit of a table below a figure; ``Figure.table`` has all."""
 
 # XML has no way to write these, and vl-convert ends the process on them.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 60
-"""Of a figure; of more personas, it shows those at both ends."""
+"""Limit of a figure; of more personas, it shows those at both ends."""
 
 _WIDTH, _ROW_HEIGHT = 360, 26
 _EMPTY = (-1.0, 1.0)

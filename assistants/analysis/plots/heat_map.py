@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from assistants.analysis.score_matrix import Grid
 
 MOST_CASES, MOST_PERSONAS = 60, 30
-"""In one heat map; of more, it shows some, spread evenly over their order."""
+"""Limits of one heat map; of more, it shows some, spread evenly over their order."""
 
 _WIDTH, _NAME_PIXELS = 540, 130
 _LIGHT_TO_DARK = ["#f0f5fa", "#9ecae1", "#3182bd", "#08306b"]

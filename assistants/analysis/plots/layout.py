@@ -52,7 +52,7 @@ def stack_panels(
     panels
         Model and chart, at least one.
     title, subtitle
-        What the figure shows, and what one has to know to read it, in lines of ``width`` characters.
+        What the figure shows, and how to read it, in lines of ``width`` characters.
     alt
         The gist, for a screen reader.
     """

@@ -1,4 +1,4 @@
-"""Which Python has vLLM: its pins are heavy, so it may well live in an environment of its own."""
+"""The Python that has vLLM, often in an environment of its own, because vLLM's pins are heavy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ VARIABLE = "ASSISTANTS_VLLM_PYTHON"
 
 
 def vllm_python(named: str | None = None) -> str:
-    """The Python that runs vLLM.
+    """Return the path of the Python that runs vLLM.
 
     Parameters
     ----------
     named
-        What the user named. Otherwise what ``ASSISTANTS_VLLM_PYTHON`` names, this one if it has
-        vLLM, or that of the ``vllm`` command on the path.
+        A Python that the user named. Otherwise the one in ``ASSISTANTS_VLLM_PYTHON``, this one if
+        it has vLLM, or that of the ``vllm`` command on the path.
 
     Raises
     ------
     UsageError
-        If what was named is no program.
+        If the Python named is no program.
     MissingDependencyError
         If none of them is there.
     """
@@ -38,11 +38,11 @@ def vllm_python(named: str | None = None) -> str:
                 fix=f"Name one with `--python` or in {VARIABLE}, such as ~/vllm/bin/python.",
             )
         return path
-    found = importlib.util.find_spec("vllm")
-    if found is not None and found.origin is not None:  # not merely a folder of that name
+    spec = importlib.util.find_spec("vllm")
+    if spec is not None and spec.origin is not None:  # not merely a folder of that name
         return sys.executable
     command = shutil.which("vllm")
-    if command is not None and (path := _of_script(Path(command))) is not None:
+    if command is not None and (path := _interpreter_of(Path(command))) is not None:
         return path
     raise MissingDependencyError(
         "vLLM is not installed here, and no other Python was named that has it.",
@@ -51,8 +51,8 @@ def vllm_python(named: str | None = None) -> str:
     )
 
 
-def _of_script(script: Path) -> str | None:
-    """The interpreter that the first line of a script names."""
+def _interpreter_of(script: Path) -> str | None:
+    """Return the interpreter that the first line of a script names."""
     try:
         with script.open("rb") as file:
             first = file.readline(1024)

@@ -1,48 +1,51 @@
-"""Offline models: vLLM without a server, for a machine whose one job is a big run.
+"""Offline models: a vLLM server of our own, for a machine whose one job is a big run.
 
-vLLM's engine and vLLM's own request handling run in a process of ours (``offline_worker``), reached
-through a pipe. Hundreds of calls may be in flight, and the engine batches them as they come. What
-a request means is what it means to ``vllm serve`` with the same options: the same code answers it.
+The first call starts the server, and hundreds of calls may be in flight: vLLM batches them as they
+come. The clients of one process that name the same weights and options share it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import sys
 import threading
 import weakref
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistants.clients.openai.client import OpenAIClient
 from assistants.clients.openai.request import Timeouts
-from assistants.clients.vllm import engine_options
-from assistants.clients.vllm import weights as offline_weights
+from assistants.clients.vllm.engine_options import (
+    answer_affecting_options,
+    options_from_environment,
+)
 from assistants.clients.vllm.interpreter import VARIABLE, vllm_python
-from assistants.errors import UsageError
+from assistants.clients.vllm.weights import find_weights, weights_digest
+from assistants.errors import CallError, UsageError
+from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.utils.threads import run_in_daemon_thread
 from assistants.utils.urls import Address
 
 if TYPE_CHECKING:
-    import openai
+    from assistants.clients.vllm.private_server import PrivateServer
 
-    from assistants.clients.vllm.offline_process import EngineProcess
-
-IN_FLIGHT = 256
+MAX_CONCURRENCY = 256
 """Calls at once. vLLM works on as many as fit its memory together and lets the rest wait."""
 
 LINGER_S = 120.0
 """Seconds that a model stays loaded once the last client of it is closed: a start takes a minute
 or more, and what comes after a run is often another one. ``stop`` ends it at once."""
 
-_DEADLINES = Timeouts(first_token=600.0, idle=600.0, total=3600.0)
-"""Longer than a server's: with hundreds in flight, a call waits its turn inside the engine."""
+_TIMEOUTS = Timeouts(first_token=600.0, idle=600.0, total=3600.0)
+"""Longer than another server's: with hundreds in flight, a call waits its turn inside vLLM."""
 
 
 def offline_client(model: str, folder: str | Path = "") -> OfflineClient:
-    """A client for weights that vLLM can load. Nothing starts before its first call.
+    """Return a client for weights that vLLM can load. Nothing starts before its first call.
 
     The first call starts vLLM, which takes one to several minutes and most of the GPU's memory;
     clients of the same weights share it. ``VLLM_OFFLINE_ARGS`` holds options for it, written as
@@ -60,91 +63,121 @@ def offline_client(model: str, folder: str | Path = "") -> OfflineClient:
     UsageError
         If there are no such weights here, or the options are wrong.
     """
-    weights = offline_weights.located(model, Path(folder))
-    return OfflineClient(model, weights, engine_options.options_from_environment(), _python())
+    weights = find_weights(model, Path(folder))
+    return OfflineClient(model, weights, options_from_environment(), _python())
 
 
 class OfflineClient(OpenAIClient):
-    """A model in a vLLM of our own; see ``offline_client``.
+    """A model on a private vLLM server; see ``offline_client``.
 
     Its identity is made of the weights and of the options that may change an answer, not of where
-    they lie: the same weights elsewhere share answers, and a server's answers are not shared.
+    they lie: the same weights elsewhere share answers, and another server's are not shared.
     """
 
     def __init__(self, model: str, weights: Path, options: tuple[str, ...], python: str) -> None:
-        facts = [
-            offline_weights.digest(weights)[:16],
-            *engine_options.answer_affecting_options(options),
-        ]
+        facts = [weights_digest(weights)[:16], *answer_affecting_options(options)]
         super().__init__(
             f"vllm-offline:{model}",
-            endpoint=_nowhere,
+            endpoint=self._address,
             identity=f"vllm-offline@{' '.join(facts)}",
-            max_concurrency=IN_FLIGHT,
-            deadlines=_DEADLINES,
+            max_concurrency=MAX_CONCURRENCY,
+            deadlines=_TIMEOUTS,
         )
         # What vLLM calls the model, and so what answers say: never a path on this machine.
         self._served = weights.name if weights.parent.name != "snapshots" else model
-        self._wanted = (str(weights), options, python, self._served)
-        self._pipe: tuple[EngineProcess, openai.AsyncOpenAI] | None = None
+        names = ("--model", str(weights), "--served-model-name", self._served)
+        self._launch = (python, *options, *names)
+        self._server: PrivateServer | None = None
         self._waiting = 0
+
+    async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """Send the whole conversation and wait for the whole reply."""
+        try:
+            return await super().complete(messages, sampling)
+        except CallError as error:
+            failure = await self._explained(error)
+        raise failure
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncIterator[Delta | Completion]:
+        """Yield the reply piece by piece; the last thing yielded is the ``Completion``."""
+        try:
+            async with aclosing(super().stream(messages, sampling)) as parts:  # type: ignore[type-var]
+                async for part in parts:
+                    yield part
+            return
+        except CallError as error:
+            failure = await self._explained(error)
+        raise failure
 
     async def aclose(self) -> None:
         """Let go of the model: it ends when no client has used it for ``LINGER_S``."""
-        self._pipe = None
-        _release(self, self._wanted)
+        await super().aclose()
+        self._server = None
+        _release(self, self._launch)
 
-    def left(self) -> None:
-        """A start is done that nobody waited for to its end: let go, unless another call did."""
-        if self._pipe is None and not self._waiting:
-            _release(self, self._wanted)
-
-    async def _sdk(self) -> openai.AsyncOpenAI:
-        process = _taken(self, self._wanted)
-        if process is None:
+    async def _address(self) -> Address:
+        server = _use(self, self._launch)
+        if server is None:
+            self._server = None
             self._waiting += 1
             try:
-                process = await run_in_daemon_thread(
-                    lambda: _started(self, self.model, self._wanted),
+                server = await run_in_daemon_thread(
+                    lambda: _start(self, self.model, self._launch),
                     f"start {self.model}",
-                    unheard=self.left,
+                    unheard=self._on_abandoned_start,
                 )
             finally:
                 self._waiting -= 1
-        if self._pipe is None or self._pipe[0] is not process:
-            from assistants.clients.vllm.offline_pipe import build_sdk
+        self._server = server
+        return server.address
 
-            self._pipe = (process, build_sdk(self.model, process))
-        return self._pipe[1]
+    def _on_abandoned_start(self) -> None:
+        """Let go of a server whose start nobody waited for, unless another call needs it."""
+        if self._server is None and not self._waiting:
+            _release(self, self._launch)
+
+    async def _explained(self, error: CallError) -> CallError:
+        """Return why vLLM ended if that is what made a call fail, and ``error`` otherwise.
+
+        vLLM's server takes seconds to end once its engine is dead; it is of no use any more.
+        """
+        server = self._server
+        if server is None or not error.retryable or await asyncio.to_thread(server.is_healthy):
+            return error
+        await asyncio.to_thread(server.end)
+        ended = server.error()
+        ended.partial = error.partial
+        return ended
 
 
 def _python() -> str:
-    """The one that ``assistants serve`` takes; without any, one whose start says what it lacks."""
+    """Return the Python of ``assistants serve``; without any, one whose start says what is missing.
+
+    A client is built without vLLM too, for answers that are stored.
+    """
     try:
         return vllm_python()
-    except UsageError:  # a client is built without vLLM, for answers that are stored
+    except UsageError:
         named = os.environ.get(VARIABLE, "").strip() or sys.executable
         return str(Path(named).expanduser())
 
 
-async def _nowhere() -> Address:
-    raise UsageError("An offline model has no address.")
+_Launch = tuple[str, ...]
+"""The Python of a server and its options, which name the weights."""
 
 
-_Wanted = tuple[str, tuple[str, ...], str, str]
-"""Weights, options, Python, and what the model is called in replies."""
+class _SharedServer:
+    """A server, the clients that use it, and the timer that ends it when there are none."""
 
-
-class _Running:
-    """A process, and who uses it."""
-
-    def __init__(self, process: EngineProcess) -> None:
-        self.process = process
+    def __init__(self, server: PrivateServer) -> None:
+        self.server = server
         self.users: weakref.WeakSet[OfflineClient] = weakref.WeakSet()
-        self.end: threading.Timer | None = None
+        self.timer: threading.Timer | None = None
 
 
-_running: dict[_Wanted, _Running] = {}
+_running: dict[_Launch, _SharedServer] = {}
 _starting = threading.Lock()
 _users = threading.Lock()
 
@@ -154,77 +187,68 @@ def stop() -> None:
     # A start that is under way is not waited for: it ends when this process does.
     while _running:
         with suppress(KeyError):  # its time was up just now
-            running = _running.popitem()[1]
-            if running.end is not None:
-                running.end.cancel()
-            running.process.stop()
+            shared = _running.popitem()[1]
+            if shared.timer is not None:
+                shared.timer.cancel()
+            shared.server.stop()
 
 
-def _taken(client: OfflineClient, wanted: _Wanted) -> EngineProcess | None:
-    """The process that runs already, from now on used by ``client``."""
+def _use(client: OfflineClient, launch: _Launch) -> PrivateServer | None:
+    """Return the server that runs already, from now on used by ``client``."""
     with _users:
-        running = _running.get(wanted)
-        if running is None or not running.process.alive:
+        shared = _running.get(launch)
+        if shared is None or not shared.server.is_alive:
             return None
-        if running.end is not None:
-            running.end.cancel()
-            running.end = None
-        running.users.add(client)
-        return running.process
+        if shared.timer is not None:
+            shared.timer.cancel()
+            shared.timer = None
+        shared.users.add(client)
+        return shared.server
 
 
-def _release(client: OfflineClient, wanted: _Wanted) -> None:
+def _release(client: OfflineClient, launch: _Launch) -> None:
     with _users:
-        running = _running.get(wanted)
-        if running is None or client not in running.users:
+        shared = _running.get(launch)
+        if shared is None or client not in shared.users:
             return
-        running.users.discard(client)
-        if running.users:
+        shared.users.discard(client)
+        if shared.users:
             return
         if LINGER_S > 0:
-            running.end = threading.Timer(LINGER_S, _end_unused, (wanted, running))
-            running.end.daemon = True
-            running.end.start()
+            shared.timer = threading.Timer(LINGER_S, _end_unused, (launch, shared))
+            shared.timer.daemon = True
+            shared.timer.start()
             return
-    _end_unused(wanted, running)
+    _end_unused(launch, shared)
 
 
-def _end_unused(wanted: _Wanted, running: _Running) -> None:
+def _end_unused(launch: _Launch, shared: _SharedServer) -> None:
     with _users:
-        if _running.get(wanted) is not running or running.users:
+        if _running.get(launch) is not shared or shared.users:
             return
-        del _running[wanted]
-    running.process.stop()
+        del _running[launch]
+    shared.server.stop()
 
 
-def _started(client: OfflineClient, name: str, wanted: _Wanted) -> EngineProcess:
-    """One start at a time: two at once would each count the memory that the other takes."""
-    from assistants.clients.vllm.offline_process import EngineProcess
+def _start(client: OfflineClient, name: str, launch: _Launch) -> PrivateServer:
+    """Start one server at a time: two at once would each count the memory that the other takes."""
+    from assistants.clients.vllm.private_server import PrivateServer
 
     with _starting:
-        process = _taken(client, wanted)
-        if process is not None:
-            return process
-        if (dead := _running.pop(wanted, None)) is not None:
-            dead.process.stop()
-        weights, options, python, served = wanted
-        program = str(Path(__file__).with_name("offline_worker.py"))
-        order: dict[str, object] = {
-            "model": weights,
-            "argv": [*options, "--served-model-name", served],
-        }
-        process = EngineProcess(name, [python, "-P", program], order)
-        _running[wanted] = running = _Running(process)
-        running.users.add(client)
-        return process
+        if (server := _use(client, launch)) is not None:
+            return server
+        if (dead := _running.pop(launch, None)) is not None:
+            dead.server.stop()
+        server = PrivateServer(name, launch[0], launch[1:])
+        shared = _running[launch] = _SharedServer(server)
+        shared.users.add(client)
+        return server
 
 
 def _forget() -> None:
-    """After a fork: the processes are our parent's, and so is whoever held the lock."""
+    """After a fork: the servers are our parent's, and so is whoever held the lock."""
     global _starting, _users
     _starting, _users = threading.Lock(), threading.Lock()
-    for running in _running.values():
-        running.process.let_go()
     _running.clear()
 
 

@@ -11,23 +11,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import assistants
 from assistants.analysis import Sentences
 from assistants.assistant import Assistant
 from assistants.clients import Client
+from assistants.design import Design
 from assistants.design.limits import Limits
 from assistants.errors import StoreError, UsageError
 from assistants.messages import Sampling
 from assistants.models import Catalogue, Model
 from assistants.personas import Persona
+from assistants.runs import tables
 from assistants.runs.attribution.log_likelihood import AnsweredTrial
+from assistants.runs.execution import execute
+from assistants.runs.forecast import forecast_design
+from assistants.runs.store import Store
 from assistants.trial import Case
 from assistants.utils.templating import has_variables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.experiment import Experiment
     from assistants.runs.runner import ProgressCallback
 
 FEWEST_REPEATS = 2
@@ -42,7 +45,7 @@ def ablation_design(
     clients: Mapping[str, Client],
     *,
     max_usd: float | None,
-) -> tuple[Experiment, pd.DataFrame]:
+) -> tuple[Design, pd.DataFrame]:
     """The experiment, and which of its personas lacks which sentence.
 
     Parameters
@@ -77,7 +80,7 @@ def ablation_design(
     }
     sampling = {each.model: _sampling(each.sampling) for each in found}
     places = {each.model: each.persona_in for each in found}
-    experiment: Experiment = assistants.Experiment(
+    design = Design(
         name=f"{name[:48]}.attribution",
         assistants=tuple(
             Assistant(_persona(each, text), client, sampling[model], persona_in=places[model])
@@ -92,29 +95,30 @@ def ablation_design(
         models={model: _model(model) for model in clients},
     )
     rows = [(f"{plain}-without-{at + 1}", at + 1, text) for at, text in enumerate(sentences.texts)]
-    return experiment, pd.DataFrame(rows, columns=["persona", "sentence", "text"])
+    return design, pd.DataFrame(rows, columns=["persona", "sentence", "text"])
 
 
-def cost_confirmation_error(experiment: Experiment, results: Path, why: str) -> UsageError:
+def cost_confirmation_error(design: Design, results: Path, why: str) -> UsageError:
     """What asking again would cost, for somebody who has not said yes to it."""
-    calls = sum(len(case.questions) for case in experiment.cases)
-    calls *= experiment.repeats * len(experiment.assistants)
+    calls = sum(len(case.questions) for case in design.cases)
+    calls *= design.repeats * len(design.assistants)
     return UsageError(
         f"{why} Its sentences can be weighed by asking again without each of them: up to "
-        f"{calls:,} calls. {experiment.forecast(results)}",
+        f"{calls:,} calls. {forecast_design(design, results)}",
         fix="If you want that, say `regenerate=True`, or set a cap: `max_usd=`.",
     )
 
 
 async def run_ablation(
-    experiment: Experiment, results: Path, *, statuses: Any, report: ProgressCallback | None
+    design: Design, results: Path, *, statuses: Any, on_progress: ProgressCallback | None
 ) -> tuple[pd.DataFrame, str]:
     """The trials, with an answer only where it counts, and what to say of those that lack one."""
-    run = await experiment.run(results, report=report)
-    frame = run.trials
+    run = await execute(design, results, on_progress=on_progress)
+    with Store(results) as store:
+        frame = tables.trials(store, run)
     known = frame["status"].isin(statuses)
     lacking = int((~known).sum())
-    note = f"{lacking:,} of {len(frame):,} answers are missing (run {run.id})." if lacking else ""
+    note = f"{lacking:,} of {len(frame):,} answers are missing (run {run})." if lacking else ""
     return frame.assign(answer=frame["answer"].where(known)), note
 
 

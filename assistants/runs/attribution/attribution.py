@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from assistants.clients import Client, LogprobsUnavailableError, connect
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from assistants.analysis.plots import Figure
-    from assistants.run import Run
     from assistants.runs.runner import ProgressCallback
 
 Method = Literal["log-probability", "regeneration"]
@@ -74,7 +74,7 @@ class Attribution:
 
         return attribution_map(
             self.totals,
-            self.trials,
+            self.trials(),
             persona=self.persona,
             unit=self.unit,
             by=self.method,
@@ -86,7 +86,9 @@ class Attribution:
 
 
 async def attribute(
-    run: Run,
+    results: Path,
+    run_id: str,
+    experiment_name: str,
     persona: str,
     case: str | None,
     *,
@@ -95,13 +97,13 @@ async def attribute(
     statuses: Collection[str],
     regenerate: bool,
     max_usd: float | None,
-    report: ProgressCallback | None,
+    on_progress: ProgressCallback | None,
 ) -> Attribution:
     """As ``Run.attribution``, which documents it."""
-    with Store(run.results) as store:
+    with Store(results) as store:
         found = log_likelihood.answered(
             store,
-            run.id,
+            run_id,
             persona,
             case=case,
             model=model,
@@ -131,15 +133,15 @@ async def attribute(
     finally:
         for each_client in clients.values():
             await each_client.aclose()
-    experiment, lacking = ablation.ablation_design(
-        run.experiment, persona, found, texts, clients, max_usd=max_usd
+    design, lacking = ablation.ablation_design(
+        experiment_name, persona, found, texts, clients, max_usd=max_usd
     )
     if not regenerate and max_usd is None:
-        raise ablation.cost_confirmation_error(experiment, run.results, why)
+        raise ablation.cost_confirmation_error(design, results, why)
     frame, note = await ablation.run_ablation(
-        experiment, run.results, statuses=statuses, report=report
+        design, results, statuses=statuses, on_progress=on_progress
     )
-    return _by_regeneration(persona, frame, lacking, experiment.baseline or persona, note)
+    return _by_regeneration(persona, frame, lacking, design.baseline or persona, note)
 
 
 def _refuse_hosted(names: Collection[str]) -> None:

@@ -1,1 +1,7 @@
-"""TODO."""
+"""Browse the answers of a stored run."""
+
+from __future__ import annotations
+
+from assistants.widgets.browse.browse import Browse
+
+__all__ = ["Browse"]

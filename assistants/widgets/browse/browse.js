@@ -5,7 +5,7 @@ function render({ model, el }) {
   const { send: wish, element: waiting, rest, off } = talk(model);
   const send = (message) => gone || wish(message);
   const notice = h("div", { class: "notice", role: "alert", hidden: true });
-  const said = h("span", { class: "facts", role: "status" });
+  const summary = h("span", { class: "facts", role: "status" });
   let at = [0, 0]; // the cell that the keyboard is in
   let asked = 0;
 
@@ -41,11 +41,11 @@ function render({ model, el }) {
   const table = h("table", { role: "grid", "aria-label": "Answers" }, h("thead", {}, head), body);
   const grid = h("div", { class: "cells" }, table);
   const nothing = h("p", { class: "nothing facts", hidden: true }, "Nothing in this run is like that.");
-  const turn = ({ page, across }) => send({ do: "turn", down: page, across });
+  const turn = ({ page, column_page: columns }) => send({ do: "page", rows: page, columns });
   const pager = (trait, most, label) => {
     const shown = h("span", { class: "facts" });
     const go = (by) => () => {
-      const place = { page: model.get("page"), across: model.get("across") };
+      const place = { page: model.get("page"), column_page: model.get("column_page") };
       place[trait] += by;
       turn(place);
     };
@@ -60,7 +60,7 @@ function render({ model, el }) {
       next.disabled = now > all - 2;
     } };
   };
-  const pagers = [pager("page", "pages", "screen"), pager("across", "wide", "columns")];
+  const pagers = [pager("page", "pages", "screen"), pager("column_page", "column_pages", "columns")];
 
   const panel = h("aside", { class: "panel", tabIndex: -1, hidden: true, role: "dialog", "aria-label": "Opened" });
   const chat = h("div", { class: "chat-below", hidden: true });
@@ -69,7 +69,7 @@ function render({ model, el }) {
       h("header", { class: "row top" }, runField, text, caseName, ...Object.values(selects),
         labelled("Failures first", failures)),
       notice, grid, nothing,
-      h("footer", { class: "row bottom" }, said, waiting, h("span", { class: "space" }),
+      h("footer", { class: "row bottom" }, summary, waiting, h("span", { class: "space" }),
         h("span", { class: "facts keys" }, "Enter opens · Space selects, two are compared · r next repeat"),
         pagers.map(({ element }) => element))),
     panel);
@@ -93,9 +93,9 @@ function render({ model, el }) {
   function drawCell(row, cell, place) {
     const go = (event) => { if (!event.target.closest("button, input")) { enter(place); open(cell); } };
     if (!cell) return h("td", { class: "empty", tabIndex: -1, "aria-label": "no trial" });
-    const selected = model.get("selected").includes(cell.at);
-    return h("td", { tabIndex: -1, "aria-selected": String(selected), click: go, "data-at": cell.at,
-      class: [cell.meant ? "" : "other", cell.bad ? "bad" : ""].join(" "),
+    const selected = model.get("selected").includes(cell.trial);
+    return h("td", { tabIndex: -1, "aria-selected": String(selected), click: go, "data-trial": cell.trial,
+      class: [cell.matches ? "" : "other", cell.bad ? "bad" : ""].join(" "),
       "aria-label": `${row.case}, ${cell.persona}: ${cell.status}. ${cell.answer}` },
     h("div", { class: "answer-text" }, marked(cell.answer)),
     h("div", { class: "row cell-facts" },
@@ -104,11 +104,11 @@ function render({ model, el }) {
       cell.repeats > 1 ? h("button", { type: "button", class: "quiet", tabIndex: -1,
         "aria-label": `Repeat ${cell.number} of ${cell.repeats}, show the next`,
         title: cell.failed ? `${cell.failed} of ${cell.repeats} failed` : "Show the next repeat",
-        click: () => { at = place; send({ do: "another", trial: cell.at }); } },
+        click: () => { at = place; send({ do: "repeat", trial: cell.trial }); } },
       `${cell.number}/${cell.repeats}`, cell.failed ? h("span", { class: "failed" }, ` ${cell.failed}✕`) : null) : null,
       h("input", { type: "checkbox", tabIndex: -1, checked: selected, "aria-label": "Select to compare",
         title: "Select two to compare them",
-        change: () => { at = place; send({ do: "select", trial: cell.at }); } })));
+        change: () => { at = place; send({ do: "select", trial: cell.trial }); } })));
   }
 
   /** The text, with what was looked for marked. */
@@ -124,7 +124,7 @@ function render({ model, el }) {
   }
 
   const cellAt = ([down, across]) => model.get("rows")[down]?.cells[across];
-  const open = (cell) => cell && send({ do: "open", trial: cell.at });
+  const open = (cell) => cell && send({ do: "open", trial: cell.trial });
   const elementAt = ([down, across]) => body.children[down]?.children[across + 1];
 
   function enter(place, focus = true) {
@@ -147,16 +147,16 @@ function render({ model, el }) {
     if (moves[event.key]) enter([at[0] + moves[event.key][0], at[1] + moves[event.key][1]]);
     else if (event.key === "Home") enter([at[0], 0]);
     else if (event.key === "End") enter([at[0], Infinity]);
-    else if (page) turn({ page: model.get("page") + page, across: model.get("across") });
+    else if (page) turn({ page: model.get("page") + page, column_page: model.get("column_page") });
     else if (event.key === "Enter") open(cell);
-    else if (event.key === " " && cell) send({ do: "select", trial: cell.at });
-    else if (event.key === "r" && cell) send({ do: "another", trial: cell.at });
+    else if (event.key === " " && cell) send({ do: "select", trial: cell.trial });
+    else if (event.key === "r" && cell) send({ do: "repeat", trial: cell.trial });
     else return;
     event.preventDefault();
   });
 
   root.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !panel.hidden) send({ do: "shut" });
+    if (event.key === "Escape" && !panel.hidden) send({ do: "close_trial" });
     // The notebook has shortcuts of its own; Ctrl+S still saves.
     if (!(event.ctrlKey || event.metaKey) || event.key === "Enter") event.stopPropagation();
   });
@@ -165,8 +165,8 @@ function render({ model, el }) {
 
   function drawSelected() {
     const selected = model.get("selected");
-    for (const element of body.querySelectorAll("td[data-at]")) {
-      const is = selected.includes(Number(element.dataset.at));
+    for (const element of body.querySelectorAll("td[data-trial]")) {
+      const is = selected.includes(Number(element.dataset.trial));
       element.setAttribute("aria-selected", String(is));
       element.querySelector("input").checked = is;
     }
@@ -209,8 +209,8 @@ function render({ model, el }) {
     failures.checked = filters.failures_first ?? true;
   }
 
-  function drawSaid() {
-    setText(said, model.get("state") === "reading" ? "Reading …" : model.get("said"));
+  function drawSummary() {
+    setText(summary, model.get("state") === "reading" ? "Reading …" : model.get("summary"));
     root.setAttribute("aria-busy", String(model.get("state") === "reading"));
   }
 
@@ -249,9 +249,9 @@ function render({ model, el }) {
     chat.scrollIntoView({ block: "nearest" });
   }
 
-  const drawn = { rows: drawGrid, columns: drawGrid, page: drawGrid, pages: drawGrid, across: drawGrid,
-    wide: drawGrid, selected: drawSelected, opened: drawPanel, difference: drawPanel, kept: drawKept,
-    filters: drawFilters, choices: () => { drawFilters(); drawRuns(); }, said: drawSaid, state: drawSaid, runs: drawRuns,
+  const drawn = { rows: drawGrid, columns: drawGrid, page: drawGrid, pages: drawGrid, column_page: drawGrid,
+    column_pages: drawGrid, selected: drawSelected, opened: drawPanel, difference: drawPanel, kept: drawKept,
+    filters: drawFilters, choices: () => { drawFilters(); drawRuns(); }, summary: drawSummary, state: drawSummary, runs: drawRuns,
     run_id: drawRuns, notice: drawNotice, chat: drawChat };
   for (const [trait, draw] of Object.entries(drawn)) model.on(`change:${trait}`, draw);
   for (const draw of new Set(Object.values(drawn))) draw();

@@ -1,26 +1,24 @@
-"""``Browse``: the answers of a stored run, to look through and to take up again."""
+"""``Browse``: the answers of a stored run, to look through and to continue."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import traitlets
+from markupsafe import Markup
 
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.utils.text import escape_control_chars
 from assistants.widgets import background
 from assistants.widgets.background import wait_for
-from assistants.widgets.base import CaseSaver, Item, read_sources
-from assistants.widgets.browse.filters import Filter
-from assistants.widgets.browse.grid import FilterResult, Grid
-from assistants.widgets.browse.trial_detail import screen
-from assistants.widgets.browse.trial_detail import still as still_whole
+from assistants.widgets.base import Item, LiveWidget, read_sources
+from assistants.widgets.browse.grid import Filter, FilterResult, Grid
+from assistants.widgets.browse.trial_detail import screen_html
 from assistants.widgets.browse.trial_panel import TrialPanel
-from assistants.widgets.html import escape
 from assistants.widgets.stored_runs import resolve_run, run_label
 
 ROWS = 10
@@ -29,7 +27,7 @@ COLUMNS = 12
 """Columns on a screen."""
 
 
-class Browse(TrialPanel):
+class Browse(LiveWidget):
     """Cases as rows, personas (on models) as columns; a screen of them at a time.
 
     Parameters
@@ -54,40 +52,64 @@ class Browse(TrialPanel):
     state = traitlets.Unicode("idle").tag(sync=True)
     """``idle``, or ``reading`` while something is looked up."""
     choices = traitlets.Dict().tag(sync=True)
-    """What can be chosen: a ``run``; to filter by a ``status``, ``persona`` or ``model``."""
+    """The options: each ``run``, and each ``status``, ``persona`` and ``model`` to filter by."""
     filters = traitlets.Dict().tag(sync=True)
     """The filter that is applied."""
-    said = traitlets.Unicode("").tag(sync=True)
-    """How much of the run the filter leaves."""
+    summary = traitlets.Unicode("").tag(sync=True)
+    """The number of cases and trials that the filter leaves."""
     columns = traitlets.List(traitlets.Dict()).tag(sync=True)
     """Persona and model of each column on this screen."""
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     """The cases on this screen, each with its cells."""
     page = traitlets.Int(0).tag(sync=True)
     pages = traitlets.Int(1).tag(sync=True)
-    across = traitlets.Int(0).tag(sync=True)
-    """Which screen of columns, from 0, of ``wide``."""
-    wide = traitlets.Int(1).tag(sync=True)
+    column_page = traitlets.Int(0).tag(sync=True)
+    """The screen of columns, from 0, of ``column_pages``."""
+    column_pages = traitlets.Int(1).tag(sync=True)
+    opened = traitlets.Dict().tag(sync=True)
+    """The trial that is open, whole; empty if none is."""
+    selected = traitlets.List(traitlets.Int()).tag(sync=True)
+    """The indices of at most two trials."""
+    difference = traitlets.Dict().tag(sync=True)
+    """The words in which two trials differ; empty if none are compared."""
+    chat = traitlets.Unicode("").tag(sync=True)
+    """The ``Chat`` that is shown below, by its model id; empty for none."""
+    kept = traitlets.Unicode("").tag(sync=True)
+    """The case that was saved last, and where."""
+    source_file = traitlets.Unicode("").tag(sync=True)
+    """The experiment file that a case is saved in unless another is named."""
 
-    commands = {  # noqa: RUF012 - declared a ClassVar in Live
-        **TrialPanel.commands,
+    commands = {  # noqa: RUF012 - declared a ClassVar in LiveWidget
         "run": "_read_run",
         "filter": "_filter_to",
-        "turn": "_turn",
-        "another": "_another",
+        "page": "_go_to_page",
+        "repeat": "_next_repeat",
+        "open": "_open",
+        "select": "select",
+        "close_trial": "close_trial",
+        "chat": "_open_chat",
+        "close_chat": "close_chat",
+        "keep": "_keep",
     }
 
     def __init__(self, run: Run | Results) -> None:
         self.run = resolve_run(run)
         self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
         self._chosen: dict[tuple[int, int], int] = {}
+<<<<<<< HEAD
         self._case_saver = CaseSaver(self)
         self._asked = self._asked_runs = self._reading = 0
         super().__init__(runs=[each.id for each in self._runs])
+        self._show(self.run, Grid(self.run.trials()))
+=======
+        self._filter_requests = self._run_requests = self._readers = 0
+        self._panel = TrialPanel(self)
+        super().__init__(runs=[listed.id for listed in self._runs])
         self._show(self.run, Grid(self.run.trials))
+>>>>>>> main
 
     def __repr__(self) -> str:
-        return f"Browse({self.run.id!r}: {self.said})"
+        return f"Browse({self.run.id!r}: {self.summary})"
 
     @property
     def cells(self) -> list[Item]:
@@ -99,19 +121,25 @@ class Browse(TrialPanel):
             if cell is not None
         ]
 
-    # -- what a person does ----------------------------------------------------------------------
+    # -- the grid --------------------------------------------------------------------------------
 
-    def choose(self, run: str) -> None:
-        """Look at another run of the same results.
+    def select_run(self, run: str) -> None:
+        """Show another run of the same results.
 
         Raises
         ------
         UnknownNameError
             If there is none of that id.
         """
-        chosen = Results(self.run.results).run(run)
-        grid = Grid(chosen.trials)
+<<<<<<< HEAD
+        chosen = Results(self.run.results).get(run)
+        grid = Grid(chosen.trials())
         background.call(lambda: self._show(chosen, grid))
+=======
+        selected = Results(self.run.results).run(run)
+        grid = Grid(selected.trials)
+        background.call(lambda: self._show(selected, grid))
+>>>>>>> main
 
     def filter(
         self,
@@ -142,134 +170,200 @@ class Browse(TrialPanel):
             For a status, persona or model that the run does not have.
         """
         lists = {"status": status, "persona": persona, "model": model}
-        wanted = Filter.of(text=text, **lists, case=case, failures_first=failures_first)
+        wanted = Filter.from_values(text=text, **lists, case=case, failures_first=failures_first)
         grid = self._grid
-        found = grid.find(wanted)
+        result = grid.find(wanted)
 
         def work() -> None:
-            self._asked += 1
+            self._filter_requests += 1
             if grid is self._grid:
-                self._apply(found)
+                self._apply(result)
 
         background.call(work)
 
-    def turn_to(self, page: int = 0, across: int = 0) -> None:
+    def go_to_page(self, page: int = 0, columns: int = 0) -> None:
         """Show another screen of cases, or of columns; both count from 0."""
 
         def work() -> None:
             self.page = min(max(0, page), self.pages - 1)
-            self.across = min(max(0, across), self.wide - 1)
+            self.column_page = min(max(0, columns), self.column_pages - 1)
             self._draw()
 
         background.call(work)
 
-    def another(self, trial: str | int, by: int = 1) -> None:
-        """Show the next draw in the cell of a trial; after the last one the first."""
-        wait_for(self._another(trial, by))
+    def next_repeat(self, trial: str | int, by: int = 1) -> None:
+        """Show the next repeat in the cell of a trial; after the last one the first."""
+        wait_for(self._next_repeat(trial, by))
 
-    # -- what is left ----------------------------------------------------------------------------
+    # -- trials ----------------------------------------------------------------------------------
 
-    def static_html(self) -> str:
-        """The screen as it was filtered, what was opened from it, and the chat below."""
-        where = f"screen {self.page + 1:,} of {self.pages:,}" if self.pages > 1 else ""
-        said = ", ".join(each for each in (self.said, str(self._found.wanted), where) if each)
-        head = f"<b>{escape(self.run.experiment)}</b>, run {escape(self.run.id)}: {escape(said)}."
-        parts = [f"<p>{head}</p>", screen(self.columns, self.rows)]
-        if self.opened:
-            parts.append(still_whole(self.opened))
-        if self.difference:
-            names = f"{self.difference['new']} against {self.difference['old']}"
-            parts.append(f"<p><b>{escape(names)}</b></p>{self.difference['html']}")
-        if self._chat is not None:
-            parts.append(f"<p><b>Chat:</b></p>{self._chat.static_html()}")
-        return "".join(parts)
+    def open(self, trial: str | int | None = None) -> None:
+        """Show a trial whole, by its key or its index in the run.
+
+        Raises
+        ------
+        UsageError
+            If the run has no such trial.
+        """
+        if trial is None:  # the open() of a widget, which ipywidgets calls
+            super().open()
+        else:
+            wait_for(self._open(trial))
+
+    def close_trial(self) -> None:
+        """Close what ``open`` or ``compare`` shows."""
+        background.call(self._panel.close)
+
+    def select(self, trial: str | int) -> None:
+        """Select a trial, or no longer; two that are selected are compared."""
+        background.call(lambda: self._panel.select(trial))
+
+    def compare(self, trial: str | int, other: str | int) -> None:
+        """Show the words that ``other`` adds to a trial, and those that it leaves out."""
+        background.call(lambda: self._panel.compare(trial, other))
+
+    def open_chat(self, trial: str | int) -> Any:
+        """Open a trial as a ``Chat`` that continues it; it is shown below, and returned.
+
+        Raises
+        ------
+        UsageError
+            If the trial has no answer.
+        """
+        chat = self._panel.stored_chat(trial)
+        background.call(lambda: self._panel.show_chat(chat))
+        return chat
+
+    def close_chat(self) -> None:
+        """Close the chat below; its answers stay stored."""
+        background.call(lambda: self._panel.show_chat(None))
+
+    def keep(
+        self,
+        trial: str | int,
+        path: str | Path,
+        *,
+        id: str | None = None,  # noqa: A002 - the word of the file
+    ) -> str:
+        """Append the case of a trial to an experiment file, and return the id it has there.
+
+        Raises
+        ------
+        FileError
+            If the file is no experiment, or has the case already.
+        """
+        return self._panel.save_case(trial, path, id)
+
+    def close(self) -> None:
+        """Remove the widget from the page."""
+        if (panel := getattr(self, "_panel", None)) is not None:
+            panel.close_chat()
+        super().close()
+
+    def static_html(self) -> Markup:
+        """Return the screen as it was filtered, what was opened from it, and the chat below."""
+        screen = f"screen {self.page + 1:,} of {self.pages:,}" if self.pages > 1 else ""
+        shown = ", ".join(filter(None, (self.summary, str(self._result.filter), screen)))
+        head = Markup("<p><b>{}</b>, run {}: {}.</p>").format(
+            *map(escape_control_chars, (self.run.experiment, self.run.id, shown))
+        )
+        return head + screen_html(self.columns, self.rows) + self._panel.static_html()
 
     # -- the work, in the thread of `background` -------------------------------------------------
 
     async def _read_run(self, run: str) -> None:
-        """Elsewhere, since a large run takes seconds, and answers arrive in this thread."""
-        self._asked_runs += 1
-        number, results = self._asked_runs, Results(self.run.results)
+        """Read in a worker thread: a large run takes seconds, and answers arrive in this one."""
+        self._run_requests += 1
+        request, results = self._run_requests, Results(self.run.results)
 
         def read() -> tuple[Run, Grid]:
-            chosen = results.run(run)
-            return chosen, Grid(chosen.trials)
+<<<<<<< HEAD
+            chosen = results.get(run)
+            return chosen, Grid(chosen.trials())
+=======
+            selected = results.run(run)
+            return selected, Grid(selected.trials)
+>>>>>>> main
 
-        with self._looking_up():
-            found = await asyncio.to_thread(read)
-        if number == self._asked_runs:  # else somebody chose another one
-            self._show(*found)
+        with self._reading():
+            selected, grid = await asyncio.to_thread(read)
+        if request == self._run_requests:  # else another one was selected since
+            self._show(selected, grid)
 
-    def _turn(self, down: int, across: int) -> None:
-        self.turn_to(down, across)
-
-    async def _filter_to(self, **wanted: Any) -> None:
-        self._asked += 1
-        number, grid = self._asked, self._grid
+    async def _filter_to(self, **values: Any) -> None:
+        self._filter_requests += 1
+        request, grid = self._filter_requests, self._grid
         self.notify("")
-        with self._looking_up():
-            found = await asyncio.to_thread(grid.find, Filter.of(**wanted))
-        if number == self._asked and grid is self._grid:  # else somebody typed on, or left the run
-            self._apply(found)
+        with self._reading():
+            result = await asyncio.to_thread(grid.find, Filter.from_values(**values))
+        if request == self._filter_requests and grid is self._grid:  # else there is a later filter
+            self._apply(result)
+
+    def _go_to_page(self, rows: int, columns: int) -> None:
+        self.go_to_page(rows, columns)
+
+    async def _next_repeat(self, trial: str | int, by: int = 1) -> None:
+        index = self._grid.index_of(trial)
+        repeats = self._grid.repeats(index)
+        following = repeats[(repeats.index(index) + by) % len(repeats)]
+        self._chosen[self._grid.cell_of(index)] = following
+        self._panel.replace(index, following)
+        self._draw()
+        if self._panel.index == index:
+            await self._open(following)
+
+    async def _open(self, trial: str | int) -> None:
+        await self._panel.open(trial)
+
+    async def _open_chat(self, trial: int) -> None:
+        await asyncio.to_thread(self.open_chat, trial)
+
+    async def _keep(self, trial: int, path: str) -> None:
+        await self._panel.save_case_of(trial, path)
 
     @contextmanager
-    def _looking_up(self) -> Iterator[None]:
-        self._reading += 1
+    def _reading(self) -> Iterator[None]:
+        self._readers += 1
         self.state = "reading"
         try:
             yield
         finally:
-            self._reading -= 1
-            self.state = "reading" if self._reading else "idle"
+            self._readers -= 1
+            self.state = "reading" if self._readers else "idle"
 
     def _show(self, run: Run, grid: Grid) -> None:
-        self._asked_runs += 1
+        self._run_requests += 1
         self.run, self._grid = run, grid
         self.run_id = run.id
         self.choices = {
-            "run": [{"value": each.id, "label": run_label(each)} for each in self._runs],
+            "run": [{"value": listed.id, "label": run_label(listed)} for listed in self._runs],
             "status": [{"value": s, "label": f"{s} ({n:,})"} for s, n in grid.statuses.items()],
-            "persona": [
-                {"value": each, "label": escape_control_chars(each)} for each in grid.personas
-            ],
-            "model": [{"value": each, "label": escape_control_chars(each)} for each in grid.models],
+            "persona": [{"value": p, "label": escape_control_chars(p)} for p in grid.personas],
+            "model": [{"value": m, "label": escape_control_chars(m)} for m in grid.models],
         }
-        written = escape_control_chars(str(run.manifest.get("source", "")))
-        self.source_file = written if written.endswith((".yaml", ".yml")) else ""
-        self._chosen = {}
-        self.kept = ""
-        self._put_away()
-        self.difference, self.selected = {}, []
+        source = escape_control_chars(str(run.manifest.get("source", "")))
+        self.source_file = source if source.endswith((".yaml", ".yml")) else ""
+        self._panel.reset(run, grid)
         self._apply(grid.find(Filter()))
 
-    def _apply(self, found: FilterResult) -> None:
-        self._found = found
-        self.filters = found.wanted.as_dict()
-        self.said = self._grid.said(found)
-        self.pages = max(1, -(-len(found.cases) // ROWS))
-        self.wide = max(1, -(-len(found.columns) // COLUMNS))
-        self.page = self.across = 0
+    def _apply(self, result: FilterResult) -> None:
+        self._result = result
+        self.filters = result.filter.as_dict()
+        self.summary = self._grid.summary(result)
+        self.pages = max(1, -(-len(result.cases) // ROWS))
+        self.column_pages = max(1, -(-len(result.columns) // COLUMNS))
+        self.page = self.column_page = 0
         self._chosen = {}
         self._draw()
 
     def _draw(self) -> None:
         rows = slice(self.page * ROWS, (self.page + 1) * ROWS)
-        columns = slice(self.across * COLUMNS, (self.across + 1) * COLUMNS)
-        names = [self._grid.columns[int(each)] for each in self._found.columns[columns]]
+        columns = slice(self.column_page * COLUMNS, (self.column_page + 1) * COLUMNS)
+        names = [self._grid.columns[int(index)] for index in self._result.columns[columns]]
         with self.hold_sync():
             self.columns = [
                 {"persona": escape_control_chars(p), "model": escape_control_chars(m)}
                 for p, m in names
             ]
-            self.rows = self._grid.cells(self._found, rows, columns, self._chosen)
+            self.rows = self._grid.cells(self._result, rows, columns, self._chosen)
         self.update_fallback()
-
-    async def _another(self, trial: str | int, by: int = 1) -> None:
-        at = self._grid.place(trial)
-        places = self._grid.repeats(at)
-        there = places[(places.index(at) + by) % len(places)]
-        self._chosen[self._grid.chosen(at)] = there
-        self.selected = [there if each == at else each for each in self.selected]
-        self._draw()
-        if self._at == at:
-            await self._open(there)

@@ -1,16 +1,16 @@
-"""The answers of a run as a grid: found quickly, and handed out a screen at a time."""
+"""The answers of a run as a grid that is filtered quickly and shown a screen at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import AVERAGED
 from assistants.runs.tables import is_known
 from assistants.utils.text import escape_control_chars, from_utf8, pluralize, to_utf8, truncate_line
-from assistants.widgets.browse.filters import Filter
+from assistants.widgets.html import answer_facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PREVIEW = 240
-"""Characters of an answer that a cell shows."""
+"""Characters of an answer in a cell."""
 
 _AROUND = 40
-"""Of which so many stand before what was looked for."""
+"""Characters of it before the text that was searched for."""
 
 _NEEDED = (
     "case question reference persona model repeat answer reasoning status finish_reason "
@@ -30,11 +30,58 @@ _NEEDED = (
 ).split()
 
 
+_LISTS = ("status", "persona", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The trials to show; an empty filter shows all.
+
+    ``text`` is searched in answers and questions, ``case`` in the names of cases.
+    """
+
+    text: str = ""
+    status: tuple[str, ...] = ()
+    persona: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    case: str = ""
+    failures_first: bool = True
+
+    @classmethod
+    def from_values(cls, **values: Any) -> Self:
+        """Return the filter that a person or a page asks for, by one name or several.
+
+        Raises
+        ------
+        UnknownNameError
+            For a filter that does not exist.
+        """
+        for name in values:
+            if name not in cls.__slots__:
+                raise UnknownNameError("filter", name, cls.__slots__)
+        for name in {*_LISTS} & {*values}:
+            names = values[name]
+            if isinstance(names, str):
+                names = [names] if names else []
+            values[name] = tuple(str(one) for one in names)
+        return cls(**values)
+
+    def __str__(self) -> str:
+        parts = {name: ", ".join(getattr(self, name)) for name in _LISTS}
+        parts |= {"case": self.case, "with": self.text and repr(self.text)}
+        return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values as JSON can hold them."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FilterResult:
-    """Rows and columns that a filter leaves, as numbers, and which trials it meant."""
+    """Rows and columns that a filter leaves, by their indices, and the trials that match it."""
 
-    wanted: Filter
+    filter: Filter
     cases: NDArray[np.int64]
     columns: NDArray[np.int64]
     hits: NDArray[np.bool_]
@@ -43,13 +90,13 @@ class FilterResult:
 class Grid:
     """Cases as rows, personas on models as columns, and in each cell the repeats.
 
-    A trial is called by its place in the run, from 0: two personas with one system prompt share
+    A trial is named by its index in the run, from 0: two personas with one system prompt share
     their keys.
 
     Parameters
     ----------
     frame
-        Of trials, as ``tables.trials`` gives it; it is looked through once.
+        The trials table of a run.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -66,7 +113,7 @@ class Grid:
         pairs = zip(frame["persona"], frame["model"], strict=True)
         self._column = np.fromiter((number[pair] for pair in pairs), np.int64, len(frame))
         self.cases = [str(case) for case in cases]
-        self._question = self._first(frame["question"])
+        self._question = self._first_per_case(frame["question"])
         cells = self._case * len(self.columns) + self._column
         self._order = np.lexsort((frame["repeat"].to_numpy(), cells))
         bounds = np.arange(len(self.cases) * len(self.columns) + 1)
@@ -82,16 +129,16 @@ class Grid:
 
     @property
     def personas(self) -> list[str]:
-        """In the order of the run."""
+        """Names in the order of the run."""
         return list(dict.fromkeys(persona for persona, _ in self.columns))
 
     @property
     def models(self) -> list[str]:
-        """In the order of the run."""
+        """Names in the order of the run."""
         return list(dict.fromkeys(model for _, model in self.columns))
 
-    def place(self, trial: str | int) -> int:
-        """The place of a trial that is named by it, or by a key.
+    def index_of(self, trial: str | int) -> int:
+        """Return the index of a trial that is named by its index or its key.
 
         Raises
         ------
@@ -106,16 +153,16 @@ class Grid:
                 return int(places[0])
         raise UsageError(f"There is no trial {trial!r} in this run.", fix="See `run.trials`.")
 
-    def row(self, at: int) -> dict[str, Any]:
-        """A trial, as the trials table has it."""
-        return {name: values[at] for name, values in self._data.items()}
+    def row(self, index: int) -> dict[str, Any]:
+        """Return a trial, as the trials table has it."""
+        return {name: values[index] for name, values in self._data.items()}
 
-    def repeats(self, at: int) -> list[int]:
-        """The places of all draws of a trial, itself among them."""
-        return [*map(int, self._cell(*self.chosen(at)))]
+    def repeats(self, index: int) -> list[int]:
+        """Return the indices of all repeats of a trial, itself among them."""
+        return [*map(int, self._repeats(*self.cell_of(index)))]
 
     def find(self, wanted: Filter) -> FilterResult:
-        """The cases and columns that a filter leaves, in order.
+        """Return the cases and columns that a filter leaves, in order.
 
         Raises
         ------
@@ -158,52 +205,52 @@ class Grid:
 
     def cells(
         self,
-        found: FilterResult,
+        result: FilterResult,
         rows: slice,
         columns: slice,
         chosen: Mapping[tuple[int, int], int],
     ) -> list[dict[str, Any]]:
-        """A screen of cells, row by row: ``{"case", "question", "cells"}``.
+        """Return a screen of cells, row by row: ``{"case", "question", "cells"}``.
 
         Parameters
         ----------
-        found
-            What ``find`` gave.
+        result
+            Of ``find``.
         rows, columns
-            Which of the cases and columns found.
+            The part of its cases and columns that is on the screen.
         chosen
-            Which trial a cell shows, by case and column; else the first that the filter meant.
+            The trial that a cell shows, by case and column; else the first that matches.
         """
-        across = found.columns[columns].tolist()
+        shown = result.columns[columns].tolist()
         return [
             {
                 "case": escape_control_chars(self.cases[case]),
                 "question": _beginning(self._question[case]),
-                "cells": [self._shown(found, case, column, chosen) for column in across],
+                "cells": [self._cell(result, case, column, chosen) for column in shown],
             }
-            for case in found.cases[rows].tolist()
+            for case in result.cases[rows].tolist()
         ]
 
-    def said(self, found: FilterResult) -> str:
-        """How much a filter leaves, in words."""
+    def summary(self, result: FilterResult) -> str:
+        """Return how much a filter leaves, in words."""
         import numpy as np
 
-        trials, failed = int(found.hits.sum()), int(np.sum(found.hits & self._bad))
+        trials, failed = int(result.hits.sum()), int(np.sum(result.hits & self._bad))
         bad = f", {failed:,} of them not averaged" if failed else ""
-        return f"{pluralize(len(found.cases), 'case')}, {pluralize(trials, 'trial')}{bad}"
+        return f"{pluralize(len(result.cases), 'case')}, {pluralize(trials, 'trial')}{bad}"
 
-    def chosen(self, at: int) -> tuple[int, int]:
-        """The cell in which a trial stands."""
-        return int(self._case[at]), int(self._column[at])
+    def cell_of(self, index: int) -> tuple[int, int]:
+        """Return case and column of a trial, as indices."""
+        return int(self._case[index]), int(self._column[index])
 
-    def _first(self, questions: Sequence[str]) -> list[str]:
+    def _first_per_case(self, questions: Sequence[str]) -> list[str]:
         import numpy as np
 
         _, firsts = np.unique(self._case, return_index=True)
         values = questions.array  # type: ignore[attr-defined]
-        return [str(values[int(at)]) for at in firsts]
+        return [str(values[int(index)]) for index in firsts]
 
-    def _cell(self, case: int, column: int) -> NDArray[np.int64]:
+    def _repeats(self, case: int, column: int) -> NDArray[np.int64]:
         cell = case * len(self.columns) + column
         return self._order[self._start[cell] : self._start[cell + 1]]
 
@@ -212,59 +259,49 @@ class Grid:
         import pandas as pd
 
         answers = pd.Series(self._data["answer"]).str.contains(text, case=False, regex=False)
-        asked = np.array([text.casefold() in each.casefold() for each in self._question])
-        found: NDArray[np.bool_] = asked[self._case]
-        found |= answers.fillna(value=False).to_numpy(dtype=bool)
-        return found
+        asked = np.array([text.casefold() in question.casefold() for question in self._question])
+        hits: NDArray[np.bool_] = asked[self._case]
+        hits |= answers.fillna(value=False).to_numpy(dtype=bool)
+        return hits
 
-    def _shown(
-        self, found: FilterResult, case: int, column: int, chosen: Mapping[tuple[int, int], int]
+    def _cell(
+        self, result: FilterResult, case: int, column: int, chosen: Mapping[tuple[int, int], int]
     ) -> dict[str, Any] | None:
-        places = self._cell(case, column).tolist()
-        if not places:
+        repeats = self._repeats(case, column).tolist()
+        if not repeats:
             return None
-        at = chosen.get((case, column), -1)
-        if at < 0:
-            first = found.wanted.failures_first
-            at = min(places, key=lambda i: (not found.hits[i], first and not self._bad[i]))
-        row = self.row(at)
+        index = chosen.get((case, column), -1)
+        if index < 0:
+            first = result.filter.failures_first
+            index = min(repeats, key=lambda i: (not result.hits[i], first and not self._bad[i]))
+        row = self.row(index)
         return {
-            "at": at,
+            "trial": index,
             "persona": escape_control_chars(row["persona"]),
             "model": escape_control_chars(row["model"]),
-            "answer": preview(row, found.wanted.text),
+            "answer": preview(row, result.filter.text),
             "status": escape_control_chars(row["status"]),
-            "bad": bool(self._bad[at]),
-            "facts": small_facts(row),
-            "number": places.index(at) + 1,
-            "repeats": len(places),
-            "failed": int(self._bad[places].sum()),
-            "meant": bool(found.hits[places].any()),
+            "bad": bool(self._bad[index]),
+            "facts": " · ".join(answer_facts("ok", row["output_tokens"], row["total_s"])),
+            "number": repeats.index(index) + 1,
+            "repeats": len(repeats),
+            "failed": int(self._bad[repeats].sum()),
+            "matches": bool(result.hits[repeats].any()),
         }
 
 
 def preview(row: Mapping[str, Any], text: str = "") -> str:
-    """The beginning of an answer, or why there is none, as plain text on one line.
+    """Return the beginning of an answer, or why there is none, as plain text on one line.
 
-    Not the beginning but what stands around ``text``, where that is further down.
+    Where ``text`` is further down, what stands around it is returned instead.
     """
     for name in ("answer", "error"):
         if is_known(row[name]) and row[name].strip():
-            at = row[name].casefold().find(to_utf8(text).casefold())
-            if at < PREVIEW // 2:
+            start = row[name].casefold().find(to_utf8(text).casefold())
+            if start < PREVIEW // 2:
                 return _beginning(row[name])
-            return "… " + _beginning(row[name][at - _AROUND :])
+            return "… " + _beginning(row[name][start - _AROUND :])
     return "never asked" if row["status"] == "open" else "no text"
-
-
-def small_facts(row: Mapping[str, Any]) -> str:
-    """Tokens and seconds, where they are known."""
-    facts = []
-    if is_known(row["output_tokens"]):
-        facts.append(pluralize(int(row["output_tokens"]), "token"))
-    if is_known(row["total_s"]):
-        facts.append(f"{row['total_s']:.1f} s")
-    return " · ".join(facts)
 
 
 def _beginning(text: str) -> str:

@@ -3,9 +3,9 @@
 /** The trial that is open. */
 function trialPanel(item, send, { source, kept }) {
   const close = h("button", { type: "button", class: "quiet", "aria-label": "Close",
-    click: () => send({ do: "shut" }) }, "Close");
+    click: () => send({ do: "close_trial" }) }, "Close");
   const step = (by, text, label) => h("button", { type: "button", class: "quiet", "aria-label": label,
-    click: () => send({ do: "another", trial: item.at, by }) }, text);
+    click: () => send({ do: "repeat", trial: item.trial, by }) }, text);
   const body = h("div", { class: "panel-body" });
   body.append(
     h("dl", {}, item.facts.map(([name, value]) =>
@@ -34,7 +34,7 @@ function trialPanel(item, send, { source, kept }) {
     h("footer", { class: "bottom" },
       h("div", { class: "row" },
         h("button", { type: "button", class: "main", disabled: !item.turns[0]?.answer,
-          click: () => send({ do: "chat", trial: item.at }) }, "Open as chat"),
+          click: () => send({ do: "chat", trial: item.trial }) }, "Open as chat"),
         ...keeping(item, send, source)),
       h("p", { class: "facts kept", role: "status" }, kept)),
   ];
@@ -44,7 +44,7 @@ function trialPanel(item, send, { source, kept }) {
 function keeping(item, send, source) {
   const path = h("input", { type: "text", value: source, spellcheck: false,
     "aria-label": "Experiment file", placeholder: "experiments/mine.yaml" });
-  const keep = () => path.value.trim() && send({ do: "keep", trial: item.at, path: path.value });
+  const keep = () => path.value.trim() && send({ do: "keep", trial: item.trial, path: path.value });
   path.addEventListener("keydown", (event) => { if (event.key === "Enter") keep(); });
   return [h("span", { class: "space" }), path,
     h("button", { type: "button", click: keep }, "Keep as case")];
@@ -53,12 +53,12 @@ function keeping(item, send, source) {
 /** The words in which two answers differ. */
 function differencePanel(item, send) {
   const close = h("button", { type: "button", class: "quiet", "aria-label": "Close",
-    click: () => send({ do: "shut" }) }, "Close");
+    click: () => send({ do: "close_trial" }) }, "Close");
   return [
     h("header", { class: "panel-head" },
       h("div", { class: "row" }, h("h3", {}, "Difference"), h("span", { class: "space" }), close),
       h("div", { class: "facts" }, h("b", {}, item.new), " against ", h("b", {}, item.old)),
-      h("div", { class: "facts" }, item.said)),
+      h("div", { class: "facts" }, item.summary)),
     dressed("panel-body", item.html),
   ];
 }

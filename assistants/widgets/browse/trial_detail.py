@@ -1,28 +1,25 @@
-"""What Browse shows of a stored run: a trial, whole, and what is left of it without a kernel."""
+"""The trials that Browse opens: a trial whole, two compared, and both without a kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from assistants.messages import AVERAGED
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.store import Store
 from assistants.runs.tables import is_known
 from assistants.utils.text import escape_control_chars, from_utf8, pluralize
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import dollars
-from assistants.widgets.html import compare_words, escape, to_html
+from assistants.widgets.html import compare_words, render_template, to_html, ui
 from assistants.widgets.stored_runs import conversation
 
-_CELL = (
-    'align="left" valign="top" '
-    'style="text-align: left; vertical-align: top; overflow-wrap: break-word"'
-)
 
-
-def whole(run: Run, row: Mapping[str, Any]) -> Item:
-    """A row of the trials table as a page shows it: texts as safe HTML, names as plain text.
+def trial_item(run: Run, row: Mapping[str, Any]) -> Item:
+    """Return a row of the trials table for the page: texts as safe HTML, names as plain text.
 
     Parameters
     ----------
@@ -31,141 +28,118 @@ def whole(run: Run, row: Mapping[str, Any]) -> Item:
     row
         With the columns that ``Grid.row`` gives.
     """
-    questions, said = conversation(run, row["case"], row["key"])
-    prompt = _prompt(run, row["persona_digest"])
+    questions, completions = conversation(run, row["case"], row["key"])
+    prompt = _system_prompt(run, row["persona_digest"])
     partial = row["answer"] if row["status"] not in AVERAGED and is_known(row["answer"]) else ""
-    others = _others(run, row)
+    authors = _other_authors(run, row)
     turns: list[Item] = []
     for number, question in enumerate(questions):
-        answer = said[number] if number < len(said) else None
-        text = answer.text if answer else from_utf8(partial)
-        reasoning = answer.reasoning if answer else None
+        completion = completions[number] if number < len(completions) else None
+        text = completion.text if completion else from_utf8(partial)
+        reasoning = completion.reasoning if completion else None
         turns.append(
             {
                 "question": to_html(question),
                 "answer": to_html(text, colours=True) if text else "",
                 "reasoning": to_html(reasoning) if reasoning else "",
-                "by": escape_control_chars(others.get(number, "")),
+                "by": escape_control_chars(authors.get(number, "")),
             }
         )
-        if answer is None:
+        if completion is None:
             break  # what came after a failed turn was never asked
+    names = ("persona", "model", "case", "key", "status")
     return {
-        "persona": escape_control_chars(row["persona"]),
-        "model": escape_control_chars(row["model"]),
-        "case": escape_control_chars(row["case"]),
+        **{name: escape_control_chars(row[name]) for name in names},
         "repeat": int(row["repeat"]),
-        "key": escape_control_chars(row["key"]),
-        "status": escape_control_chars(row["status"]),
         "bad": row["status"] not in AVERAGED,
         "system_prompt": to_html(prompt) if prompt else "",
         "reference": to_html(from_utf8(row["reference"])) if is_known(row["reference"]) else "",
         "error": escape_control_chars(row["error"]) if is_known(row["error"]) else "",
-        "facts": facts(row),
+        "facts": _facts(row),
         "turns": turns,
     }
 
 
-def facts(row: Mapping[str, Any]) -> list[list[str]]:
-    """What is known about a trial, as names and values; nothing is made up."""
-    found = [["status", escape_control_chars(row["status"])]]
-    if is_known(row["finish_reason"]):
-        found.append(["finish reason", escape_control_chars(row["finish_reason"])])
-    tokens = {name: row[f"{name}_tokens"] for name in ("input", "output", "cached")}
-    found += [[name, pluralize(int(n), "token")] for name, n in tokens.items() if is_known(n)]
-    if is_known(row["cost_usd"]):
-        found.append(["cost", dollars(float(row["cost_usd"]))])
-    times = {"first token": row["first_token_s"], "time": row["total_s"]}
-    found += [[name, f"{seconds:.2f} s"] for name, seconds in times.items() if is_known(seconds)]
-    if is_known(row["attempts"]) and row["attempts"] > 1:
-        found.append(["attempts", str(row["attempts"])])
-    if is_known(row["started_at"]) and row["started_at"]:
-        found.append(
-            ["asked", escape_control_chars(row["started_at"][:19].replace("T", " ")) + " UTC"]
-        )
-    if is_known(row["sampling"]) and row["sampling"] != "{}":
-        found.append(["sampling", escape_control_chars(row["sampling"])])
-    return found
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Item:
-    """In which words a row of the trials table differs from another one."""
+def difference_item(old: Mapping[str, Any], new: Mapping[str, Any]) -> Item:
+    """Return the words in which a row of the trials table differs from another one."""
     texts = [from_utf8(row["answer"]) if is_known(row["answer"]) else "" for row in (old, new)]
     changes = compare_words(*texts)
     return {
-        "old": escape_control_chars(name_of(old)),
-        "new": escape_control_chars(name_of(new)),
-        "said": changes.summary,
+        "old": escape_control_chars(_trial_name(old)),
+        "new": escape_control_chars(_trial_name(new)),
+        "summary": changes.summary,
         "html": changes.html,
     }
 
 
-def still(item: Item) -> str:
-    """The same as static HTML, which needs no style to be read."""
-    facts = " · ".join(f"{escape(name)}: {escape(value)}" for name, value in item["facts"])
-    prompt = item["system_prompt"] or "<p><i>No system prompt.</i></p>"
-    parts = [
-        f"<p><b>{escape(name_of(item))}</b><br><small>{facts}</small></p>",
-        f"<details><summary>System prompt</summary>{prompt}</details>",
-    ]
-    for turn in item["turns"]:
-        parts.append(f"<blockquote>{turn['question']}</blockquote>")
-        if turn["by"]:
-            parts.append(f"<p><small>Answered by {escape(turn['by'])}</small></p>")
-        if turn["reasoning"]:
-            thought = turn["reasoning"]
-            parts.append(f"<details><summary>Reasoning</summary>{thought}</details>")
-        parts.append(turn["answer"])
-    if item["error"]:
-        parts.append(f"<p><b>{escape(item['error'])}</b></p>")
-    return "".join(parts)
+def trial_html(item: Item) -> Markup:
+    """Return a trial that ``trial_item`` made as static HTML, which can be read without a style."""
+    return render_template("trial.html", item=item, name=_trial_name(item))
 
 
-def screen(columns: Sequence[Item], rows: Sequence[Item]) -> str:
-    """A screen of the grid as a table, as ``Browse`` has it in its traits."""
+def difference_html(item: Item) -> Markup:
+    """Return a difference that ``difference_item`` made as static HTML."""
+    html: Markup = ui.emphasis(f"{item['new']} against {item['old']}") + item["html"]
+    return html
+
+
+def screen_html(columns: Sequence[Item], rows: Sequence[Item]) -> Markup:
+    """Return a screen of the grid, as ``Browse`` has it in its traits, as a table."""
     if not rows:
-        return ""
-    heads = "".join(
-        f"<th {_CELL}><b>{escape(each['persona'])}</b><br>"
-        f"<small>{escape(each['model'])}</small></th>"
-        for each in columns
-    )
-    lines = []
-    for row in rows:
-        asked = f"<b>{escape(row['case'])}</b><br>{escape(row['question'])}"
-        cells = "".join(f"<td {_CELL}>{_cell(cell)}</td>" for cell in row["cells"])
-        lines.append(f"<tr><td {_CELL}>{asked}</td>{cells}</tr>")
-    return (
-        f'<table class="conversation"><thead><tr><th {_CELL}>case</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table>"
-    )
+        return Markup()
+    heads = ["case", *(ui.titled(column["persona"], column["model"]) for column in columns)]
+    cells = [
+        (None, [ui.titled(row["case"], "", Markup("<br>{}").format(row["question"])),
+                *map(_cell_html, row["cells"])])
+        for row in rows
+    ]  # fmt: skip
+    return ui.side_by_side(heads, cells, even=False)
 
 
-def _cell(cell: Item | None) -> str:
+def _cell_html(cell: Item | None) -> Markup:
     if cell is None:
-        return ""
-    which = f"repeat {cell['number']} of {cell['repeats']}" if cell["repeats"] > 1 else ""
-    facts = ["" if cell["status"] == "ok" else cell["status"], cell["facts"], which]
-    said = " · ".join(part for part in facts if part)
-    return f"<p>{escape(cell['answer'])}</p><p><small>{escape(said)}</small></p>"
+        return Markup()
+    repeat = f"repeat {cell['number']} of {cell['repeats']}" if cell["repeats"] > 1 else ""
+    status = "" if cell["status"] == "ok" else cell["status"]
+    return ui.sentence(cell["answer"]) + ui.small([status, cell["facts"], repeat])
 
 
-def name_of(item: Mapping[str, Any]) -> str:
-    """Who answered which case, and which draw it was."""
+def _facts(row: Mapping[str, Any]) -> list[list[str]]:
+    """Return names and values of what is known about a trial."""
+    facts = [["status", row["status"]]]
+    if is_known(row["finish_reason"]):
+        facts.append(["finish reason", row["finish_reason"]])
+    tokens = {name: row[f"{name}_tokens"] for name in ("input", "output", "cached")}
+    facts += [[name, pluralize(int(n), "token")] for name, n in tokens.items() if is_known(n)]
+    if is_known(row["cost_usd"]):
+        facts.append(["cost", dollars(float(row["cost_usd"]))])
+    times = {"first token": row["first_token_s"], "time": row["total_s"]}
+    facts += [[name, f"{seconds:.2f} s"] for name, seconds in times.items() if is_known(seconds)]
+    if is_known(row["attempts"]) and row["attempts"] > 1:
+        facts.append(["attempts", str(row["attempts"])])
+    if is_known(row["started_at"]) and row["started_at"]:
+        facts.append(["asked", row["started_at"][:19].replace("T", " ") + " UTC"])
+    if is_known(row["sampling"]) and row["sampling"] != "{}":
+        facts.append(["sampling", row["sampling"]])
+    return [[name, escape_control_chars(value)] for name, value in facts]
+
+
+def _trial_name(item: Mapping[str, Any]) -> str:
+    """Return who answered which case, and which draw it was."""
     return f"{item['persona']} on {item['model']}, case {item['case']}, repeat {item['repeat'] + 1}"
 
 
-def _prompt(run: Run, digest: str) -> str | None:
+def _system_prompt(run: Run, digest: str) -> str | None:
     with Store(run.results) as store:
         rows = list(store.read("SELECT system_prompt FROM prompts WHERE digest = ?", [digest]))
     return from_utf8(rows[0][0]) if rows and rows[0][0] is not None else None
 
 
-def _others(run: Run, row: Mapping[str, Any]) -> dict[int, str]:
-    """By turn, who gave an answer if it was somebody else: in a live session, others take over.
+def _other_authors(run: Run, row: Mapping[str, Any]) -> dict[int, str]:
+    """Return by turn who gave an answer if it was somebody else: a live session may switch.
 
-    An answer that was gone on from is stored with what came next too, so whose it is stands where
-    it is the last one. Answers are told apart by when they began.
+    An answer that was continued is stored again with the turns that followed; its author is the
+    one of the trial where it is the last answer. Answers are told apart by when they began.
     """
     if run.manifest.get("source") != "live":
         return {}
@@ -176,7 +150,7 @@ def _others(run: Run, row: Mapping[str, Any]) -> dict[int, str]:
         WHERE a.key = ? AND NOT a.final AND b.final ORDER BY t.run = ?
     """
     with Store(run.results) as store:
-        found = {turn: (persona, model) for turn, persona, model
-                 in store.read(query, [row["key"], run.id])}  # fmt: skip
+        authors = {turn: (persona, model)
+                   for turn, persona, model in store.read(query, [row["key"], run.id])}  # fmt: skip
     own = (row["persona"], row["model"])
-    return {turn: " on ".join(who) for turn, who in found.items() if who != own}
+    return {turn: " on ".join(author) for turn, author in authors.items() if author != own}

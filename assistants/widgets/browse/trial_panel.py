@@ -1,117 +1,182 @@
-"""What is looked at of a stored run: a trial whole, or the words in which two of them differ."""
+"""The panel of Browse: a trial that is open, two that are compared, and the chat below."""
 
 from __future__ import annotations
 
-import traitlets
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
 
 from assistants.errors import AssistantsError
-from assistants.widgets import background
-from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
-from assistants.widgets.base import Item
-from assistants.widgets.browse.taking_up import TakingUp
-from assistants.widgets.browse.trial_detail import difference, whole
+from assistants.results import Run
+from assistants.runs.tables import is_known
+from assistants.utils.text import from_utf8
+from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout
+from assistants.widgets.base import CaseSaver, Item, LiveWidget
+from assistants.widgets.browse.grid import Grid
+from assistants.widgets.browse.trial_detail import (
+    difference_html,
+    difference_item,
+    trial_html,
+    trial_item,
+)
+from assistants.widgets.stored_runs import conversation
 
 
-class TrialPanel(TakingUp):
-    """A widget that opens the trials of ``run``."""
+class TrialPanel:
+    """Opens, compares and takes up the trials of a grid, for the widget that holds it.
 
-    opened = traitlets.Dict().tag(sync=True)
-    """The trial that is open, whole; empty if none is."""
-    selected = traitlets.List(traitlets.Int()).tag(sync=True)
-    """At most two trials."""
-    difference = traitlets.Dict().tag(sync=True)
-    """The words in which two trials differ; empty if none are compared."""
+    It sets the widget's traits ``opened``, ``selected``, ``difference`` and ``chat``. Everything
+    but ``save_case`` runs in the thread of ``background``.
 
-    commands = {  # noqa: RUF012 - declared a ClassVar in Live
-        **TakingUp.commands,
-        "open": "_open",
-        "select": "select",
-        "shut": "shut",
-    }
+    Parameters
+    ----------
+    widget
+        The widget that holds this object.
+    """
 
-    _opening = 0
-    """Counts what was opened or put away: who reads for long may come too late."""
-    _at: int | None = None
-    """The trial that is open, or on its way."""
+    def __init__(self, widget: LiveWidget) -> None:
+        self._widget = widget
+        self._cases = CaseSaver(widget)
+        self._chat: Any = None
+        self._opened: Item = {}
+        self._selected: list[int] = []
+        self._difference: Item = {}
+        self._requests = 0  # counts what was opened or closed: who reads for long may be too late
+        self.index: int | None = None
+        """The trial that is open, or about to be."""
 
-    def open(self, trial: str | int | None = None) -> None:
-        """Show a trial whole, by its key or its place in the run.
+    def reset(self, run: Run, grid: Grid) -> None:
+        """Close what is open, and take trials from another run."""
+        self._run, self._grid = run, grid
+        self._forget_opened()
+        self._difference, self._selected = {}, []
+        self._set_traits(kept="")
 
-        Raises
-        ------
-        UsageError
-            If the run has no such trial.
-        """
-        if trial is None:  # the open() of a widget, which ipywidgets calls
-            super().open()
-        else:
-            wait_for(self._open(trial))
+    async def open(self, trial: str | int) -> None:
+        """Read a trial in a worker thread, since others may have locked the store; show it."""
+        index = self._grid.index_of(trial)
+        opened = self._opened
+        self._forget_opened()
+        self._opened, self.index = opened, index  # until there is another
+        request, run, row = self._requests, self._run, self._grid.row(index)
+        try:
+            item = await run_with_timeout(
+                None, run.results, lambda _: trial_item(run, row), seconds=STORE_TIMEOUT_S
+            )
+        except AssistantsError:
+            if request == self._requests:
+                self.index = self._opened.get("trial")
+            raise
+        if request != self._requests:
+            return  # another one was opened since, or the panel was closed
+        repeats = self._grid.repeats(index)
+        place = {"trial": index, "number": repeats.index(index) + 1, "repeats": len(repeats)}
+        self._opened, self._difference = {**item, **place}, {}
+        self._publish(kept="")
 
-    def shut(self) -> None:
-        """Put away what ``open`` or ``compare`` shows."""
-
-        def work() -> None:
-            self._put_away()
-            if self.difference:
-                self.difference = {}
-                self.selected = []
-            self.update_fallback()
-
-        background.call(work)
+    def close(self) -> None:
+        """Close the trial that is open, or the difference."""
+        self._forget_opened()
+        if self._difference:
+            self._difference, self._selected = {}, []
+        self._publish()
 
     def select(self, trial: str | int) -> None:
         """Select a trial, or no longer; two that are selected are compared."""
-
-        def work() -> None:
-            at = self._grid.place(trial)
-            others = [each for each in self.selected if each != at]
-            self.selected = others if at in self.selected else [*others[-1:], at]
-            self._compare()
-
-        background.call(work)
+        index = self._grid.index_of(trial)
+        others = [other for other in self._selected if other != index]
+        self._selected = others if index in self._selected else [*others[-1:], index]
+        self._compare()
 
     def compare(self, trial: str | int, other: str | int) -> None:
-        """Show which words ``other`` adds to a trial, and which it leaves out."""
+        """Select two trials."""
+        self._selected = [self._grid.index_of(trial), self._grid.index_of(other)]
+        self._compare()
 
-        def work() -> None:
-            self.selected = [self._grid.place(trial), self._grid.place(other)]
-            self._compare()
+    def replace(self, old: int, new: int) -> None:
+        """Select another repeat in the place of a trial, if that is selected."""
+        self._selected = [new if index == old else index for index in self._selected]
+        self._set_traits()
 
-        background.call(work)
+    def save_case(
+        self,
+        trial: str | int,
+        path: str | Path,
+        id: str | None = None,  # noqa: A002 - the word of the file
+    ) -> str:
+        """Append the case of a trial to an experiment file, and return the id it has there."""
+        return self._save_case(self._run, self._grid.row(self._grid.index_of(trial)), path, id)
 
-    # -- the work, in the thread of `background` -------------------------------------------------
+    async def save_case_of(self, trial: str | int, path: str) -> None:
+        """Do the same in a worker thread: a large file takes a while to read."""
+        self._cases.clear()
+        row = self._grid.row(self._grid.index_of(trial))
+        await asyncio.to_thread(self._save_case, self._run, row, path.strip(), None)
 
-    async def _open(self, trial: str | int) -> None:
-        """Elsewhere, since others may have locked the store, and answers arrive here."""
-        at = self._grid.place(trial)
-        self._put_away(self.opened)
-        self._at, number, run = at, self._opening, self.run
-        row, places = self._grid.row(at), self._grid.repeats(at)
-        try:
-            item = await run_with_timeout(
-                None, run.results, lambda _: whole(run, row), seconds=STORE_TIMEOUT_S
-            )
-        except AssistantsError:
-            if number == self._opening:
-                self._at = self.opened.get("at")
-            raise
-        if number != self._opening:
-            return  # somebody has opened another one, or shut it
-        self.difference = {}
-        self.kept = ""
-        self.opened = {**item, "at": at, "number": places.index(at) + 1, "repeats": len(places)}
-        self.update_fallback()
+    def stored_chat(self, trial: str | int) -> Any:
+        """Return a ``Chat`` that continues a trial."""
+        from assistants.widgets.chat.chat import Chat
+
+        return Chat.from_trial(self._run, self._grid.row(self._grid.index_of(trial)))
+
+    def show_chat(self, chat: Any) -> None:
+        """Show a chat below the grid, and close the former one; ``None`` for no chat."""
+        former, self._chat = self._chat, chat
+        if chat is not None:
+            chat.parent = self._widget
+        self._publish()
+        if former is not None:
+            former.close()
+
+    def close_chat(self) -> None:
+        """Close the chat that is shown below, with the widget."""
+        if self._chat is not None:
+            self._chat.close()
+
+    def static_html(self) -> Markup:
+        """Return what is open as safe HTML."""
+        parts = [trial_html(self._opened)] if self._opened else []
+        if self._difference:
+            parts.append(difference_html(self._difference))
+        if self._chat is not None:
+            parts.append(Markup("<p><b>Chat:</b></p>{}").format(Markup(self._chat.static_html())))  # noqa: S704 - a widget's own
+        return Markup().join(parts)
+
+    def _save_case(
+        self,
+        run: Run,
+        row: Mapping[str, Any],
+        path: str | Path,
+        id: str | None,  # noqa: A002
+    ) -> str:
+        questions, _ = conversation(run, row["case"], row["key"])
+        reference = from_utf8(row["reference"]) if is_known(row["reference"]) else None
+        return self._cases.save(path, questions, id=id, reference=reference)
 
     def _compare(self) -> None:
-        if len(self.selected) < 2:
-            self.difference = {}
-            return
-        self._put_away()
-        self.difference = difference(*(self._grid.row(at) for at in self.selected))
-        self.update_fallback()
+        if len(self._selected) == 2:
+            self._forget_opened()
+            self._difference = difference_item(*map(self._grid.row, self._selected))
+        else:
+            self._difference = {}
+        self._publish()
 
-    def _put_away(self, shown: Item | None = None) -> None:
-        """Close what is open, or is about to be; or leave ``shown`` until there is another."""
-        self._opening += 1
-        self._at = None
-        self.opened = shown or {}
+    def _forget_opened(self) -> None:
+        """Close the trial that is open, or about to be."""
+        self._requests += 1
+        self.index = None
+        self._opened = {}
+
+    def _publish(self, **traits: Any) -> None:
+        self._set_traits(**traits)
+        self._widget.update_fallback()
+
+    def _set_traits(self, **traits: Any) -> None:
+        chat = f"IPY_MODEL_{self._chat.model_id}" if self._chat is not None else ""
+        traits |= {"opened": self._opened, "selected": self._selected,
+                   "difference": self._difference, "chat": chat}  # fmt: skip
+        for name, value in traits.items():
+            self._widget.set_trait(name, value)

@@ -1,4 +1,4 @@
-"""What there is to know about an answer besides its text: in words, and nothing made up."""
+"""Facts about an answer besides its text, in words: tokens, cost, speed, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assistants.messages import Completion, Usage
 from assistants.utils.text import pluralize
 from assistants.widgets.chat.turns import Answer, Turn
 
-_ENDED = {
+_ENDINGS = {
     "length": "cut at the token limit",
     "refusal": "refused",
     "content_filter": "stopped by a content filter",
@@ -18,56 +18,56 @@ _ENDED = {
     "truncated": "broke off",
 }
 
-_SHARE = 0.01
-"""Of a call's time: what came in less was not written then but handed over, by whoever held it."""
+_MIN_STREAM_SHARE = 0.01
+"""Share of a call's time: text that arrived in less was buffered by a server, and tells no speed."""
 
 
-def facts(answer: Answer, cost: float | None) -> list[str]:
-    """How it ended if not well, tokens, dollars, seconds to the first token, tokens a second."""
+def answer_facts(answer: Answer, cost: float | None) -> list[str]:
+    """Return how it ended if not well, tokens, dollars, seconds to the first token, tokens/s."""
     completion = answer.completion
     if completion is None:
         return []
-    said = [_ENDED[completion.status]] if completion.status in _ENDED else []
+    facts = [_ENDINGS[completion.status]] if completion.status in _ENDINGS else []
     usage = completion.usage
     if usage.output_tokens is not None:
-        said.append(pluralize(usage.output_tokens, "token"))
-    said.append("cost unknown" if cost is None else dollars(cost))
+        facts.append(pluralize(usage.output_tokens, "token"))
+    facts.append("cost unknown" if cost is None else dollars(cost))
     if completion.first_token_s is not None:
-        said.append(f"first token {completion.first_token_s:.2f} s")
+        facts.append(f"first token {completion.first_token_s:.2f} s")
     if (speed := tokens_per_second(answer)) is not None:
-        said.append(f"{speed:,.0f} tokens/s")
-    return said
+        facts.append(f"{speed:,.0f} tokens/s")
+    return facts
 
 
-def sums(answers: Sequence[Answer], cost: Callable[[Answer], float | None]) -> list[str]:
-    """What several answers come to, in the order of ``facts``; of the first token, the median.
+def total_facts(answers: Sequence[Answer], cost: Callable[[Answer], float | None]) -> list[str]:
+    """Return the totals of several answers, in the order of ``answer_facts``.
 
-    A sum of which a part is unknown is unknown. Answers that are on their way do not count, nor
-    do those that failed before a word was said, other than as failed.
+    Seconds to the first token are a median. A sum with an unknown part is unknown. Answers that
+    are on their way do not count, and those that failed without text count as failed only.
     """
     ended = [answer for answer in answers if not answer.is_pending]
     given = [answer for answer in ended if answer.text or answer.completion is not None]
     failed = sum(answer.state == "failed" for answer in ended)
-    said = [pluralize(len(given), "answer")] if given else []
-    said += [f"{failed:,} failed"] if failed else []
+    facts = [pluralize(len(given), "answer")] if given else []
+    facts += [f"{failed:,} failed"] if failed else []
     usages = [answer.completion.usage if answer.completion else Usage() for answer in given]
     tokens = [usage.output_tokens for usage in usages]
     if given and None not in tokens:
-        said.append(pluralize(sum(filter(None, tokens)), "token"))
+        facts.append(pluralize(sum(filter(None, tokens)), "token"))
     costs = [cost(answer) for answer in given]
     if given:
-        said.append("cost unknown" if None in costs else dollars(sum(filter(None, costs))))
+        facts.append("cost unknown" if None in costs else dollars(sum(filter(None, costs))))
     completions = [answer.completion for answer in given if answer.completion is not None]
     waits = [c.first_token_s for c in completions if c.first_token_s is not None]
     if waits:
-        said.append(f"first token {median(waits):.2f} s")
+        facts.append(f"first token {median(waits):.2f} s")
     if (speed := _speed(completions)) is not None:
-        said.append(f"{speed:,.0f} tokens/s")
-    return said
+        facts.append(f"{speed:,.0f} tokens/s")
+    return facts
 
 
 def dollars(cost: float) -> str:
-    """``$0``, ``$0.0012``, ``$1.20``; ``<$0.0001`` for what is not nothing."""
+    """Format US dollars: ``$0``, ``$0.0012``, ``$1.20``; ``<$0.0001`` for less than that."""
     if cost == 0:
         return "$0"
     if cost < 0.0001:
@@ -76,33 +76,33 @@ def dollars(cost: float) -> str:
 
 
 def tokens_per_second(answer: Answer) -> float | None:
-    """Output tokens a second after the first one; ``None`` if unknown.
+    """Return output tokens per second after the first one; ``None`` if unknown.
 
-    Tokens that a model thought unseen came before its first one, and do not count. Where a server
-    holds an answer back until it is whole, nobody knows how fast it was written.
+    Reasoning that is not shown comes before the first token, and does not count. The speed is
+    unknown where a server sends an answer only when it is complete.
     """
     return None if answer.completion is None else _speed([answer.completion])
 
 
 def _speed(completions: Sequence[Completion]) -> float | None:
-    """Of those whose tokens and times are known."""
-    known = [after for each in completions if (after := _after_the_first(each)) is not None]
+    """Return tokens per second over the completions whose tokens and times are known."""
+    known = [after for c in completions if (after := _after_first_token(c)) is not None]
     tokens, seconds = (sum(values) for values in zip(*known, strict=True)) if known else (0, 0.0)
     return tokens / seconds if seconds > 0 else None
 
 
-def _after_the_first(completion: Completion) -> tuple[int, float] | None:
-    """How many tokens came after the first one, and in how many seconds."""
+def _after_first_token(completion: Completion) -> tuple[int, float] | None:
+    """Return the tokens after the first one, and the seconds that they took."""
     usage, first, total = completion.usage, completion.first_token_s, completion.total_s
     if usage.output_tokens is None or first is None or total is None:
         return None
-    unseen = 0 if completion.reasoning else usage.reasoning_tokens or 0
-    tokens, seconds = usage.output_tokens - unseen - 1, total - first
-    return (tokens, seconds) if tokens > 0 and seconds > _SHARE * total else None
+    hidden = 0 if completion.reasoning else usage.reasoning_tokens or 0
+    tokens, seconds = usage.output_tokens - hidden - 1, total - first
+    return (tokens, seconds) if tokens > 0 and seconds > _MIN_STREAM_SHARE * total else None
 
 
-def row(number: int, turn: Turn, repeat: int, cost: float | None) -> dict[str, Any]:
-    """One answer of a turn as a row of ``replies``: what the trials table would say of it."""
+def reply_row(number: int, turn: Turn, repeat: int, cost: float | None) -> dict[str, Any]:
+    """Return one answer of a turn as a row of ``replies``, with columns as the trials table."""
     answer = turn.answers[repeat]
     completion = answer.completion
     return {

@@ -39,9 +39,9 @@ class AnswerView {
     this.element.dataset.state = item.state;
     this.element.setAttribute("aria-label", `Answer ${item.number}`);
     this.element.setAttribute("aria-busy", String(this.open));
-    if (item.by && !this.by) { // it does not go without saying any more
-      this.by = h("p", { class: "facts" }, `Answered by ${item.by}`);
-      this.element.prepend(this.by);
+    if (item.author && !this.author) { // it does not go without saying any more
+      this.author = h("p", { class: "facts" }, `Answered by ${item.author}`);
+      this.element.prepend(this.author);
     }
     this.drawText();
     setText(this.tail, this.open ? item.tail ?? "" : "");

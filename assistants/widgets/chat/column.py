@@ -1,4 +1,4 @@
-"""One column of a live widget: a conversation, and how it is shown."""
+"""One column of a live widget: a conversation, and its view settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from assistants.assistant import Assistant
 from assistants.utils.text import escape_control_chars, to_utf8
 from assistants.widgets.base import Item
-from assistants.widgets.chat.answer_stats import sums
+from assistants.widgets.chat.answer_stats import total_facts
 from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.page_feed import PageFeed
 from assistants.widgets.chat.turns import Answer
@@ -16,14 +16,14 @@ from assistants.widgets.chat.turns import Answer
 
 @dataclass(eq=False)
 class ConversationColumn:
-    """One conversation and how it is shown. ``original`` is the assistant before any edit."""
+    """One conversation and its view settings; ``original`` is the assistant before any edit."""
 
     id: str
     conversation: Conversation
     feed: PageFeed
     original: Assistant
-    collapsed: bool = False
-    pinned: bool = False
+    is_collapsed: bool = False
+    is_pinned: bool = False
 
     @property
     def assistant(self) -> Assistant:
@@ -31,12 +31,12 @@ class ConversationColumn:
         return self.conversation.assistant
 
     @property
-    def edited(self) -> bool:
-        """Whether its system prompt is another one than its persona's."""
+    def is_edited(self) -> bool:
+        """Whether its system prompt differs from its persona's."""
         return self.assistant.prompt_digest != self.original.prompt_digest
 
-    def described(self) -> Item:
-        """As the page draws its head."""
+    def head(self) -> Item:
+        """Return the column's head as the page draws it."""
         persona = self.assistant.persona
         return {
             "id": self.id,
@@ -44,12 +44,14 @@ class ConversationColumn:
             "persona": escape_control_chars(self.assistant.name),
             "model": escape_control_chars(self.assistant.model),
             "prompt": to_utf8(self.assistant.system_prompt or ""),
-            "edited": self.edited,
-            "collapsed": self.collapsed,
-            "pinned": self.pinned,
+            "edited": self.is_edited,
+            "collapsed": self.is_collapsed,
+            "pinned": self.is_pinned,
         }
 
-    def summed(self, cost: Callable[[Answer], float | None]) -> str:
-        """What its answers come to, where no single answer in sight says so; else nothing."""
+    def totals(self, cost: Callable[[Answer], float | None]) -> str:
+        """Return the totals of its answers, unless the only answer in sight shows them itself."""
         answers = [answer for turn in self.conversation.turns for answer in turn.answers]
-        return " · ".join(sums(answers, cost)) if self.collapsed or len(answers) > 1 else ""
+        if not self.is_collapsed and len(answers) < 2:
+            return ""
+        return " · ".join(total_facts(answers, cost))

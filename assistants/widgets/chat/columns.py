@@ -1,4 +1,4 @@
-"""Columns of live conversations: what ``Compare`` and ``Chat`` have in common."""
+"""Columns of live conversations: the common base of ``Compare`` and ``Chat``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from assistants.personas import Library, edited_persona
 from assistants.utils.text import escape_control_chars, pluralize
 from assistants.widgets import background
 from assistants.widgets.base import CaseSaver, Item, LiveWidget, read_sources
-from assistants.widgets.chat.answer_stats import row
+from assistants.widgets.chat.answer_stats import reply_row
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.page_feed import PageFeed
 from assistants.widgets.chat.session_store import SessionStore
-from assistants.widgets.chat.static_html import printed
+from assistants.widgets.chat.static_html import conversations_html
 from assistants.widgets.chat.turns import find_turn
 
 _ids = itertools.count(1)
 
 
 class ConversationColumns(LiveWidget):
-    """Conversations side by side, streamed to the page and kept in the store."""
+    """Conversations side by side, streamed to the page and stored."""
 
     _esm = read_sources(
         "static/page.js",
@@ -48,7 +48,7 @@ class ConversationColumns(LiveWidget):
     columns = traitlets.List(traitlets.Dict()).tag(sync=True)
     """The heads of the columns, in the order in which they are shown."""
     sums = traitlets.Dict().tag(sync=True)
-    """What the answers of each column come to, by its id; empty where each answer says it alone."""
+    """The totals of each column, by its id; empty where a single answer shows them itself."""
     state = traitlets.Unicode("idle").tag(sync=True)
     """``idle`` or ``answering``."""
     kept = traitlets.Unicode("").tag(sync=True)
@@ -56,16 +56,16 @@ class ConversationColumns(LiveWidget):
     source_file = traitlets.Unicode("").tag(sync=True)
     """The experiment file that a case is saved in unless another is named."""
     replies = traitlets.List(traitlets.Dict())
-    """One row an answer, finished or not: ``pandas.DataFrame(widget.replies)``."""
+    """One row per answer, finished or not: ``pandas.DataFrame(widget.replies)``."""
 
-    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+    commands = {  # noqa: RUF012 - declared a ClassVar in LiveWidget
         "ask": "ask",
         "stop": "stop",
         "regenerate": "regenerate",
         "edit": "edit",
         "clear": "clear",
         "prompt": "set_prompt",
-        "keep": "_keep_in",
+        "keep": "_keep_from_page",
     }
 
     def __init__(
@@ -79,21 +79,21 @@ class ConversationColumns(LiveWidget):
     ) -> None:
         self.library = library
         self.models = models
-        self.record = SessionStore(results, kind, models)
+        self.session = SessionStore(results, kind, models)
         self._case_saver = CaseSaver(self)
         self._columns: list[ConversationColumn] = []
-        self._turnstiles: dict[int, asyncio.Semaphore] = {}
+        self._semaphores: dict[int, asyncio.Semaphore] = {}
         super().__init__(kind=kind)
         for assistant in assistants:
-            self._columns.append(self._column(assistant))
-        self._draw_heads()
+            self._columns.append(self._new_column(assistant))
+        self._update_heads()
 
     def __repr__(self) -> str:
         names = ", ".join(str(column.assistant) for column in self._columns)
         turns = max((len(c.conversation.turns) for c in self._columns), default=0)
         return f"{type(self).__name__}({names}: {pluralize(turns, 'turn')})"
 
-    # -- what a person does ----------------------------------------------------------------------
+    # -- for people ------------------------------------------------------------------------------
 
     async def ask(self, question: str, *, repeats: int = 1) -> None:
         """Ask every column, and wait until each has answered, failed or was stopped.
@@ -101,9 +101,9 @@ class ConversationColumns(LiveWidget):
         Parameters
         ----------
         question
-            The next question; every column goes on from its own history.
+            The next question; every column continues from its own history.
         repeats
-            How many answers each column draws.
+            Number of answers that each column draws.
 
         Raises
         ------
@@ -113,26 +113,26 @@ class ConversationColumns(LiveWidget):
         await background.run(self._ask(question, int(repeats)))
 
     async def stop(self, column: int | str | None = None) -> None:
-        """Stop one column, or all of them; what they said so far is kept."""
+        """Stop one column, or all of them; the text so far is kept."""
         await background.run(self._stop(column))
 
     async def regenerate(self, column: int | str = 0) -> None:
         """Draw one more answer to a column's last question."""
-        one = self._find(column)
-        await background.run(self._doing(one.conversation.regenerate()))
+        conversation = self._find(column).conversation
+        await background.run(self._gather(conversation.regenerate()))
 
     async def edit(self, turn: int | str, question: str, column: int | str = 0) -> None:
-        """Ask a column something else in the place of a turn; what came after it goes."""
+        """Replace the question of a turn in a column; the turns after it are dropped."""
         conversation = self._find(column).conversation
-        one = find_turn(conversation.turns, turn)
-        await background.run(self._doing(conversation.edit(one, question)))
+        old = find_turn(conversation.turns, turn)
+        await background.run(self._gather(conversation.edit(old, question)))
 
     def clear(self) -> None:
-        """Begin anew, in every column; what was stored stays stored."""
+        """Start over in every column; stored answers stay stored."""
         background.call(self._clear)
 
     def set_prompt(self, column: int | str, text: str | None = None) -> None:
-        """Let a column answer with this system prompt from here on; ``None`` undoes every edit.
+        """Give a column another system prompt from here on; ``None`` undoes every edit.
 
         Raises
         ------
@@ -149,7 +149,7 @@ class ConversationColumns(LiveWidget):
         column: int | str = 0,
         id: str | None = None,  # noqa: A002 - the word of the file
     ) -> str:
-        """Append a turn, with the questions it goes on from, to an experiment file as a case.
+        """Append a turn, with the questions before it, to an experiment file as a case.
 
         Comments and everything else in the file stay as they are.
 
@@ -161,14 +161,14 @@ class ConversationColumns(LiveWidget):
         turn
             Counts from 0; -1 is the last one.
         column
-            Whose turn it is, since an edit lets columns go different ways.
+            Its column, since edits make the columns differ.
         id
             Names the case; by default it is numbered.
 
         Returns
         -------
         str
-            The id that the case has there.
+            The id of the case in the file.
 
         Raises
         ------
@@ -177,33 +177,34 @@ class ConversationColumns(LiveWidget):
         FileError
             If the file is no experiment, or has the case already.
         """
-        said = find_turn(self._find(column).conversation.turns, turn).answer.history
-        questions = [message.content for message in said if message.role == "user"]
+        messages = find_turn(self._find(column).conversation.turns, turn).answer.history
+        questions = [message.content for message in messages if message.role == "user"]
         return self._case_saver.save(path, questions, id=id)
 
     def transcripts(self) -> list[Transcript | None]:
-        """What each column's last whole answer was given to; ``None`` where there is none."""
-        found: list[Transcript | None] = []
+        """Return each column's last complete answer with what it was given to, or ``None``."""
+        transcripts: list[Transcript | None] = []
         for column in self._columns:
-            whole = [turn.answer for turn in column.conversation.turns if turn.answer.is_complete]
-            last = whole[-1] if whole else None
+            answers = [turn.answer for turn in column.conversation.turns if turn.answer.is_complete]
+            last = answers[-1] if answers else None
             if last is None or last.completion is None:
-                found.append(None)
+                transcripts.append(None)
             else:
-                found.append(Transcript(last.assistant.messages(last.history), last.completion))
-        return found
+                messages = last.assistant.messages(last.history)
+                transcripts.append(Transcript(messages, last.completion))
+        return transcripts
 
     def close(self) -> None:
-        """Take the widget off the page; what is on its way is stopped."""
+        """Remove the widget from the page, and stop the answers on their way."""
         columns = getattr(self, "_columns", [])
         if any(column.conversation.is_busy for column in columns):
             self.schedule(self._stop)
         super().close()
 
-    # -- what the page is told -------------------------------------------------------------------
+    # -- for the page ----------------------------------------------------------------------------
 
     def snapshot(self) -> Item:
-        """Every entry of every column."""
+        """Return every entry of every column."""
         return {
             "columns": [
                 {
@@ -215,22 +216,22 @@ class ConversationColumns(LiveWidget):
         }
 
     def flush(self) -> None:
-        """Send what is waiting, now; and let Python see it too."""
+        """Send the waiting updates now, and bring ``replies`` up to date."""
         super().flush()
-        self._note_state()
+        self._update_replies()
 
     def static_html(self) -> str:
-        """The conversations as a table."""
+        """Return the conversations as a table."""
         conversations = [column.conversation for column in self._columns]
         costs = {
-            answer.id: self.record.cost(answer)
+            answer.id: self.session.cost(answer)
             for conversation in conversations
             for turn in conversation.turns
             for answer in turn.answers
         }
-        return printed(conversations, costs)
+        return conversations_html(conversations, costs)
 
-    # -- the work, in the thread of `background` -------------------------------------------------
+    # -- in the thread of `background` -----------------------------------------------------------
 
     async def _ask(self, question: str, repeats: int) -> None:
         if any(column.conversation.is_busy for column in self._columns):
@@ -238,41 +239,41 @@ class ConversationColumns(LiveWidget):
         if not question.strip():
             raise UsageError("The question is empty.")
         self._case_saver.clear()
-        await self._doing(
+        await self._gather(
             *(column.conversation.ask(question, repeats=repeats) for column in self._columns)
         )
 
-    async def _doing(self, *work: Any) -> None:
-        """Wait for all of it; a mistake of ours in one column does not take the others along."""
+    async def _gather(self, *work: Any) -> None:
+        """Wait for all columns; a programming error in one does not stop the others."""
         try:
             results = await asyncio.gather(*work, return_exceptions=True)
         except asyncio.CancelledError:
             await self._stop()
             raise
         finally:
-            self._note_state()
+            self._update_replies()
             self.flush()
             self.update_fallback()
-            await self._hang_up()
+            await self._close_idle_clients()
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
     async def _stop(self, column: int | str | None = None) -> None:
         chosen = self._columns if column is None else [self._find(column)]
-        await asyncio.gather(*(each.conversation.stop() for each in chosen))
-        self._note_state()
+        await asyncio.gather(*(one.conversation.stop() for one in chosen))
+        self._update_replies()
 
-    async def _hang_up(self) -> None:
-        """Leave no connection open while nobody asks anything, here or in another widget."""
+    async def _close_idle_clients(self) -> None:
+        """Close the connections of clients that no widget waits for."""
         if not any(column.conversation.is_busy for column in self._columns):
             clients = {id(c.assistant.client): c.assistant.client for c in self._columns}
             for client in clients.values():
                 if not background.is_busy(client):
                     await client.aclose()
 
-    async def _keep_in(self, path: str, turn: str, column: str) -> None:
-        """Elsewhere, since a large file takes a while to read, and answers arrive here."""
+    async def _keep_from_page(self, path: str, turn: str, column: str) -> None:
+        """Save in a worker thread: reading a large file would block the answers."""
         self._case_saver.clear()
         await asyncio.to_thread(self.keep, path.strip(), turn, column=column)
         self.source_file = escape_control_chars(path.strip())
@@ -280,62 +281,66 @@ class ConversationColumns(LiveWidget):
     def _clear(self) -> None:
         for column in self._columns:
             column.conversation.clear()
-        self._note_state()
+        self._update_replies()
         self.update_fallback()
 
     def _set_prompt(self, column: ConversationColumn, text: str | None) -> None:
         original = column.original
         if text is None or text == (original.system_prompt or ""):
-            if column.edited:
-                said = f"{original.name}: its own system prompt again"
-                column.conversation.set_assistant(original, said)
+            if column.is_edited:
+                line = f"{original.name}: its own system prompt again"
+                column.conversation.set_assistant(original, line)
         else:
-            turns = [turn for each in self._columns for turn in each.conversation.turns]
-            asked = [answer.assistant for turn in turns for answer in turn.answers]
-            others = [*(c.assistant for c in self._columns), *asked, *self.record.assistants]
-            persona = edited_persona(original.persona, text, [each.persona for each in others])
+            turns = [turn for one in self._columns for turn in one.conversation.turns]
+            authors = [answer.assistant for turn in turns for answer in turn.answers]
+            current = [one.assistant for one in self._columns]
+            others = [a.persona for a in (*current, *authors, *self.session.assistants)]
+            persona = edited_persona(original.persona, text, others)
             assistant = replace(original, persona=persona, variables={})
             column.conversation.set_assistant(assistant, f"system prompt edited: {persona.name}")
-        self._draw_heads()
+        self._update_heads()
 
-    def _column(self, assistant: Assistant) -> ConversationColumn:
+    def _new_column(self, assistant: Assistant) -> ConversationColumn:
         name = f"column-{next(_ids)}"
-        feed = PageFeed(name, self.send_update, self.record.cost, self._note_busy)
-        made = Conversation(assistant, listener=feed, keeper=self.record)
-        column = ConversationColumn(name, made, feed, assistant)
-        self._turn_to(column)
+        feed = PageFeed(name, self.send_update, self.session.cost, self._update_state)
+        conversation = Conversation(assistant, listener=feed, store=self.session)
+        column = ConversationColumn(name, conversation, feed, assistant)
+        self._share_semaphore(column)
         return column
 
-    def _turn_to(self, column: ConversationColumn) -> None:
-        """As many calls at a time as a column's model can use, all columns together."""
+    def _share_semaphore(self, column: ConversationColumn) -> None:
+        """Limit the calls of all columns on one model to as many as the model can use."""
         client = column.assistant.client
-        column.conversation.turnstile = self._turnstiles.setdefault(
+        column.conversation.semaphore = self._semaphores.setdefault(
             id(client), asyncio.Semaphore(client.max_concurrency)
         )
 
     def _find(self, column: int | str) -> ConversationColumn:
-        for number, each in enumerate(self._columns):
-            if column in (number, each.id):
-                return each
+        for index, candidate in enumerate(self._columns):
+            if column in (index, candidate.id):
+                return candidate
         raise UsageError(f"There is no column {column!r}.")
 
-    def _draw_heads(self) -> None:
-        self.columns = [column.described() for column in self._columns]
-        self._note_sums()
+    def _update_heads(self) -> None:
+        self.columns = [column.head() for column in self._columns]
+        self._update_sums()
 
-    def _note_busy(self) -> None:
+    def _update_state(self) -> None:
         busy = any(column.conversation.is_busy for column in self._columns)
         self.state = "answering" if busy else "idle"
 
-    def _note_state(self) -> None:
-        self._note_busy()
+    def _update_replies(self) -> None:
+        self._update_state()
         self.replies = [
-            {"column": number, **row(place, turn, repeat, self.record.cost(turn.answers[repeat]))}
-            for number, column in enumerate(self._columns)
-            for place, turn in enumerate(column.conversation.turns)
+            {
+                "column": index,
+                **reply_row(number, turn, repeat, self.session.cost(turn.answers[repeat])),
+            }
+            for index, column in enumerate(self._columns)
+            for number, turn in enumerate(column.conversation.turns)
             for repeat in range(len(turn.answers))
         ]
-        self._note_sums()
+        self._update_sums()
 
-    def _note_sums(self) -> None:
-        self.sums = {column.id: column.summed(self.record.cost) for column in self._columns}
+    def _update_sums(self) -> None:
+        self.sums = {column.id: column.totals(self.session.cost) for column in self._columns}

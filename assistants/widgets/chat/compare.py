@@ -16,8 +16,8 @@ from assistants.messages import Sampling
 from assistants.personas import Library, Persona
 from assistants.widgets import background
 from assistants.widgets.base import Item
-from assistants.widgets.chat import differing
 from assistants.widgets.chat.columns import ConversationColumns
+from assistants.widgets.chat.static_html import answer_differences, differences_html
 
 
 class Compare(ConversationColumns):
@@ -32,17 +32,17 @@ class Compare(ConversationColumns):
     assistants
         Instead of both: exactly these.
     results
-        The results folder that every answer is stored in; ``None`` stores nothing.
+        The results folder in which every answer is stored; ``None`` stores nothing.
     sampling
-        Goes over each persona's own.
+        Wins over each persona's own.
     library
         Where names of personas are looked up.
 
     Raises
     ------
     UsageError
-        For an unknown name, if there is nobody to ask, or if two that answer have one name, one
-        model and not the same prompt and settings: no table could tell them apart.
+        For an unknown name, if there is nobody to ask, or if two assistants have one name and one
+        model, but another prompt or settings: no table could tell them apart.
 
     Examples
     --------
@@ -52,9 +52,9 @@ class Compare(ConversationColumns):
     """
 
     diff_base = traitlets.Unicode("").tag(sync=True)
-    """The id of the column that the others are compared with, word by word; empty for none."""
+    """The id of the column whose words the others are compared with; empty for none."""
 
-    commands = {  # noqa: RUF012 - declared a ClassVar in Live
+    commands = {  # noqa: RUF012 - declared a ClassVar in LiveWidget
         **ConversationColumns.commands,
         "collapse": "collapse",
         "pin": "pin",
@@ -75,37 +75,36 @@ class Compare(ConversationColumns):
         library = library or Library.default()
         personas = [personas] if isinstance(personas, (str, Persona, Assistant)) else personas
         models = [models] if isinstance(models, str) else models
-        found, entries = build_assistants(
+        columns, entries = build_assistants(
             [*personas, *assistants], models, library, sampling or Sampling()
         )
-        if not found:
+        if not columns:
             raise UsageError(
                 "There is nobody to ask.",
                 fix='Name personas and models: Compare(["none", "art"], ["smollm2"]).',
             )
-        _refuse_namesakes(found)
-        super().__init__("compare", found, results=results, models=entries, library=library)
+        _refuse_namesakes(columns)
+        super().__init__("compare", columns, results=results, models=entries, library=library)
 
-    # -- what a person does ----------------------------------------------------------------------
+    # -- for people ------------------------------------------------------------------------------
 
     def collapse(self, column: int | str, collapsed: bool | None = None) -> None:
-        """Fold a column away, or unfold it; the other of the two if nothing is said."""
+        """Collapse or expand a column; by default, whichever it is not."""
 
         def work() -> None:
             one = self._find(column)
-            one.collapsed = not one.collapsed if collapsed is None else collapsed
-            self._draw_heads()
+            one.is_collapsed = not one.is_collapsed if collapsed is None else collapsed
+            self._update_heads()
 
         background.call(work)
 
     def pin(self, column: int | str, pinned: bool | None = None) -> None:
-        """Keep a column in sight at the left, or let it go."""
+        """Pin a column at the left, or unpin it; by default, whichever it is not."""
 
         def work() -> None:
             one = self._find(column)
-            one.pinned = not one.pinned if pinned is None else pinned
-            self._columns.sort(key=lambda each: not each.pinned)
-            self._draw_heads()
+            one.is_pinned = not one.is_pinned if pinned is None else pinned
+            self._sort_columns()
 
         background.call(work)
 
@@ -114,20 +113,19 @@ class Compare(ConversationColumns):
 
         def work() -> None:
             one = self._find(column)
-            at = self._columns.index(one)
+            index = self._columns.index(one)
             self._columns.remove(one)
-            self._columns.insert(max(0, at + by), one)
-            self._columns.sort(key=lambda each: not each.pinned)
-            self._draw_heads()
+            self._columns.insert(max(0, index + by), one)
+            self._sort_columns()
 
         background.call(work)
 
     def show_diff(self, column: int | str | None = None) -> None:
-        """Show which words the others add to a column's answers; ``None`` shows the answers."""
+        """Show which words the other columns add to this one's answers; ``None`` shows the answers."""
 
         def work() -> None:
             self.diff_base = "" if column in (None, "") else self._find(column).id
-            self.send_update(self._differences)
+            self.send_update(self._diff_update)
             self.update_fallback()
 
         background.call(work)
@@ -135,28 +133,28 @@ class Compare(ConversationColumns):
     def to_experiment(
         self, path: str | Path | None = None, *, name: str | None = None, repeats: int = 1
     ) -> Path:
-        """Write an experiment file of these columns and the questions asked.
+        """Write an experiment file of these columns and their questions.
 
         Parameters
         ----------
         path
-            Of the ``.yaml`` file, or a folder if ``name`` is given; by default the folder
+            The ``.yaml`` file, or a folder if ``name`` is given; by default the folder
             ``experiments``. An edited system prompt is written into the file.
         name
             The experiment's name; by default the stem of ``path``, or a new one with the id of
             this session's run.
         repeats
-            How many draws of each answer it asks for.
+            Number of draws of each answer that it asks for.
 
         Returns
         -------
         Path
-            Of the file, for ``Experiment.load``.
+            The file, for ``Experiment.load``.
 
         Raises
         ------
         UsageError
-            If there is such a file, nothing was asked, or a model has no name.
+            If the file exists, nothing was asked, or a model has no name.
         """
         from assistants.design import write_experiment
 
@@ -175,47 +173,57 @@ class Compare(ConversationColumns):
         ]
         return write_experiment(file, asked, repeats)
 
-    # -- what the page is told -------------------------------------------------------------------
+    # -- for the page ----------------------------------------------------------------------------
 
     def snapshot(self) -> Item:
-        """Every entry of every column, and the differences if they are shown."""
-        return {**super().snapshot(), "differences": self._differences()["answers"]}
+        """Return every entry of every column, and the differences if they are shown."""
+        return {**super().snapshot(), "differences": self._diff_update()["answers"]}
 
     def static_html(self) -> str:
-        """The conversations, and the differences if they are shown."""
-        chosen = self._find(self.diff_base) if self.diff_base else None
-        return super().static_html() + (differing.still(self._columns, chosen) if chosen else "")
-
-    async def _doing(self, *work: Any) -> None:
-        await super()._doing(*work)
+        """Return the conversations, and the differences if they are shown."""
+        page = super().static_html()
         if self.diff_base:
-            self.send_update(self._differences)
+            page += differences_html(self._columns, self._find(self.diff_base))
+        return page
 
-    def _differences(self) -> Item:
-        chosen = self._find(self.diff_base) if self.diff_base else None
-        found = differing.answers(self._columns, chosen) if chosen else {}
-        return {"op": "differences", "answers": found}
+    # -- in the thread of `background` -----------------------------------------------------------
+
+    def _sort_columns(self) -> None:
+        """Put the pinned columns first."""
+        self._columns.sort(key=lambda column: not column.is_pinned)
+        self._update_heads()
+
+    async def _gather(self, *work: Any) -> None:
+        await super()._gather(*work)
+        if self.diff_base:
+            self.send_update(self._diff_update)
+
+    def _diff_update(self) -> Item:
+        answers: Item = {}
+        if self.diff_base:
+            answers = answer_differences(self._columns, self._find(self.diff_base))
+        return {"op": "differences", "answers": answers}
 
     def _free_name(self, folder: Path) -> str:
-        first = f"compare-{self.record.run}"
+        first = f"compare-{self.session.run}"
         names = itertools.chain([first], (f"{first}-{n}" for n in itertools.count(2)))
         return next(name for name in names if not (folder / f"{name}.yaml").exists())
 
 
 def _refuse_namesakes(assistants: Sequence[Assistant]) -> None:
-    """An answer is stored by who gave it: the same assistant may be there twice, two may not."""
+    """Check that one name and model stand for one assistant, since answers are stored by them."""
     first: dict[str, Assistant] = {}
-    for each in assistants:
-        other = first.setdefault(str(each), each)
-        if other.prompt_digest != each.prompt_digest:
-            what = "another system prompt"
-        elif (other.settings, other.persona_in) != (each.settings, each.persona_in):
-            what = "other settings"
+    for assistant in assistants:
+        other = first.setdefault(str(assistant), assistant)
+        if other.prompt_digest != assistant.prompt_digest:
+            difference = "another system prompt"
+        elif (other.settings, other.persona_in) != (assistant.settings, assistant.persona_in):
+            difference = "other settings"
         else:
             continue
         raise UsageError(
-            f"{each} is there twice, the second time with {what}.",
+            f"{assistant} is there twice, the second time with {difference}.",
             fix="Name one of them otherwise: "
-            f'Assistant(replace(persona, name="{each.persona.name}-2"), ...), with '
+            f'Assistant(replace(persona, name="{assistant.persona.name}-2"), ...), with '
             "`from dataclasses import replace`.",
         )

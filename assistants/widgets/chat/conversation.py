@@ -1,4 +1,4 @@
-"""One assistant's live history. There is no widget in it: who wants to see it listens."""
+"""The live history of one assistant, independent of any widget: a listener gets its events."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from assistants.widgets.chat.turns import (
     history,
 )
 
-_PATIENCE_S = 0.5
-"""How long whoever stops an answer waits for the record, which goes on in any case."""
+_STORE_WAIT_S = 0.5
+"""Seconds that whoever stops an answer waits for it to be stored, which goes on in any case."""
 
 
 class Conversation:
-    """What one assistant was asked, and what it said.
+    """The questions to one assistant, and its answers.
 
     Parameters
     ----------
     assistant
         Who answers.
-    listener, keeper
-        Who hears of it, and who stores it.
-    turnstile
-        Lets in as many calls as the model can use; shared by the conversations of one client.
+    listener
+        Gets the events of this conversation.
+    store
+        Stores the answers.
+    semaphore
+        Admits as many calls as the model can use; shared by the conversations of one client.
     """
 
     def __init__(
@@ -44,16 +46,16 @@ class Conversation:
         assistant: Assistant,
         *,
         listener: ConversationListener | None = None,
-        keeper: AnswerStore | None = None,
-        turnstile: asyncio.Semaphore | None = None,
+        store: AnswerStore | None = None,
+        semaphore: asyncio.Semaphore | None = None,
     ) -> None:
         self.assistant = assistant
         self.entries: list[Entry] = []
-        self.turnstile = turnstile
+        self.semaphore = semaphore
         self._listener = listener
-        self._keeper = keeper
+        self._store = store
         self._tasks: set[asyncio.Task[None]] = set()
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._store_tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Conversation({str(self.assistant)!r}: {pluralize(len(self.turns), 'turn')})"
@@ -69,14 +71,14 @@ class Conversation:
         return any(turn.is_pending for turn in self.turns)
 
     async def ask(self, question: str, *, repeats: int = 1) -> Turn:
-        """Ask, and wait for the end and the record. Which end it was stands in the answers.
+        """Ask, and wait until every answer has ended and is stored; their states say how.
 
         Parameters
         ----------
         question
-            What comes next; the model sees everything before it that was answered whole.
+            The next question; the model sees every completely answered turn before it.
         repeats
-            How many answers to draw. The conversation goes on from the first whole one.
+            Number of answers to draw. The conversation continues from the first complete one.
 
         Raises
         ------
@@ -88,14 +90,15 @@ class Conversation:
             raise UsageError("The question is empty.")
         if repeats < 1:
             raise UsageError(f"at least one repeat is needed, not {repeats!r}.")
-        turn = Turn(question, [], self._whole(self.turns), addressed_to=self.assistant)
+        before = tuple(turn.answer for turn in self.turns if turn.answer.is_complete)
+        turn = Turn(question, [], before, addressed_to=self.assistant)
         self.entries.append(turn)
         await self._draw(turn, repeats)
-        await self._kept()
+        await self._wait_until_stored()
         return turn
 
     async def regenerate(self) -> Turn:
-        """Draw one more answer to the last question; the conversation goes on from it.
+        """Draw one more answer to the last question; the conversation continues from it.
 
         Raises
         ------
@@ -107,13 +110,13 @@ class Conversation:
             raise UsageError("Nothing has been asked yet.", fix="Ask a question first.")
         turn = self.turns[-1]
         await self._draw(turn, 1)
-        await self._kept()
+        await self._wait_until_stored()
         return turn
 
     async def edit(self, turn: Turn | int, question: str) -> Turn:
-        """Ask something else in the place of an earlier question; what came after it goes.
+        """Replace an earlier question; the turns after it are dropped.
 
-        Whoever answers now answers it, and the transcript goes on saying so.
+        The current assistant answers it, and the transcript keeps saying so.
 
         Raises
         ------
@@ -124,23 +127,23 @@ class Conversation:
         if not question.strip():
             raise UsageError("The question is empty.")
         first = self.entries.index(self.turns[turn] if isinstance(turn, int) else turn)
-        said = [entry.said for entry in self.entries[first:] if isinstance(entry, AssistantSwitch)]
+        switches = [e.text for e in self.entries[first:] if isinstance(e, AssistantSwitch)]
         self._drop(first)
-        if said:
-            self.set_assistant(self.assistant, said[-1])
+        if switches:
+            self.set_assistant(self.assistant, switches[-1])
         return await self.ask(question)
 
     async def stop(self) -> None:
-        """Stop what is on its way; the text so far is kept, and marked as stopped."""
+        """Stop the answers on their way; the text so far is kept, and marked as stopped."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        await self._kept(_PATIENCE_S)
+        await self._wait_until_stored(_STORE_WAIT_S)
 
     def clear(self) -> None:
-        """Begin anew with the same assistant; what was stored stays stored.
+        """Start over with the same assistant; stored answers stay stored.
 
         Raises
         ------
@@ -150,8 +153,8 @@ class Conversation:
         self._check_idle()
         self._drop(0)
 
-    def set_assistant(self, assistant: Assistant, said: str) -> None:
-        """Let ``assistant`` answer from here on; ``said`` stands in the transcript.
+    def set_assistant(self, assistant: Assistant, text: str) -> None:
+        """Let ``assistant`` answer from here on; the transcript says so with ``text``.
 
         Raises
         ------
@@ -162,70 +165,69 @@ class Conversation:
         self.assistant = assistant
         if self.entries and isinstance(self.entries[-1], AssistantSwitch):
             self._drop(len(self.entries) - 1)  # nobody has answered in between
-        if self.entries and not _same(assistant, self.turns[-1].addressed_to):
-            change = AssistantSwitch(said, assistant, self.turns[-1].addressed_to)
-            self.entries.append(change)
-            self._tell(change)
+        if self.entries and not _is_same(assistant, self.turns[-1].addressed_to):
+            switch = AssistantSwitch(text, assistant, self.turns[-1].addressed_to)
+            self.entries.append(switch)
+            self._report(switch)
 
     def append_turns(self, turns: Sequence[Turn]) -> None:
-        """Put turns that were answered elsewhere at the end; each answer knows who gave it."""
+        """Append turns that were answered elsewhere; each answer keeps its author."""
         for turn in turns:
             copy = Turn(turn.question, [turn.answer], turn.before, addressed_to=self.assistant)
             self.entries.append(copy)
-            self._tell(copy)
+            self._report(copy)
 
     async def _draw(self, turn: Turn, repeats: int) -> None:
-        earlier = self.turns[: self.turns.index(turn)]
-        said = history(earlier, turn.question)
+        messages = history(self.turns[: self.turns.index(turn)], turn.question)
         first, former = len(turn.answers), turn.chosen
-        new = [Answer(self.assistant, said, first + i) for i in range(repeats)]
+        new = [Answer(self.assistant, messages, first + i) for i in range(repeats)]
         turn.answers += new
         if first:
-            turn.chosen = first  # what is on its way is what people want to see
-        self._tell(turn)
+            turn.chosen = first  # show the new answer while it arrives
+        self._report(turn)
         try:
             await self._begin(turn, new)
             async with asyncio.TaskGroup() as group:
                 for answer in new:
                     if answer.is_pending:
-                        self._watched(group.create_task(self._fill(turn, answer)))
+                        self._cancellable(group.create_task(self._fill(turn, answer)))
         except asyncio.CancelledError:
             self._settle(turn, new, former)
-            await self._kept(_PATIENCE_S)
+            await self._wait_until_stored(_STORE_WAIT_S)
             raise
         except BaseExceptionGroup as errors:  # mistakes of ours, not of a model
             raise errors.exceptions[0] from None
         finally:
             self._settle(turn, new, former)
-            self._tell(turn)
+            self._report(turn)
 
     def _settle(self, turn: Turn, new: Sequence[Answer], former: int) -> None:
-        """What was stopped before it could begin has ended too; the first whole one is chosen."""
+        """End answers that were stopped before they began, and choose the first complete one."""
         for answer in new:
             if answer.is_pending:
                 self._end(turn, answer, "stopped")
-        whole = (turn.answers.index(answer) for answer in new if answer.is_complete)
-        turn.chosen = next(whole, former)
+        complete = (turn.answers.index(answer) for answer in new if answer.is_complete)
+        turn.chosen = next(complete, former)
 
     async def _begin(self, turn: Turn, new: Sequence[Answer]) -> None:
-        if self._keeper is None:
+        if self._store is None:
             return
-        begun = self._watched(asyncio.create_task(self._keeper.begin(turn, new)))
+        task = self._cancellable(asyncio.create_task(self._store.begin(turn, new)))
         try:
-            await asyncio.wait([begun])
+            await asyncio.wait([task])
         finally:
-            begun.cancel()
-        if begun.cancelled():
+            task.cancel()
+        if task.cancelled():
             for answer in new:
-                answer.state = "stopped"  # it was never asked, so there is nothing to keep
-        elif isinstance(error := begun.exception(), AssistantsError):
+                answer.state = "stopped"  # it was never asked, so there is nothing to store
+        elif isinstance(error := task.exception(), AssistantsError):
             for answer in new:  # a full disk is no reason to stop talking
                 answer.note = f"Not stored. {error}"
         else:
-            begun.result()
+            task.result()
 
-    def _watched(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
-        """A task that ``stop`` cancels."""
+    def _cancellable(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Let ``stop`` cancel a task."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -234,7 +236,7 @@ class Conversation:
         """Stream one answer in; its failure is its own."""
         try:
             with track_call(answer.assistant.client):
-                async with self.turnstile or contextlib.nullcontext():
+                async with self.semaphore or contextlib.nullcontext():
                     await self._stream(turn, answer)
         except asyncio.CancelledError:
             self._end(turn, answer, "stopped")
@@ -259,11 +261,11 @@ class Conversation:
                     return
                 if answer.state == "waiting":
                     answer.state = "streaming"
-                    self._tell(turn)
+                    self._report(turn)
                 if piece.text:
                     answer.text += piece.text
                     if self._listener is not None:
-                        self._listener.grew(answer, piece.text)
+                        self._listener.on_text(answer, piece.text)
         raise IncompleteReplyError(
             f"{answer.assistant.model}: the reply ended before the model did."
         )
@@ -272,23 +274,23 @@ class Conversation:
         if not answer.is_pending:
             return  # it was stopped in the moment in which it ended by itself
         answer.state = state
-        self._tell(turn)
-        if self._keeper is not None and not answer.note:
-            task = asyncio.create_task(self._keep(self._keeper, turn, answer))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
+        self._report(turn)
+        if self._store is not None and not answer.note:
+            task = asyncio.create_task(self._store_answer(self._store, turn, answer))
+            self._store_tasks.add(task)
+            task.add_done_callback(self._store_tasks.discard)
 
-    async def _keep(self, keeper: AnswerStore, turn: Turn, answer: Answer) -> None:
+    async def _store_answer(self, store: AnswerStore, turn: Turn, answer: Answer) -> None:
         try:
-            await keeper.keep(turn, answer)
+            await store.store(turn, answer)
         except AssistantsError as error:
             answer.note = f"Not stored. {error}"
-            self._tell(turn)
+            self._report(turn)
 
-    async def _kept(self, patience_s: float | None = None) -> None:
-        """Wait until the record has everything; it goes on whoever stops waiting."""
-        if self._keeping:
-            await asyncio.wait(list(self._keeping), timeout=patience_s)
+    async def _wait_until_stored(self, timeout_s: float | None = None) -> None:
+        """Wait until every answer is stored, which goes on after a timeout."""
+        if self._store_tasks:
+            await asyncio.wait(list(self._store_tasks), timeout=timeout_s)
 
     def _check_idle(self) -> None:
         if self.is_busy:
@@ -298,19 +300,15 @@ class Conversation:
         dropped = self.entries[first:]
         del self.entries[first:]
         if dropped and self._listener is not None:
-            self._listener.dropped(dropped)
+            self._listener.on_drop(dropped)
 
-    def _tell(self, entry: Entry) -> None:
+    def _report(self, entry: Entry) -> None:
         if self._listener is not None:
-            self._listener.changed(entry)
-
-    @staticmethod
-    def _whole(turns: Sequence[Turn]) -> tuple[Answer, ...]:
-        return tuple(turn.answer for turn in turns if turn.answer.is_complete)
+            self._listener.on_change(entry)
 
 
-def _same(one: Assistant, other: Assistant | None) -> bool:
-    """Whether nobody could tell who of the two answers."""
+def _is_same(one: Assistant, other: Assistant | None) -> bool:
+    """Return whether no reader and no key could tell the two assistants apart."""
     return other is not None and str(one) == str(other) and one.digest == other.digest
 
 
@@ -318,7 +316,7 @@ def _same(one: Assistant, other: Assistant | None) -> bool:
 async def _closing(
     pieces: AsyncIterator[Delta | Completion],
 ) -> AsyncIterator[AsyncIterator[Delta | Completion]]:
-    """A client's stream, closed at the end: an iterator may be a generator with a connection."""
+    """Close a client's stream at the end: an iterator may be a generator with a connection."""
     try:
         yield pieces
     finally:

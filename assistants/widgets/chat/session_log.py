@@ -1,7 +1,7 @@
-"""A live session as one Markdown file: what was asked, who answered it, and how that ended.
+"""A live session as one Markdown file: every question, its answers, and how they ended.
 
-It only grows, as answers end. Whatever a model says stands in quotes, so that no text in it can
-be taken for a heading, open a block that swallows what follows, or hide it.
+The file only grows, as answers end. The text of a model stands in quotes, so that nothing in it
+can be taken for a heading, open a block that swallows the rest, or hide it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assistants.utils.text import escape_control_chars, truncate_line
-from assistants.widgets.chat.answer_stats import facts
+from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.turns import Answer, Turn
 
 _MARKS = re.compile(r"([\\`*_\[\]<>#|~&!])")
 
 
 class SessionLog:
-    """The file of one session; it is made with the first answer.
+    """The file of one session; the first answer creates it.
 
     Parameters
     ----------
     path
-        Of the Markdown file.
+        The Markdown file.
     title
         Its first line: any text.
     """
@@ -31,38 +31,42 @@ class SessionLog:
     def __init__(self, path: Path, title: str) -> None:
         self.path = path
         self._title = title
-        self._told: set[str] = set()
+        self._written: set[str] = set()
         self._question: tuple[int, str] | None = None
 
     def __repr__(self) -> str:
-        return f"Log({len(self._told)} answers)"
+        return f"SessionLog({len(self._written)} answers)"
 
     def add(self, turn: Turn, answer: Answer, cost: float | None) -> None:
-        """Write an answer that has ended, with its question and what it goes on from.
+        """Write an answer that has ended, with its question.
 
-        What was said elsewhere, before the session, is written too, where it is first gone on
-        from: the file is the whole conversation.
+        Answers from elsewhere are written where the session first continues from them: the file
+        holds the whole conversation.
         """
-        before = set(self._told), self._question
+        before = set(self._written), self._question
         try:
             self._write(self._parts(turn, answer, cost))
-        except OSError:  # what is not there has to come with the next one
-            self._told, self._question = before
+        except OSError:  # the next answer has to bring these parts too
+            self._written, self._question = before
             raise
 
     def _parts(self, turn: Turn, answer: Answer, cost: float | None) -> list[str]:
         parts = [] if self.path.exists() else [f"# {_plain(self._title)}"]
         for earlier in turn.before:
-            if earlier.id not in self._told:
-                parts += [*self._asked(earlier), f"## {_name(earlier)}", _quote(earlier.text)]
-                self._told.add(earlier.id)
+            if earlier.id not in self._written:
+                parts += [
+                    *self._question_parts(earlier),
+                    f"## {_name(earlier)}",
+                    _quote(earlier.text),
+                ]
+                self._written.add(earlier.id)
         draw = turn.answers.index(answer) + 1
-        which = f", answer {draw}" if draw > 1 else ""
-        parts += [*self._asked(answer), f"## {_name(answer)}{which}"]
+        suffix = f", answer {draw}" if draw > 1 else ""
+        parts += [*self._question_parts(answer), f"## {_name(answer)}{suffix}"]
         if turn.before and str(turn.before[-1].assistant) != str(answer.assistant):
             parts.append(f"*Goes on from what {_name(turn.before[-1])} said.*")
-        parts += [*_ended(answer), " · ".join(facts(answer, cost))]
-        self._told.add(answer.id)
+        parts += [*_ending(answer), " · ".join(answer_facts(answer, cost))]
+        self._written.add(answer.id)
         return parts
 
     def _write(self, parts: Sequence[str]) -> None:
@@ -70,8 +74,8 @@ class SessionLog:
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(f"{part}\n\n" for part in parts if part))
 
-    def _asked(self, answer: Answer) -> list[str]:
-        """The question, unless it is the one that stands there last; its number is its turn."""
+    def _question_parts(self, answer: Answer) -> list[str]:
+        """Return the question, unless it is the last one written; its number is its turn."""
         questions = [m.content for m in answer.history if m.role == "user"]
         question = (len(questions), questions[-1])
         if question == self._question:
@@ -80,13 +84,13 @@ class SessionLog:
         return [f"## Question {question[0]}", _quote(question[1])]
 
 
-def _ended(answer: Answer) -> list[str]:
-    said = [_quote(answer.text)] if answer.text else []
+def _ending(answer: Answer) -> list[str]:
+    parts = [_quote(answer.text)] if answer.text else []
     if answer.state == "stopped":
-        said.append("Stopped here: this is not the whole answer.")
+        parts.append("Stopped here: this is not the whole answer.")
     elif answer.state == "failed":
-        said += ["Failed:", _quote(answer.error)]
-    return said
+        parts += ["Failed:", _quote(answer.error)]
+    return parts
 
 
 def _name(answer: Answer) -> str:
@@ -94,7 +98,7 @@ def _name(answer: Answer) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, with no mark that means something in Markdown."""
+    """Return the text on one line, with every mark of Markdown escaped."""
     return _MARKS.sub(r"\\\1", truncate_line(text, 200))
 
 

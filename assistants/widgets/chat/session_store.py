@@ -1,13 +1,13 @@
-"""Live turns in the store: a session is a run, and each answer a trial that was drawn once.
+"""Live conversations in the store: a session is a run, and each answer a trial of it.
 
-The trial of a turn is the case of all questions so far. Its key may be shared with a batch only
-if a batch could have come to the same history: the same assistant gave every answer before it, in
-in the same repeat. Otherwise the history is made part of the model's identity, so that no run ever
-takes the answer for one of its own.
+The case of a trial is all questions up to its turn. Its key may be shared with a batch only if a
+batch could have the same history: the same assistant gave every earlier answer, in the same
+repeat. Otherwise the history becomes part of the model's identity, so that no run ever reuses the
+answer.
 
-A trial of several turns holds the answers before its own too, so its tokens and seconds are of the
-whole conversation, as a batch's are. Its dollars are of its last answer alone: the others were paid
-for where they were given, and the sum of a session's trials is what the session cost.
+A trial of several turns holds the earlier answers too, so its tokens and seconds are of the whole
+conversation, as in a batch. Its dollars are of its last answer alone: the others were paid for
+where they were given, and the sum over a session's trials is what the session cost.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout
 from assistants.widgets.chat.session_log import SessionLog
 from assistants.widgets.chat.turns import Answer, Turn
 
-_AHEAD = 50
+_LOOKUP_BATCH = 50
 """Draws of a request that are looked up in the store at a time."""
 
-_SAID = "SELECT answer FROM answers WHERE key = ? AND turn = ?"
+_STORED_TEXT = "SELECT answer FROM answers WHERE key = ? AND turn = ?"
 
 
 class SessionStore:
     """The run of one live session; nothing is written before the first question.
 
-    It is written in a thread of its own, one thing after the other: no answer waits for a disk.
+    It writes in a thread of its own, one call after the other, so that no answer waits for a disk.
 
     Parameters
     ----------
     results
-        The results folder, which stays the same wherever the kernel goes; ``None`` keeps nothing.
+        The results folder, made absolute at once; ``None`` stores nothing.
     experiment
-        ``chat`` or ``compare``: what the run is a run of.
+        The name that the run has in place of an experiment's: ``chat``, ``compare`` or ``ask``.
     models
-        The entries of the models by name, for what an answer costs.
+        The catalogue entries of the models by name, for the cost of an answer.
     """
 
     def __init__(
@@ -75,55 +75,55 @@ class SessionStore:
         folder = self.folder
         title = f"{experiment}, {self.run}"
         self._log = SessionLog(folder / "conversation.md", title) if folder is not None else None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="live record")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="session store")
 
     def __repr__(self) -> str:
-        return f"Record({self.experiment!r}, run {self.run!r}: {len(self._trials)} trials)"
+        return f"SessionStore({self.experiment!r}, run {self.run!r}: {len(self._trials)} trials)"
 
     @property
     def assistants(self) -> list[Assistant]:
-        """Everybody who was asked in this session."""
+        """Every assistant that was asked in this session."""
         return list(self._assistants.values())
 
     @property
     def folder(self) -> Path | None:
-        """Where the Markdown goes: ``conversation.md`` for all of it, and a transcript a trial."""
+        """The folder of ``conversation.md`` and of one transcript per trial."""
         return self.results / self.experiment / self.run if self.results is not None else None
 
     def cost(self, answer: Answer) -> float | None:
-        """US dollars for an answer; ``None`` if unknown."""
+        """Return the US dollars of an answer; ``None`` if unknown."""
         if answer.is_pending:
             return None
         usage = answer.completion.usage if answer.completion is not None else Usage()
         return call_cost(self._model(answer.assistant.model), usage)
 
     async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
-        """Write down which draws are about to be asked for.
+        """Write down the draws that are about to be asked for, and set their ``repeat``.
 
         Raises
         ------
         StoreError
-            If the record cannot be written, or is busy for ``PATIENCE_S`` seconds.
+            If the store cannot be written, or is busy for ``STORE_TIMEOUT_S`` seconds.
         """
         if self.results is None:
             return
         begin = functools.partial(self._begin, self.results, turn, answers)
-        await run_with_timeout(self._thread, self.results, begin, seconds=STORE_TIMEOUT_S)
+        await run_with_timeout(self._executor, self.results, begin, seconds=STORE_TIMEOUT_S)
 
-    async def keep(self, turn: Turn, answer: Answer) -> None:
-        """Store an answer that has ended, in the store and as Markdown.
+    async def store(self, turn: Turn, answer: Answer) -> None:
+        """Write an answer that has ended to the store and as Markdown.
 
         Raises
         ------
         StoreError
-            If the record cannot be written.
+            If either cannot be written.
         """
         if self.results is not None:
             await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._keep, self.results, turn, answer
+                self._executor, self._store, self.results, turn, answer
             )
 
-    # -- the work, in the record's own thread ----------------------------------------------------
+    # -- in the thread of this store -------------------------------------------------------------
 
     def _begin(
         self, results: Path, turn: Turn, answers: Sequence[Answer], too_late: threading.Event
@@ -133,13 +133,13 @@ class SessionStore:
                 return
             self._begin_run(store, [answer.assistant for answer in answers])
             for answer in answers:
-                trial = self._free(store, turn, answer)
+                trial = self._free_trial(store, turn, answer)
                 answer.repeat = trial.repeat
                 position = len(self._trials)
                 self._trials[answer.id] = (position, trial)
                 store.add_trials(self.run, position, [trial])
 
-    def _keep(self, results: Path, turn: Turn, answer: Answer) -> None:
+    def _store(self, results: Path, turn: Turn, answer: Answer) -> None:
         if answer.id not in self._trials:
             return  # it was stopped before it was asked for
         with Store(results) as store:
@@ -163,42 +163,42 @@ class SessionStore:
             ) from None
 
     def _add(self, store: Store, turn: Turn, answer: Answer) -> None:
-        """Store an answer as the draw that it was begun as, or as the next that is free.
+        """Store an answer as the draw that it was begun as, or as the next free one.
 
-        Meanwhile somebody else may have had an answer to the same request: the first one stays.
+        Another program may have stored an answer to the same request meanwhile: the first stays.
         """
         position, trial = self._trials[answer.id]
-        while not self._added(store, trial, (*turn.before, answer)):
-            trial = self._free(store, turn, answer)
+        while not self._try_add(store, trial, (*turn.before, answer)):
+            trial = self._free_trial(store, turn, answer)
             store.move_trial(self.run, position, trial)
             self._trials[answer.id] = (position, trial)
             answer.repeat = trial.repeat
 
-    def _added(self, store: Store, trial: Trial, said: Sequence[Answer]) -> bool:
-        """Whether the store now says what was said; nothing is put behind somebody else's words."""
-        for number, each in enumerate(said):
-            if each.completion is None:
+    def _try_add(self, store: Store, trial: Trial, answers: Sequence[Answer]) -> bool:
+        """Store the answers of a trial; return ``False`` at the first turn with another text."""
+        for number, answer in enumerate(answers):
+            if answer.completion is None:
                 continue
-            last = each is said[-1]
+            is_last = answer is answers[-1]
             is_first = store.add_answer(
                 trial.key,
                 number,
-                each.completion,
-                final=last,
+                answer.completion,
+                final=is_last,
                 run=self.run,
-                cost_usd=self.cost(each) if last else 0.0,
+                cost_usd=self.cost(answer) if is_last else 0.0,
                 attempts=1,
             )
             if not is_first:
-                ((stored,),) = store.read(_SAID, [trial.key, number])
-                if stored != to_utf8(each.completion.text):
+                ((stored,),) = store.read(_STORED_TEXT, [trial.key, number])
+                if stored != to_utf8(answer.completion.text):
                     return False
         return True
 
-    def _free(self, store: Store, turn: Turn, answer: Answer) -> Trial:
-        """The trial of this draw: the first repeat to which nobody was told anything else."""
+    def _free_trial(self, store: Store, turn: Turn, answer: Answer) -> Trial:
+        """Return the trial of the first repeat that has no answer, nor earlier turns of its own."""
         questions = tuple(m.content for m in answer.history if m.role == "user")
-        case = Case(self._case(questions), questions)
+        case = Case(self._case_id(questions), questions)
         taken = {trial.key for _, trial in self._trials.values()}
         used = {(t.case.id, t.assistant.name, t.assistant.model, t.repeat)
                 for _, t in self._trials.values()}  # fmt: skip
@@ -207,27 +207,27 @@ class SessionStore:
             place = (trial.case.id, trial.assistant.name, trial.assistant.model, trial.repeat)
             return trial.key not in taken and place not in used
 
-        assistant = _plain(answer.assistant)
+        assistant = _unwrapped(answer.assistant)
         if turn.before:
             digests = {before.assistant.digest for before in turn.before}
             repeats = {before.repeat for before in turn.before}
             if digests == {assistant.digest} and len(repeats) == 1:
                 shared = Trial(case, assistant, min(repeats))
-                if is_free(shared) and not _told(store, [shared], turn.before):
+                if is_free(shared) and not _taken_keys(store, [shared], turn.before):
                     return shared
-            said = to_json([message.content for message in answer.history])
-            history = hashlib.sha256(said.encode()).hexdigest()[:16]
+            content = to_json([message.content for message in answer.history])
+            history = hashlib.sha256(content.encode()).hexdigest()[:16]
             assistant = replace(assistant, client=IsolatedClient(assistant.client, history))
         first = 0
         while True:
-            ahead = [Trial(case, assistant, first + i) for i in range(_AHEAD)]
-            told = _told(store, ahead, turn.before)
+            ahead = [Trial(case, assistant, first + i) for i in range(_LOOKUP_BATCH)]
+            stored = _taken_keys(store, ahead, turn.before)
             for trial in ahead:
-                if trial.key not in told and is_free(trial):
+                if trial.key not in stored and is_free(trial):
                     return trial
-            first += _AHEAD
+            first += _LOOKUP_BATCH
 
-    def _case(self, questions: tuple[str, ...]) -> str:
+    def _case_id(self, questions: tuple[str, ...]) -> str:
         return self._cases.setdefault(questions, f"question-{len(self._cases) + 1}")
 
     def _begin_run(self, store: Store, assistants: Sequence[Assistant]) -> None:
@@ -245,12 +245,12 @@ class SessionStore:
             self._manifest = manifest
 
     def _end_run(self, store: Store) -> None:
-        """A live session may end at any moment, so it is ended after every answer."""
+        """End the run after every answer, because a live session may end at any moment."""
         assert self._manifest is not None
         manifest = {**self._manifest, "cases": len(self._cases)}
         counts = store.statuses(self.run)
-        whole = not any(counts.get(status) for status in ("error", "truncated"))
-        outcome = "complete" if whole else "failures"
+        has_failed = any(counts.get(status) for status in ("error", "truncated"))
+        outcome = "failures" if has_failed else "complete"
         store.end_run(self.run, outcome, final_manifest(manifest, store, self.run))
 
     def _write(self, position: int, trial: Trial, turn: Turn, answer: Answer) -> None:
@@ -259,19 +259,19 @@ class SessionStore:
         assistant, case = answer.assistant, trial.case.id
         about = {"persona": assistant.name, "model": assistant.model, "case": case,
                  "repeat": trial.repeat, "key": trial.key}  # fmt: skip
-        before = [str(each.assistant) for each in turn.before]
+        before = [str(earlier.assistant) for earlier in turn.before]
         if set(before) - {str(assistant)}:
-            about["before"] = before  # who gave the answers before it: somebody else, too
+            about["before"] = before  # other assistants gave some of the earlier answers
         name = transcripts.file_name(position, assistant.name, case, trial.repeat)
-        said = Transcript(assistant.messages(answer.history), answer.completion)
-        transcripts.write(self.folder / "transcripts" / name, said, about)
+        transcript = Transcript(assistant.messages(answer.history), answer.completion)
+        transcripts.write(self.folder / "transcripts" / name, transcript, about)
 
     def _model(self, name: str) -> Model:
         return self.models.get(name, Model(name))
 
 
-def _plain(assistant: Assistant) -> Assistant:
-    """The assistant itself, if a stored trial was opened and its client is one of ours."""
+def _unwrapped(assistant: Assistant) -> Assistant:
+    """Return the assistant without the isolation that a chat from a stored trial may have."""
     client = assistant.client
     return (
         replace(assistant, client=client.client)
@@ -280,13 +280,13 @@ def _plain(assistant: Assistant) -> Assistant:
     )
 
 
-def _told(store: Store, trials: Sequence[Trial], before: Sequence[Answer]) -> set[str]:
-    """The keys of those that have their answer, or of which an earlier turn went another way."""
+def _taken_keys(store: Store, trials: Sequence[Trial], before: Sequence[Answer]) -> set[str]:
+    """Return the keys of trials that are answered, or have another text in an earlier turn."""
     keys = [trial.key for trial in trials]
     marks = ",".join("?" * len(keys))
     query = f"SELECT key, turn, answer FROM answers WHERE key IN ({marks}) AND NOT final"  # noqa: S608 - marks only
-    said = dict(enumerate(to_utf8(each.text) for each in before))
-    other = {key for key, turn, text in store.read(query, keys) if said.get(turn) != text}
+    texts = dict(enumerate(to_utf8(answer.text) for answer in before))
+    other = {key for key, turn, text in store.read(query, keys) if texts.get(turn) != text}
     return store.finished(keys) | other
 
 

@@ -1,4 +1,4 @@
-"""What a live conversation consists of: questions, answers as they grow, and changes."""
+"""The parts of a live conversation: questions, answers as they grow, and assistant switches."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from assistants.errors import UsageError
 from assistants.messages import Completion, Message
 
 State = Literal["waiting", "streaming", "done", "stopped", "failed"]
-"""``done`` is a reply that the model finished; what was stopped or failed never counts as one."""
+"""``done`` is a reply that the model finished; a stopped or failed one never counts as such."""
 
 _ids = itertools.count(1)
 
 
 @dataclass(eq=False)
 class Answer:
-    """One draw of an answer, as it grows. ``text`` is what has arrived.
+    """One draw of an answer, as it grows.
 
-    ``repeat`` is which draw of its request it is, ``note`` what else there is to know: why it
-    failed (``error``), or that it could not be stored.
+    ``text`` is what has arrived, ``repeat`` which draw of its request it is, ``error`` why it
+    failed, and ``note`` anything else a reader has to know, such as that it could not be stored.
     """
 
     assistant: Assistant
@@ -37,20 +37,21 @@ class Answer:
 
     @property
     def is_pending(self) -> bool:
-        """Whether more may come."""
+        """Whether more text may arrive."""
         return self.state in ("waiting", "streaming")
 
     @property
     def is_complete(self) -> bool:
-        """Whether a conversation can go on from it."""
+        """Whether a conversation can continue from it."""
         return self.state == "done" and bool(self.text)
 
 
 @dataclass(eq=False)
 class Turn:
-    """A question and the answers to it; the conversation goes on from the ``chosen`` one.
+    """A question and the answers to it; the conversation continues from the ``chosen`` one.
 
-    ``addressed_to`` is who was to answer it, and whom a reader takes its answers for.
+    ``before`` are the answers that it continues from. ``addressed_to`` is who was asked: a reader
+    takes the answers for this assistant's, unless another author is named.
     """
 
     question: str
@@ -62,7 +63,7 @@ class Turn:
 
     @property
     def answer(self) -> Answer:
-        """The one that was chosen."""
+        """The chosen answer."""
         return self.answers[self.chosen]
 
     @property
@@ -71,83 +72,83 @@ class Turn:
         return any(answer.is_pending for answer in self.answers)
 
     def author_label(self, answer: Answer) -> str:
-        """Who gave an answer, if not all of the turn's are by who was asked; else nothing."""
-        others = (
-            each.assistant for each in self.answers if each.assistant is not self.addressed_to
+        """Return who gave an answer, if others than who was asked have answered; else ``""``."""
+        asked = self.addressed_to
+        is_mixed = asked is not None and any(
+            str(other.assistant) != str(asked)
+            for other in self.answers
+            if other.assistant is not asked
         )
-        mixed = self.addressed_to is not None and any(
-            str(each) != str(self.addressed_to) for each in others
-        )
-        return str(answer.assistant) if mixed else ""
+        return str(answer.assistant) if is_mixed else ""
 
 
 @dataclass(eq=False)
 class AssistantSwitch:
-    """From here on somebody else answers, or the same one with another system prompt."""
+    """The point from which another assistant answers, or the same one with another prompt."""
 
-    said: str
+    text: str
     assistant: Assistant
     former: Assistant | None
     id: str = field(default_factory=lambda: f"c{next(_ids)}")
 
     @property
     def line(self) -> str:
-        """What stands in the transcript: who answers from here on, and who did above."""
-        return self.said if self.former is None else f"{self.said} (before: {self.former})"
+        """The line in the transcript: who answers below it, and who answered above."""
+        return self.text if self.former is None else f"{self.text} (before: {self.former})"
 
 
 Entry = Turn | AssistantSwitch
 
 
 class ConversationListener(Protocol):
-    """Hears what becomes of one conversation, in the thread that it runs in."""
+    """Gets the events of one conversation, in the thread that it runs in."""
 
-    def changed(self, entry: Entry) -> None:
-        """An entry is new, or its state is."""
+    def on_change(self, entry: Entry) -> None:
+        """Handle an entry that is new or has another state."""
         ...
 
-    def grew(self, answer: Answer, text: str) -> None:
-        """A piece of an answer has arrived."""
+    def on_text(self, answer: Answer, text: str) -> None:
+        """Handle a piece of an answer."""
         ...
 
-    def dropped(self, entries: Sequence[Entry]) -> None:
-        """The last entries are no part of the conversation any more."""
+    def on_drop(self, entries: Sequence[Entry]) -> None:
+        """Handle the removal of the last entries."""
         ...
 
 
 class AnswerStore(Protocol):
-    """Stores answers, and holds up nobody else meanwhile."""
+    """Stores answers without holding up the ones that are still on their way."""
 
     async def begin(self, turn: Turn, answers: Sequence[Answer]) -> None:
-        """Answers that are about to be asked for; gives each its ``repeat``."""
+        """Write down the answers that are about to be asked for, and set their ``repeat``."""
         ...
 
-    async def keep(self, turn: Turn, answer: Answer) -> None:
-        """Store an answer that has ended, however it did."""
+    async def store(self, turn: Turn, answer: Answer) -> None:
+        """Store an answer that has ended, in whatever state."""
         ...
 
 
 def history(turns: Sequence[Turn], question: str) -> tuple[Message, ...]:
-    """What is sent: every question that was answered whole, its answer, and the new question."""
-    said = [
+    """Return the messages to send: every completely answered turn, and the new question."""
+    earlier = [
         message
         for turn in turns
         if turn.answer.is_complete
         for message in (Message("user", turn.question), Message("assistant", turn.answer.text))
     ]
-    return (*said, Message("user", question))
+    return (*earlier, Message("user", question))
 
 
 def find_turn(turns: Sequence[Turn], turn: int | str) -> Turn:
-    """A turn by its id or its place, which counts from 0; -1 is the last one.
+    """Return a turn by its id, or by its index; -1 is the last one.
 
     Raises
     ------
     UsageError
         If there is none.
     """
-    for place, each in enumerate(turns):
-        if turn in (place, place - len(turns), each.id):
-            return each
+    for index, candidate in enumerate(turns):
+        if turn in (index, index - len(turns), candidate.id):
+            return candidate
     fix = "" if turns else "Ask something first."
     raise UsageError(f"There is no turn {turn!r}.", fix=fix)

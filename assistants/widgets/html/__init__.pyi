@@ -20,11 +20,13 @@ from .run_statistics import endings as endings
 from .run_statistics import prompt_audit as prompt_audit
 from .run_statistics import votes as votes
 from .run_statistics import wording as wording
+from .run_summary import answer_facts as answer_facts
 from .run_summary import failures as failures
 from .run_summary import overview as overview
 from .run_summary import prompt_html as prompt_html
 from .run_summary import prompts as prompts
 from .run_summary import side_by_side as side_by_side
+from .sections import run_sections as run_sections
 from .word_diff import WordDiff as WordDiff
 from .word_diff import compare_words as compare_words
 
@@ -34,6 +36,7 @@ __all__ = [
     "Html",
     "OutputGroup",
     "WordDiff",
+    "answer_facts",
     "clean",
     "compare_words",
     "contrasts",
@@ -49,6 +52,7 @@ __all__ = [
     "prompt_html",
     "prompts",
     "render_template",
+    "run_sections",
     "side_by_side",
     "source_label",
     "stylesheet",

@@ -62,9 +62,9 @@ ui = _Macros()
 _MACROS = "macros.html"
 
 
-def render_template(name: str, **values: Any) -> Markup:
+def render_template(template: str, **values: Any) -> Markup:
     """Return a template of ``templates/`` filled in, every text in it escaped."""
-    return Markup(_environment().get_template(name).render(**values))  # noqa: S704 - it escapes
+    return Markup(_environment().get_template(template).render(**values))  # noqa: S704 - it escapes
 
 
 @lru_cache(maxsize=1)

@@ -14,8 +14,7 @@ from assistants.errors import AssistantsError
 from assistants.experiment import Experiment
 from assistants.messages import Completion, Message, Transcript
 from assistants.personas import Library, Persona
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.servers import Server
 from assistants.trial import Case, Trial
 from assistants.utils.text import pluralize, truncate_line

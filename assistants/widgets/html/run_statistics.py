@@ -63,7 +63,7 @@ def votes(run: Run) -> OutputGroup:
 
 def endings(run: Run) -> Html:
     """Return how many trials of each persona ended how: a refusal is an effect too."""
-    return table(status_counts(run.trials))
+    return table(status_counts(run.trials()))
 
 
 def prompt_audit(run: Run) -> Html:
@@ -72,7 +72,7 @@ def prompt_audit(run: Run) -> Html:
     There is none for words of the template's own that stand there without a persona too: they are
     no part of a persona's effect.
     """
-    frame = run.delivery()
+    frame = run.prompt_audit()
     proven = int(frame["verdict"].isin(GOOD).sum())
     unproven = int(frame["verdict"].isin(OPEN).sum())
     counts = f"{proven} of {pluralize(len(frame), 'persona')} proven to be delivered as written"
@@ -111,7 +111,7 @@ def _effects(run: Run) -> Iterator[Any]:
         if frame["value"].notna().any():
             yield heat_map(frame, score=scorer.name, unit=scorer.unit)
             yield distributions(frame, score=scorer.name, unit=scorer.unit, binary=is_binary)
-            yield cost(frame, run.trials, score=scorer.name, unit=scorer.unit, binary=is_binary)
+            yield cost(frame, run.trials(), score=scorer.name, unit=scorer.unit, binary=is_binary)
     further = [scorer.name for scorer in run.scorers[MAX_SCORES:]]
     if further:
         yield sentence(f"Not shown here: {', '.join(further)}. See run.effects(name).")
@@ -125,7 +125,7 @@ def _contrasts(run: Run) -> Iterator[Any]:
         )
         return
     for scorer in _scorers(run):
-        frame = run.contrasts(scorer.name)
+        frame = run.control_contrasts(scorer.name)
         if len(frame):
             yield heading(scorer.name)
             yield _with_notes(frame.drop(columns=["p"]))
@@ -133,7 +133,7 @@ def _contrasts(run: Run) -> Iterator[Any]:
 
 def _wording(run: Run) -> Iterator[Any]:
     if run.manifest["baseline"] is not None:
-        frame = run.change()
+        frame = run.text_distance()
         if len(frame):
             yield _with_notes(frame.drop(columns=["p"]))
 

@@ -18,7 +18,7 @@ from assistants.widgets.html.render import Html, sentence, table, ui
 
 def overview(run: Run) -> Html:
     """Return what was run, how it ended, and how often each status occurred."""
-    counts = run.statuses
+    counts = run.statuses()
     not_averaged = {s: n for s, n in counts.items() if s not in AVERAGED}
     facts = {
         "experiment": f"{run.experiment}: {run.manifest['description']}",
@@ -41,7 +41,7 @@ def side_by_side(run: Run, most: int = 200) -> Html:
     most
         Cases to show; how many are left out is said.
     """
-    frame = run.trials
+    frame = run.trials()
     with_model = frame["model"].nunique() > 1
     parts: list[Markup] = []
     for (_, question), of_case in islice(frame.groupby(["case", "question"], sort=False), most):
@@ -73,7 +73,7 @@ def prompt_html(text: str | None) -> Markup:
 
 def failures(run: Run) -> Html:
     """Return the trials without an answer, and why."""
-    frame = run.trials
+    frame = run.trials()
     failed = frame["status"].isin(["error", "truncated", "open"])
     columns = ["persona", "model", "case", "repeat", "status", "attempts", "error"]
     if not failed.any():

@@ -13,8 +13,7 @@ import traitlets
 from markupsafe import Markup
 
 from assistants.errors import UnknownNameError, UsageError
-from assistants.results import Results
-from assistants.run import Run
+from assistants.results import Results, Run
 from assistants.runs.store import Store
 from assistants.scoring import VOTE_POINTS, Vote, Winner
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout, wait_for
@@ -110,7 +109,7 @@ class Rate(LiveWidget):
         repeats: int | None = None,
     ) -> None:
         self.run = resolve_run(run)
-        self._frame = self.run.trials
+        self._frame = self.run.trials()
         self._asked: dict[str, Any] = {
             "personas": None if personas is None else list(personas),
             "baseline": baseline or self.run.manifest.get("baseline"),

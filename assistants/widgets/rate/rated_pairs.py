@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from assistants.run import Run
+from assistants.results import Run
 from assistants.scoring import Vote
 from assistants.utils.text import pluralize
 from assistants.widgets.html import finished_html, ui

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from assistants.errors import UsageError
-from assistants.run import Run
+from assistants.results import Run
 from assistants.runs.store import Store
 from assistants.scoring import VOTE_POINTS, Vote
 from assistants.utils.text import escape_control_chars, truncate_line

@@ -54,7 +54,7 @@ def own_history(context: Context) -> None:
 @then('the conversation is in the results as "{name}"')
 def in_results(context: Context, name: str) -> None:
     run = Results(context.world.folder / "results").latest(name)
-    assert set(run.trials["status"]) == {"ok"}, run
+    assert set(run.trials()["status"]) == {"ok"}, run
     assert list(run.folder.glob("**/*.md")), list(run.folder.iterdir())
 
 
@@ -88,7 +88,7 @@ def says_where(context: Context, name: str) -> None:
     still = context.live.static_html()
     first, second = still.index("What is light?"), still.index("And a shadow?")
     assert first < still.index(f"{name} on", first) < second, still
-    log = (context.live.record.folder / "conversation.md").read_text(encoding="utf-8")
+    log = (context.live.session.folder / "conversation.md").read_text(encoding="utf-8")
     before, after = log.split("> And a shadow?")
     assert "## art on vllm:m" in before, log
     assert f"## {name} on vllm:m" in after, log
