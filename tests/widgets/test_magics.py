@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
-from assistants.kernel import kernel_manager
+from assistants.report import kernel_manager
 from assistants.results import Results
 from support.hostile_texts import PAYLOADS
 from support.slow_server import SlowServer
