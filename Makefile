@@ -103,8 +103,9 @@ $(VLLM)/installed: tests/on_vllm/requirements.lock tests/on_vllm/install.sh pypr
 
 test-vllm: $(VLLM)/installed $(VENV)/installed-test  ## on a real vLLM, on the CPU
 	$(BIN)/assistants fetch smollm2
-	$(VLLM)/bin/python -m pytest tests/on_vllm --timeout 1200 -o filterwarnings=default
-	VLLM_CPU_KVCACHE_SPACE=1 ASSISTANTS_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(NBVAL) --nbval-cell-timeout 900 $(ON_VLLM)
+	$(VLLM)/bin/python -m pytest tests/on_vllm --timeout 1200 --durations=20 -o filterwarnings=default
+	VLLM_CPU_KVCACHE_SPACE=1 ASSISTANTS_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python \
+		$(NBVAL) --nbval-cell-timeout 900 --durations=20 $(ON_VLLM)
 
 soak: $(VENV)/installed-test  ## an hour of kill -9
 	ASSISTANTS_KILL_ROUNDS=1000 $(BIN)/pytest -m kill --timeout 7200

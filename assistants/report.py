@@ -5,46 +5,51 @@ from __future__ import annotations
 import ast
 import base64
 import logging
+import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
 from assistants.utils.imports import quick_imports
 from assistants.utils.text import to_utf8
-from assistants.widgets.html import clean, escape, stylesheet
+from assistants.widgets.html import clean, render_template, stylesheet, ui
 
 NOTEBOOK = "02-run-experiment.ipynb"
 
 IOPUB_S = 60
-"""Seconds to wait for the words of a cell that has ended: large pages take long."""
+"""Seconds to wait for the outputs of a cell that has ended: large pages take long."""
 
 
 def batch_notebook() -> Path:
-    """The notebook that runs and shows an experiment, of the package or of the repository."""
+    """Return the notebook that runs and shows an experiment, of the package or the repository."""
     package = Path(__file__).parent
-    for place in (package / NOTEBOOK, package.parent / "notebooks" / NOTEBOOK):
-        if place.is_file():
-            return place
+    for path in (package / NOTEBOOK, package.parent / "notebooks" / NOTEBOOK):
+        if path.is_file():
+            return path
     raise MissingDependencyError(
-        f"{NOTEBOOK} is not part of this installation.", fix="Install it anew."
+        f"{NOTEBOOK} is not part of this installation.", fix="Install the package again."
     )
 
 
 def write_report(run: Run, experiment: str | Path) -> Path:
-    """Write ``report.ipynb`` and ``report.html`` into the run's folder; returns the page.
+    """Write ``report.ipynb`` and ``report.html`` into the run's folder, and return the page.
 
-    Nothing is asked: the notebook shows a run that is there.
+    No model is asked: the notebook shows a run that is stored.
 
     Raises
     ------
     MissingDependencyError
         If papermill is not installed.
     ReportError
-        If the notebook breaks off; ``report.ipynb`` then shows where.
+        If a cell of the notebook fails; ``report.ipynb`` then shows where.
     """
     notebook = run.folder / "report.ipynb"
     parameters = {
@@ -64,7 +69,7 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
     Raises
     ------
     MissingDependencyError
-        If papermill, or something else that it takes, is not installed.
+        If papermill, or another package that it needs, is not installed.
     UsageError
         For a parameter that the notebook does not have.
     ReportError
@@ -76,8 +81,6 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
             import papermill
             from nbclient.exceptions import DeadKernelError
             from papermill.exceptions import PapermillExecutionError
-
-            from assistants.kernel import kernel_manager
 
             manager = kernel_manager()
     except ImportError as error:
@@ -115,8 +118,40 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:
         ) from None
 
 
+def kernel_manager() -> type[Any]:
+    """Return a kernel manager for nbclient that starts the interpreter that runs now.
+
+    It ignores which kernel somebody has installed as ``python3``. Where there are Unix sockets it
+    uses them: TCP ports are open to every user of the machine, and two reports at a time may pick
+    the same one.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self._kernel_spec = KernelSpec(**get_kernel_dict())
+            self._folder = ""
+            if os.name == "posix":
+                # Short, because the path of a Unix socket holds about 100 characters.
+                self._folder = tempfile.mkdtemp(prefix="kernel-")
+                self.transport = "ipc"
+                self.connection_file = f"{self._folder}/k.json"
+
+        async def _async_cleanup_resources(self, restart: bool = False) -> None:
+            await super()._async_cleanup_resources(restart=restart)
+            if self._folder and not restart:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+        cleanup_resources = _async_cleanup_resources
+
+    return Manager
+
+
 def to_page(notebook: Path, title: str) -> str:
-    """A self-contained page of a notebook's text and outputs, sanitised, without its code.
+    """Return a self-contained page of a notebook's text and outputs, sanitised, without code.
 
     Cells tagged ``notebook-only`` are left out.
     """
@@ -125,9 +160,9 @@ def to_page(notebook: Path, title: str) -> str:
 
     content = nbformat.read(str(notebook), as_version=4)  # type: ignore[no-untyped-call]
     content.cells = [cell for cell in content.cells if not _is_notebook_only(cell)]
-    pictures: dict[str, str] = {}
+    pictures: dict[str, Markup] = {}
     for cell in content.cells:
-        cell["outputs"] = [_shown(output, pictures) for output in cell.get("outputs", [])]
+        cell["outputs"] = [_sanitised(output, pictures) for output in cell.get("outputs", [])]
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
@@ -138,29 +173,23 @@ def to_page(notebook: Path, title: str) -> str:
     for cell in content.cells:
         cell["source"] = to_utf8(cell["source"])
     body, _ = exporter.from_notebook_node(content)
-    body = clean(body)
-    for place, picture in pictures.items():
-        body = body.replace(place, picture)
-    css = (
-        files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8")
-        + stylesheet()
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # Even if something slipped through, nothing may run and nothing may be fetched.
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n"
-        f"<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    body = str(clean(body))
+    for placeholder, picture in pictures.items():
+        body = body.replace(placeholder, picture)
+    css = files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8")
+    return render_template(
+        "report.html",
+        title=title,
+        css=Markup(css + stylesheet()),  # noqa: S704 - our own files
+        body=Markup(body),  # noqa: S704 - cleaned above
     )
 
 
 def refuse_unknown_parameters(cells: Sequence[str]) -> None:
-    """For a notebook's first lines: ``refuse_unknown_parameters(In)``.
+    """Raise for a parameter that a notebook does not have; papermill only warns.
 
-    papermill only warns of a parameter that a notebook does not have. It puts what it was given
-    into a cell of its own, right after the notebook's parameters.
+    To be called in a notebook's first lines: ``refuse_unknown_parameters(In)``. papermill puts the
+    parameters that it was given into a cell of its own, right after the notebook's parameters.
 
     Raises
     ------
@@ -177,40 +206,40 @@ def refuse_unknown_parameters(cells: Sequence[str]) -> None:
 
 
 def _assigned(source: str) -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     for statement in ast.parse(source).body:
         targets = statement.targets if isinstance(statement, ast.Assign) else []
         if isinstance(statement, ast.AnnAssign):
             targets = [statement.target]
-        found += [target.id for target in targets if isinstance(target, ast.Name)]
-    return found
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
 
 
 def _is_notebook_only(cell: Any) -> bool:
     return "notebook-only" in cell["metadata"].get("tags", [])
 
 
-def _shown(output: Any, pictures: dict[str, str]) -> Any:
-    """An output with nothing in it but text, tables, layout, and where its picture goes."""
+def _sanitised(output: Any, pictures: dict[str, Markup]) -> Any:
+    """Return an output with only text, tables and layout, and a placeholder for its picture."""
     data = output.get("data")
     if data is not None:
         kept = {kind: data[kind] for kind in ("text/html", "text/plain") if kind in data}
         if "text/html" in kept:
-            kept = {"text/html": clean("".join(kept["text/html"]))}
+            kept = {"text/html": str(clean("".join(kept["text/html"])))}
         elif "image/svg+xml" in data:
             # Nobody who wrote the notebook knows the name, so nobody can put a picture elsewhere.
-            place = f"picture-{secrets.token_hex(16)}"
+            placeholder = f"picture-{secrets.token_hex(16)}"
             plain = "".join(data.get("text/plain", "")) or "A figure."
-            pictures[place] = _picture("".join(data["image/svg+xml"]), plain)
-            kept = {"text/html": f"<figure>{place}</figure>"}
+            pictures[placeholder] = _picture("".join(data["image/svg+xml"]), plain)
+            kept = {"text/html": f"<figure>{placeholder}</figure>"}
         output["data"] = kept
     return output
 
 
-def _picture(svg: str, alt: str) -> str:
-    """An image element: SVG in one runs nothing, and fetches nothing, whatever it holds."""
+def _picture(svg: str, alt: str) -> Markup:
+    """Return an image element: SVG in one runs nothing, and fetches nothing, whatever it holds."""
     if "<!DOCTYPE" in svg.upper() or "<!ENTITY" in svg.upper():
         # Entities that name entities grow without end. No figure needs one.
-        return f"<p>A figure that declares entities is left out. {escape(alt)}</p>"
+        return ui.sentence(f"A figure that declares entities is left out. {alt}")
     data = base64.b64encode(svg.encode("utf-8", "backslashreplace")).decode()
-    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">'
+    return ui.image(f"data:image/svg+xml;base64,{data}", alt)

@@ -11,8 +11,7 @@ from pathlib import Path
 from assistants.clients import EMBEDDED_MODELS, weights_path
 from assistants.errors import ServerStartError
 from assistants.servers import logs
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
+from assistants.utils import api_keys, cache_root
 
 _SECONDS = 900.0
 

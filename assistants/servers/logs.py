@@ -6,9 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from assistants.utils import api_keys
-from assistants.utils.paths import cache_root
-from assistants.utils.text import escape_control_chars, truncate_line
+from assistants.utils import api_keys, cache_root, escape_control_chars, truncate_line
 
 _TAIL = 64_000
 _LINES = 15

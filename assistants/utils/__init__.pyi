@@ -12,6 +12,7 @@ from .config_files import read_text as read_text
 from .config_files import validate as validate
 from .display import notebook_html as notebook_html
 from .imports import quick_imports as quick_imports
+from .paths import cache_root as cache_root
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
 from .text import pluralize as pluralize
@@ -32,6 +33,7 @@ __all__ = [
     "Place",
     "StrictModel",
     "api_keys",
+    "cache_root",
     "check_name",
     "check_url",
     "display_path",

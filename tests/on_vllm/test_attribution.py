@@ -31,14 +31,8 @@ async def test_the_planted_sentence_is_on_top(here: Path, server: Served) -> Non
         cases=CASES,
         sampling={"temperature": 0, "max_tokens": 24},
     )
-<<<<<<< HEAD
     run = await experiment.run(on_progress=lambda progress: None)
-    assert run.trials()["answer"].str.contains("BANANA").all()
     found = await run.sentence_attribution("guard")
-=======
-    run = await experiment.run(report=lambda progress: None)
-    found = await run.attribution("guard")
->>>>>>> main
     assert found.method == "log-probability"
     top = found.totals.sort_values("effect", ascending=False)
     assert top.iloc[0]["text"] == PLANTED
@@ -87,7 +81,7 @@ async def told(
     try:
         for system, question, answer in ANSWERS:
             messages = [Message("system", system), Message("user", question)]
-            said = await answer_tokens(client, messages, answer, ended=True)
+            said = await answer_tokens(client, messages, answer, is_finished=True)
             prompt = await prompt_tokens(client, messages)
             ours += await answer_logprobs(client, prompt, said)
             asked.append((prompt, said))

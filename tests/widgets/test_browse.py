@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
         repeats=2,
     )
     folder = tmp_path_factory.mktemp("browse")
-    return asyncio.run(experiment.run(folder / "results", report=lambda progress: None))
+    return asyncio.run(experiment.run(folder / "results", on_progress=lambda progress: None))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_trial_opens_whole(made: Run, browse: Browse) -> None:
     """The system prompt, every turn, the reasoning, the facts; by its key or its place."""
     browse.filter(case="talk")
     cell = named(browse, "talk", "art")
-    key = made.trials["key"].iloc[cell["trial"]]
+    key = made.trials()["key"].iloc[cell["trial"]]
     browse.open(key)
     opened = browse.opened
     assert (opened["persona"], opened["case"], opened["key"]) == ("art", "talk", key)
@@ -212,7 +212,7 @@ async def test_a_stored_trial_opens_as_a_chat(here: Path) -> None:
     """With its history, below the grid; and goes away again."""
     run = await Experiment.define(
         "tea", personas=["none", "art"], models=["echo"], cases=["Tea?"]
-    ).run(report=lambda progress: None)
+    ).run(on_progress=lambda progress: None)
     browse = Browse(run)
     chat = browse.open_chat(named(browse, "1", "art", "scripted:echo")["trial"])
     assert [row["question"] for row in chat.replies] == ["Tea?"]
@@ -225,7 +225,7 @@ async def test_results_offer_their_runs(here: Path) -> None:
     """The newest first; another one is a choice away."""
     for name in ("tea", "milk"):
         await Experiment.define(name, personas=["none"], models=["echo"], cases=[f"{name}?"]).run(
-            report=lambda progress: None
+            on_progress=lambda progress: None
         )
     browse = Browse(Results("results"))
     newest, oldest = browse.runs
@@ -262,7 +262,7 @@ def test_what_is_left_can_be_read(browse: Browse) -> None:
 @given(data=st.data())
 def test_a_filter_shows_what_a_look_at_every_row_would(made: Run, data: st.DataObject) -> None:
     """No trial is missed, and none is there too many."""
-    frame = made.trials
+    frame = made.trials()
     grid = Grid(frame)
     text = data.draw(st.sampled_from(["", "cups", "TEA", "milk", "Salt", "zz"]))
     status = data.draw(st.sampled_from([(), ("ok",), ("refusal",)]))

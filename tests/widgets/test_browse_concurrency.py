@@ -25,7 +25,7 @@ async def two(here: Path) -> Browse:
         cases = [f"{name} {number}?" for number in range(count)]
         await Experiment.define(
             name, personas=["none", "art", "math"], models=["echo"], cases=cases, repeats=2
-        ).run(report=lambda progress: None)
+        ).run(on_progress=lambda progress: None)
     return Browse(Results("results"))
 
 

@@ -61,7 +61,7 @@ def elsewhere(here: Path) -> Iterator[Path]:
 
 def stored(widget: ConversationColumns) -> list[tuple[str, list[str]]]:
     """The answer of each trial of the widget's run, and all that is said in it, turn by turn."""
-    trials = Results("results").run(widget.session.run).trials
+    trials = Results("results").get(widget.session.run).trials()
     with Store("results") as store:
         said = [[c.text for c in store.completions(key)] for key in trials["key"]]
     return list(zip(trials["answer"], said, strict=True))
@@ -83,7 +83,7 @@ async def test_two_sessions_ask_the_same_at_once(here: Path) -> None:
         assert stored(chat) == [(first, [first]), (second, [first, second])]
         assert "Not stored" not in chat.static_html()
     repeats = [
-        Results("results").run(each.session.run).trials["repeat"][0] for each in (one, other)
+        Results("results").get(each.session.run).trials()["repeat"][0] for each in (one, other)
     ]
     assert sorted(repeats) == [0, 1]
 
@@ -109,15 +109,15 @@ async def test_half_a_conversation_of_a_batch(here: Path, drawn: int, status: st
     client = Drawing()
     client.broken = "Milk?"
     batch = Experiment("b", (Assistant(KIND, client),), (Case("c", ("Tea?", "Milk?")),))
-    run = await batch.run("results", report=lambda progress: None)
-    assert list(run.trials["status"]) == ["error"]
+    run = await batch.run("results", on_progress=lambda progress: None)
+    assert list(run.trials()["status"]) == ["error"]
     client.broken, client.drawn = "", drawn
     chat = Chat(KIND, client)
     await chat.ask("Tea?")
     await chat.ask("Milk?")
     first, second = (f"Draw {drawn + n}." for n in (1, 2))
     assert stored(chat) == [(first, [first]), (second, [first, second])]
-    assert list(run.trials["status"]) == [status]
+    assert list(run.trials()["status"]) == [status]
 
 
 async def test_an_answer_is_paid_for_once(here: Path) -> None:
@@ -127,7 +127,7 @@ async def test_an_answer_is_paid_for_once(here: Path) -> None:
     chat.models[client.model] = Model(client.model, prices=Prices(input=1.0, output=1.0))
     for question in ("One?", "Two?", "Three?", "Four?"):
         await chat.ask(question)
-    trials = Results("results").run(chat.session.run).trials
+    trials = Results("results").get(chat.session.run).trials()
     assert list(trials["cost_usd"]) == pytest.approx([0.001] * 4)
     assert sum(row["cost_usd"] for row in chat.replies) == pytest.approx(trials["cost_usd"].sum())
     assert list(trials["input_tokens"]) == [1_000, 2_000, 3_000, 4_000]
@@ -140,7 +140,7 @@ async def test_what_nobody_knows_the_price_of_stays_unknown(here: Path) -> None:
     chat = Chat(KIND, client)
     await chat.ask("One?")
     await chat.ask("Two?")
-    assert Results("results").run(chat.session.run).trials["cost_usd"].isna().all()
+    assert Results("results").get(chat.session.run).trials()["cost_usd"].isna().all()
 
 
 async def test_a_session_stays_in_its_folder(elsewhere: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_session_stays_in_its_folder(elsewhere: Path) -> None:
     await chat.ask("Tea?")
     compare = Compare([KIND, CURT], ["echo"])
     await compare.ask("Sugar?")
-    run = Results("results").run(compare.session.run)
+    run = Results("results").get(compare.session.run)
     rate, browse = Rate(run, pairs="all", rater="ann"), Browse(Results("results"))
     os.chdir(elsewhere)
     await chat.ask("Milk?")
@@ -176,7 +176,7 @@ async def test_the_disk_fills_up_beside_the_store(here: Path) -> None:
     (folder / "transcripts").write_text("a file, where a folder has to be")
     await chat.ask("Milk?")
     assert f"results/chat/{chat.session.run} cannot be written" in chat.static_html()
-    run = Results("results").run(chat.session.run)
+    run = Results("results").get(chat.session.run)
     assert (run.manifest["cases"], run.manifest["counts"]) == (2, {"ok": 2})
     (folder / "transcripts").unlink()
     await chat.ask("Sugar?")

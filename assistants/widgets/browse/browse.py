@@ -96,17 +96,10 @@ class Browse(LiveWidget):
         self.run = resolve_run(run)
         self._runs = list(reversed(run.runs())) if isinstance(run, Results) else []
         self._chosen: dict[tuple[int, int], int] = {}
-<<<<<<< HEAD
-        self._case_saver = CaseSaver(self)
-        self._asked = self._asked_runs = self._reading = 0
-        super().__init__(runs=[each.id for each in self._runs])
-        self._show(self.run, Grid(self.run.trials()))
-=======
         self._filter_requests = self._run_requests = self._readers = 0
         self._panel = TrialPanel(self)
         super().__init__(runs=[listed.id for listed in self._runs])
-        self._show(self.run, Grid(self.run.trials))
->>>>>>> main
+        self._show(self.run, Grid(self.run.trials()))
 
     def __repr__(self) -> str:
         return f"Browse({self.run.id!r}: {self.summary})"
@@ -131,15 +124,9 @@ class Browse(LiveWidget):
         UnknownNameError
             If there is none of that id.
         """
-<<<<<<< HEAD
-        chosen = Results(self.run.results).get(run)
-        grid = Grid(chosen.trials())
-        background.call(lambda: self._show(chosen, grid))
-=======
-        selected = Results(self.run.results).run(run)
-        grid = Grid(selected.trials)
+        selected = Results(self.run.results).get(run)
+        grid = Grid(selected.trials())
         background.call(lambda: self._show(selected, grid))
->>>>>>> main
 
     def filter(
         self,
@@ -277,13 +264,8 @@ class Browse(LiveWidget):
         request, results = self._run_requests, Results(self.run.results)
 
         def read() -> tuple[Run, Grid]:
-<<<<<<< HEAD
-            chosen = results.get(run)
-            return chosen, Grid(chosen.trials())
-=======
-            selected = results.run(run)
-            return selected, Grid(selected.trials)
->>>>>>> main
+            selected = results.get(run)
+            return selected, Grid(selected.trials())
 
         with self._reading():
             selected, grid = await asyncio.to_thread(read)

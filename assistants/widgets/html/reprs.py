@@ -178,7 +178,7 @@ def _(value: Run) -> Markup:
 
 
 def _counts(run: Run) -> str:
-    return ", ".join(f"{count} {status}" for status, count in run.statuses.items())
+    return ", ".join(f"{count} {status}" for status, count in run.statuses().items())
 
 
 def _prompt(text: str | None) -> Markup:

@@ -60,7 +60,12 @@ def prompts(run: Run) -> Html:
     """Return the system prompts word for word, as they were sent."""
     sent = run.manifest.get("system_prompts", [])
     cards = [
-        ui.card(prompt["persona"], [prompt["digest"]], prompt_html(prompt["system_prompt"]))
+        ui.card(
+            prompt["persona"],
+            [prompt["digest"]],
+            prompt_html(prompt["system_prompt"]),
+            article=False,
+        )
         for prompt in sent
     ]
     return Html(ui.cards(cards), f"{len(cards)} system prompts")

@@ -1,6 +1,6 @@
-"""Which answers a rater sees beside each other, in which order and on which side.
+"""The pairs of answers that a rater sees, their order and their sides.
 
-However early somebody stops, what was rated is a fair sample: cases and personas take turns, and
+However early a rater stops, the rated pairs are a fair sample: cases and personas take turns, and
 no persona stood on one side more than once oftener than on the other.
 """
 
@@ -48,21 +48,21 @@ class Pair:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Of both trials, whichever side they stand on."""
+        """Keys of both trials, whichever side they stand on."""
         return frozenset((self.left.key, self.right.key))
 
     @property
     def personas(self) -> tuple[str, str]:
-        """Who meets whom, whichever side they stand on."""
+        """Names of both personas in order, whichever side they stand on."""
         first, second = sorted((self.left.persona, self.right.persona))
         return first, second
 
     def turned(self) -> Pair:
-        """The same pair with the sides exchanged."""
+        """Return the same pair with the sides exchanged."""
         return replace(self, left=self.right, right=self.left)
 
     def as_in(self, vote: Vote) -> Pair:
-        """As it was seen for ``vote``, which may be from another day, with the sides exchanged."""
+        """Return the pair as it was seen for ``vote``, perhaps with the sides exchanged."""
         return self if self.left.key == vote.left else self.turned()
 
 
@@ -77,30 +77,31 @@ def pairs(
     repeats: int | None = None,
     seed: int = 0,
 ) -> list[Pair]:
-    """Every pair that ``rater`` is asked about, in order; the same for the same arguments.
+    """Return every pair that ``rater`` is asked about, in order; equal for equal arguments.
 
-    Only answers that count in averages are there. Answers that are one answer (equal keys, or
-    equal texts) never meet.
+    Only answers that count in averages are compared, and never two that are one answer (equal
+    keys, or equal texts).
 
     Parameters
     ----------
     frame
-        Of trials, as ``tables.trials`` gives it.
+        The trials table of a run.
     rater
         With ``seed``, decides the order and the sides.
     personas, cases
         Those to rate; all if ``None``.
     baseline
-        Whom the others meet, for ``choice="baseline"``.
+        The persona that the others are compared with, for ``choice="baseline"``.
     choice
-        Who meets whom.
+        ``baseline`` for each persona with the baseline, ``all`` for all with one another.
     repeats
         How many draws of each answer; all if ``None``.
 
     Raises
     ------
     UsageError
-        For an unknown persona or case, a missing baseline, or where nobody can meet.
+        For an unknown persona or case, a missing baseline, or where there is nothing to
+        compare.
     """
     if choice not in ("baseline", "all"):
         raise UsageError(f"`pairs` is 'baseline' or 'all', not {choice!r}.")
@@ -108,56 +109,56 @@ def pairs(
         raise UsageError(
             "There is no baseline to compare with.", fix='Name one, or say pairs="all".'
         )
-    wanted = _wanted("persona", frame["persona"], personas)
+    names = _selected_names("persona", frame["persona"], personas)
     if choice == "baseline":
-        wanted |= _wanted("persona", frame["persona"], [str(baseline)])
-    kept = frame[frame["persona"].isin(wanted)]
-    kept = kept[kept["case"].isin(_wanted("case", frame["case"], cases))]
+        names |= _selected_names("persona", frame["persona"], [str(baseline)])
+    kept = frame[frame["persona"].isin(names)]
+    kept = kept[kept["case"].isin(_selected_names("case", frame["case"], cases))]
     if repeats is not None:
         kept = kept[kept["repeat"] < repeats]
     against = str(baseline) if choice == "baseline" else None
-    found = _meetings(averaged(kept).to_dict("records"), against)
-    if not found:
+    unordered = _comparisons(averaged(kept).to_dict("records"), against)
+    if not unordered:
         raise UsageError(
             "There are no two different answers to compare.",
             fix="Two personas must have answered the same case, with the same model.",
         )
     chance = random.Random(f"{seed} {rater}")  # noqa: S311 - an order
-    return _sided(_ordered(found, chance), chance)
+    return _with_sides(_ordered(unordered, chance), chance)
 
 
-def _wanted(kind: str, column: Iterable[str], named: Iterable[str] | None) -> set[str]:
+def _selected_names(kind: str, column: Iterable[str], selection: Iterable[str] | None) -> set[str]:
     known = set(column)
-    wanted = known if named is None else {str(name) for name in named}
-    for name in sorted(wanted - known):
+    names = known if selection is None else {str(name) for name in selection}
+    for name in sorted(names - known):
         raise UnknownNameError(kind, name, known)
-    return set(wanted)
+    return set(names)
 
 
-def _meetings(rows: Sequence[Mapping[str, Any]], baseline: str | None) -> list[Pair]:
-    """Who meets whom, once each; with everybody if no baseline is named."""
+def _comparisons(rows: Sequence[Mapping[str, Any]], baseline: str | None) -> list[Pair]:
+    """Return the pairs to compare, once each; of all with all if no baseline is named."""
     cells: dict[tuple[str, str, int], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         cells[row["case"], row["model"], row["repeat"]].append(row)
-    found: dict[frozenset[str], Pair] = {}
+    pairs_by_keys: dict[frozenset[str], Pair] = {}
     for (case, model, repeat), cell in cells.items():
         for one, other in itertools.combinations(cell, 2):
-            meant = baseline is None or baseline in (one["persona"], other["persona"])
-            same = one["key"] == other["key"] or one["answer"].strip() == other["answer"].strip()
-            if meant and not same:
+            is_selected = baseline is None or baseline in (one["persona"], other["persona"])
+            is_same = one["key"] == other["key"] or one["answer"].strip() == other["answer"].strip()
+            if is_selected and not is_same:
                 left, right = (
                     Side(row["key"], row["persona"], from_utf8(row["answer"]))
                     for row in (one, other)
                 )
                 pair = Pair(case, model, repeat, from_utf8(one["question"]), left, right)
-                found.setdefault(pair.keys, pair)
-    return list(found.values())
+                pairs_by_keys.setdefault(pair.keys, pair)
+    return list(pairs_by_keys.values())
 
 
-def _ordered(found: Sequence[Pair], chance: random.Random) -> list[Pair]:
-    """Round after round one pair of every case, of those personas that met least so far."""
+def _ordered(unordered: Sequence[Pair], chance: random.Random) -> list[Pair]:
+    """Order pairs in rounds: of every case one, of the personas compared least so far."""
     waiting: dict[str, dict[tuple[str, str], list[Pair]]] = defaultdict(lambda: defaultdict(list))
-    for pair in chance.sample(found, len(found)):
+    for pair in chance.sample(unordered, len(unordered)):
         waiting[pair.case][pair.personas].append(pair)
     met: Counter[tuple[str, str]] = Counter()
     order: list[Pair] = []
@@ -174,8 +175,8 @@ def _ordered(found: Sequence[Pair], chance: random.Random) -> list[Pair]:
     return order
 
 
-def _sided(order: Sequence[Pair], chance: random.Random) -> list[Pair]:
-    """The same order, with sides: nobody is ahead on one side by more than one, at any time.
+def _with_sides(order: Sequence[Pair], chance: random.Random) -> list[Pair]:
+    """Choose sides: at any time, no persona is ahead on one side by more than one.
 
     The first and second comparison of a persona are on opposite sides, the third and fourth, and
     so on. Each comparison is so tied to two others at most, and comparisons that are tied make a
@@ -199,7 +200,7 @@ def _sided(order: Sequence[Pair], chance: random.Random) -> list[Pair]:
 
 
 def _tied(order: Sequence[Pair]) -> dict[tuple[int, str], int]:
-    """For a comparison and each of its personas, the other one that it must differ from."""
+    """Return, for a comparison and each of its personas, the one that it must differ from."""
     tied: dict[tuple[int, str], int] = {}
     alone: dict[str, int] = {}
     for number, pair in enumerate(order):

@@ -1,4 +1,4 @@
-"""``Rate``: which of two answers is better, without knowing whose they are."""
+"""``Rate``: a blind comparison of two answers at a time."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Rate(LiveWidget):
     """Pairs of answers of a stored run, to be rated blind.
 
     Nothing that reaches the page names a persona or a model before ``reveal``. Each vote is
-    stored at once; who comes back goes on where they stopped, whatever ``seed`` they had. The store
-    is read and written elsewhere than where answers arrive, one wish after the other.
+    stored at once; a rater who comes back continues where they stopped, whatever the ``seed``. The
+    store is read and written in a thread of its own, one command after the other.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Rate(LiveWidget):
     right = traitlets.Unicode("").tag(sync=True)
     """The answer on the right, as safe HTML."""
     turn = traitlets.Int(0).tag(sync=True)
-    """Counts what was shown, so that one click cannot rate two pairs."""
+    """The number of pairs shown so far: a click names it, so that it cannot rate the next pair."""
     voted = traitlets.Int(0).tag(sync=True)
     """Pairs that this rater has rated, here or earlier."""
     total = traitlets.Int(0).tag(sync=True)
@@ -83,9 +83,9 @@ class Rate(LiveWidget):
     revealed = traitlets.Bool(False).tag(sync=True)
     """Whether the tally, and with it the names, is shown."""
     tally = traitlets.List(traitlets.Dict()).tag(sync=True)
-    """One row a persona once ``revealed``, the best first; empty before."""
+    """One row per persona once ``revealed``, the best first; empty before."""
     rater = traitlets.Unicode("").tag(sync=True)
-    """Who votes; setting it lets somebody else go on from where they stopped."""
+    """The name of the rater; setting it lets somebody else continue their own votes."""
 
     commands = {  # noqa: RUF012 - declared a ClassVar in Live
         "vote": "_vote_on",
@@ -110,7 +110,7 @@ class Rate(LiveWidget):
     ) -> None:
         self.run = resolve_run(run)
         self._frame = self.run.trials()
-        self._asked: dict[str, Any] = {
+        self._selection: dict[str, Any] = {
             "personas": None if personas is None else list(personas),
             "baseline": baseline or self.run.manifest.get("baseline"),
             "choice": pairs,
@@ -120,9 +120,9 @@ class Rate(LiveWidget):
         }
         self._waiting: deque[Pair] = deque()
         self._votes: list[tuple[Pair, Vote]] = []
-        self._read: dict[tuple[str, str], list[RatedTurn]] = {}
-        self._whose = ""
-        self._turnstile = asyncio.Lock()
+        self._turns: dict[tuple[str, str], list[RatedTurn]] = {}
+        self._signed_as = ""
+        self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rating")
         super().__init__(rater=current_user() if rater is None else rater)
         wait_for(self._sign(self.rater))
@@ -138,7 +138,7 @@ class Rate(LiveWidget):
     # -- what a person does ----------------------------------------------------------------------
 
     def vote(self, winner: Winner) -> None:
-        """Say which answer is better: ``left``, ``right``, ``tie`` or ``both bad``.
+        """Store which answer is better: ``left``, ``right``, ``tie`` or ``both bad``.
 
         Raises
         ------
@@ -160,11 +160,11 @@ class Rate(LiveWidget):
         wait_for(self._undo())
 
     def skip(self) -> None:
-        """Leave this pair for later: it comes again at the end."""
+        """Put this pair off: it comes again at the end."""
         wait_for(self._skip())
 
     def reveal(self) -> None:
-        """Show how the personas fared so far; happens by itself when every pair is rated."""
+        """Show how the personas fared so far; done by itself when every pair is rated."""
         wait_for(self._reveal())
 
     def hide(self) -> None:
@@ -173,8 +173,8 @@ class Rate(LiveWidget):
 
     # -- what is left ----------------------------------------------------------------------------
 
-    def static_html(self) -> str:
-        """How far it went, and the pairs that were rated; names and tally once it is revealed."""
+    def static_html(self) -> Markup:
+        """Return the progress and the rated pairs; names and tally once they are revealed."""
         head = Markup("<p><b>Blind rating:</b> {} pairs rated.</p>").format(self.progress)
         tally = tally_table(self.tally) if self.revealed else Markup()
         return head + tally + rated_pairs_html(self._votes, self._turns_of, named=self.revealed)
@@ -187,23 +187,23 @@ class Rate(LiveWidget):
 
     @traitlets.observe("rater")
     def _signed(self, change: Mapping[str, Any]) -> None:
-        if self._whose and change["new"] != self._whose:
+        if self._signed_as and change["new"] != self._signed_as:
             try:
                 wait_for(self._sign(change["new"]))
             except BaseException:
-                self.rater = self._whose
+                self.rater = self._signed_as
                 raise
 
     async def _sign(self, name: str) -> None:
         name = rater_name(self.run, name)
-        async with self._turnstile:
-            votes, waiting = await asyncio.to_thread(self._begun, name)
+        async with self._lock:
+            votes, waiting = await asyncio.to_thread(self._votes_and_rest, name)
             await self._go_to(votes, waiting)
-            self._whose = self.rater = name
+            self._signed_as = self.rater = name
 
-    def _begun(self, rater: str) -> tuple[list[tuple[Pair, Vote]], deque[Pair]]:
-        """What this rater has rated already, and what is still to be rated."""
-        order = pairs(self._frame, rater, **self._asked)
+    def _votes_and_rest(self, rater: str) -> tuple[list[tuple[Pair, Vote]], deque[Pair]]:
+        """Return what this rater has rated already, and what is still to be rated."""
+        order = pairs(self._frame, rater, **self._selection)
         votes = rater_votes(self.run, rater, order)
         done = {pair.keys for pair, _ in votes}
         return votes, deque(pair for pair in order if pair.keys not in done)
@@ -212,19 +212,19 @@ class Rate(LiveWidget):
         await self._vote(winner, turn)
 
     async def _vote(self, winner: Winner, turn: int | None = None) -> None:
-        async with self._turnstile:
+        async with self._lock:
             if turn not in (None, self.turn):
                 return  # it was meant for a pair that is rated
             if winner not in VOTE_POINTS:
                 raise UnknownNameError("vote", winner, VOTE_POINTS)
             self._check_open()
             pair, *rest = self._waiting
-            vote = Vote(self._whose, "person", pair.left.key, pair.right.key, winner)
+            vote = Vote(self._signed_as, "person", pair.left.key, pair.right.key, winner)
             votes = [*self._votes, (pair, vote)]
             await self._go_to(votes, deque(rest), lambda store: store.add_votes([vote]))
 
     async def _undo(self) -> None:
-        async with self._turnstile:
+        async with self._lock:
             if not self._votes:
                 raise UsageError("There is no vote to take back.")
             *votes, (pair, vote) = self._votes
@@ -232,17 +232,17 @@ class Rate(LiveWidget):
             await self._go_to(votes, waiting, lambda store: store.remove_vote(vote))
 
     async def _skip(self) -> None:
-        async with self._turnstile:
+        async with self._lock:
             self._check_open()
             first, *rest = self._waiting
             await self._go_to(self._votes, deque([*rest, first]))
 
     async def _reveal(self) -> None:
-        async with self._turnstile:
+        async with self._lock:
             await self._go_to(self._votes, self._waiting, revealed=True)
 
     async def _hide(self) -> None:
-        async with self._turnstile:
+        async with self._lock:
             await self._go_to(self._votes, self._waiting)
 
     def _check_open(self) -> None:
@@ -259,7 +259,7 @@ class Rate(LiveWidget):
         *,
         revealed: bool = False,
     ) -> None:
-        """Read what comes next, then store what was said, and only then show it.
+        """Read what comes next, then store the change, and only then show it.
 
         Whatever fails, the page shows the pair that the next vote is on.
         """
@@ -283,9 +283,9 @@ class Rate(LiveWidget):
         self._votes, self._waiting = votes, waiting
         self._draw(turns, revealed=revealed)
 
-    def _draw(self, asked: Sequence[RatedTurn], *, revealed: bool) -> None:
-        """The next pair; the tally instead when there is none, or somebody wants to see it."""
-        turns = [_shown(each) for each in asked]
+    def _draw(self, rated: Sequence[RatedTurn], *, revealed: bool) -> None:
+        """Set the traits to the next pair, or to the tally if there is none or it is revealed."""
+        turns = [_turn_item(turn) for turn in rated]
         last = turns.pop() if turns else {"question": "", "left": "", "right": ""}
         self.notify("")
         with self.hold_sync():
@@ -301,13 +301,13 @@ class Rate(LiveWidget):
 
     def _turns_of(self, pair: Pair) -> list[RatedTurn]:
         keys = (pair.left.key, pair.right.key)
-        if keys not in self._read:
-            self._read[keys] = rated_turns(self.run, pair)
-        return self._read[keys]
+        if keys not in self._turns:
+            self._turns[keys] = rated_turns(self.run, pair)
+        return self._turns[keys]
 
 
-def _shown(turn: RatedTurn) -> dict[str, str]:
-    """As a page shows it: safe HTML."""
+def _turn_item(turn: RatedTurn) -> dict[str, str]:
+    """Return a turn for the page, as safe HTML."""
     return {
         "question": to_html(turn.question),
         "left": to_html(turn.left, colours=True),
