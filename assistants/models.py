@@ -1,4 +1,7 @@
-"""Which models there are: what they are called, where they are, which key they want."""
+"""The catalogue of models: names, addresses, API keys, and prices.
+
+Costs are in US dollars. An unknown cost is ``None``, never 0.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,13 @@ from assistants.utils import (
 
 PACKAGED = Path(__file__).with_name("models.toml")
 IN_PROCESS = ("local", "scripted", "vllm-offline")
-"""Providers that need no server: the embedded model and scripted answers."""
+"""Providers that need no server of their own."""
 
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")
 
 
 class Prices(StrictModel):
-    """US dollars per million tokens. ``cached`` is what a cached input token costs."""
+    """Prices in US dollars per million tokens; ``cached`` is the price of cached input tokens."""
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
@@ -44,7 +47,7 @@ class Prices(StrictModel):
 
 
 class Provider(StrictModel):
-    """A server, or a kind of server, that speaks the OpenAI protocol."""
+    """A server, or a service, that speaks the OpenAI protocol."""
 
     address: str
     address_from: str | None = None
@@ -71,7 +74,7 @@ class Provider(StrictModel):
 
 
 class ModelEntry(StrictModel):
-    """What a short name stands for, with what differs from its provider."""
+    """The model behind a short name, and the settings that differ from its provider's."""
 
     model: str
     concurrency: int | None = Field(default=None, ge=1, le=4096)
@@ -92,7 +95,7 @@ class _ModelsFile(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as it can be called. ``server`` is ``None`` for one that needs no server."""
+    """A model that can be called. ``server`` is ``None`` for one that needs no server."""
 
     name: str
     server: Provider | None = None
@@ -109,23 +112,23 @@ class Model:
 
     @property
     def is_free(self) -> bool:
-        """Whether it is known to cost nothing."""
+        """True if calls are known to cost nothing."""
         return self.prices is not None and not self.prices.input and not self.prices.output
 
     @property
     def is_self_hosted(self) -> bool:
-        """Whether its server is the user's own: one is known, and no key has to be had for it."""
+        """True if its server is the user's own: one is known, and it needs no API key."""
         return self.server is not None and (self.server.key is None or self.server.key_optional)
 
     @property
     def id(self) -> str:
-        """The part after the colon: what the provider calls the model."""
+        """The part after the colon: the provider's name for the model."""
         return self.name.partition(":")[2]
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Providers and short names, from the package, the project and the user; the later wins."""
+    """Providers and short names from the package, the project and the user; later files win."""
 
     providers: dict[str, Provider]
     models: dict[str, ModelEntry]
@@ -137,20 +140,21 @@ class Catalogue:
 
     @classmethod
     def default(cls) -> Catalogue:
-        """The package's ``models.toml``, then one in the working directory, then the user's."""
+        """Read the ``models.toml`` of the package, of the working directory, and of the user."""
         return cls.read([PACKAGED, Path("models.toml"), user_file()])
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> Catalogue:
-        """Merge the files that exist.
+        """Read and merge those of ``paths`` that exist.
 
         Raises
         ------
         FileError
-            For a mistake in a file, and for a project file that sends a key to a host which
-            neither the package nor the user has bound it to: a clone must not collect keys.
+            For a mistake in a file, and for a project file that sends a key to a host that
+            neither the package nor the user has bound the key to. Otherwise a cloned repository
+            could collect keys.
         """
-        found = cls({}, {}, {})
+        catalogue = cls({}, {}, {})
         trusted = {PACKAGED, user_file()}
         bound: dict[str, set[str]] = {}
         files: list[tuple[Path, Document, _ModelsFile]] = []
@@ -166,27 +170,27 @@ class Catalogue:
             for name, provider in content.providers.items():
                 if path not in trusted:
                     _check_binding(name, provider, bound, document)
-                found.providers[name] = provider
-                found.sources[f"{name}:"] = document.source
+                catalogue.providers[name] = provider
+                catalogue.sources[f"{name}:"] = document.source
             for name, entry in content.models.items():
-                found.models[name] = entry
-                found.sources[name] = document.source
-        return found
+                catalogue.models[name] = entry
+                catalogue.sources[name] = document.source
+        return catalogue
 
     def find(self, name: str, *, where: str = "") -> Model:
-        """The model that a short name or a ``provider:id`` stands for.
+        """Return the model that a short name or a ``provider:id`` stands for.
 
         Raises
         ------
         UnknownNameError
-            With the nearest names, and ``where`` the name was written.
+            With the nearest known names and with ``where``, the place the name was written.
         """
         entry = self.models.get(name, ModelEntry(model=name))
         if entry.model != name:
             where = f"{self.sources.get(name, 'models.toml')}: {name}"
         provider, colon, identifier = entry.model.partition(":")
         if not colon or not identifier:
-            known = [each for each in self.models if each != name]
+            known = [short_name for short_name in self.models if short_name != name]
             raise UnknownNameError("model", entry.model, [*known, "provider:id"], where=where)
         if provider in IN_PROCESS:
             free = Prices(input=0, output=0)
@@ -200,14 +204,14 @@ class Catalogue:
 
 
 def user_file() -> Path:
-    """The user's own ``models.toml``."""
+    """Return the path of the user's own ``models.toml``."""
     import platformdirs
 
     return platformdirs.user_config_path("assistants") / "models.toml"
 
 
 def base_url(server: Provider) -> str:
-    """The base URL as the environment has it now."""
+    """Return the base URL, as the environment sets it now."""
     override = os.environ.get(server.address_from, "").strip() if server.address_from else ""
     return override or server.address
 
@@ -227,16 +231,16 @@ def _check_binding(
         return
     if not owners and is_loopback(urlsplit(provider.address).hostname or ""):
         return
-    whose = f"That key belongs to {' and '.join(sorted(owners))}. " if owners else ""
+    owner_note = f"That key belongs to {' and '.join(sorted(owners))}. " if owners else ""
     raise FileError(
         document.source,
         f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
-        fix=f"{whose}If you mean it, write the entry into your own {display_path(user_file())}.",
+        fix=f"{owner_note}If you want that, add the entry to your own {display_path(user_file())}.",
     )
 
 
 def call_cost(model: Model, usage: Usage) -> float | None:
-    """US dollars for one completion, from the model's own prices or the offline price table."""
+    """Return the US dollars of one completion, by the model's own prices or the offline table."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return 0.0 if model.is_free else None
     if model.prices is not None:
@@ -253,7 +257,7 @@ def call_cost(model: Model, usage: Usage) -> float | None:
 
 
 def is_cost_known(model: Model) -> bool:
-    """Whether a call's cost can be told at all."""
+    """Return whether the cost of a call can be computed."""
     return call_cost(model, Usage(input_tokens=1, output_tokens=1)) is not None
 
 
@@ -273,5 +277,5 @@ def _cached_table_cost(
     listed = ListedUsage(input_tokens=inputs, output_tokens=outputs, cache_read_tokens=cached)
     try:
         return float(calc_price(listed, model_ref=model_id, provider_id=provider).total_price)
-    except (LookupError, ValueError):  # unknown provider or model; usage it cannot price
+    except (LookupError, ValueError):  # unknown provider or model, or usage without a price
         return None

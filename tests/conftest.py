@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 from assistants.utils import api_keys
 from support.faulty_server import FaultyServer
 
+# Tests run beside each other: threads of their own for sums would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # The machine may be busy: a slow example says nothing about the law that it tests.
 settings.register_profile(
     "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -26,6 +29,34 @@ collect_ignore = [] if importlib.util.find_spec("vllm") else ["on_vllm"]
 
 # A shell that starts tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SLOW_MODULES = (
+    "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
+    "clients/test_offline*", "runs/test_batch_kernel.py", "runs/test_kill.py",
+    "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
+    "test_secret_leaks.py", "widgets/test_magics.py",
+)  # fmt: skip
+"""Modules that are slow as a whole: nearly each of their tests starts processes or simulates."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of ``SLOW_MODULES`` as slow."""
+    for item in items:
+        if any(item.path.match(f"tests/{pattern}") for pattern in SLOW_MODULES):
+            item.add_marker("slow")
+
+
+def pytest_report_header() -> str:
+    """Say which kernel of OpenBLAS computes: `make numerics` chooses another one."""
+    try:
+        import numpy as np  # noqa: F401 - loads its OpenBLAS
+        from threadpoolctl import threadpool_info
+    except ImportError:  # an environment without the extras
+        return "BLAS kernel: unknown"
+    kernels = {library.get("architecture", "unknown") for library in threadpool_info()}
+    return f"BLAS kernel: {', '.join(sorted(kernels))}"
 
 
 @pytest.fixture(autouse=True)

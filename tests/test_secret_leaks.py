@@ -119,7 +119,7 @@ def canary(
         lambda self, tried, error: 0.0 if error.retryable and tried < 2 else None,
     )
     quick = Timeouts(connect=1, first_token=0.5, idle=0.5, total=0.5)
-    monkeypatch.setitem(OpenAIClient.__init__.__kwdefaults__, "deadlines", quick)
+    monkeypatch.setitem(OpenAIClient.__init__.__kwdefaults__, "timeouts", quick)
     logs = io.StringIO()
     handler = logging.StreamHandler(logs)
     handler.setLevel(logging.DEBUG)

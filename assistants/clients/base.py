@@ -1,4 +1,4 @@
-"""What every client is: something that turns a conversation into one completion."""
+"""The protocol that every client follows."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from assistants.messages import Completion, Delta, Message, Sampling
 
 @runtime_checkable
 class Client(Protocol):
-    """Turns a conversation into one completion.
+    """Anything that turns a conversation into one completion.
 
-    Building one costs nothing: no connection, no process, no key is touched before the first
-    call. It raises ``CallError`` and nothing else on purpose, sends each request once (attempts
-    are the runner's), and may be used from one event loop at a time, one after the other.
+    Building a client opens no connection, starts no process and reads no API key; the first call
+    does. A client raises ``CallError`` and nothing else on purpose. It sends each request once
+    (the runner retries), and may be used from one event loop after another, not from two at once.
     """
 
     model: str
-    """``provider:id``, e.g. ``vllm:Qwen3-8B``; a column of every table."""
+    """``provider:id``, for example ``vllm:Qwen3-8B``; a column of every table."""
 
     max_concurrency: int
-    """Calls in flight that the model behind it can use."""
+    """Number of calls in flight that the model behind the client can make use of."""
 
     @property
     def identity(self) -> str:
-        """What an answer's key says about the model: equal if and only if answers may be shared.
+        """The model's part of an answer's key: equal if and only if answers may be shared.
 
-        It may change while a client exists: a server is stopped, and another one started.
+        It may change while a client exists: one server is stopped and another one started.
         """
         ...
 
@@ -38,7 +38,7 @@ class Client(Protocol):
     def stream(
         self, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncIterator[Delta | Completion]:
-        """Yield the reply piece by piece; the last thing yielded is the ``Completion``."""
+        """Yield the reply in pieces; the last item is the ``Completion``."""
         ...
 
     async def aclose(self) -> None:

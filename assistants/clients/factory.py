@@ -1,4 +1,4 @@
-"""Clients: what turns messages into a completion. ``connect`` builds one from a model's name."""
+"""Builds a client from the name of a model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ __all__ = ["Client", "connect"]
 def connect(
     model: str | Model, *, catalogue: Catalogue | None = None, folder: str | Path = ""
 ) -> Client:
-    """A client for ``provider:id`` or a short name of ``models.toml``.
+    """Build a client for ``provider:id`` or a short name of ``models.toml``.
 
-    Nothing is opened and no key is read before the first call. The path of a script
-    (``scripted:answers.yaml``) or of weights (``vllm-offline:weights``) is relative to ``folder``.
+    The client opens no connection and reads no API key before its first call. The path of a
+    script (``scripted:answers.yaml``) or of weights (``vllm-offline:weights``) is relative to
+    ``folder``.
 
     Raises
     ------
@@ -55,17 +56,17 @@ def connect(
 
 
 def endpoint(name: str, server: Provider) -> Endpoint:
-    """Where ``server`` is and its key, both looked up at each call.
+    """Return a function that looks up the address and the API key of ``server`` at each call.
 
-    A server that ``assistants serve`` started is found by the name of its model, unless somebody
-    has said where to look.
+    A server that ``assistants serve`` started is found by the name of its model, unless a file or
+    the environment gives another address.
     """
 
     async def address() -> Address:
         if _may_be_registered(name, server):
-            entry = registry.find_by_model(name.partition(":")[2])
-            if entry is not None:
-                return entry.address
+            record = registry.find_by_model(name.partition(":")[2])
+            if record is not None:
+                return record.address
         return Address(base_url(server), _read_key(name, server))
 
     return address
@@ -78,18 +79,17 @@ def _read_key(name: str, server: Provider) -> str | None:
 
 
 def _may_be_registered(name: str, server: Provider) -> bool:
-    """Whether it may be a server of ``assistants serve``: nobody has said that it is elsewhere."""
-    ours = name.partition(":")[0] == registry.PROVIDER
-    return ours and base_url(server) == registry.DEFAULT_URL
+    """Return whether the model may run on a server that ``assistants serve`` started."""
+    is_vllm = name.partition(":")[0] == registry.PROVIDER
+    return is_vllm and base_url(server) == registry.DEFAULT_URL
 
 
 def _identity(name: str, server: Provider) -> str:
-    """A hosted model by another address is another model; a local server's address is not.
+    """Return the model's part of an answer's key.
 
-    Another address than the package's own counts, whether a file or the environment says so: what
-    one name stands for there may be another model. vLLM and the like are named after their
-    weights and move from port to port, so there the name is what the answers depend on; for a
-    server that was started here, also on how.
+    For a hosted model the address counts if it is not the package's own: the same name may stand
+    for another model there. A local server moves from port to port and its model is named after
+    the weights, so only the name counts; for a server that was started here, also its options.
     """
     if _may_be_registered(name, server):
         variant = registry.model_variant(name.partition(":")[2])
@@ -106,6 +106,6 @@ def _identity(name: str, server: Provider) -> str:
 
 @lru_cache(maxsize=1)
 def _packaged_addresses() -> dict[str, str]:
-    """The addresses of the providers that come with the package."""
-    known = Catalogue.read([PACKAGED]).providers
-    return {name: server.address for name, server in known.items()}
+    """Return the addresses of the providers that come with the package."""
+    packaged = Catalogue.read([PACKAGED]).providers
+    return {name: server.address for name, server in packaged.items()}

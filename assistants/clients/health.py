@@ -1,4 +1,4 @@
-"""Is a provider there? Asks each server which models it serves, which costs nothing."""
+"""Checks whether each provider is reachable, by listing its models, which costs nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
-    """What one provider said."""
+    """Result of checking one provider; ``detail`` is its models, or the error."""
 
     provider: str
     is_reachable: bool
@@ -24,10 +24,9 @@ class ProviderStatus:
 
 
 async def check_providers(catalogue: Catalogue) -> list[ProviderStatus]:
-    """Ask all providers at the same time; each has a few seconds."""
-    local = _check_embedded()
-    asked = [_check_provider(name, server) for name, server in catalogue.providers.items()]
-    return [local, *await asyncio.gather(*asked)]
+    """Check all providers at the same time; each one has a few seconds to answer."""
+    checks = [_check_provider(name, server) for name, server in catalogue.providers.items()]
+    return [_check_embedded(), *await asyncio.gather(*checks)]
 
 
 def _check_embedded() -> ProviderStatus:

@@ -1,40 +1,41 @@
-"""A client under another identity: the same model, answers that nobody shares."""
+"""A client whose answers are never shared with other conversations."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from assistants.clients import Client
+from assistants.clients.base import Client
 from assistants.messages import Completion, Delta, Message, Sampling
 
 
 class IsolatedClient:
-    """A client whose answers go on from a history that no batch would come to.
+    """Delegate to another client, under an identity of its own for every ``history``.
 
-    Its identity is one of its own for every ``history``; all else is as before.
+    A conversation that continues from edited or mixed turns can give answers that no batch run
+    would give. Its own identity keeps them out of the answers that runs reuse.
     """
 
     def __init__(self, client: Client, history: str) -> None:
         self.client = client
         self.model = client.model
-        self._history = history
         self.max_concurrency = client.max_concurrency
+        self._history = history
 
     @property
     def identity(self) -> str:
-        """One of its own for every history."""
+        """The identity of the wrapped client, followed by the history."""
         return f"{self.client.identity} after {self._history}"
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        """As before."""
+        """Send the conversation through the wrapped client."""
         return await self.client.complete(messages, sampling)
 
     def stream(
         self, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncIterator[Delta | Completion]:
-        """As before."""
+        """Stream the reply of the wrapped client."""
         return self.client.stream(messages, sampling)
 
     async def aclose(self) -> None:
-        """As before."""
+        """Close the wrapped client."""
         await self.client.aclose()

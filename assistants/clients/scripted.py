@@ -1,4 +1,4 @@
-"""Answers that a program gives: for tests, for classes, and to see what a model would receive."""
+"""A client whose answers come from a function or a file: for tests and for teaching."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from assistants.messages import Completion, Delta, Message, Sampling, Usage
 from assistants.utils import display_path, parse_yaml, read_text, truncate_line
 
 AnswerFunction = Callable[[Sequence[Message], Sampling], str | Completion]
-"""Gives the answer to a conversation: a text, or a whole completion with a status of its own."""
+"""Return the answer to a conversation: a text, or a completion with a status of its own."""
 
 
 class ScriptedClient:
     """A client whose answers come from a function; equal requests get equal answers.
 
-    ``name`` stands in its model name and identity: functions that answer differently need
+    ``name`` is part of the model's name and identity. Functions that answer differently need
     different names, or they would share stored answers.
     """
 
@@ -36,7 +36,7 @@ class ScriptedClient:
         return truncate_line(f"ScriptedClient({self.model!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        """The scripted answer; words count as tokens."""
+        """Return the scripted answer. Words count as tokens."""
         answer = self._answer(messages, sampling)
         if isinstance(answer, Completion):
             return answer
@@ -53,27 +53,27 @@ class ScriptedClient:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncIterator[Delta | Completion]:
-        """The scripted answer, word by word."""
+        """Yield the scripted answer word by word."""
         completion = await self.complete(messages, sampling)
         for word in re.findall(r"\S+\s*|\s+", completion.text):
             yield Delta(word)
         yield replace(completion, first_token_s=0.0)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: a script holds no connection."""
 
 
 def echo(messages: Sequence[Message], sampling: Sampling) -> str:
-    """What the model receives, as text: for looking at a persona before anybody pays for it."""
+    """Return the request as text, to see what a model would receive before paying for it."""
     lines = [f"{message.role}: {message.content}" for message in messages]
     settings = ", ".join(f"{k}={v}" for k, v in sampling.as_dict().items())
     return "\n\n".join([*lines, f"({settings or 'no settings'})"])
 
 
 def build_scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
-    """``echo``, or a YAML file below ``folder`` that maps questions to answers.
+    """Build a client that echoes, or answers from a YAML file that maps questions to answers.
 
-    The question ``"*"`` stands for any other.
+    The file is relative to ``folder``. The question ``"*"`` stands for any other.
 
     Raises
     ------

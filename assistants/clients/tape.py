@@ -1,7 +1,7 @@
-"""The tape: completions as readable JSON lines, and a replay that asks no model.
+"""Tapes: record completions as JSON lines, and replay them without asking a model.
 
-A new file records; a file that is there replays. Each line stands for one request, told apart by
-a digest of the model's identity, the messages, the sampling and the repeat.
+A new file records; an existing file replays. Each line is one request and its completion, with a
+digest of the model's identity, the messages, the sampling and the repeat as its key.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_BYTES = 1_000_000_000
 class Tape:
     """One file of recorded completions.
 
-    While it records, lines go to ``FILE.part``; ``finish`` gives the file its name. A recording
-    that was broken off therefore never passes for a whole one.
+    While recording, lines go to ``FILE.part``, which ``finish`` renames to ``FILE``. An
+    interrupted recording can therefore never be taken for a complete one.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -35,14 +35,14 @@ class Tape:
         self._file: TextIO | None = None
 
     def __repr__(self) -> str:
-        doing = "replays" if self.replays else "records"
-        said = f"{doing} {len(self._completions)} completions"
-        return truncate_line(f"Tape({said}, {str(self.path)!r})", 120)
+        mode = "replays" if self.replays else "records"
+        description = f"{mode} {len(self._completions)} completions, {str(self.path)!r}"
+        return truncate_line(f"Tape({description})", 120)
 
     def get(
         self, client: Client, messages: Sequence[Message], sampling: Sampling
     ) -> Completion | None:
-        """The completion recorded for this request, if there is one."""
+        """Return the completion recorded for this request, or ``None``."""
         return self._completions.get(_digest(_request_record(client, messages, sampling)))
 
     def record(
@@ -52,7 +52,7 @@ class Tape:
         sampling: Sampling,
         completion: Completion,
     ) -> None:
-        """Keep a completion, once, flushed to the file before this returns."""
+        """Store a completion, once; it is flushed to the file before this returns."""
         request = _request_record(client, messages, sampling)
         key = _digest(request)
         if self.replays or key in self._completions:
@@ -66,14 +66,14 @@ class Tape:
         self._file.flush()
 
     def finish(self) -> None:
-        """Close the file; a recording gets its name and from now on replays."""
+        """Close the file and give a recording its final name; from now on it replays."""
         if self._file is not None:
             self.close()
             self._part.replace(self.path)
             self.replays = True
 
     def close(self) -> None:
-        """Close the file of a recording that is not whole; it keeps its ``.part``."""
+        """Close the file of an unfinished recording, which stays at ``FILE.part``."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -93,7 +93,7 @@ class TapedClient:
         return truncate_line(f"TapedClient({self.model!r}, {self.tape!r})", 120)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        """The recorded completion, or the model's, which is then recorded."""
+        """Return the recorded completion, or ask the model and record its completion."""
         recorded = self._recorded(messages, sampling)
         if recorded is not None:
             return recorded
@@ -104,7 +104,7 @@ class TapedClient:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncIterator[Delta | Completion]:
-        """As ``complete``; a replay comes as one piece."""
+        """Stream as ``complete`` answers; a replay arrives in one piece."""
         recorded = self._recorded(messages, sampling)
         if recorded is not None:
             yield Delta(recorded.text, recorded.reasoning or "")
@@ -125,7 +125,7 @@ class TapedClient:
             raise TapeMissError(
                 f"{self.model}: {display_path(self.tape.path)} has no answer to "
                 f"{messages[-1].content[:60]!r} with these settings.",
-                fix="Delete the tape to record it anew, or ask what it was recorded with.",
+                fix="Delete the tape to record it again, or use the settings it was recorded with.",
             )
         return recorded
 
@@ -146,7 +146,7 @@ def _digest(request: dict[str, Any]) -> str:
 
 
 def _read_tape(path: Path) -> dict[str, Completion]:
-    found: dict[str, Completion] = {}
+    completions: dict[str, Completion] = {}
     # Not splitlines: it also splits at characters that JSON leaves as they are, U+2028 for one.
     for number, line in enumerate(read_text(path, limit=MAX_BYTES).split("\n"), start=1):
         if not line.strip():
@@ -154,10 +154,10 @@ def _read_tape(path: Path) -> dict[str, Completion]:
         try:
             entry = json.loads(line)
             request = {k: entry[k] for k in ("model", "messages", "sampling", "repeat")}
-            found[_digest(request)] = Completion.from_dict(entry["completion"])
+            completions[_digest(request)] = Completion.from_dict(entry["completion"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FileError(
                 f"{display_path(path)}:{number}",
-                f"is no line of a tape: {type(error).__name__}: {error}.",
+                f"is not a line of a tape: {type(error).__name__}: {error}.",
             ) from None
-    return found
+    return completions

@@ -1,7 +1,7 @@
-"""Putting what was learnt live into an experiment: one more case at the end of its file.
+"""Adding a case to the end of an experiment file.
 
-The addition is written as text and then read back: everything else in the file stays as it was,
-byte for byte. Only a file that leaves no place for it is written anew, comments and order kept.
+The file is read and written by ruamel's round trip, which keeps comments, order and quotes, and is
+then read back: a file that would say anything else is left as it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,10 @@ from assistants.errors import FileError, nearest
 from assistants.trial import Case
 from assistants.utils import Document, display_path, parse_yaml, read_text
 
-_SIMPLE = re.compile(
-    r"[A-Za-z0-9(¿¡][^\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028\u2029\ufeff]*"
-)
+_COMMENT = re.compile(r"(?:^|\s)(#.*?)\s*$", re.MULTILINE)
 
-_one_at_a_time = threading.Lock()
-"""Two cases that are kept at once, from two widgets, are both in the file in the end."""
+_lock = threading.Lock()
+"""One case is added at a time: two widgets may add to one file at once."""
 
 
 def append_case(
@@ -37,7 +36,7 @@ def append_case(
     id: str | None = None,  # noqa: A002 - the word of the file
     reference: str | None = None,
 ) -> str:
-    """Append a case to an experiment file, or to the case file that it names; returns its id.
+    """Append a case to an experiment file, or to the case file that it names.
 
     Parameters
     ----------
@@ -51,29 +50,34 @@ def append_case(
     reference
         What a good answer says.
 
+    Returns
+    -------
+    str
+        The id of the case.
+
     Raises
     ------
     FileError
-        If the file is no experiment, has the question or the id already, or cannot hold the case.
+        If the file is not an experiment, has the question or the id, or cannot hold the case.
     UsageError
         If the question is empty.
     """
     turns = (question,) if isinstance(question, str) else tuple(question)
     new = Case(id or "new", turns, reference or None)
-    with _one_at_a_time:
-        return _keep(Path(path), new, id)
+    with _lock:
+        return _append(Path(path), new, id)
 
 
-def _keep(path: Path, new: Case, id: str | None) -> str:  # noqa: A002 - as above
+def _append(path: Path, new: Case, id: str | None) -> str:  # noqa: A002 - as above
     document = parse_yaml(read_text(path), display_path(path))
     if not isinstance(document.data, Mapping) or "cases" not in document.data:
-        raise FileError(display_path(path), "is no experiment: it has no `cases`.")
+        raise FileError(display_path(path), "is not an experiment: it has no `cases`.")
     entries = document.data["cases"]
     known = read_cases(document, entries)
-    _refuse_twin(document.where(("cases",)), new, known, id)
+    _refuse_duplicate(document.where(("cases",)), new, known, id)
     ids = {case.id for case in known}
     number = str(len(known) + 1)
-    name = id or (number if number not in ids else _free(number, ids))
+    name = id or (number if number not in ids else _free_id(number, ids))
     entry = _entry(new, name if id or name != number else None)
     if isinstance(entries, str) and entries.endswith((".jsonl", ".csv")) and " " not in entries:
         _append_line(path.parent / entries, entry)
@@ -82,7 +86,7 @@ def _keep(path: Path, new: Case, id: str | None) -> str:  # noqa: A002 - as abov
     return name
 
 
-def _refuse_twin(where: str, new: Case, known: Sequence[Case], named: str | None) -> None:
+def _refuse_duplicate(where: str, new: Case, known: Sequence[Case], named: str | None) -> None:
     for case in known:
         if case.questions == new.turns:
             raise FileError(
@@ -96,8 +100,8 @@ def _refuse_twin(where: str, new: Case, known: Sequence[Case], named: str | None
             )
 
 
-def _free(number: str, ids: set[str]) -> str:
-    """The first id like ``case-3`` that nobody has."""
+def _free_id(number: str, ids: set[str]) -> str:
+    """Return the first id like ``case-3`` that no case has."""
     count = int(number)
     while f"case-{count}" in ids:
         count += 1
@@ -117,106 +121,108 @@ def _entry(case: Case, name: str | None) -> dict[str, Any]:
 
 
 def _with_case(path: Path, document: Document, entry: dict[str, Any]) -> str:
-    """The text of the file with ``entry`` added, which was read back and says just that."""
+    """Return the text of the file with ``entry`` added, read back to say just that."""
     text = read_text(path)
     entries = document.data["cases"]
     cases = [entries] if isinstance(entries, str) else list(entries)
-    short: Any = entry
-    if set(entry) == {"question"} and all(isinstance(each, str) for each in cases):
-        short = entry["question"]  # as its neighbours are written
-    if isinstance(short, str) and short.endswith(CASE_FILES) and " " not in short:
-        short = entry
-    wanted = {**document.data, "cases": [*cases, short]}
-    for candidate in (*_inserted(text, short), _rewritten(text, short)):
-        try:
-            if parse_yaml(candidate, document.source).data == wanted:
-                return candidate
-        except FileError:
-            continue
-    raise FileError(
-        document.where(("cases",)), "the case cannot be added here.", fix="Write it by hand."
-    )
+    item: Any = entry
+    if set(entry) == {"question"} and all(isinstance(case, str) for case in cases):
+        question = entry["question"]
+        if not question.endswith(CASE_FILES) or " " in question:
+            item = question  # as its neighbours are written
+    changed = _round_trip(text, item)
+    lost = Counter(_COMMENT.findall(text)) - Counter(_COMMENT.findall(changed))
+    expected = {**document.data, "cases": [*cases, item]}
+    if lost or parse_yaml(changed, document.source).data != expected:
+        raise FileError(
+            document.where(("cases",)), "the case cannot be added here.", fix="Write it by hand."
+        )
+    return changed
 
 
-def _inserted(text: str, entry: Any) -> Iterator[str]:
-    """The text with some lines put in after the last case; which place is right, reading tells."""
+def _round_trip(text: str, item: Any) -> str:
+    """Return the file as ruamel writes it with one more case: comments, order and quotes stay."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.nodes import SequenceNode
-
-    cases = next(
-        value
-        for key, value in YAML(typ="rt", pure=True).compose(text).value
-        if key.value == "cases"
-    )
-    if not isinstance(cases, SequenceNode) or cases.flow_style or not cases.value:
-        return
-    line_end = "\r\n" if "\r\n" in text else "\n"
-    indent = " " * int(cases.start_mark.column)
-    lines = "".join(f"{indent}{line}{line_end}" for line in _lines(entry))
-    at = _end(cases.value[-1])
-    # The end of a text in a block is where something else begins, with comments in between.
-    for place in (len(text[:at].rstrip()), at):
-        line = text.find("\n", place)
-        before = text if line < 0 else text[: line + 1]
-        gap = "" if before.endswith("\n") else line_end
-        yield before + gap + lines + text[len(before) :]
-    if at and text[at - 1] == "\n":
-        yield text[:at] + lines + text[at:]
-
-
-def _end(node: Any) -> int:
-    """Where the last word of a value ends."""
-    while isinstance(node.value, list) and node.value and not node.flow_style:
-        node = node.value[-1][1] if isinstance(node.value[-1], tuple) else node.value[-1]
-    return int(node.end_mark.index)
-
-
-def _lines(entry: Any) -> list[str]:
-    """An item of a list, as a person would write it where that is safe."""
-    if isinstance(entry, str):
-        return [f"- {_scalar(entry)}"]
-    found: list[str] = []
-    for key, value in entry.items():
-        if isinstance(value, list):
-            found += [f"{key}:", *(f"  - {_scalar(each)}" for each in value)]
-        else:
-            found.append(f"{key}: {_scalar(value)}")
-    return [("- " if number == 0 else "  ") + line for number, line in enumerate(found)]
-
-
-def _scalar(text: str) -> str:
-    """On one line: bare where it can only be a text, else in quotes."""
-    bare = _SIMPLE.fullmatch(text) and text == text.strip() and not re.search(r":(\s|$)|\s#", text)
-    if bare and re.match(r"[A-Za-z]{2,} ", text):
-        return text
-    return '"' + "".join(_quoted(character) for character in text) + '"'
-
-
-def _quoted(character: str) -> str:
-    code = ord(character)
-    if character in '"\\':
-        return "\\" + character
-    if character == "\n":
-        return "\\n"
-    if 0x20 <= code < 0x7F or (code > 0xA0 and _SIMPLE.fullmatch("a" + character)):
-        return character
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def _rewritten(text: str, entry: Any) -> str:
-    """The file as ruamel writes it, comments and order kept."""
-    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedSeq
 
     yaml = YAML(typ="rt", pure=True)
     yaml.preserve_quotes = True
-    yaml.width = 10_000
+    yaml.width = len(text) + 100_000  # no line is broken that was not
+    yaml.explicit_start = text.startswith("---")
     tree = yaml.load(text)
-    if isinstance(tree["cases"], str):
-        tree["cases"] = [tree["cases"]]
-    tree["cases"].append(entry)
+    cases = tree["cases"]
+    if isinstance(cases, str):
+        cases = CommentedSeq([cases])
+        cases.fa.set_flow_style()
+        if beside := tree.ca.items.pop("cases", None):
+            cases.ca.comment = [beside[2], None]
+        tree["cases"] = cases
+    if cases.fa.flow_style():
+        cases.append(_styled(item))
+    else:
+        offset = cases.lc.col
+        yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
+        following = _cut_comment(cases, offset)
+        cases.append(_styled(item))
+        if following:
+            _set_comment(cases, following)
     out = io.StringIO()
     yaml.dump(tree, out)
-    return out.getvalue()
+    return out.getvalue().replace("\n", "\r\n" if "\r\n" in text else "\n")
+
+
+def _styled(item: Any) -> Any:
+    """Return ruamel's form of an entry, with each text that has line ends on one line."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(item, dict):
+        return CommentedMap((key, _styled(value)) for key, value in item.items())
+    if isinstance(item, list):
+        return CommentedSeq(map(_styled, item))
+    return DoubleQuotedScalarString(item) if re.search(r"[\r\n]", item) else item
+
+
+def _cut_comment(cases: Any, column: int) -> str:
+    """Cut off and return the lines after the last case that belong to what follows it.
+
+    ruamel keeps all lines up to the next key with the last value; a new case would come after them.
+    Comments further in than the case's dash stay with the case.
+    """
+    node, key, slot = _last_value(cases)
+    tokens = node.ca.items.get(key)
+    if not tokens or tokens[slot] is None:
+        return ""
+    beside, *lines = tokens[slot].value.split("\n")
+    own = 0
+    for number, line in enumerate(lines, start=1):
+        if line.lstrip().startswith("#") and len(line) - len(line.lstrip()) > column:
+            own = number
+    following = "\n".join(lines[own:])
+    tokens[slot].value = "\n".join([beside, *lines[:own], ""])
+    return following
+
+
+def _set_comment(cases: Any, text: str) -> None:
+    from ruamel.yaml.error import CommentMark
+    from ruamel.yaml.tokens import CommentToken
+
+    node, key, slot = _last_value(cases)
+    tokens: list[Any] = [None] * 4
+    tokens[slot] = CommentToken(f"\n{text}", CommentMark(0), None)
+    node.ca.items[key] = tokens
+
+
+def _last_value(node: Any) -> tuple[Any, Any, int]:
+    """Return what holds the last value of a block, its key, and where ruamel keeps its comment."""
+    while True:
+        is_map = isinstance(node, Mapping)
+        key = list(node)[-1] if is_map else len(node) - 1
+        value: Any = node[key]
+        is_block = hasattr(value, "fa") and value and not value.fa.flow_style()
+        if not is_block:
+            return node, key, 2 if is_map else 0
+        node = value
 
 
 def _write(path: Path, text: str) -> None:

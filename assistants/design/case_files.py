@@ -1,4 +1,4 @@
-"""Where cases come from: an experiment's own lines, or CSV, JSON lines and Parquet files."""
+"""Cases of an experiment: its own lines, or CSV, JSON lines and Parquet files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_CASE_BYTES = 1_000_000_000
 
 
 class CaseEntry(StrictModel):
-    """One case."""
+    """A case as a file writes it."""
 
     id: str | int | None = None
     question: str | None = None
@@ -38,7 +38,7 @@ class CaseEntry(StrictModel):
 
 
 def read_cases(document: Document, entries: str | list[Any]) -> list[Case]:
-    """The cases of ``cases:``, strings, mappings or files, in order.
+    """Return the cases of ``cases:``, strings, mappings or files, in order.
 
     Raises
     ------
@@ -117,9 +117,11 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             where = f"{display_path(path)}:{reader.line_num}"
             if None in row or None in row.values():
                 raise FileError(where, f"expected {len(reader.fieldnames or [])} columns.")
-            yield where, _variables_apart({k: v for k, v in row.items() if v != ""})
+            yield where, _with_variables({k: v for k, v in row.items() if v != ""})
     except csv.Error as error:
-        raise FileError(f"{display_path(path)}:{reader.line_num}", f"is no CSV: {error}.") from None
+        raise FileError(
+            f"{display_path(path)}:{reader.line_num}", f"is not CSV: {error}."
+        ) from None
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -129,10 +131,10 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise FileError(where, f"is no JSON: {error}.") from None
+                raise FileError(where, f"is not JSON: {error}.") from None
             if not isinstance(row, dict):
                 raise FileError(where, "expected a JSON object.")
-            yield where, _variables_apart(row)
+            yield where, _with_variables(row)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -142,14 +144,14 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise FileError(display_path(path), f"is no Parquet: {error}.") from None
+        raise FileError(display_path(path), f"is not Parquet: {error}.") from None
     for number, row in enumerate(rows, start=1):
         row = {key: value for key, value in row.items() if value is not None}
-        yield f"{display_path(path)}, row {number}", _variables_apart(row)
+        yield f"{display_path(path)}, row {number}", _with_variables(row)
 
 
-def _variables_apart(row: dict[str, Any]) -> dict[str, Any]:
-    """Columns called ``vars.NAME`` are variables."""
+def _with_variables(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its columns called ``vars.NAME`` as variables."""
     own = {key: value for key, value in row.items() if not key.startswith("vars.")}
     variables = {k.removeprefix("vars."): v for k, v in row.items() if k.startswith("vars.")}
     given = own.get("vars", {})

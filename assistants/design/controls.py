@@ -1,4 +1,4 @@
-"""Control personas: what tells having a prompt, its wording and its meaning apart.
+"""Control personas, which tell having a prompt, its wording and its meaning apart.
 
 Their texts stand in ``NAME.controls.yaml`` beside the experiment, where anybody can read and edit
 them. ``assistants controls`` writes that file; without it a neutral text is matched in words.
@@ -32,7 +32,7 @@ SUFFIX = ".controls.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """``persona`` stands beside the persona ``of``: ``art.neutral`` beside ``art``."""
+    """A persona that stands beside the persona ``of``: ``art.neutral`` beside ``art``."""
 
     persona: str
     kind: Kind
@@ -40,7 +40,7 @@ class Control:
 
 
 class ControlText(StrictModel):
-    """One text of a controls file; ``digest`` is of the text that it was made from."""
+    """A text of a controls file; ``digest`` is of the text that it was made from."""
 
     persona: str
     kind: Literal["neutral", "paraphrase"]
@@ -55,12 +55,12 @@ class _ControlsFile(StrictModel):
 
 
 def controls_path(folder: Path, name: str) -> Path:
-    """Where the texts of an experiment's control personas stand."""
+    """Return the path of the texts of an experiment's control personas."""
     return folder / f"{name}{SUFFIX}"
 
 
 def read_controls_file(path: Path) -> dict[str, ControlText]:
-    """The texts by persona; none if there is no file.
+    """Return the texts by persona; none if there is no file.
 
     Raises
     ------
@@ -70,20 +70,20 @@ def read_controls_file(path: Path) -> dict[str, ControlText]:
     if not path.is_file():
         return {}
     document = parse_yaml(read_text(path), display_path(path))
-    found: dict[str, ControlText] = {}
+    texts: dict[str, ControlText] = {}
     for index, entry in enumerate(validate(_ControlsFile, document).controls):
         where = document.where(("controls", index))
         check_name(entry.persona, "persona", where=where)
-        if entry.persona in found:
+        if entry.persona in texts:
             raise FileError(where, f"{entry.persona!r} is there twice.")
-        found[entry.persona] = entry
-    return found
+        texts[entry.persona] = entry
+    return texts
 
 
 def controlled_personas(
     assistants: Iterable[Assistant], baseline: str | None
 ) -> dict[str, Persona]:
-    """The personas that neutral texts and paraphrases are made for, by name.
+    """Return the personas that neutral texts and paraphrases are made for, by name.
 
     Not the baseline, and none that sends nothing or is neutral already.
     """
@@ -95,14 +95,14 @@ def controlled_personas(
 
 
 def requested_controls(entry: ControlsEntry, personas: Iterable[str]) -> list[Control]:
-    """The control personas with texts of their own that ``entry`` asks for."""
-    found = []
+    """Return the control personas with texts of their own that ``entry`` asks for."""
+    controls = []
     for name in personas:
         if entry.neutral:
-            found.append(Control(f"{name}.neutral", "neutral", name))
+            controls.append(Control(f"{name}.neutral", "neutral", name))
         numbers = range(1, entry.paraphrases + 1)
-        found += [Control(f"{name}.p{number}", "paraphrase", name) for number in numbers]
-    return found
+        controls += [Control(f"{name}.p{number}", "paraphrase", name) for number in numbers]
+    return controls
 
 
 def read_controls(
@@ -114,7 +114,7 @@ def read_controls(
     repeats: int,
     library: Library,
 ) -> tuple[list[Assistant], list[Control]]:
-    """The assistants that ``controls:`` adds, and what each of them is for.
+    """Return the assistants that ``controls:`` adds, and the controls that they are.
 
     Raises
     ------
@@ -132,11 +132,12 @@ def read_controls(
     controls = requested_controls(entry, personas)
     path = controls_path(Path(document.source).parent, name)
     texts = read_controls_file(path) if controls else {}
-    made = {c.persona: _persona(c, personas[c.of], texts, library, where, path) for c in controls}
+    control_personas = {
+        c.persona: _persona(c, personas[c.of], texts, library, where, path) for c in controls
+    }
     if entry.same and baseline is not None:
         controls.append(Control(f"{baseline}.same", "same", baseline))
-    found = list(_assistants(assistants, controls, made, repeats))
-    return found, controls
+    return list(_assistants(assistants, controls, control_personas, repeats)), controls
 
 
 def _persona(
@@ -175,10 +176,10 @@ def _persona(
 def _assistants(
     assistants: Sequence[Assistant],
     controls: Sequence[Control],
-    made: Mapping[str, Persona],
+    personas: Mapping[str, Persona],
     repeats: int,
 ) -> Iterator[Assistant]:
-    """Each control on every model of the persona that it stands beside."""
+    """Yield each control on every model of the persona that it stands beside."""
     for assistant in assistants:
         for control in controls:
             if control.of != assistant.name:
@@ -188,4 +189,4 @@ def _assistants(
                 twin = replace(assistant.persona, name=control.persona)
                 yield replace(assistant, persona=twin, first_draw=repeats)
             else:
-                yield replace(assistant, persona=made[control.persona])
+                yield replace(assistant, persona=personas[control.persona])

@@ -1,4 +1,4 @@
-"""Caps on what one run may spend."""
+"""Caps on the spending of one run."""
 
 from __future__ import annotations
 

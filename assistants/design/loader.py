@@ -1,4 +1,4 @@
-"""From an experiment file to values: its assistants, scorers and judges."""
+"""The assistants, scorers and judges that an experiment file means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment file may say."""
+"""The schema of an experiment file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SystemPromptPlace = Literal["system", "user"]
 
 
 class LimitsEntry(StrictModel):
-    """``limits:``."""
+    """The caps of ``limits:``."""
 
     usd: float | None = Field(default=None, ge=0)
     tokens: int | None = Field(default=None, ge=0)
@@ -32,7 +32,7 @@ class PersonaEntry(StrictModel):
 
 
 class PairEntry(StrictModel):
-    """One exact assistant."""
+    """An exact pair of ``assistants:``."""
 
     persona: str
     model: str
@@ -40,7 +40,7 @@ class PairEntry(StrictModel):
 
 
 class JudgeEntry(StrictModel):
-    """``judge:``, among the scorers: either ``criteria`` to grade by, or a question to compare."""
+    """A judge among the scorers: either ``criteria`` to grade by, or a question to compare."""
 
     model: Any
     criteria: dict[str, str] = Field(default_factory=dict)
@@ -52,7 +52,7 @@ class JudgeEntry(StrictModel):
 
 
 class ControlsEntry(StrictModel):
-    """``controls:``; ``model`` writes the paraphrases, the first of the experiment as a default."""
+    """The controls of ``controls:``; ``model`` writes the paraphrases, by default the first one."""
 
     neutral: StrictBool = False
     paraphrases: Annotated[int, Field(strict=True, ge=0, le=20)] = 0

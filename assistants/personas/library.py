@@ -1,4 +1,4 @@
-"""The personas there are: those of the package, the project's and the user's own."""
+"""The library of personas: those of the package, the project's and the user's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGED = Path(__file__).parent
 
 
 class Library:
-    """Personas by name, read from the file at each use, so that an edit is seen at the next.
+    """Personas by name, read from their files at each use, so that an edit is seen at once.
 
     Where two folders define the same name, the later folder wins.
     """
@@ -33,7 +33,9 @@ class Library:
 
     @classmethod
     def default(cls, extra: Iterable[str | Path] = ()) -> Library:
-        """The package's, then ``personas/`` here, then ``ASSISTANTS_PERSONAS``, then ``extra``.
+        """Return a library of the usual folders, the later ones winning.
+
+        They are the package's, ``personas/`` here, those of ``ASSISTANTS_PERSONAS``, and ``extra``.
 
         Raises
         ------
@@ -53,15 +55,15 @@ class Library:
         return cls([PACKAGED, *([here] if here.is_dir() else []), *asked])
 
     def names(self) -> list[str]:
-        """Every name, sorted."""
+        """Return every name, sorted."""
         return sorted(self._files())
 
     def all(self) -> list[Persona]:
-        """Every persona, sorted by name."""
+        """Return every persona, sorted by name."""
         return [self._read(path) for _, path in sorted(self._files().items())]
 
     def find(self, name: str, *, where: str = "") -> Persona:
-        """The persona of that name.
+        """Return the persona of that name.
 
         Raises
         ------
@@ -74,7 +76,7 @@ class Library:
         return self._read(path)
 
     def select(self, pattern: str, *, folder: Path, where: str = "") -> list[Persona]:
-        """Personas by name, by a pattern over names, or by a path or pattern below ``folder``.
+        """Return personas by name or pattern, or by a path or pattern below ``folder``.
 
         Raises
         ------
@@ -94,7 +96,7 @@ class Library:
         return self._inside("*.md")
 
     def _inside(self, pattern: str) -> dict[str, Path]:
-        """Files by name, the later folder's first. A link that leads out of a folder is none."""
+        """Return files by name, of the last folder that has one; no link may lead out of it."""
         return {
             path.stem: path
             for folder in self.folders
@@ -114,15 +116,15 @@ class Library:
 
 
 def _paths(pattern: str, folder: Path, where: str) -> list[Path]:
-    """The persona files that a path or a pattern below ``folder`` stands for."""
+    """Return the persona files that a path or a pattern below ``folder`` stands for."""
     if not pattern.endswith(".md"):
-        raise FileError(where or pattern, f"{pattern!r} names no persona file: they end in .md.")
+        raise FileError(where or pattern, f"{pattern!r} is not a persona file: they end in .md.")
     if not _is_glob(pattern):
         return [folder / pattern]
-    found = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - takes any
-    if not found:
+    paths = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - takes any
+    if not paths:
         raise FileError(where or pattern, f"no persona file matches {pattern!r}.")
-    return [folder / path for path in found]
+    return [folder / path for path in paths]
 
 
 def _real(path: Path) -> Path:

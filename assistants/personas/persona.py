@@ -1,4 +1,4 @@
-"""One persona, and the file it is written in."""
+"""A persona, and the file it is written in."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class Persona:
 
     def __repr__(self) -> str:
         sent = "no text" if self.text is None else pluralize(len(self.text.split()), "word")
-        said = truncate_line(self.description or self.label, 60)
-        return truncate_line(f"Persona({self.name!r}, {sent}{f': {said}' if said else ''})", 120)
+        about = truncate_line(self.description or self.label, 60)
+        return truncate_line(f"Persona({self.name!r}, {sent}{f': {about}' if about else ''})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
     @property
     def variables(self) -> frozenset[str]:
-        """The variables its text asks for."""
+        """Variables that its text asks for."""
         return templating.names(self.text or "", self._what)
 
     def system_prompt(self, variables: Mapping[str, Any] = _NOTHING) -> str | None:
-        """The text that is sent, or ``None`` if no system message is.
+        """Return the text that is sent, or ``None`` if no system message is.
 
         Raises
         ------
@@ -80,13 +80,13 @@ class Persona:
         return templating.render(self.text, {**self.defaults, **variables}, self._what)
 
     def digest(self, variables: Mapping[str, Any] = _NOTHING) -> str:
-        """Of the text that is sent: an edited persona is another one, whatever its label."""
+        """Return a digest of the text that is sent: an edited persona is another one."""
         return digest_of(self.system_prompt(variables))
 
     def matched_to(
         self, other: Persona, name: str, length: Callable[[str], int] | None = None
     ) -> Persona:
-        """This persona cut or repeated to the length of ``other``'s text, in words by default.
+        """Return this persona cut or repeated to the length of ``other``'s text, in words.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class _FrontMatter(StrictModel):
 
 
 def digest_of(system_prompt: str | None) -> str:
-    """A short digest of a text as it is sent; ``"none"`` where no system message is."""
+    """Return a short digest of a text as it is sent; ``"none"`` where no system message is."""
     if system_prompt is None:
         return "none"
     return hashlib.sha256(system_prompt.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -152,7 +152,7 @@ def edited_persona(persona: Persona, text: str, others: Iterable[Persona]) -> Pe
 
 
 def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
-    """The persona in a Markdown file; ``base_text(name, where)`` gives the text of a base.
+    """Return the persona in a Markdown file; ``base_text(name, where)`` gives the text of a base.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
 
 
 def read_base(path: Path) -> str:
-    """The text of a base, which follows a persona's own."""
+    """Return the text of a base, which follows a persona's own."""
     document, body = _split(path)
     validate(_FrontMatter, document)
     if not body:
@@ -195,7 +195,7 @@ def read_base(path: Path) -> str:
 
 
 def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
-    """Decoding settings as a file writes them.
+    """Return decoding settings as a file writes them.
 
     Raises
     ------
@@ -216,11 +216,11 @@ def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
 
 
 def _split(path: Path) -> tuple[Document, str]:
-    """Front matter between two ``---`` lines, and the text after it."""
+    """Return the front matter between two ``---`` lines, and the text after it."""
     text = read_text(path)
     source = display_path(path)
     if "\0" in text:
-        raise FileError(source, "holds a NUL character, so it is no text.")
+        raise FileError(source, "holds a NUL character, so it is not text.")
     first, *rest = text.replace("\r\n", "\n").split("\n")
     if first.rstrip() != "---":
         return Document(source, {}, {}), "\n".join([first, *rest]).strip()

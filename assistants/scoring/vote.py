@@ -20,7 +20,7 @@ VOTE_POINTS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A preference between two trials, whose keys ``left`` and ``right`` stand as the rater saw them.
+    """A preference between two trials: the keys ``left`` and ``right``, as the rater saw them.
 
     ``voted_at`` is UTC, ISO 8601; empty until it is stored.
     """

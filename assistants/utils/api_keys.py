@@ -1,7 +1,7 @@
-"""API keys: names until the moment of a call, and never on a page.
+"""API keys: read when a call is made, and removed from every text that is shown or stored.
 
-A key is read from the environment when a call is made. Every value that was ever read is
-remembered here, in memory only, so that ``redact`` can take it out of whatever a server echoes.
+Configuration holds the name of an environment variable. Every value that was read from one is
+remembered here, in memory only, so that ``redact`` can remove it from what a server echoes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from assistants.errors import MissingKeyError
 
 MIN_SECRET_CHARS = 8
-"""So many characters of a key in a row are already too many to show."""
+"""Number of consecutive characters of a key that are redacted."""
 
 _PASSED_ON = frozenset({"HF_TOKEN", "HF_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 _SECRET = re.compile(
@@ -28,13 +28,13 @@ _PLACEHOLDERS = frozenset(
         "sk-no-key-required", "token-abc123", "your-api-key",
     }
 )  # fmt: skip
-"""What people write where a server wants no key. Answers may hold these words, and keep them."""
+"""Placeholders people set where a server wants no key. They are not redacted from answers."""
 
 _seen: set[str] = set()
 
 
 def read_key(name: str, model: str) -> str:
-    """The key in the environment variable ``name``.
+    """Read the API key from the environment variable ``name``.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def remember(value: str) -> None:
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment a child process may have: nothing that is named like a secret.
+    """Return an environment for a child process, without variables named like secrets.
 
     The tokens of the Hugging Face hub stay: a server fetches weights with them.
     """
@@ -67,7 +67,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact(text: str) -> str:
-    """``text`` with every run of ``PIECE`` or more characters of a known key replaced."""
+    """Return ``text`` with every run of ``PIECE`` or more characters of a known key replaced."""
     for key in _seen:
         if any(
             key[i : i + MIN_SECRET_CHARS] in text for i in range(len(key) - MIN_SECRET_CHARS + 1)
@@ -79,21 +79,21 @@ def redact(text: str) -> str:
 def _redact_key(key: str, text: str) -> str:
     pieces = {key[i : i + MIN_SECRET_CHARS] for i in range(len(key) - MIN_SECRET_CHARS + 1)}
     out: list[str] = []
-    at = kept_from = 0
-    while at <= len(text) - MIN_SECRET_CHARS:
-        if text[at : at + MIN_SECRET_CHARS] not in pieces:
-            at += 1
+    index = kept_from = 0
+    while index <= len(text) - MIN_SECRET_CHARS:
+        if text[index : index + MIN_SECRET_CHARS] not in pieces:
+            index += 1
             continue
-        out += [text[kept_from:at], "[redacted]"]
-        at += MIN_SECRET_CHARS
-        while at < len(text) and text[at - MIN_SECRET_CHARS + 1 : at + 1] in pieces:
-            at += 1
-        kept_from = at
+        out += [text[kept_from:index], "[redacted]"]
+        index += MIN_SECRET_CHARS
+        while index < len(text) and text[index - MIN_SECRET_CHARS + 1 : index + 1] in pieces:
+            index += 1
+        kept_from = index
     return "".join([*out, text[kept_from:]])
 
 
 def _split_piece_start(text: str, cut: int) -> int | None:
-    """Where the first piece of a key begins that ``cut`` would divide."""
+    """Return the start of the first piece of a key that a cut at ``cut`` would divide."""
     for start in range(
         max(0, cut - MIN_SECRET_CHARS + 1), min(cut, len(text) - MIN_SECRET_CHARS + 1)
     ):
@@ -103,16 +103,16 @@ def _split_piece_start(text: str, cut: int) -> int | None:
 
 
 class Redactor:
-    """``redact`` for a text that arrives in pieces: no piece shows what the whole would not.
+    """Redaction of a text that arrives in pieces: the pieces show no more than the whole would.
 
-    The end of a piece that may be the beginning of a key is held back until it is clear.
+    The end of a piece is held back while it may be the beginning of a key.
     """
 
     def __init__(self) -> None:
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """What may be shown now; ``""`` while it is not clear."""
+        """Add a piece and return the text that may be shown now, possibly ``""``."""
         if not _seen:
             return piece
         text = self._held + piece
@@ -126,6 +126,6 @@ class Redactor:
         return redact(text[:cut])
 
     def flush(self) -> str:
-        """What was held back, once nothing more can come."""
+        """Return the text that was held back, once the last piece has been fed."""
         held, self._held = self._held, ""
         return redact(held)

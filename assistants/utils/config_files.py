@@ -1,4 +1,4 @@
-"""Files that people write: read with care, and refused with file, line and the nearest word."""
+"""Reading files that people write: mistakes are refused with file, line and the nearest word."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from assistants.errors import FileError, UsageError, nearest
 
 NAME_PATTERN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
-"""What a persona, an experiment or a run may be called: safe as a file name everywhere."""
+"""Names of personas, experiments and runs: safe as a file name everywhere."""
 
 MAX_BYTES = 4_000_000
 
@@ -26,7 +26,7 @@ MAX_YAML = 500_000
 """Characters. The parser takes seconds for so many; a case file is read a thousand times faster."""
 
 MAX_DEPTH = 30
-"""So deep may lists and mappings lie in each other."""
+"""Levels that lists and mappings may lie in each other."""
 
 Place = tuple[str | int, ...]
 
@@ -40,14 +40,14 @@ class Document:
     lines: Mapping[Place, int]
 
     def where(self, place: Place = ()) -> str:
-        """``file:line`` of the value at ``place``, or of what holds it."""
+        """Return ``file:line`` of the value at ``place``, or of what holds it."""
         while place and place not in self.lines:
             place = place[:-1]
         line = self.lines.get(place)
         return f"{self.source}:{line}" if line else self.source
 
     def below(self, place: Place) -> Document:
-        """What stands at ``place``, as a document of its own that still knows its lines."""
+        """Return the value at ``place`` as a document of its own that still knows its lines."""
         data = self.data
         for part in place:
             data = data[part]
@@ -57,7 +57,7 @@ class Document:
 
 
 class StrictModel(BaseModel):
-    """A mapping in a file: an unknown key is an error that names the nearest known one."""
+    """The base of schemas: an unknown key is an error that names the nearest known one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,7 +78,7 @@ SchemaT = TypeVar("SchemaT", bound=StrictModel)
 
 
 def check_name(name: str, kind: str, *, where: str = "") -> str:
-    """``name`` itself, if it may name a ``kind`` of thing.
+    """Return ``name`` itself, if it may name a ``kind`` of thing.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def check_name(name: str, kind: str, *, where: str = "") -> str:
 
 
 def display_path(path: Path) -> str:
-    """A path as a person would type it: relative to the working directory where that is short."""
+    """Return a path as a person would type it: relative to the working directory if shorter."""
     try:
         real = os.path.realpath(path)
         if Path(real).is_relative_to(Path.cwd()):
@@ -104,7 +104,7 @@ def display_path(path: Path) -> str:
 
 
 def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
-    """The text of a UTF-8 file of at most ``limit`` bytes.
+    """Return the text of a UTF-8 file of at most ``limit`` bytes.
 
     Raises
     ------
@@ -113,20 +113,20 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     """
     where = display_path(path)
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise FileError(where, "is a folder.", fix="Name a file in it.")
-        if not stat.S_ISREG(found.st_mode):
-            raise FileError(where, "is no file.")
-        if found.st_size > limit:
-            raise FileError(where, f"{found.st_size:,} bytes; at most {limit:,} are read.")
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(where, "is not a file.")
+        if status.st_size > limit:
+            raise FileError(where, f"{status.st_size:,} bytes; at most {limit:,} are read.")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise FileError(where, "there is no such file.", fix=_beside(path)) from None
     except OSError as error:
         raise FileError(where, f"cannot be read: {error.strerror}.") from None
     except ValueError:  # a NUL in the path
-        raise FileError(repr(where), "is no path.") from None
+        raise FileError(repr(where), "is not a path.") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -135,7 +135,7 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
 
 
 def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
-    """YAML 1.2 (``no`` stays text) without aliases, tags or repeated keys.
+    """Read YAML 1.2 (``no`` stays text) without aliases, tags or repeated keys.
 
     Raises
     ------
@@ -162,8 +162,8 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
                 raise FileError(at, f"nested more than {MAX_DEPTH} deep.")
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
-            if said := _refused(event):
-                raise FileError(at, f"{said} are not read.", fix="Remove it.")
+            if feature := _refused(event):
+                raise FileError(at, f"{feature} are not read.", fix="Remove it.")
         reader = YAML(typ="rt", pure=True)
         reader.Constructor = _constructor()
         tree = reader.load(text)
@@ -181,7 +181,7 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
 
 
 def parse_toml(text: str, source: str) -> Document:
-    """TOML; the standard library says the line of a syntax error and of nothing else."""
+    """Read TOML; the standard library says the line of a syntax error and of nothing else."""
     try:
         return Document(source, tomllib.loads(text), {})
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -191,7 +191,7 @@ def parse_toml(text: str, source: str) -> Document:
 
 
 def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> SchemaT:
-    """The values of ``document`` as a ``schema``.
+    """Return the values of ``document`` as a ``schema``.
 
     Raises
     ------
@@ -208,10 +208,11 @@ def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> Sc
     try:
         return schema.model_validate(document.data)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        alike = [each for each in found if each["loc"][:1] == found[0]["loc"][:1]]
+        complaints = error.errors(include_url=False)
+        place_of_first = complaints[0]["loc"][:1]
+        alike = [c for c in complaints if c["loc"][:1] == place_of_first]
         # Where a value may be of several kinds, the deepest complaint is nearest to the mistake.
-        first = max(alike, key=lambda each: len(_place(document.data, each)))
+        first = max(alike, key=lambda complaint: len(_place(document.data, complaint)))
         inner = _place(document.data, first)
         at: Place = (*place, *inner)
         if first["type"] == "unknown_key":
@@ -219,8 +220,8 @@ def validate(schema: type[SchemaT], document: Document, place: Place = ()) -> Sc
             where = document.where((*at, key))
             raise FileError(where, f"unknown key {key!r}.", fix=nearest(str(key), known)) from None
         name = ".".join(map(str, inner))
-        said, fix = _complaint(name, first)
-        raise FileError(document.where(at), said, fix=fix) from None
+        message, fix = _complaint(name, first)
+        raise FileError(document.where(at), message, fix=fix) from None
 
 
 _SYNTAX = "See https://yaml.org for the syntax."
@@ -229,23 +230,23 @@ _MISTYPED = {
     "int": "a whole number", "float": "a number", "string": "text", "bool": "true or false",
     "list": "a list, in brackets", "tuple": "a list, in brackets", "dict": "a table of keys",
 }  # fmt: skip
-"""What a value has to be, by the first word of pydantic's complaint."""
+"""The type that is expected, by the first word of pydantic's complaint."""
 
 
 def _complaint(name: str, error: Any) -> tuple[str, str]:
-    """What is wrong with the value called ``name``, and what to do, in plain words."""
+    """Return what is wrong with the value called ``name``, and what to do, in plain words."""
     kind, _, what = error["type"].partition("_")
     if error["type"] == "missing":
         return f"{name} is missing.", f"Write `{name.rpartition('.')[2]}` and its value."
     if kind in _MISTYPED and what in ("type", "parsing", "from_float"):
         return f"{name or 'this'} has to be {_MISTYPED[kind]}.", ""
-    said = error["msg"].removeprefix("Value error, ").rstrip(".")
-    return (f"{name}: {said}." if name else f"{said}."), ""
+    message = error["msg"].removeprefix("Value error, ").rstrip(".")
+    return (f"{name}: {message}." if name else f"{message}."), ""
 
 
 @lru_cache(maxsize=1)
 def _constructor() -> Any:
-    """What builds values: YAML 1.2 knows no dates, ruamel does, and so they stay text here."""
+    """Return what builds values: YAML 1.2 has no dates, ruamel has, and so they stay text here."""
     from ruamel.yaml.constructor import RoundTripConstructor
 
     class Constructor(RoundTripConstructor):
@@ -258,7 +259,7 @@ def _constructor() -> Any:
 
 
 def _place(data: Any, complaint: Any) -> Place:
-    """Where in ``data`` pydantic found something; its own path also has the kinds it tried."""
+    """Return where in ``data`` pydantic complains; its own path also has the types it tried."""
     parts: list[str | int] = []
     for part in complaint["loc"]:
         if isinstance(data, Mapping) and (part in data or complaint["type"] == "missing"):
@@ -272,7 +273,7 @@ def _place(data: Any, complaint: Any) -> Place:
 
 
 def _refused(event: Any) -> str:
-    """What a parser's event brings that is not plain data: such a file is a trick or a mistake."""
+    """Return what an event has that is not plain data: such a file is a trick or a mistake."""
     if getattr(event, "tag", None) not in (None, "!"):
         return "tags"
     if getattr(event, "version", None) or getattr(event, "tags", None):
@@ -293,7 +294,7 @@ def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
 
 
 def _plain(node: Any) -> Any:
-    """Built-in types only: ruamel's own remember quotes and comments that nobody needs here."""
+    """Return built-in types only: ruamel's own remember quotes and comments."""
     if isinstance(node, Mapping):
         if any(isinstance(key, (Mapping, tuple)) for key in node):
             raise ValueError("a key is a list or a mapping")
@@ -307,7 +308,7 @@ def _plain(node: Any) -> Any:
 
 
 def _other_command(source: str) -> str:
-    """What a file is for that was given to the wrong command."""
+    """Return the command that a file is for that was given to another one."""
     suffix = Path(source).suffix
     if suffix == ".toml":
         return "Servers in a .toml file are for `assistants plan` and `assistants serve --plan`."
@@ -315,7 +316,7 @@ def _other_command(source: str) -> str:
 
 
 def _beside(path: Path) -> str:
-    """The files of that kind in the folder where the missing one was looked for."""
+    """Return a hint at files of that kind in the folder of the missing one."""
     if not path.parent.is_dir():
         return f"There is no folder {display_path(path.parent)} either."
     names = [p.name for p in path.parent.glob(f"*{path.suffix}") if p.is_file()]

@@ -9,5 +9,8 @@ import platformdirs
 
 
 def cache_root() -> Path:
-    """The folder for what can be fetched or measured again: ``ASSISTANTS_CACHE``, or the user's."""
+    """Return the cache folder: ``ASSISTANTS_CACHE``, or the user's own.
+
+    It holds only what can be fetched or measured again.
+    """
     return Path(os.environ.get("ASSISTANTS_CACHE") or platformdirs.user_cache_dir("assistants"))

@@ -25,7 +25,7 @@ _ALLOWED = (
 
 
 def render(template: str, variables: Mapping[str, object], what: str) -> str:
-    """``template`` with its variables filled in; ``what`` names it in errors.
+    """Return ``template`` with its variables filled in; ``what`` names it in errors.
 
     Raises
     ------
@@ -50,12 +50,12 @@ def render(template: str, variables: Mapping[str, object], what: str) -> str:
 
 
 def names(template: str, what: str) -> frozenset[str]:
-    """The variables that ``template`` asks for."""
+    """Return the variables that ``template`` asks for."""
     return _parsed(template, what)[1] if has_variables(template) else frozenset()
 
 
 def has_variables(template: str) -> bool:
-    """Whether there is anything in ``template`` to fill in."""
+    """Return whether there is anything in ``template`` to fill in."""
     return "{{" in template or "{%" in template or "{#" in template
 
 
@@ -71,7 +71,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _join(values: Iterable[object], separator: str = "") -> str:
-    """As Jinja's, which would make gigabytes out of two long texts."""
+    """Join as Jinja does, with a limit: it would make gigabytes out of two long texts."""
     texts = [str(value) for value in values]
     length = sum(map(len, texts)) + len(str(separator)) * len(texts)
     if length > MAX_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Text that came from somewhere else: kept without loss, shown without harm."""
+"""Foreign text: stored without loss, shown without harm."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNSAFE = re.compile(
 
 
 def to_utf8(text: str) -> str:
-    r"""The same text with lone surrogates written as ``\udXXX``, so that UTF-8 can hold it.
+    r"""Return the same text with lone surrogates written as ``\udXXX``, so that UTF-8 can hold it.
 
     ``from_utf8(to_utf8(text)) == text`` for every Python string.
     """
@@ -43,7 +43,7 @@ def from_utf8(text: str) -> str:
 
 
 def to_json(value: Any) -> str:
-    """One line of JSON that a person can read and UTF-8 can hold, whatever text is in it.
+    """Return one line of JSON that a person can read and UTF-8 can hold, whatever text is in it.
 
     JSON has no way to write the two halves of a pair of surrogates other than as the character
     they stand for, so that is what becomes of them.
@@ -56,7 +56,7 @@ def to_json(value: Any) -> str:
 
 
 def escape_control_chars(text: str) -> str:
-    """Text for a terminal: control and bidi characters are written out, so none takes effect."""
+    """Return text for a terminal: control and bidi characters are written out, without effect."""
     return _UNSAFE.sub(_written_out, to_utf8(text.replace("\r\n", "\n")))
 
 
@@ -70,11 +70,11 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 def truncate_line(text: str, width: int = 80) -> str:
-    """The beginning of a text on one line of at most ``width`` characters."""
+    """Return the beginning of a text, on one line of at most ``width`` characters."""
     flat = " ".join(escape_control_chars(text).split())
     return flat if len(flat) <= width else flat[: width - 1].rstrip() + "…"
 
 
 def pluralize(number: int, what: str) -> str:
-    """``1 trial``, ``2 trials``."""
+    """Return a number with its noun: ``1 trial``, ``2 trials``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

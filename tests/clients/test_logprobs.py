@@ -28,7 +28,7 @@ Build = Callable[..., OpenAIClient]
 
 @pytest.fixture
 async def client_at() -> AsyncIterator[Build]:
-    """Builds clients, and closes them."""
+    """Build clients, and close them after the test."""
     built: list[OpenAIClient] = []
 
     def build(url: str, **settings: Any) -> OpenAIClient:
@@ -45,9 +45,9 @@ async def test_the_tokens_of_the_answer(client_at: Build) -> None:
     with FaultyServer(other=of_vllm) as server:
         client = client_at(server.url)
         assert await prompt_tokens(client, ASKED) == tuple(rendered(SENT, True))
-        said = await answer_tokens(client, ASKED, "yes", ended=True)
+        said = await answer_tokens(client, ASKED, "yes", is_finished=True)
         assert said == (*b"yes", END)
-        assert await answer_tokens(client, ASKED, "yes", ended=False) == tuple(b"yes")
+        assert await answer_tokens(client, ASKED, "yes", is_finished=False) == tuple(b"yes")
         prompt = await prompt_tokens(client, ASKED)
         assert await answer_logprobs(client, prompt, said) == (-0.5,) * 4
 
@@ -63,7 +63,7 @@ async def test_a_template_that_trims_tells_no_end(client_at: Build) -> None:
 
     with FaultyServer(other=trimming) as server:
         client = client_at(server.url)
-        assert await answer_tokens(client, ASKED, " a b", ended=True) == tuple(b" a b")
+        assert await answer_tokens(client, ASKED, " a b", is_finished=True) == tuple(b" a b")
 
 
 async def test_an_answer_after_reasoning_stands_behind_the_thought(client_at: Build) -> None:
@@ -71,9 +71,9 @@ async def test_an_answer_after_reasoning_stands_behind_the_thought(client_at: Bu
     with FaultyServer(other=of_thinking) as server:
         client = client_at(server.url)
         assert bytes((await prompt_tokens(client, ASKED))[-7:]) == b"<think>"
-        said = await answer_tokens(client, ASKED, "\n\nyes", ended=True, reasoned=True)
+        said = await answer_tokens(client, ASKED, "\n\nyes", is_finished=True, has_reasoning=True)
         assert said == (*b"yes", END)
-        cut = await answer_tokens(client, ASKED, "yes", ended=False, reasoned=True)
+        cut = await answer_tokens(client, ASKED, "yes", is_finished=False, has_reasoning=True)
         assert cut == tuple(b"yes")
         prompt = await prompt_tokens_without_reasoning(client, ASKED, "\n\nyes", said)
         assert bytes(prompt[-26:]) == b"<assistant><think></think>"
@@ -118,7 +118,7 @@ async def test_a_server_that_does_not_tell(
     """Is known by what is missing from its replies."""
     with FaultyServer(other=reply) as server:
         client = client_at(server.url)
-        with pytest.raises(LogprobsUnavailableError, match="does not tell"):
+        with pytest.raises(LogprobsUnavailableError, match="does not return"):
             await answer_logprobs(client, await prompt_tokens(client, ASKED), (1,))
 
 

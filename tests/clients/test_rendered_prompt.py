@@ -33,7 +33,7 @@ async def test_tokens_become_the_text_that_they_were(text: str, byte_level: bool
     assert f"<|im_start|>system\n{text}<|im_end|>\n" in made.text
     assert made.text.endswith("Why ?<|im_end|>\n<|im_start|>assistant\n")
     assert ("/detokenize" in server.paths) != byte_level
-    assert (made.how, made.max_model_len) == ("tokens", 4096)
+    assert (made.method, made.max_model_len) == ("tokens", 4096)
 
 
 async def test_a_template_is_shown_as_text_with_its_tokens() -> None:
@@ -43,9 +43,9 @@ async def test_a_template_is_shown_as_text_with_its_tokens() -> None:
         made = await render_prompt(client, ASKED)
         await client.aclose()
     assert made is not None
-    assert made.how == "template"
+    assert made.method == "template"
     assert made.text.startswith("<|im_start|>system\nBe brief.<|im_end|>")
-    assert made.pieces[0] == "<|im_start|>"
+    assert made.token_strings[0] == "<|im_start|>"
 
 
 async def test_a_refusal_is_an_error_and_silence_is_none() -> None:
@@ -102,7 +102,7 @@ async def test_the_embedded_model_shows_what_it_reads() -> None:
     finally:
         await client.aclose()
     assert made is not None
-    assert made.how == "template"
+    assert made.method == "template"
     assert made.tokens > 10
     verdicts = [each.verdict for each in found]
     assert verdicts == ["delivered", "empty", "broken out", "delivered"]

@@ -32,7 +32,7 @@ def fold(raw: bytes, cuts: list[int] | None = None) -> tuple[list[Delta], Comple
     for start, end in pairwise(edges):
         reader.feed(raw[start:end])
     completion = reader.finish()
-    return reader.take(), completion
+    return reader.take_deltas(), completion
 
 
 # -- whole replies ---------------------------------------------------------------------------------

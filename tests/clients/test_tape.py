@@ -162,5 +162,5 @@ def test_a_broken_line_is_named(here: Path, line: str) -> None:
     good = {"model": "m", "messages": [], "sampling": {}, "repeat": 0}
     good["completion"] = {"text": "a\u2028", "status": "ok"}
     TAPE.write_text(f"{json.dumps(good, ensure_ascii=False)}\n\n{line}\n")
-    with pytest.raises(FileError, match=r"tape\.jsonl:3: is no line of a tape"):
+    with pytest.raises(FileError, match=r"tape\.jsonl:3: is not a line of a tape"):
         Tape(TAPE)

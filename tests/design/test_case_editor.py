@@ -1,4 +1,4 @@
-"""A case that is kept: it is read back as it was, and the file stays what it was."""
+"""A case that is appended is read back as it was, and the file stays what it was."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ SHAPES = [
     "cases:\n  - id: tea\n    question: |\n      Tea?\n\n      With milk?\n\n",
     "cases:\n  - id: tea\n    turns:\n      - Tea?\n      - Milk?\n",
     "cases:\n  - {id: tea, question: Tea?}\n",
-    'cases:\n  - "Tea: a\n    drink?"\n',
     "cases:\n  - id: tea\n    question: Tea?\n    vars:\n      hour: 5\n",
 ]
 
@@ -68,6 +67,44 @@ def test_any_question_comes_back_and_nothing_else_moves(
     assert (last.id, last.questions) == (name, (question,))
 
 
+def test_a_text_on_several_lines_keeps_what_it_says(file: Callable[..., Path]) -> None:
+    """Its lines may be joined; its words, its quotes and all comments stay."""
+    path = file('cases:\n  - "Tea: a\n    drink?"  # hot\n  # the end\n')
+    append_case(path, "Milk?")
+    assert path.read_text() == (
+        HEAD + 'cases:\n  - "Tea: a drink?" # hot\n  - Milk?\n  # the end\n' + TAIL
+    )
+
+
+def test_a_comment_stays_with_the_case_that_it_is_about(file: Callable[..., Path]) -> None:
+    """Further in than the dash it is the case's; else it comes after the new one."""
+    path = file("cases:\n  - id: tea\n    question: Tea?\n    # no sugar\n# more:\n")
+    append_case(path, "Milk?", id="milk")
+    assert (
+        path.read_text()
+        == HEAD
+        + (
+            "cases:\n  - id: tea\n    question: Tea?\n    # no sugar\n"
+            "  - id: milk\n    question: Milk?\n# more:\n"
+        )
+        + TAIL
+    )
+
+
+def test_a_file_that_would_lose_a_comment_stays_as_it_is(
+    file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused, and says that the case has to be written by hand."""
+    path = file(SHAPES[0])
+    before = path.read_bytes()
+    monkeypatch.setattr(
+        "assistants.design.case_editor._round_trip", lambda text, _: text.replace("# twice", "")
+    )
+    with pytest.raises(FileError, match="Write it by hand"):
+        append_case(path, "Milk?")
+    assert path.read_bytes() == before
+
+
 def test_a_file_may_end_in_the_middle_of_a_line(file: Callable[..., Path]) -> None:
     """Its last line is ended before another one begins."""
     path = file("cases:\n- Tea?", "")
@@ -88,14 +125,16 @@ def test_turns_and_a_reference_are_kept(
 
 
 @pytest.mark.parametrize("cases", ["cases: [Tea?, Milk?]  # both\n", "cases: Tea?  # one\n"])
-def test_a_list_on_one_line_is_written_anew(file: Callable[..., Path], cases: str) -> None:
-    """There is no line to put a case on; comments and order stay all the same."""
+def test_a_list_on_one_line_stays_on_it(file: Callable[..., Path], cases: str) -> None:
+    """Comments and order stay as well."""
     path = file(cases)
     append_case(path, "Sugar: yes or no?", id="sugar")
     text = path.read_text()
     comments = ("# What we ask.", "# one", cases[cases.index("#") :], "# How often.", "# twice")
     assert all(comment in text for comment in comments)
     assert text.index("personas") < text.index("cases") < text.index("repeats")
+    (line,) = [line for line in text.splitlines() if line.startswith("cases:")]
+    assert "Sugar: yes or no?" in line
     assert Experiment.load(path).cases[-1].question == "Sugar: yes or no?"
 
 
@@ -185,7 +224,7 @@ def test_a_question_that_looks_like_a_file_stays_a_question(file: Callable[..., 
 def test_what_is_no_experiment_is_refused(here: Path) -> None:
     """With the file's name."""
     (here / "tea.yaml").write_text("personas: [none]\n")
-    with pytest.raises(FileError, match=r"tea\.yaml: is no experiment"):
+    with pytest.raises(FileError, match=r"tea\.yaml: is not an experiment"):
         append_case(here / "tea.yaml", "Tea?")
 
 

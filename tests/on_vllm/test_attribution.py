@@ -81,7 +81,7 @@ async def told(
     try:
         for system, question, answer in ANSWERS:
             messages = [Message("system", system), Message("user", question)]
-            said = await answer_tokens(client, messages, answer, ended=True)
+            said = await answer_tokens(client, messages, answer, is_finished=True)
             prompt = await prompt_tokens(client, messages)
             ours += await answer_logprobs(client, prompt, said)
             asked.append((prompt, said))

@@ -56,7 +56,7 @@ class Streamed(Whole):
 
 
 def said(*turns: str) -> list[Message]:
-    """A persona and then user and assistant in turns."""
+    """Return a persona and then user and assistant in turns."""
     roles = ["system", *(["user", "assistant"] * len(turns))]
     return [Message(role, text) for role, text in zip(roles, turns, strict=False)]
 

@@ -89,7 +89,7 @@ def sse(*events: Any, end: bool = True) -> list[Step]:
 
 
 def sse_reply(text: str, *, usage: dict[str, int], model: str) -> Steps:
-    """The text word by word, then the reason, the usage and the end."""
+    """Return the steps of a stream: text word by word, finish reason, usage and the end."""
     words = text.split(" ")
     pieces = [w if i == 0 else f" {w}" for i, w in enumerate(words)]
     chunks = [chunk({"content": p}, model=model) for p in pieces]

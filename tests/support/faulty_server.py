@@ -90,7 +90,7 @@ class FaultyServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def url_of(self, fault: str) -> str:
-        """The base URL at which every call gets the bad reply of that name."""
+        """Return the base URL at which every call gets the bad reply of that name."""
         return f"http://127.0.0.1:{self.port}/rude/{quote(fault, safe='')}/v1"
 
     def __enter__(self) -> Self:
@@ -215,7 +215,7 @@ class FaultyServer:
 
 
 def at(url: str, key: str | None = None) -> Endpoint:
-    """An endpoint that gives this address."""
+    """Return an endpoint that gives this address."""
 
     async def endpoint() -> Address:
         return Address(url, key)

@@ -25,7 +25,7 @@ def rendered(messages: list[dict[str, str]], asked: bool) -> list[int]:
 
 
 def of_vllm(request: Request) -> dict[str, Any]:
-    """What vLLM's ``/tokenize`` and ``/completions`` say."""
+    """A stand-in for vLLM's ``/tokenize`` and ``/completions``."""
     if not request.body:  # its metrics
         return {}
     body = request.json

@@ -33,7 +33,7 @@ _WORD = re.compile(r" ?\w+|\s+|[^\w\s]+")
 
 
 def template(name: str) -> str:
-    """The template of that name."""
+    """Return the template of that name."""
     return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
 
 
@@ -92,7 +92,7 @@ class TemplateServer(FaultyServer):
 
 
 def pieces_of(text: str) -> list[str]:
-    """A text as tokens."""
+    """Return the tokens of a text."""
     parts = CONTROL.split(text)
     return [
         piece
@@ -102,7 +102,7 @@ def pieces_of(text: str) -> list[str]:
 
 
 def written(piece: str) -> str:
-    """A token as byte-level tokenizers write it."""
+    """Return a token as byte-level tokenizers write it."""
     if CONTROL.fullmatch(piece):
         return piece
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -122,7 +122,7 @@ def _json(value: Any) -> Sequence[Step]:
 async def audited(
     server: TemplateServer, text: str | None, conversation: Sequence[Message], **more: Any
 ) -> AuditResult:
-    """What the audit says of a persona with this text."""
+    """Return the audit of a persona with this text."""
     client = OpenAIClient("vllm:m", endpoint=at(server.url))
     try:
         return await Auditor(conversation).audit(Assistant(Persona("p", text), client, **more))

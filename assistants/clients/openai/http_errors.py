@@ -1,7 +1,7 @@
-"""What a server said instead of an answer, as a typed error.
+"""Typed errors for what a server sends instead of an answer.
 
-Decided by status, code, type and parameter; never by the words of a message, which change from
-release to release. The words are quoted: cut, made visible, and with every known key taken out.
+The type is decided by status, code, type and parameter, never by the text of a message, which
+changes from release to release. The text is quoted: cut, escaped, and without known keys.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from assistants.errors import (
 from assistants.utils import api_keys, text
 
 MAX_ERROR_BYTES = 64 * 1024
-"""So much of an error's body is read; the rest says nothing more."""
+"""Bytes of an error's body that are read."""
 
 MAX_RETRY_AFTER = 600.0
-"""Seconds. A server that asks for more is asked again after this long."""
+"""Seconds to wait at most, whatever the server asks for."""
 
 _MAX_QUOTED_CHARS = 300
 _MAX_READ_CHARS = 4_000
 
 _ERROR_TYPES: dict[str, type[CallError]] = {
     "context_length_exceeded": ContextLengthError,
-    "exceed_context_size_error": ContextLengthError,  # llama.cpp says so in `type`
+    "exceed_context_size_error": ContextLengthError,  # llama.cpp, in `type`
     "insufficient_quota": RateLimitError,
     "rate_limit_exceeded": RateLimitError,
     "rate_limit_error": RateLimitError,
@@ -48,7 +48,7 @@ _TRANSIENT_STATUSES = frozenset({408, 409, 425})
 
 _FIXES: dict[type[CallError], str] = {
     ContextLengthError: "Shorten the persona or the conversation, or ask for fewer tokens.",
-    AuthenticationError: "Check that the environment variable named for this model holds a valid key.",
+    AuthenticationError: "Check that this model's environment variable holds a valid key.",
     ModelNotFoundError: "Check the model's name and the base URL; most end in /v1.",
     RateLimitError: "Wait, or lower the number of calls in flight.",
     RedirectRefusedError: "Use the address it points to as the base URL, if you trust it.",
@@ -58,46 +58,47 @@ _FIXES: dict[type[CallError], str] = {
 
 
 def from_status(status: int, headers: Mapping[str, str], body: bytes, model: str) -> CallError:
-    """The error that an HTTP status other than 2xx stands for.
+    """Return the error for an HTTP status other than 2xx.
 
     Parameters
     ----------
     headers
-        Looked up in lower case.
+        Response headers, with names in lower case.
     body
-        As much of it as was read; it may be cut anywhere.
+        The part of the body that was read; it may end anywhere.
     """
     error = _error_object(_parse_json(body))
     if 300 <= status < 400:
         target = headers.get("location", "")
-        said = f" to {quote_server_text(target)}" if target else ""
-        return _build(RedirectRefusedError, f"{model}: HTTP {status} redirects the prompt{said}.")
-    kind = _error_type(error, status)
-    words = _server_message(error) if error is not None else _body_message(body)
-    said = f" and said: {words}" if words else "."
+        target_note = f" to {quote_server_text(target)}" if target else ""
+        return _build(
+            RedirectRefusedError, f"{model}: HTTP {status} redirects the prompt{target_note}."
+        )
+    message = _server_message(error) if error is not None else _body_message(body)
     return _build(
-        kind,
-        f"{model}: the server answered HTTP {status}{said}",
+        _error_type(error, status),
+        f"{model}: the server answered HTTP {status}{f' and said: {message}' if message else '.'}",
         retry_after=read_retry_after(headers),
         out_of_credit=_read_text_field(error, "code") == "insufficient_quota",
     )
 
 
 def from_object(error: object, model: str) -> CallError:
-    """The error that an ``error`` value inside a reply with status 200 stands for."""
-    held = _error_object({"error": error})
-    code = held.get("code") if held is not None else None
+    """Return the error for an ``error`` value inside a reply with status 200."""
+    details = _error_object({"error": error})
+    code = details.get("code") if details is not None else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    words = _server_message(held)
+    message = _server_message(details)
     return _build(
-        _error_type(held, status),
-        f"{model}: the reply holds an error instead of an answer{f': {words}' if words else '.'}",
-        out_of_credit=_read_text_field(held, "code") == "insufficient_quota",
+        _error_type(details, status),
+        f"{model}: the reply holds an error instead of an answer"
+        f"{f': {message}' if message else '.'}",
+        out_of_credit=_read_text_field(details, "code") == "insufficient_quota",
     )
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds the server asked to be left alone; ``None`` if it did not say it so one can read it.
+    """Return the seconds the server asked to wait; ``None`` if it did not, or not readably.
 
     Reads ``retry-after-ms``, and ``retry-after`` as seconds or as an HTTP date.
     """
@@ -115,9 +116,9 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
     return _cap_seconds((when - (now or datetime.now(UTC))).total_seconds())
 
 
-def quote_server_text(words: str) -> str:
-    """A server's words on one line, cut, without known keys."""
-    return text.truncate_line(api_keys.redact(words[:_MAX_READ_CHARS]), _MAX_QUOTED_CHARS)
+def quote_server_text(message: str) -> str:
+    """Return a server's text on one line, cut, and without known keys."""
+    return text.truncate_line(api_keys.redact(message[:_MAX_READ_CHARS]), _MAX_QUOTED_CHARS)
 
 
 def _build(
@@ -157,7 +158,7 @@ def _read_text_field(error: Mapping[str, Any] | None, name: str) -> str:
 
 
 def _error_object(value: object) -> Mapping[str, Any] | None:
-    """The object that describes an error, in the shapes that servers use."""
+    """Return the object that describes an error, in any of the shapes that servers use."""
     if not isinstance(value, dict):
         return None
     inner = value.get("error", value)  # older vLLM sends the object without an envelope
@@ -167,7 +168,7 @@ def _error_object(value: object) -> Mapping[str, Any] | None:
 
 
 def _server_message(error: Mapping[str, Any] | None) -> str:
-    for name in ("message", "detail", "code", "type"):  # FastAPI says `detail`
+    for name in ("message", "detail", "code", "type"):  # FastAPI uses `detail`
         value = error.get(name) if error is not None else None
         if isinstance(value, str) and value.strip():
             return quote_server_text(value)
@@ -175,8 +176,8 @@ def _server_message(error: Mapping[str, Any] | None) -> str:
 
 
 def _body_message(body: bytes) -> str:
-    words = body[: _MAX_READ_CHARS * 4].decode("utf-8", "replace").strip()
-    return "an HTML page." if words.startswith("<") else quote_server_text(words)
+    content = body[: _MAX_READ_CHARS * 4].decode("utf-8", "replace").strip()
+    return "an HTML page." if content.startswith("<") else quote_server_text(content)
 
 
 def _parse_json(body: bytes) -> object:
@@ -194,6 +195,6 @@ def _parse_number(value: str) -> float | None:
 
 
 def _cap_seconds(seconds: float) -> float | None:
-    if seconds != seconds:  # NaN, which float() reads happily
+    if seconds != seconds:  # NaN, which float() accepts
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

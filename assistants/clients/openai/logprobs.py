@@ -1,11 +1,11 @@
-"""How likely a model finds an answer that is there already: nothing is generated.
+"""Log-probabilities of a given answer: nothing is generated.
 
 Notes
 -----
-Of vLLM: ``/tokenize`` with ``messages`` gives the tokens of the prompt as its template renders
-it, ``/completions`` with those tokens and ``prompt_logprobs`` what each was worth. Sending tokens,
-not text, makes the answer the same tokens under every prompt. Requests with ``prompt_logprobs``
-neither use nor fill the server's prefix cache.
+With vLLM, ``/tokenize`` with ``messages`` returns the tokens of the prompt as its template renders
+it, and ``/completions`` with those tokens and ``prompt_logprobs`` the log-probability of each.
+Sending tokens instead of text keeps the answer's tokens the same under every prompt. Requests with
+``prompt_logprobs`` neither use nor fill the server's prefix cache.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_TOKEN_ID = 2**31
 
 
 class LogprobsUnavailableError(BadRequestError):
-    """The server does not tell how likely it finds what it is sent."""
+    """The server does not return log-probabilities of a prompt."""
 
 
 async def answer_tokens(
@@ -35,125 +35,133 @@ async def answer_tokens(
     messages: Sequence[Message],
     answer: str,
     *,
-    ended: bool,
-    reasoned: bool = False,
+    is_finished: bool,
+    has_reasoning: bool = False,
 ) -> Tokens:
-    """The tokens of an answer, as the model would have said them.
+    """Return the tokens of an answer, as the model would have generated them.
 
     Parameters
     ----------
     client
-        Of a server.
+        A client of a server.
     messages
-        What was answered, system message first.
+        The conversation before the answer, system message first.
     answer
         Not empty.
-    ended
-        Whether the model ended the answer by itself. The token by which it did is then one of the
-        answer's (a persona that wants short answers shows there), if the server's template puts
-        one right behind it; else the answer's own tokens are all.
-    reasoned
-        Whether the answer followed reasoning; see ``prompt_of_reasoned``.
+    is_finished
+        True if the model ended the answer by itself. The end token is then part of the answer (it
+        shows the effect of a persona that wants short answers), if the server's template puts one
+        right after the answer.
+    has_reasoning
+        True if the answer followed reasoning; see ``prompt_tokens_without_reasoning``.
 
     Raises
     ------
     LogprobsUnavailableError
         If the server has no such route.
     CallError
-        If there is no whole reply.
+        If the reply is not complete.
     """
-    if reasoned:
-        answer = answer.lstrip()  # what parts it from the reasoning is the template's
+    if has_reasoning:
+        answer = answer.lstrip()  # the template separates it from the reasoning
     alone = await _tokenize(client, {"prompt": answer, "add_special_tokens": False})
-    if not ended:
+    if not is_finished:
         return alone
-    if reasoned:
-        whole, at = await _locate_answer(client, messages, answer, alone)
-        return whole[at : at + len(alone) + 1]
+    if has_reasoning:
+        whole, start = await _locate_answer(client, messages, answer, alone)
+        return whole[start : start + len(alone) + 1]
     before = await prompt_tokens(client, messages)
-    whole = await prompt_tokens(client, [*messages, Message("assistant", answer)], asked=False)
-    said = (*before, *alone)
-    # A template may trim an answer or add to it: then it does not tell where the answer ended.
-    return (*alone, whole[len(said)]) if whole[: len(said)] == said != whole else alone
+    whole = await _conversation_tokens(client, messages, answer)
+    expected = (*before, *alone)
+    # A template may trim an answer or add to it: then it does not show where the answer ended.
+    return (*alone, whole[len(expected)]) if whole[: len(expected)] == expected != whole else alone
 
 
 async def prompt_tokens(
-    client: Client, messages: Sequence[Message], *, asked: bool = True
+    client: Client, messages: Sequence[Message], *, add_generation_prompt: bool = True
 ) -> Tokens:
-    """The tokens of a conversation as the server's template renders it.
+    """Return the tokens of a conversation as the server's template renders it.
 
-    ``asked`` ends it where the model's reply begins; without, it ends after the last message.
+    With ``add_generation_prompt`` they end where the model's reply begins, otherwise after the
+    last message.
     """
-    turns = _require_server(client).turns(messages)
-    return await _tokenize(client, {"messages": turns, "add_generation_prompt": asked})
+    turns = _require_server(client).request_messages(messages)
+    body = {"messages": turns, "add_generation_prompt": add_generation_prompt}
+    return await _tokenize(client, body)
 
 
 async def prompt_tokens_without_reasoning(
     client: Client, messages: Sequence[Message], answer: str, tokens: Tokens
 ) -> Tokens:
-    """The tokens in front of an answer that followed reasoning, without the reasoning.
+    """Return the tokens before an answer that followed reasoning, without the reasoning.
 
-    Where the model's reply begins, its template may have it think first (``<think>``): an answer
-    behind that would stand within the thought. So it is the conversation with the answer in it, as
-    the template renders that, up to where the answer's ``tokens`` stand.
+    A template may begin the model's reply with a thought (``<think>``): an answer put there would
+    be part of the thought. Therefore the conversation is rendered with the answer in it, and cut
+    where the answer's ``tokens`` begin.
 
     Raises
     ------
     LogprobsUnavailableError
-        If the answer does not stand in it, token by token.
+        If the answer's tokens are not in the rendered conversation.
     """
-    whole, at = await _locate_answer(client, messages, answer.lstrip(), tokens)
-    return whole[:at]
+    whole, start = await _locate_answer(client, messages, answer.lstrip(), tokens)
+    return whole[:start]
 
 
 async def answer_logprobs(client: Client, prompt: Tokens, answer: Tokens) -> tuple[float, ...]:
-    """The log-probability of each token of ``answer`` after ``prompt``, in nats.
+    """Return the log-probability of each token of ``answer`` after ``prompt``, in nats.
 
     Raises
     ------
     LogprobsUnavailableError
-        If the server gives none.
+        If the server returns none.
     ContextLengthError
-        If prompt, answer and one token more do not fit the model.
+        If prompt, answer and one more token do not fit the model.
     CallError
-        If there is no whole reply.
+        If the reply is not complete.
     """
     server = _require_server(client)
-    asked = {"prompt": [*prompt, *answer], "max_tokens": 1, "prompt_logprobs": 0}
-    reply = await _post(server, "/completions", asked)
+    body = {"prompt": [*prompt, *answer], "max_tokens": 1, "prompt_logprobs": 0}
+    reply = await _post(server, "/completions", body)
     choice = first_choice(reply.get("choices"), client.model)
-    given = None if choice is None else choice.get("prompt_logprobs")
-    if given is None:
+    entries = None if choice is None else choice.get("prompt_logprobs")
+    if entries is None:
         raise _unavailable(client)
-    if not isinstance(given, list) or len(given) != len(prompt) + len(answer):
-        raise_malformed(client.model, "it was sent tokens and told of others")
-    places = zip(given[len(prompt) :], answer, strict=True)
-    return tuple(_read_logprob(place, token, client.model) for place, token in places)
+    if not isinstance(entries, list) or len(entries) != len(prompt) + len(answer):
+        raise_malformed(client.model, "its log-probabilities are not those of the tokens sent")
+    pairs = zip(entries[len(prompt) :], answer, strict=True)
+    return tuple(_read_logprob(entry, token, client.model) for entry, token in pairs)
+
+
+async def _conversation_tokens(client: Client, messages: Sequence[Message], answer: str) -> Tokens:
+    return await prompt_tokens(
+        client, [*messages, Message("assistant", answer)], add_generation_prompt=False
+    )
 
 
 async def _locate_answer(
     client: Client, messages: Sequence[Message], answer: str, tokens: Tokens
 ) -> tuple[Tokens, int]:
-    """The tokens of the conversation with the answer in it, and where in them it begins."""
-    whole = await prompt_tokens(client, [*messages, Message("assistant", answer)], asked=False)
-    for at in range(len(whole) - len(tokens), 0, -1):
-        if whole[at : at + len(tokens)] == tokens:
-            return whole, at
+    """Return the tokens of the conversation with the answer, and the index where it begins."""
+    whole = await _conversation_tokens(client, messages, answer)
+    for start in range(len(whole) - len(tokens), 0, -1):
+        if whole[start : start + len(tokens)] == tokens:
+            return whole, start
     raise LogprobsUnavailableError(
-        f"{client.model} reasons before it answers, and its template does not show where an answer "
-        "stands behind that, so how likely one is cannot be told.",
+        f"{client.model} reasons before it answers, and its template does not show where the "
+        "answer begins, so the log-probability of an answer cannot be computed.",
     )
 
 
 async def _tokenize(client: Client, body: Mapping[str, Any]) -> Tokens:
     reply = await _post(_require_server(client), "../tokenize", body)
     tokens = reply.get("tokens")
-    if not tokens:  # llama.cpp reads neither `prompt` nor `messages`, and gives none
+    if not tokens:  # llama.cpp reads neither `prompt` nor `messages`, and returns none
         raise _unavailable(client)
     if not isinstance(tokens, list) or not all(
-        type(t) is int and 0 <= t < _MAX_TOKEN_ID for t in tokens
+        type(token) is int and 0 <= token < _MAX_TOKEN_ID for token in tokens
     ):
-        raise_malformed(client.model, "its tokens are no list of numbers")
+        raise_malformed(client.model, "its tokens are not a list of numbers")
     return tuple(tokens)
 
 
@@ -161,7 +169,7 @@ async def _post(server: OpenAIClient, path: str, body: Mapping[str, Any]) -> Map
     try:
         return await server.post(path, body)
     except BadRequestError as error:
-        # Servers without the route, or the setting, say so with one of these two.
+        # Servers without the route, or the setting, answer with one of these two.
         if type(error) not in (BadRequestError, ModelNotFoundError):
             raise
         refused = _unavailable(server, f" ({error.message})")
@@ -174,16 +182,16 @@ def _require_server(client: Client) -> OpenAIClient:
     return client
 
 
-def _unavailable(client: Client, why: str = "") -> LogprobsUnavailableError:
+def _unavailable(client: Client, reason: str = "") -> LogprobsUnavailableError:
     return LogprobsUnavailableError(
-        f"{client.model} does not tell how likely it finds an answer that is given{why}.",
-        fix="vLLM does.",
+        f"{client.model} does not return the log-probabilities of a given answer{reason}.",
+        fix="Use a model on vLLM.",
     )
 
 
-def _read_logprob(place: object, token: int, model: str) -> float:
-    found = place.get(str(token)) if isinstance(place, dict) else None
-    value = found.get("logprob") if isinstance(found, dict) else None
+def _read_logprob(entry: object, token: int, model: str) -> float:
+    details = entry.get(str(token)) if isinstance(entry, dict) else None
+    value = details.get("logprob") if isinstance(details, dict) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise_malformed(model, "a log-probability is missing, or is no number")
+        raise_malformed(model, "a log-probability is missing, or is not a number")
     return float(value)

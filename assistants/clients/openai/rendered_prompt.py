@@ -1,10 +1,10 @@
-"""A conversation as the server's chat template renders it: what the model really reads.
+"""A conversation as the server's chat template renders it: the prompt that the model reads.
 
 Notes
 -----
-vLLM's ``/tokenize`` takes ``messages`` and gives the tokens of the whole prompt; ``/detokenize``
-is the way back. llama.cpp's ``/apply-template`` gives the prompt's text, and its ``/tokenize`` the
-tokens of a text. Hosted APIs tell nothing of the kind.
+vLLM's ``/tokenize`` takes ``messages`` and returns the tokens of the whole prompt;
+``/detokenize`` turns tokens into text. llama.cpp's ``/apply-template`` returns the prompt's text,
+and its ``/tokenize`` the tokens of a text. Hosted APIs have no such routes.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from assistants.messages import Message
 from assistants.utils import pluralize, truncate_line
 
 RenderMethod = Literal["tokens", "template"]
-"""Read back from the tokens that the model gets, or the text that the template makes."""
+"""Source of a prompt: the tokens that the model gets, or the text that the template makes."""
 
 _HARMONY = ("<|start|>", "<|channel|>", "<|message|>")
-"""Each one token of gpt-oss, and several of any other model."""
+"""Each is one token of gpt-oss, and several tokens of any other model."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
     """The prompt of a conversation, up to where the answer begins.
 
-    ``pieces`` are its tokens, each as the tokenizer writes it; ``max_model_len`` how many the
-    model can take, where the server says.
+    ``token_strings`` are its tokens as the tokenizer writes them; ``max_model_len`` is the number
+    of tokens that the model can take, or ``None`` where the server does not return it.
     """
 
     text: str
-    how: RenderMethod
-    pieces: tuple[str, ...]
+    method: RenderMethod
+    token_strings: tuple[str, ...]
     max_model_len: int | None = None
 
     def __repr__(self) -> str:
@@ -45,69 +45,69 @@ class RenderedPrompt:
 
     @property
     def tokens(self) -> int:
-        """How many tokens the prompt is."""
-        return len(self.pieces)
+        """Number of tokens of the prompt."""
+        return len(self.token_strings)
 
 
 async def render_prompt(
-    client: Client, messages: Sequence[Message], how: RenderMethod | None = None
+    client: Client, messages: Sequence[Message], method: RenderMethod | None = None
 ) -> RenderedPrompt | None:
-    """What the model behind ``client`` reads when it is sent ``messages``.
+    """Return the prompt that the model behind ``client`` reads when it is sent ``messages``.
 
     Parameters
     ----------
-    how
-        Ask only in this way, because the server is known to have it.
+    method
+        Use only this method, because the server is known to have it.
 
     Returns
     -------
-    Rendered | None
-        ``None`` where the server does not tell, or there is none.
+    RenderedPrompt | None
+        ``None`` if the client has no server, or the server has neither method.
 
     Raises
     ------
     BadRequestError
-        If the template refuses the messages: their roles, or their order.
+        If the template refuses the roles of the messages, or their order.
     CallError
-        If there is no whole reply.
+        If the reply is not complete.
     """
     if not isinstance(client, OpenAIClient):
         return None
     # As the client would send them: it may add an empty system message.
-    turns = client.turns(messages)
-    if how != "template" and (found := await _render_with_tokenize(client, turns)) is not None:
-        return found
-    return None if how == "tokens" else await _render_with_template(client, turns)
+    turns = client.request_messages(messages)
+    if method != "template" and (prompt := await _render_with_tokenize(client, turns)) is not None:
+        return prompt
+    return None if method == "tokens" else await _render_with_template(client, turns)
 
 
 async def ignores_chat_template(client: Client) -> bool:
-    """Whether the server writes conversations in another way than by the template that it shows.
+    """Return whether the server renders conversations without the chat template that it shows.
 
     vLLM does so with gpt-oss, in the harmony format (``renderers/online_renderer.py`` of 0.32),
-    also where it is given a template. Such a model is known by the tokens that only it has.
+    even where it is given a template. Such a model is recognized by tokens that only it has.
 
     Raises
     ------
     CallError
-        If there is no whole reply.
+        If the reply is not complete.
     """
     if not isinstance(client, OpenAIClient):
         return False
     body = {"prompt": "".join(_HARMONY), "add_special_tokens": False}
     try:
         tokens = (await _post_if_served(client, "../tokenize", body)).get("tokens")
-    except BadRequestError:  # a server that takes conversations only
+    except BadRequestError:  # a server that accepts conversations only
         return False
     return isinstance(tokens, list) and len(tokens) == len(_HARMONY)
 
 
 async def count_tokens(client: Client, text: str) -> int | None:
-    """Tokens of ``text`` alone; ``None`` where the server does not tell, as hosted ones do not.
+    """Return the number of tokens of ``text``; ``None`` where the server does not count them.
 
     Notes
     -----
-    ``/tokenize`` of vLLM wants ``prompt`` and counts, that of llama.cpp wants ``content`` and
-    lists.
+    ``/tokenize`` of vLLM takes ``prompt`` and returns a count, that of llama.cpp takes
+    ``content`` and returns a list. Hosted services have no such route.
     """
     if not isinstance(client, OpenAIClient):
         return None
@@ -125,20 +125,21 @@ async def count_tokens(client: Client, text: str) -> int | None:
 async def _render_with_tokenize(client: OpenAIClient, turns: Any) -> RenderedPrompt | None:
     body = {"messages": turns, "add_generation_prompt": True, "return_token_strs": True}
     reply = await _post_if_served(client, "../tokenize", body)
-    pieces, tokens = reply.get("token_strs"), reply.get("tokens")
-    if not isinstance(tokens, list) or not isinstance(pieces, list) or len(tokens) != len(pieces):
+    strings, tokens = reply.get("token_strs"), reply.get("tokens")
+    if not isinstance(tokens, list) or not isinstance(strings, list):
         return None
-    if not tokens or not all(isinstance(piece, str) for piece in pieces):
+    if not tokens or len(tokens) != len(strings) or not all(isinstance(s, str) for s in strings):
         return None
-    text = _decode_byte_level(pieces)
+    text = _decode_byte_level(strings)
     if text is None:
-        back = await _post_if_served(client, "../detokenize", {"tokens": tokens})
-        text = back.get("prompt")
+        reversed_reply = await _post_if_served(client, "../detokenize", {"tokens": tokens})
+        text = reversed_reply.get("prompt")
     if not isinstance(text, str):
         return None
-    longest = reply.get("max_model_len")
-    known = longest if type(longest) is int else None
-    return RenderedPrompt(text, "tokens", tuple(pieces), known)
+    max_model_len = reply.get("max_model_len")
+    return RenderedPrompt(
+        text, "tokens", tuple(strings), max_model_len if type(max_model_len) is int else None
+    )
 
 
 async def _render_with_template(client: OpenAIClient, turns: Any) -> RenderedPrompt | None:
@@ -149,13 +150,13 @@ async def _render_with_template(client: OpenAIClient, turns: Any) -> RenderedPro
     body = {"content": text, "add_special": True, "parse_special": True, "with_pieces": True}
     listed = (await _post_if_served(client, "../tokenize", body)).get("tokens")
     tokens = listed if isinstance(listed, list) else []
-    return RenderedPrompt(text, "template", tuple(_token_text(each) for each in tokens))
+    return RenderedPrompt(text, "template", tuple(_token_text(token) for token in tokens))
 
 
 async def _post_if_served(
     client: OpenAIClient, path: str, body: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The reply of a path; nothing where the server does not have it."""
+    """Return the reply to a POST; an empty one where the server does not have the path."""
     try:
         return await client.post(path, body)
     except ModelNotFoundError:
@@ -163,7 +164,7 @@ async def _post_if_served(
 
 
 def _token_text(token: Any) -> str:
-    """A token of llama.cpp as text; one that is no whole text comes as a list of bytes."""
+    """Return a token of llama.cpp as text; one that is not valid text comes as a list of bytes."""
     piece = token.get("piece") if isinstance(token, dict) else None
     if isinstance(piece, list):
         return bytes(b for b in piece if type(b) is int and 0 <= b < 256).decode("utf-8", "replace")
@@ -171,25 +172,25 @@ def _token_text(token: Any) -> str:
 
 
 def _decode_byte_level(pieces: Sequence[str]) -> str | None:
-    """The text of byte-level tokens, exactly; ``None`` if these are of another kind.
+    """Return the exact text of byte-level tokens; ``None`` if they are of another kind.
 
-    Better than ``/detokenize``, which tidies spaces before punctuation with some tokenizers.
+    ``/detokenize`` is not exact: with some tokenizers it changes spaces before punctuation.
     """
     if not any("Ġ" in piece or "Ċ" in piece for piece in pieces) or any("▁" in p for p in pieces):
         return None
     table = _byte_level_table()
-    found = bytearray()
+    text = bytearray()
     for piece in pieces:
         try:
-            found += bytes(table[character] for character in piece)
-        except KeyError:  # an added token, which stands as it is
-            found += piece.encode("utf-8", "replace")
-    return found.decode("utf-8", "replace")
+            text += bytes(table[character] for character in piece)
+        except KeyError:  # an added token, which stands for itself
+            text += piece.encode("utf-8", "replace")
+    return text.decode("utf-8", "replace")
 
 
 @lru_cache(maxsize=1)
 def _byte_level_table() -> dict[str, int]:
-    """Which byte a character of a byte-level token stands for.
+    """Return the byte that each character of a byte-level token stands for.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""One request on its way: its clock, its deadlines, and what its failure is called."""
+"""One HTTP request: its time limits, its times, and the typed error of its failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from assistants.clients.openai import response as wire
+from assistants.clients.openai.response import check_size
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import CLOSE_CONNECTION, display_url, translate_error
 from assistants.errors import CallError, CallTimeoutError
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from openai._types import RequestOptions
 
 _USAGE_WAIT_S = 5.0
-"""Seconds to wait for the usage once the model has finished: the answer is there already."""
+"""Seconds to wait for the usage after the answer is complete."""
 
 _END_WAIT_S = 0.25
-"""Seconds to wait for the end after ``[DONE]``: a connection read to its end is used again."""
+"""Seconds to wait for the end of the stream after ``[DONE]``, so that its connection is reused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each part of a call may take, in seconds.
+    """Time limits of a call, in seconds.
 
-    ``first_token`` and ``idle`` count until content or reasoning comes, not until bytes do:
-    a server that only says that it is alive has not answered. Both are for streams.
+    ``first_token`` and ``idle`` apply to streams. They count until content or reasoning arrives:
+    a server that only sends keep-alive bytes has not answered.
     """
 
     connect: float = 10.0
@@ -52,7 +52,7 @@ class Request:
         model: str,
         sdk: openai.AsyncOpenAI,
         body: dict[str, Any],
-        deadlines: Timeouts,
+        timeouts: Timeouts,
         *,
         ours: bool,
         path: str = "/chat/completions",
@@ -61,35 +61,35 @@ class Request:
         self._model = model
         self._sdk = sdk
         self._body = body
-        self._deadlines = deadlines
+        self._timeouts = timeouts
         self._ours = ours
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._start = time.perf_counter()
         self._first_token_s: float | None = None
-        self._limit = "total"  # the deadline that is the next to end
+        self._limit = "total"  # the name of the time limit that ends next
 
-    async def whole(self, max_bytes: int) -> bytes:
-        """The body of a reply that is not streamed."""
+    async def read_body(self, max_bytes: int) -> bytes:
+        """Return the body of a reply that is not streamed."""
         received = bytearray()
-        async with asyncio.timeout(self._deadlines.total):
+        async with asyncio.timeout(self._timeouts.total):
             response = await self._send()
             try:
                 async with contextlib.aclosing(response.aiter_bytes()) as pieces:
                     async for chunk in pieces:
                         received += chunk
-                        wire.check_size(len(received), max_bytes, self._model)
+                        check_size(len(received), max_bytes, self._model)
             finally:
                 await _close(response)
         return bytes(received)
 
-    async def chunks(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
-        """The bytes of a streamed reply, each within its deadline.
+    async def stream_body(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a streamed reply, each chunk within its time limit.
 
-        Time that the consumer takes between two chunks counts towards the total only.
+        The time a consumer takes between two chunks counts towards the total only.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._deadlines.total
-        until = self._next(loop.time() + self._deadlines.first_token, end, "first token")
+        end = loop.time() + self._timeouts.total
+        until = self._next_deadline(loop.time() + self._timeouts.first_token, end, "first token")
         async with asyncio.timeout_at(until):
             response = await self._send()
         try:
@@ -100,28 +100,28 @@ class Request:
                         async with asyncio.timeout_at(until):
                             chunk = await anext(pieces, None)
                     except Exception:
-                        if reader.finished:  # only the usage did not come
+                        if reader.is_finished:  # only the usage is missing
                             return
                         raise
                     if chunk is None:
                         return
                     yield chunk
-                    if reader.finished:
-                        wait = _END_WAIT_S if reader.done else _USAGE_WAIT_S
+                    if reader.is_finished:
+                        wait = _END_WAIT_S if reader.is_done else _USAGE_WAIT_S
                         until = end = min(end, loop.time() + wait)
                     elif reader.progress > progress:
                         progress = reader.progress
-                        until = self._next(loop.time() + self._deadlines.idle, end, "idle")
+                        until = self._next_deadline(loop.time() + self._timeouts.idle, end, "idle")
         finally:
             await _close(response)
 
-    def saw(self, progress: int) -> None:
-        """Note the time of the first token."""
+    def note_progress(self, progress: int) -> None:
+        """Record the time of the first token, once ``progress`` characters have arrived."""
         if progress and self._first_token_s is None:
             self._first_token_s = time.perf_counter() - self._start
 
-    def stamped(self, completion: Completion) -> Completion:
-        """``completion`` with the times of this call."""
+    def with_times(self, completion: Completion) -> Completion:
+        """Return ``completion`` with the times of this call."""
         return replace(
             completion,
             started_at=self._started_at,
@@ -129,22 +129,22 @@ class Request:
             total_s=time.perf_counter() - self._start,
         )
 
-    def failure(self, error: Exception, reader: StreamReader | None = None) -> CallError:
-        """The typed error for whatever ended this call, with what had arrived."""
+    def to_call_error(self, error: Exception, reader: StreamReader | None = None) -> CallError:
+        """Return the typed error for whatever ended this call, with the reply until then."""
         remember_sdk_key(self._sdk)
         if isinstance(error, TimeoutError):
-            failure: CallError = self._too_slow()
+            failure: CallError = self._timeout_error()
         elif isinstance(error, CallError):
             failure = error
         else:
             failure = translate_error(
-                error, self._model, display_url(self._sdk), self._deadlines.connect
+                error, self._model, display_url(self._sdk), self._timeouts.connect
             )
         if reader is not None and reader.progress:
-            self.saw(reader.progress)
+            self.note_progress(reader.progress)
             failure.partial = failure.partial or reader.partial()
         if (partial := partial_completion(failure)) is not None:
-            failure.partial = self.stamped(partial)
+            failure.partial = self.with_times(partial)
         return failure
 
     async def _send(self) -> httpx2.Response:
@@ -152,9 +152,9 @@ class Request:
         import openai
 
         remember_sdk_key(self._sdk)
-        timeout = httpx2.Timeout(None, connect=self._deadlines.connect)
-        # Azure and the SDK's other providers read the model out of `body`; a text that has no
-        # UTF-8 has to go out as bytes all the same.
+        timeout = httpx2.Timeout(None, connect=self._timeouts.connect)
+        # Azure and the SDK's other providers read the model from `body`; a text that is not valid
+        # UTF-8 has to go out as bytes nevertheless.
         as_bytes = self._ours or not _is_valid_utf8(self._body)
         response = await self._sdk.post(
             self._path,
@@ -169,27 +169,27 @@ class Request:
 
     def _options(self, timeout: httpx2.Timeout) -> RequestOptions:
         options: RequestOptions = {"max_retries": 0, "follow_redirects": False, "timeout": timeout}
-        # llama.cpp's server closes the connection behind a stream, though it promises to keep it:
-        # a request that follows at once would be lost. A new one costs little without TLS.
+        # llama.cpp's server closes the connection after a stream, though it promises to keep it:
+        # a request that follows at once would be lost. A new connection is cheap without TLS.
         if self._ours and self._body.get("stream") and self._sdk.base_url.scheme == "http":
             options["headers"] = CLOSE_CONNECTION
         return options
 
-    def _next(self, own: float, end: float, name: str) -> float:
+    def _next_deadline(self, own: float, end: float, name: str) -> float:
         self._limit = name if own < end else "total"
         return min(own, end)
 
-    def _too_slow(self) -> CallTimeoutError:
+    def _timeout_error(self) -> CallTimeoutError:
         name = self._limit
-        seconds = getattr(self._deadlines, name.replace(" ", "_"))
+        seconds = getattr(self._timeouts, name.replace(" ", "_"))
         return CallTimeoutError(
-            f"{self._model}: the {name} deadline of {seconds:g} s has passed.",
-            fix="Try again, lower the number of calls in flight, or set a longer deadline.",
+            f"{self._model}: the {name} time limit of {seconds:g} s has passed.",
+            fix="Try again, lower the number of calls in flight, or set a longer timeout.",
         )
 
 
 def remember_sdk_key(sdk: openai.AsyncOpenAI) -> None:
-    """Make ``redact`` know the key of an SDK object, whoever built it."""
+    """Make ``redact`` know the key of an SDK object, whoever built the object."""
     if isinstance(key := getattr(sdk, "api_key", None), str):
         api_keys.remember(key)
 
@@ -203,11 +203,11 @@ def _is_valid_utf8(body: dict[str, Any]) -> bool:
 
 
 def _encode(body: dict[str, Any]) -> bytes:
-    """ASCII, so that a lone surrogate from an earlier answer can be sent back."""
+    """Encode as ASCII, so that a lone surrogate from an earlier answer can be sent back."""
     return json.dumps(body, allow_nan=False).encode("ascii")
 
 
 async def _close(response: httpx2.Response) -> None:
     """Close a response; unless it was read to its end, the server sees the connection go."""
-    with contextlib.suppress(Exception):  # what it complains about has been told already
+    with contextlib.suppress(Exception):  # its cause has been reported already
         await response.aclose()

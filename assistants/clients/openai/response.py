@@ -1,10 +1,10 @@
-"""Reads what an OpenAI-compatible chat completions server sent back, and checks all of it.
+"""Reads and validates the reply of an OpenAI-compatible chat completions server.
 
-The SDK lets broken answers pass: no choices, an HTML page, a stream cut short. Here a reply is a
-``Completion`` or a ``CallError``, and no text leaves with a known API key in it.
+The SDK accepts broken replies: no choices, an HTML page, a stream that ends early. Here a reply is
+a ``Completion`` or a ``CallError``, and no text leaves with a known API key in it.
 
-Errors are raised outside of ``except`` blocks on purpose: a decoder's error holds the whole body,
-and a chained error would carry it into tracebacks.
+Errors are raised outside ``except`` blocks on purpose: a decoder's error holds the whole body, and
+a chained error would carry it into tracebacks.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from assistants.utils import api_keys
 _MAX_TOKENS = 1_000_000_000
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
-"""A reply larger than this is refused."""
+"""Size limit of a reply."""
 
 STREAM_OVERHEAD = 8
-"""A stream may be so many times larger: every token comes in an envelope of some 300 bytes."""
+"""Factor by which a stream may be larger: each token has an envelope of about 300 bytes."""
 
 _STATUSES: dict[str, Status] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence"), "ok"),
     **dict.fromkeys(("tool_calls", "function_call"), "ok"),
-    # Mistral says model_length where the context is full.
+    # Mistral, where the context is full
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
     "content_filter": "content_filter",
     "refusal": "refusal",
@@ -46,17 +46,17 @@ _FIX = "Try again; if it stays, the address is no OpenAI-compatible server."
 
 
 def read_reply(body: bytes, model: str) -> Completion:
-    """A whole reply with a 2xx status.
+    """Read a complete reply with a 2xx status.
 
     Raises
     ------
     MalformedReplyError
-        If it breaks the protocol, so that there is no answer in it to trust; ``UnknownFinishReasonError`` if
-        only its finish reason does.
+        If the reply breaks the protocol, so that no answer in it can be trusted;
+        ``UnknownFinishReasonError`` if only its finish reason is unknown.
     IncompleteReplyError
-        If it has no finish reason, or one that says that the model was stopped.
+        If it has no finish reason, or one that means the model was stopped.
     CallError
-        Whatever an ``error`` object in it stands for.
+        If it holds an ``error`` object.
     """
     data = read_json_object(body, model)
     raise_error_object(data, model)
@@ -65,7 +65,7 @@ def read_reply(body: bytes, model: str) -> Completion:
         raise_malformed(model, "`choices` is missing or empty")
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise_malformed(model, "`message` is no object")
+        raise_malformed(model, "`message` is not an object")
     refusal = read_refusal(message, model)
     return build_completion(
         model,
@@ -79,7 +79,7 @@ def read_reply(body: bytes, model: str) -> Completion:
 
 
 def read_usage(value: object) -> Usage:
-    """The tokens a server counted. What it did not say, or said wrongly, is ``None``, never 0."""
+    """Read the token counts of a server; a missing or invalid one is ``None``, never 0."""
     if not isinstance(value, dict):
         return Usage()
     return Usage(
@@ -95,7 +95,7 @@ def check_size(received: int, limit: int, model: str) -> None:
     if received > limit:
         raise ReplyTooLargeError(
             f"{model}: the reply is larger than {limit:,} bytes.",
-            fix="Set max_tokens, or ask a server that stops by itself.",
+            fix="Set max_tokens, or use a server that stops by itself.",
         )
 
 
@@ -109,7 +109,10 @@ def build_completion(
     usage: Usage,
     served_model: str | None,
 ) -> Completion:
-    """A finished reply with its status; ``IncompleteReplyError`` or ``UnknownFinishReasonError`` for any other."""
+    """Return a finished reply with its status.
+
+    Raises ``IncompleteReplyError`` or ``UnknownFinishReasonError``, with the reply as ``partial``.
+    """
     if finish_reason is None or finish_reason in _INCOMPLETE:
         status: Status | None = "truncated"
     else:
@@ -118,11 +121,11 @@ def build_completion(
         status = "refusal"
     elif not text and status in ("ok", "length"):
         status = "empty"
-    said = redact_finish_reason(finish_reason)
+    reason = redact_finish_reason(finish_reason)
     completion = Completion(
         text=text,
         status=status or "error",
-        finish_reason=said,
+        finish_reason=reason,
         reasoning=reasoning or None,
         usage=usage,
         served_model=served_model or None,
@@ -130,14 +133,14 @@ def build_completion(
     if status is None:
         raise UnknownFinishReasonError(
             f"{model}: the reply breaks the protocol: the finish reason "
-            f"{http_errors.quote_server_text(str(said))!r} is not known.",
+            f"{http_errors.quote_server_text(str(reason))!r} is not known.",
             fix="Its text is kept with the failure. Please report the server and the reason.",
             partial=completion,
         )
     if status == "truncated":
-        why = "without a finish reason" if said is None else f"with finish reason {said!r}"
+        ending = "without a finish reason" if reason is None else f"with finish reason {reason!r}"
         raise IncompleteReplyError(
-            f"{model}: the reply ended {why}, before the model had finished.",
+            f"{model}: the reply ended {ending}, before the model had finished.",
             fix="Try again; if it stays, look at the server's own log.",
             partial=completion,
         )
@@ -145,7 +148,7 @@ def build_completion(
 
 
 def raise_error_object(data: Mapping[str, Any], model: str) -> None:
-    """Raise the error that stands where an answer belongs, if one does."""
+    """Raise an error if the reply holds an ``error`` object instead of an answer."""
     error = data.get("error")
     if error is None and data.get("object") == "error":  # older vLLM
         error = data
@@ -154,90 +157,90 @@ def raise_error_object(data: Mapping[str, Any], model: str) -> None:
 
 
 def first_choice(choices: object, model: str) -> Mapping[str, Any] | None:
-    """The choice with index 0. A chunk of a stream may have none, or one for another index."""
+    """Return the choice with index 0, or ``None``: a chunk of a stream may have no such choice."""
     if not isinstance(choices, list):
-        raise_malformed(model, "`choices` is no list")
+        raise_malformed(model, "`choices` is not a list")
     for choice in choices:
         if not isinstance(choice, dict):
-            raise_malformed(model, "a choice is no object")
+            raise_malformed(model, "a choice is not an object")
         if choice.get("index", 0) in (0, None):
             return choice
     return None
 
 
 def read_content(content: object, model: str) -> str:
-    """The answer's text, which some servers send as a list of parts."""
+    """Read the answer's text, which some servers send as a list of parts."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise_malformed(model, "`content` is no text")
+        raise_malformed(model, "`content` is not text")
     return "".join(_read_part(part, model) for part in content)
 
 
 def _read_part(part: object, model: str) -> str:
     value = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
     if not isinstance(value, str):
-        raise_malformed(model, "`content` has a part that is no text")
+        raise_malformed(model, "`content` has a part that is not text")
     return value
 
 
 def read_reasoning(message: Mapping[str, Any], model: str) -> str:
-    """VLLM and OpenRouter say ``reasoning``, DeepSeek and llama.cpp ``reasoning_content``."""
+    """Read the reasoning: ``reasoning`` or, with DeepSeek and llama.cpp, ``reasoning_content``."""
     for name in ("reasoning", "reasoning_content"):
         value = message.get(name)
         if value is not None and not isinstance(value, str):
-            raise_malformed(model, f"`{name}` is no text")
+            raise_malformed(model, f"`{name}` is not text")
         if value:
             return str(value)
     return ""
 
 
 def read_refusal(message: Mapping[str, Any], model: str) -> str:
-    """The words with which a model said no."""
+    """Read the text of a refusal."""
     value = message.get("refusal")
     if value is not None and not isinstance(value, str):
-        raise_malformed(model, "`refusal` is no text")
+        raise_malformed(model, "`refusal` is not text")
     return value or ""
 
 
 def read_finish_reason(choice: Mapping[str, Any], model: str) -> str | None:
-    """Why the model stopped, in the server's words; ``None`` if it has not said so."""
+    """Read the finish reason; ``None`` if there is none yet."""
     value = choice.get("finish_reason")
     if value is not None and not isinstance(value, str):
-        raise_malformed(model, "`finish_reason` is no text")
+        raise_malformed(model, "`finish_reason` is not text")
     return value or None
 
 
 def redact_finish_reason(finish_reason: str | None) -> str | None:
-    """A finish reason without known keys."""
+    """Return a finish reason without known keys."""
     return None if finish_reason is None else api_keys.redact(finish_reason)
 
 
 def read_model_name(value: object) -> str | None:
-    """What the server called the model, without known keys."""
+    """Return the server's name of the model, without known keys."""
     return api_keys.redact(value) if isinstance(value, str) else None
 
 
 def _read_count(counts: object, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
-    # bool is an int to isinstance, and a count that no model can reach is no count
+    # isinstance would accept bool; a count that no model can reach is invalid
     return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
 
 
 def read_json_object(raw: bytes, model: str) -> dict[str, Any]:
-    """The JSON object that ``raw`` is, or ``MalformedReplyError``."""
+    """Parse a JSON object, or raise ``MalformedReplyError``."""
     data, problem = parse_json(raw)
     if problem:
         raise_malformed(model, problem)
     if not isinstance(data, dict):
-        raise_malformed(model, "JSON, but no object")
+        raise_malformed(model, "JSON, but not an object")
     return data
 
 
 def parse_json(raw: bytes) -> tuple[object, str]:
-    """The value of a JSON text, or what is wrong with it."""
+    """Parse a JSON text; return its value and ``""``, or ``None`` and the fault."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -258,13 +261,13 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Which of two values a server meant, nobody can say."""
+    """Build an object, refusing duplicate names: it is unknown which value the server meant."""
     data = dict(pairs)
     if len(data) != len(pairs):
         raise ValueError("duplicate name")
     return data
 
 
-def raise_malformed(model: str, what: str) -> NoReturn:
-    """Raise ``MalformedReplyError`` for ``what``."""
-    raise MalformedReplyError(f"{model}: the reply breaks the protocol: {what}.", fix=_FIX)
+def raise_malformed(model: str, fault: str) -> NoReturn:
+    """Raise ``MalformedReplyError`` that names ``fault``."""
+    raise MalformedReplyError(f"{model}: the reply breaks the protocol: {fault}.", fix=_FIX)

@@ -1,4 +1,4 @@
-"""Folds a streamed reply into pieces to show and, at the end, a ``Completion``."""
+"""Reads a streamed reply: server-sent events, then deltas and at last a ``Completion``."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class StreamReader:
-    """Folds the bytes of a streamed reply into deltas and, at the end, a ``Completion``.
+    """Reader that turns the bytes of a streamed reply into deltas and a ``Completion``.
 
-    ``feed`` and ``finish`` raise as ``read_reply`` does; ``take`` gives what came until then. A
-    server that answers a request for a stream with one JSON object is understood as well.
+    ``feed`` and ``finish`` raise as ``read_reply`` does; ``take_deltas`` then still returns what
+    arrived before. A server that answers with one JSON object instead of a stream is understood.
     """
 
     def __init__(self, model: str, max_bytes: int = response.MAX_REPLY_BYTES) -> None:
         self.progress = 0
-        """Characters of answer and reasoning that have arrived; what deadlines go by."""
-        self.finished = False
-        """Whether the model has said why it stopped: what is still missing is only its usage."""
-        self.done = False
-        """Whether the server has said that nothing more comes."""
+        """Characters of answer and reasoning that have arrived; time limits depend on it."""
+        self.is_finished = False
+        """True once a finish reason has arrived: only the usage may still be missing."""
+        self.is_done = False
+        """True once the server has sent ``[DONE]``."""
         self._model = model
         self._max_bytes = max_bytes
         self._received = 0
         self._events = EventReader()
         self._json: bytearray | None = None  # the reply, if it turns out to be one JSON object
         self._started = False
-        self._understood = False  # whether any event was a chunk of a reply
+        self._understood = False  # any event was a chunk of a reply
         self._ready: list[Delta] = []
         self._text: list[str] = []
         self._reasoning: list[str] = []
@@ -56,20 +56,20 @@ class StreamReader:
         for event in self._events.feed(chunk):
             self._fold(event)
 
-    def take(self) -> list[Delta]:
-        """What may be shown and has not been taken yet."""
+    def take_deltas(self) -> list[Delta]:
+        """Return the deltas since the last call."""
         ready, self._ready = self._ready, []
         return ready
 
     def finish(self) -> Completion:
-        """The whole reply, once the stream has ended.
+        """Return the complete reply, once the stream has ended.
 
         Raises
         ------
         IncompleteReplyError
-            If the model had not finished; ``partial`` keeps what arrived.
+            If the model had not finished; ``partial`` is the reply until then.
         MalformedReplyError
-            If what came was no event stream.
+            If it was not an event stream.
         """
         if self._json is not None:
             completion = response.read_reply(bytes(self._json), self._model)
@@ -79,8 +79,8 @@ class StreamReader:
         for event in self._events.close():
             self._fold_last(event)
         self._flush()
-        if self._events.strange and not self._understood:
-            response.raise_malformed(self._model, "no event stream")
+        if self._events.has_unknown_lines and not self._understood:
+            response.raise_malformed(self._model, "not an event stream")
         return response.build_completion(
             self._model,
             text=self._joined(self._text),
@@ -92,7 +92,7 @@ class StreamReader:
         )
 
     def partial(self) -> Completion:
-        """What has arrived so far, marked as cut."""
+        """Return the reply so far, marked as truncated."""
         self._flush()
         return Completion(
             text=self._joined(self._text),
@@ -104,26 +104,26 @@ class StreamReader:
         )
 
     def _start(self, chunk: bytes) -> None:
-        """Tell an event stream from JSON and from a page, by the first byte that says something."""
-        if not (words := chunk.removeprefix(_BOM).lstrip()):
+        """Distinguish an event stream, JSON and a page by the first byte that is not blank."""
+        if not (start := chunk.removeprefix(_BOM).lstrip()):
             return
         self._started = True
-        if words.startswith(b"<"):
+        if start.startswith(b"<"):
             response.raise_malformed(self._model, "an HTML page instead of an event stream")
-        if words.startswith((b"{", b"[")):
+        if start.startswith((b"{", b"[")):
             self._json = bytearray()
 
     def _fold_last(self, event: bytes) -> None:
-        """An event without its end may be half of one: then it is as if it never came."""
+        """Fold an event that has no end, unless it is only half of one."""
         data, _ = response.parse_json(event)
         if isinstance(data, dict):
             self._fold(event)
 
     def _fold(self, event: bytes) -> None:
-        if self.done or not event.strip():
+        if self.is_done or not event.strip():
             return
         if event.strip() == b"[DONE]":
-            self.done = True
+            self.is_done = True
             return
         data = response.read_json_object(event, self._model)
         response.raise_error_object(data, self._model)
@@ -134,7 +134,7 @@ class StreamReader:
         choice = response.first_choice(choices, self._model)
         self._understood = True
         self._served_model = self._served_model or response.read_model_name(data.get("model"))
-        if choice is not None and not self.finished:
+        if choice is not None and not self.is_finished:
             self._add(choice)
 
     def _add(self, choice: Mapping[str, Any]) -> None:
@@ -142,13 +142,13 @@ class StreamReader:
         if piece is None:
             piece = {}
         if not isinstance(piece, dict):
-            response.raise_malformed(self._model, "`delta` is no object")
+            response.raise_malformed(self._model, "`delta` is not an object")
         refusal = response.read_refusal(piece, self._model)
         text = response.read_content(piece.get("content"), self._model) + refusal
         reasoning = response.read_reasoning(piece, self._model)
         self._refused = self._refused or bool(refusal)
         self._finish_reason = response.read_finish_reason(choice, self._model)
-        self.finished = self._finish_reason is not None
+        self.is_finished = self._finish_reason is not None
         self.progress += len(text) + len(reasoning)
         self._emit(self._text_redactor.feed(text), self._reasoning_redactor.feed(reasoning))
 
@@ -167,17 +167,23 @@ class StreamReader:
 
 
 class EventReader:
-    """Splits a byte stream into events, wherever the network cut it."""
+    """Parser of server-sent events: bytes in, the data of each event out.
+
+    Notes
+    -----
+    https://html.spec.whatwg.org/multipage/server-sent-events.html, without ``event``, ``id`` and
+    ``retry``, to which no chat completions server gives a meaning.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []  # of the line that has no end yet; joined once
+        self._parts: list[bytes] = []  # parts of the unfinished line, joined once
         self._data: list[bytes] = []
         self._first = True
-        self.strange = False
-        """Whether a line came that no event stream has."""
+        self.has_unknown_lines = False
+        """True if there was a line that no event stream has."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The data of the events that ``chunk`` completes."""
+        """Return the data of the events that ``chunk`` completes."""
         self._parts.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk and not self._ends_in_cr():
             return []
@@ -189,7 +195,7 @@ class EventReader:
         return self._events(lines)
 
     def close(self) -> list[bytes]:
-        """What is left when the stream ends: servers leave out the last blank line."""
+        """Return the last events: servers leave out the last blank line."""
         lines = _split_lines(b"".join(self._parts))
         self._parts = []
         return self._events([*lines, b""])
@@ -212,7 +218,7 @@ class EventReader:
             elif line == b"data":
                 self._data.append(b"")
             elif not line.startswith((b":", b"event", b"id", b"retry")):
-                self.strange = True
+                self.has_unknown_lines = True
         return events
 
 

@@ -1,7 +1,7 @@
-"""The SDK object, built so that nothing but the address decides where a prompt and a key go.
+"""The SDK object, built so that only the address decides where a prompt and an API key go.
 
-Left to itself, the SDK follows redirects, retries, reads an error's body without end, and sends
-an organisation, a project, an admin key and custom headers from the environment to any server.
+By default the SDK follows redirects, retries, reads an error's body without limit, and sends an
+organisation, a project, an admin key and custom headers from the environment to any server.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     import openai
 
 _ERROR_BODY_S = 5.0
-"""Seconds to wait for the words of an error whose status is known already."""
+"""Seconds to wait for the text of an error whose status is already known."""
 
 _KEEPALIVE_S = 2.0
-"""Below the 5 s after which uvicorn closes idle connections: never send on one being closed."""
+"""Seconds. uvicorn closes idle connections after 5: never send on one that is being closed."""
 
 CLOSE_CONNECTION = {"connection": "close"}
-"""Of a request behind which the connection is not used again."""
+"""Header of a request after which the connection is not used again."""
 
 _ORGANISATION = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 _OPENAI_HOST = "api.openai.com"
@@ -48,19 +48,19 @@ _REPLY_ERRORS = frozenset(
 
 
 def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
-    """An SDK object for one address and one event loop."""
+    """Build an SDK object for one address and one event loop."""
     import httpx2
     import openai
 
     check_key(model, address.key)
     host = httpx2.URL(address.url).host
-    sent = httpx2.Headers(_headers(host, address.key))
-    last = httpx2.Headers({**sent, **CLOSE_CONNECTION})
+    allowed = httpx2.Headers(_headers(host, address.key))
+    closing = httpx2.Headers({**allowed, **CLOSE_CONNECTION})
 
-    async def only_what_we_send(request: httpx2.Request) -> None:
-        # The SDK adds headers from the environment, under any name, so only a list of all that
-        # goes out is complete. aiohttp adds the host and the length.
-        request.headers = last if request.headers.get("connection") == "close" else sent
+    async def replace_headers(request: httpx2.Request) -> None:
+        # The SDK adds headers from the environment, under any name, so only a full list of what
+        # may go out is safe. aiohttp adds the host and the length.
+        request.headers = closing if request.headers.get("connection") == "close" else allowed
 
     async def refuse_errors(response: httpx2.Response) -> None:
         if response.status_code >= 300:
@@ -70,12 +70,12 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
     http = openai.DefaultAioHttpClient(
         follow_redirects=False,
         verify=_certificates(),
-        # A proxy sees what goes through it unencrypted, and a loopback address is not its business.
+        # A proxy would see an unencrypted prompt, and has no part in a loopback address.
         trust_env=address.url.startswith("https:") and not is_loopback(host),
         limits=httpx2.Limits(max_connections=1000, keepalive_expiry=_KEEPALIVE_S),
-        event_hooks={"request": [only_what_we_send], "response": [refuse_errors]},
+        event_hooks={"request": [replace_headers], "response": [refuse_errors]},
     )
-    # The SDK insists on a key. The hook above sends ours, or none.
+    # The SDK requires a key. The hook above sends ours, or none.
     return openai.AsyncOpenAI(
         base_url=address.url, api_key="unused", max_retries=0, http_client=http
     )
@@ -91,22 +91,22 @@ def _headers(host: str, key: str | None) -> dict[str, str]:
     if key is not None:
         headers["authorization"] = f"Bearer {key}"
     if host == _OPENAI_HOST:
-        headers |= {name: os.environ[at] for name, at in _ORGANISATION.items() if at in os.environ}
+        headers |= {h: os.environ[name] for h, name in _ORGANISATION.items() if name in os.environ}
     return headers
 
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Loaded once: it takes 40 ms, and a run may have dozens of models."""
+    """Load the certificates, once: it takes 40 ms, and a run may have dozens of models."""
     import httpx2
 
     return httpx2.create_ssl_context()
 
 
 async def read_beginning(response: httpx2.Response, limit: int) -> bytes:
-    """The beginning of a body, as much as arrives soon; for errors, where less will do."""
+    """Read the beginning of an error's body, as much as arrives within a few seconds."""
     body = bytearray()
-    with contextlib.suppress(Exception):  # the status says enough without the words
+    with contextlib.suppress(Exception):  # the status is enough without the text
         async with asyncio.timeout(_ERROR_BODY_S):
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -116,7 +116,7 @@ async def read_beginning(response: httpx2.Response, limit: int) -> bytes:
 
 
 def check_key(model: str, key: str | None) -> None:
-    """Refuse a key that no HTTP header can carry, before a library quotes it in its complaint."""
+    """Refuse a key that no HTTP header can carry, before a library quotes it in an error."""
     if key is None:
         return
     api_keys.remember(key)
@@ -135,7 +135,7 @@ _START_FIX = "Start it there, or correct its address: `assistants models` shows 
 
 
 def display_url(sdk: openai.AsyncOpenAI) -> str:
-    """The address of an SDK object, less whatever secret somebody put into it."""
+    """Return the address of an SDK object, without user, password, query and known keys."""
     url = sdk.base_url
     port = f":{url.port}" if url.port is not None else ""
     host = f"[{url.host}]" if ":" in url.host else url.host
@@ -143,10 +143,10 @@ def display_url(sdk: openai.AsyncOpenAI) -> str:
 
 
 def translate_error(error: Exception, model: str, url: str, connect_s: float) -> CallError:
-    """A typed error for whatever the HTTP libraries raised. Nothing of their text is kept."""
+    """Return a typed error for one of the HTTP libraries. None of their text is kept."""
     import openai
 
-    if isinstance(error, openai.APIStatusError):  # only from an SDK object that is not ours
+    if isinstance(error, openai.APIStatusError):  # only from an SDK object that was passed in
         response = error.response
         unread = response.is_closed and not response.is_stream_consumed
         body = b"" if unread else response.content[: http_errors.MAX_ERROR_BYTES]
@@ -154,13 +154,13 @@ def translate_error(error: Exception, model: str, url: str, connect_s: float) ->
     names = _error_names(error)
     if names & _NOT_HTTP_ERRORS and "ClientPayloadError" not in names:
         return MalformedReplyError(
-            f"{model}: what came back from {url} is no HTTP that can be read.",
+            f"{model}: the reply from {url} is not valid HTTP.",
             fix="Check that the base URL is that of an OpenAI-compatible server.",
         )
     if "ConnectionTimeoutError" in names or {"ConnectTimeout", "TimeoutError"} <= names:
         return ConnectTimeoutError(
-            f"{model}: the connect deadline of {connect_s:g} s has passed at {url}.",
-            fix="Check the address, or set a longer deadline.",
+            f"{model}: could not connect to {url} within {connect_s:g} s.",
+            fix="Check the address, or set a longer timeout.",
         )
     if names & _CONNECTION_ERRORS:
         return ServerUnreachableError(
@@ -179,9 +179,9 @@ def translate_error(error: Exception, model: str, url: str, connect_s: float) ->
 
 
 def _error_names(error: BaseException | None) -> set[str]:
-    """The names of an error's classes and of all it was raised from.
+    """Return the class names of an error and of all errors it was raised from.
 
-    By name, because two HTTP libraries and two of their releases may stand below the SDK.
+    Names, because the SDK may use either of two HTTP libraries, in several releases.
     """
     names: set[str] = set()
     while error is not None:

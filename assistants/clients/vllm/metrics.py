@@ -1,9 +1,9 @@
-"""What a vLLM server tells of itself: its prefix cache, its load, the size of its memory.
+"""Metrics of a vLLM server: its prefix cache, its load, the size of its memory.
 
 Notes
 -----
-``/metrics`` in the Prometheus text format, version 0.0.4. Every number is of the server as a whole:
-whoever else uses it at the same time is in it too.
+Read from ``/metrics``, in the Prometheus text format. Every number is of the server as a whole and
+includes whoever else uses it at the same time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,35 +22,24 @@ from assistants.clients.openai.response import raise_malformed
 from assistants.errors import CallError
 
 MAX_BYTES = 4 * 1024 * 1024
-"""A server with more metrics than this is none of vLLM's."""
+"""Size limit of the page of metrics."""
+
+MAX_LINE_CHARS = 16 * 1024
+"""Length limit of a line: the parser's time grows with the square of a line's length."""
 
 TIMEOUT_S = 5.0
-"""Seconds. A run waits no longer for what it would only note beside its answers."""
+"""Time limit in seconds. A run does not wait longer for what it only records."""
 
-_SAMPLE = re.compile(
-    r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?[ \t]+([^\s{}]+)(?:[ \t]+-?\d+)?[ \t]*"
-)
-_LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?:,|$)')
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|Inf|NaN)")
-_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One line of the text format."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
+_PREFIX = "vllm:"
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixCache:
-    """Tokens looked up in the prefix cache, and those that were found there.
+    """Numbers of tokens looked up in the prefix cache (``queries``) and found there (``hits``).
 
-    Of all requests since the server's start, or (a difference) in between. Requests with
-    ``prompt_logprobs`` are not looked up. Others' requests count as well: what is told of a run is
-    exact only if nobody else used the server.
+    They count all requests since the server's start or, as a difference, since an earlier moment.
+    Requests with ``prompt_logprobs`` are not looked up. Requests of other users count too, so the
+    numbers of a run are exact only if nobody else used the server.
     """
 
     queries: int
@@ -62,20 +51,20 @@ class PrefixCache:
         return self.hits / self.queries if self.queries else None
 
     def since(self, earlier: PrefixCache) -> PrefixCache | None:
-        """What came after ``earlier``; ``None`` if the server was started anew in between."""
+        """Return the difference to ``earlier``; ``None`` if the server restarted in between."""
         queries, hits = self.queries - earlier.queries, self.hits - earlier.hits
         return PrefixCache(queries, hits) if 0 <= hits <= queries else None
 
     def as_dict(self) -> dict[str, Any]:
-        """For a manifest."""
+        """Return the fields and the rate, for a manifest."""
         return {"queries": self.queries, "hits": self.hits, "rate": self.rate}
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What a server tells of itself; ``None`` where it does not.
+    """Metrics of a server, summed over its engines; ``None`` where it reports none.
 
-    Summed up over its engines. ``cache_used`` is a share of 1, of the engine that has least left.
+    ``cache_used`` is the share, from 0 to 1, of the fullest engine.
     """
 
     prefix_cache: PrefixCache | None = None
@@ -87,28 +76,27 @@ class Metrics:
 
 
 async def read_metrics(client: Client) -> Metrics:
-    """What the server behind ``client`` tells of itself.
+    """Return the metrics of the server behind ``client``; empty ones if it has no server.
 
     Raises
     ------
     CallError
-        If it has no such page, or one that cannot be read.
+        If there is no page of metrics, or it is too large, or it cannot be parsed.
     """
     if not isinstance(client, OpenAIClient):
         return Metrics()
     body = await client.get("../metrics", max_bytes=MAX_BYTES)
-    problem = ""
     try:
-        return aggregate(samples(body.decode()))
+        return parse_metrics(body.decode())
     except UnicodeDecodeError:
-        problem = "no valid UTF-8"
+        fault = "not valid UTF-8"
     except ValueError as error:
-        problem = str(error)
-    return raise_malformed(client.model, f"its metrics are not in the text format ({problem})")
+        fault = str(error)
+    return raise_malformed(client.model, f"its metrics are not in the text format ({fault})")
 
 
 async def read_prefix_cache(client: Client) -> PrefixCache | None:
-    """The counters of the prefix cache now; ``None`` where the server does not tell in time."""
+    """Return the counters of the prefix cache; ``None`` if the server does not report in time."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return (await read_metrics(client)).prefix_cache
@@ -117,87 +105,75 @@ async def read_prefix_cache(client: Client) -> PrefixCache | None:
 
 
 async def read_prefix_caches(clients: Iterable[Client]) -> dict[str, PrefixCache]:
-    """The counters of each model whose server tells, by the model's name.
+    """Return the counters of each model whose server reports them, by the model's name.
 
-    One after the other, since they may all be the same server, and a run may be allowed one call
-    at a time; what has not come after ``PATIENCE_S`` in all is left out.
+    Clients are asked one after the other: they may share a server, and a run may be allowed one
+    call at a time. What is missing after ``TIMEOUT_S`` in all is left out.
     """
-    found: dict[str, PrefixCache] = {}
+    caches: dict[str, PrefixCache] = {}
     with suppress(TimeoutError):
         async with asyncio.timeout(TIMEOUT_S):
             for client in clients:
                 cache = await read_prefix_cache(client)
                 if cache is not None:
-                    found[client.model] = cache
-    return found
+                    caches[client.model] = cache
+    return caches
 
 
 def prefix_cache_usage(
     before: Mapping[str, PrefixCache], after: Mapping[str, PrefixCache]
 ) -> list[dict[str, Any]]:
-    """What a run's manifest says of the caches: ``model``, ``queries``, ``hits`` and ``rate``.
+    """Return a run's cache use for its manifest: ``model``, ``queries``, ``hits``, ``rate``.
 
-    A model whose server was started anew, or stopped telling, is left out.
+    A model whose server restarted, or stopped reporting, is left out.
     """
     between = {m: after[m].since(cache) for m, cache in before.items() if m in after}
     return [{"model": m, **cache.as_dict()} for m, cache in between.items() if cache is not None]
 
 
-def aggregate(found: Iterable[Sample]) -> Metrics:
-    """The metrics that are named here, out of all samples of a page."""
-    by_name: dict[str, list[Sample]] = {}
-    for sample in found:
-        if sample.name.startswith("vllm:"):
-            by_name.setdefault(sample.name.removeprefix("vllm:"), []).append(sample)
+def parse_metrics(text: str) -> Metrics:
+    """Parse a page in the Prometheus text format.
+
+    Raises
+    ------
+    ValueError
+        If a line is not in that format, or is too long.
+    """
+    samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+    for name, labels, value in _parse_samples(text):
+        if name.startswith(_PREFIX):
+            samples.setdefault(name.removeprefix(_PREFIX), []).append((labels, value))
 
     def total(name: str) -> int | None:
-        values = [sample.value for sample in by_name.get(name, ())]
-        known = values and all(math.isfinite(value) and value >= 0 for value in values)
-        return round(sum(values)) if known else None
+        values = [value for _, value in samples.get(name, ())]
+        is_valid = values and all(math.isfinite(value) and value >= 0 for value in values)
+        return round(sum(values)) if is_valid else None
 
     def sizes(label: str) -> list[int]:
-        given = [sample.labels.get(label, "") for sample in by_name.get("cache_config_info", ())]
-        return [int(each) for each in given if re.fullmatch(r"[0-9]{1,15}", each)]
+        texts = [labels.get(label, "") for labels, _ in samples.get("cache_config_info", ())]
+        return [int(text) for text in texts if re.fullmatch(r"[0-9]{1,15}", text)]
 
     queries, hits = total("prefix_cache_queries_total"), total("prefix_cache_hits_total")
-    used = [s.value for s in by_name.get("kv_cache_usage_perc", ()) if math.isfinite(s.value)]
+    shares = [value for _, value in samples.get("kv_cache_usage_perc", ()) if math.isfinite(value)]
     return Metrics(
         prefix_cache=None if queries is None or hits is None else PrefixCache(queries, hits),
         running=total("num_requests_running"),
-        cache_used=max(used, default=None),
+        cache_used=max(shares, default=None),
         cache_tokens=sum(sizes("kv_cache_size_tokens")) or None,
         cache_blocks=sum(sizes("num_gpu_blocks")) or None,
         block_size=max(sizes("block_size"), default=None),
     )
 
 
-def samples(text: str) -> Iterator[Sample]:
-    """Every sample of a page in the text format.
+def _parse_samples(text: str) -> list[tuple[str, Mapping[str, str], float]]:
+    """Return name, labels and value of every sample of a page."""
+    # Imported here: it loads an HTTP server, which takes longer than the rest of this package.
+    from prometheus_client.parser import text_string_to_metric_families
 
-    Raises
-    ------
-    ValueError
-        For a line that is neither a sample nor a comment, naming its number.
-    """
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip(" \t\r")
-        if not line or line.startswith("#"):
-            continue
-        found = _SAMPLE.fullmatch(line)
-        labels = None if found is None else _labels(found[2] or "")
-        if found is None or labels is None or not _NUMBER.fullmatch(found[3]):
-            raise ValueError(f"line {number} is no sample")
-        yield Sample(found[1], labels, float(found[3]))
-
-
-def _labels(text: str) -> dict[str, str] | None:
-    """The labels between braces; ``None`` if they are none, or one is there twice."""
-    labels: dict[str, str] = {}
-    at = 0
-    while at < len(text):
-        found = _LABEL.match(text, at)
-        if found is None or found[1] in labels:
-            return None
-        labels[found[1]] = re.sub(r"\\.", lambda m: _ESCAPES.get(m[0], m[0]), found[2])
-        at = found.end()
-    return labels
+    if any(len(line) > MAX_LINE_CHARS for line in text.split("\n")):
+        raise ValueError(f"a line has more than {MAX_LINE_CHARS:,} characters")
+    try:
+        families = text_string_to_metric_families(text)
+        return [(s.name, s.labels, s.value) for family in families for s in family.samples]
+    except Exception as error:  # the parser raises several kinds for text of another format
+        raise ValueError(str(error)[:200] or type(error).__name__) from None

@@ -80,7 +80,7 @@ class OfflineClient(OpenAIClient):
             endpoint=self._address,
             identity=f"vllm-offline@{' '.join(facts)}",
             max_concurrency=MAX_CONCURRENCY,
-            deadlines=_TIMEOUTS,
+            timeouts=_TIMEOUTS,
         )
         # What vLLM calls the model, and so what answers say: never a path on this machine.
         self._served = weights.name if weights.parent.name != "snapshots" else model
@@ -125,7 +125,7 @@ class OfflineClient(OpenAIClient):
                 server = await run_in_daemon_thread(
                     lambda: _start(self, self.model, self._launch),
                     f"start {self.model}",
-                    unheard=self._on_abandoned_start,
+                    on_abandoned=self._on_abandoned_start,
                 )
             finally:
                 self._waiting -= 1

@@ -1,8 +1,8 @@
-"""The servers that ``assistants serve`` started on this machine: where they are, and their keys.
+"""Registry of the servers that ``assistants serve`` started on this machine.
 
-Each has an entry, a file that only its owner can read, and a lock that its supervisor holds for
-as long as it lives. The system lets go of the lock however the supervisor ends, so an entry whose
-lock is free is stale, whatever it says.
+Each server has a record, a file that only its owner can read, and a lock that its supervisor holds
+until it ends. The system releases the lock however the supervisor ends, so a record whose lock is
+free is stale.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from assistants.errors import AssistantsError
 from assistants.utils import Address, api_keys, cache_root, check_name, to_json
 
 PROVIDER = "vllm"
-"""The provider whose models are looked for here."""
+"""Provider of the models that run on these servers."""
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
-"""Where that provider is when nobody has said otherwise, in ``models.toml`` or the environment."""
+"""Base URL of that provider unless ``models.toml`` or the environment gives another."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
-    """One server. ``model`` is what it is asked for, ``source`` what its weights are called.
+    """One server. ``model`` is the name it serves, ``source`` the path or name of its weights.
 
-    ``supervisor`` and ``group`` are process ids, ``started`` seconds since 1970, ``gpus`` empty
-    unless some were named, ``asked`` the part of each GPU it was allowed, ``context`` and
-    ``cache_tokens`` tokens, ``memory`` the bytes that it took when it had started, and ``variant``
-    what its answers depend on besides the name of its model.
+    ``supervisor`` and ``group`` are process ids and ``started`` is in seconds since 1970. ``gpus``
+    is empty unless some were chosen; ``asked`` is the share of each GPU it may use. ``context``
+    and ``cache_tokens`` are in tokens, ``memory`` in bytes, measured after the start. ``variant``
+    names the options that its answers depend on.
     """
 
     name: str
@@ -57,82 +57,84 @@ class ServerRecord:
 
     @property
     def address(self) -> Address:
-        """Where it is, with its key."""
+        """Base URL and API key."""
         api_keys.remember(self.key)
         return Address(f"{self.url}/v1", self.key)
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """Port it listens on."""
         return int(self.url.rpartition(":")[2])
 
 
 def folder() -> Path:
-    """Where the entries of this machine are: in ``ASSISTANTS_CACHE``, or the user's cache folder.
+    """Return the folder of this machine's records, below the cache folder.
 
-    A home may be shared by several machines, and a process id means something on one of them.
+    Several machines may share a home folder, and a process id is valid on one of them.
     """
     machine = re.sub(r"[^A-Za-z0-9.-]", "-", platform.node()) or "here"
     return cache_root() / "servers" / machine
 
 
 def lock_path(name: str) -> Path:
-    """The lock that the supervisor of a server holds."""
+    """Return the path of the lock that the supervisor of a server holds."""
     return folder() / f"{check_name(name, 'server')}.lock"
 
 
-def write(entry: ServerRecord) -> None:
-    """Put an entry in place of the one of that name, whole; only its owner can read it."""
+def write(record: ServerRecord) -> None:
+    """Write a record, atomically, in place of the one of that name; only its owner can read it."""
     folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = folder() / f"{check_name(entry.name, 'server')}.part"
+    part = folder() / f"{check_name(record.name, 'server')}.part"
     with suppress(FileNotFoundError):
         part.unlink()
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(to_json(asdict(entry)) + "\n")
-    part.replace(_record_path(entry.name))
-    known = {"model": entry.model, "variant": entry.variant}
-    first = first_source(entry.model)
-    if not first and Path(entry.source).name == entry.model and not Path(entry.source).exists():
-        first = entry.source
-    (folder() / f"{entry.name}.variant").write_text(
+        file.write(to_json(asdict(record)) + "\n")
+    part.replace(_record_path(record.name))
+    known = {"model": record.model, "variant": record.variant}
+    first = first_source(record.model)
+    if not first and Path(record.source).name == record.model and not Path(record.source).exists():
+        first = record.source
+    (folder() / f"{record.name}.variant").write_text(
         to_json(known | {"source": first} if first else known), encoding="utf-8"
     )
 
 
-def update(entry: ServerRecord, **facts: Any) -> ServerRecord:
-    """The entry with what was found out since, which is written down too."""
-    known = replace(entry, **facts)
-    write(known)
-    return known
+def update(record: ServerRecord, **changes: Any) -> ServerRecord:
+    """Write a record with ``changes`` and return it."""
+    updated = replace(record, **changes)
+    write(updated)
+    return updated
 
 
-def remove(entry: ServerRecord) -> None:
-    """Remove an entry and its lock, unless another server of that name has started since."""
-    now = _read_record(_record_path(entry.name))
-    if now is None or now.started == entry.started:
-        for file in (_record_path(entry.name), lock_path(entry.name)):
+def remove(record: ServerRecord) -> None:
+    """Remove a record and its lock, unless another server of that name has started since."""
+    now = _read_record(_record_path(record.name))
+    if now is None or now.started == record.started:
+        for file in (_record_path(record.name), lock_path(record.name)):
             file.unlink(missing_ok=True)
 
 
 def records() -> list[ServerRecord]:
-    """Every entry, the stale ones too, in order of their start; damaged files are left out."""
-    found = [_read_record(file) for file in sorted(folder().glob("*.json"))]
-    return sorted((entry for entry in found if entry), key=lambda entry: entry.started)
+    """Return all records, stale ones included, by their start; damaged files are left out."""
+    known = [_read_record(file) for file in sorted(folder().glob("*.json"))]
+    return sorted((record for record in known if record), key=lambda record: record.started)
 
 
-def is_alive(entry: ServerRecord) -> bool:
-    """Whether its supervisor lives."""
+def is_alive(record: ServerRecord) -> bool:
+    """Return whether the supervisor of a server runs."""
     try:
         import fcntl
-    except ImportError:  # Windows, where no vLLM runs
+    except ImportError:  # Windows, where vLLM does not run
         return False
     try:
-        handle = os.open(lock_path(entry.name), os.O_RDWR)
+        handle = os.open(lock_path(record.name), os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: many may look at once
+        fcntl.flock(
+            handle, fcntl.LOCK_SH | fcntl.LOCK_NB
+        )  # shared: several processes may check at once
         return False
     except OSError:
         return True
@@ -141,47 +143,48 @@ def is_alive(entry: ServerRecord) -> bool:
 
 
 def find_by_model(model: str) -> ServerRecord | None:
-    """The living server that answers for a model, if there is one."""
-    return next((each for each in records() if each.model == model and is_alive(each)), None)
+    """Return the running server of a model, or ``None``."""
+    return next((r for r in records() if r.model == model and is_alive(r)), None)
 
 
 def model_variant(model: str) -> str:
-    """What the answers of a model depend on besides its name; also when its server has ended.
+    """Return the variant of a model's server, also of one that has ended.
 
-    Otherwise nobody could read a run again, or go on with it, once its server is stopped. Every
-    trial asks, so the files are read again only when one has come or gone.
+    It is part of the keys of the answers, which must stay the same when a run is read or resumed
+    after its server has stopped. Every trial asks, so the files are read again only when one was
+    added or removed.
     """
-    where = folder()
+    registry_folder = folder()
     try:
-        changed = where.stat().st_mtime_ns
+        changed = registry_folder.stat().st_mtime_ns
     except OSError:
         return ""
-    return _variant_of(model, where, changed)
+    return _cached_variant(model, registry_folder, changed)
 
 
 @lru_cache(maxsize=64)
-def _variant_of(model: str, where: Path, changed: int) -> str:
-    """As the files in ``where`` say it, which were ``changed`` then."""
-    entry = find_by_model(model)
-    if entry is not None:
-        return entry.variant
-    return _read_variant_file(model, "variant", where)
+def _cached_variant(model: str, registry_folder: Path, changed: int) -> str:
+    """Return the variant, as of the time when the folder ``changed``."""
+    record = find_by_model(model)
+    if record is not None:
+        return record.variant
+    return _read_variant_file(model, "variant", registry_folder)
 
 
 def first_source(model: str) -> str:
-    """The repository of the hub that first stood behind the name of a model here; ``""`` if none.
+    """Return the first repository that was served here under the name of a model; ``""`` if none.
 
-    Its answers are those of the name alone. Another of the same last name is told from it.
+    Its answers belong to the name alone; another repository with that name gets a variant.
     """
     return _read_variant_file(model, "source", folder())
 
 
-def _read_variant_file(model: str, fact: str, where: Path) -> str:
-    for file in where.glob("*.variant"):
+def _read_variant_file(model: str, field_name: str, registry_folder: Path) -> str:
+    for file in registry_folder.glob("*.variant"):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             known = json.loads(file.read_text(encoding="utf-8"))
             if known["model"] == model:
-                return str(known.get(fact, ""))
+                return str(known.get(field_name, ""))
     return ""
 
 
@@ -190,18 +193,18 @@ def _record_path(name: str) -> Path:
 
 
 def _read_record(file: Path) -> ServerRecord | None:
-    """An entry, if the file holds one and nothing else."""
+    """Read a record; ``None`` if the file is not exactly one."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        made = ServerRecord(**{**data, "gpus": tuple(data["gpus"])})
-        whole = all(
-            isinstance(getattr(made, each.name), _FIELD_TYPES[str(each.type)])
-            for each in fields(ServerRecord)
+        record = ServerRecord(**{**data, "gpus": tuple(data["gpus"])})
+        is_valid = all(
+            isinstance(getattr(record, f.name), _FIELD_TYPES[str(f.type)])
+            for f in fields(ServerRecord)
         )
-        usable = whole and made.name == file.stem and made.address.url
+        is_valid = is_valid and record.name == file.stem and bool(record.address.url)
     except (OSError, ValueError, TypeError, KeyError, RecursionError, AssistantsError):
         return None
-    return made if usable else None
+    return record if is_valid else None
 
 
 _FIELD_TYPES: dict[str, Any] = {

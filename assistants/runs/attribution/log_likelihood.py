@@ -162,7 +162,7 @@ async def by_logprob(
 
     async def told(turn: ScoredTurn) -> Tokens:
         asked, answer, ended, reasoned = turn
-        return await answer_tokens(client, asked, answer, ended=ended, reasoned=reasoned)
+        return await answer_tokens(client, asked, answer, is_finished=ended, has_reasoning=reasoned)
 
     tokens = await _each(client, told, said)
 

@@ -159,11 +159,11 @@ class Auditor:
             return error
         if made is None:
             self.silent = _SILENT
-        elif self.how is None and made.how == "tokens":
+        elif self.how is None and made.method == "tokens":
             self.silent = _OTHERWISE if await ignores_chat_template(assistant.client) else ""
         if made is None or self.silent:
             raise PromptNotVisibleError(self.silent)
-        self.how = made.how
+        self.how = made.method
         return made
 
     def _said(
@@ -216,8 +216,8 @@ def _compared(persona: str, real: RenderedPrompt, marker: RenderedPrompt) -> _Co
         return _Compared("misplaced" if there else "dropped", detail)
     body = real.text[len(before) : len(real.text) - len(after)]
     span = (len(before), len(before) + len(body))
-    extra = Counter(control_tokens(real.pieces, marker.text))
-    extra -= Counter(control_tokens(marker.pieces, marker.text))
+    extra = Counter(control_tokens(real.token_strings, marker.text))
+    extra -= Counter(control_tokens(marker.token_strings, marker.text))
     if extra:
         return _Compared("broken out", f"It holds {', '.join(map(repr, extra))}.", span)
     if body == persona:

@@ -244,7 +244,7 @@ class Conversation:
         except AssistantsError as error:
             if (partial := partial_completion(error)) is not None:
                 answer.completion, answer.text = partial, partial.text
-            answer.error = str(error)
+            answer.error, answer.exception = str(error), error
             self._end(turn, answer, "failed")
         except Exception as error:
             answer.error = f"{type(error).__name__}: {error}"
