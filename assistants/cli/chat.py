@@ -14,7 +14,7 @@ import typer
 from assistants.cli import options
 from assistants.cli.console import cell, out, say, show
 from assistants.errors import UsageError
-from assistants.utils.config_files import display_path
+from assistants.utils import display_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
