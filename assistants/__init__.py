@@ -19,20 +19,17 @@ if TYPE_CHECKING:
     from assistants.results import Results, Run
     from assistants.servers import Server, serve
     from assistants.trial import Case, Trial
-    from assistants.widgets.browse.browse import Browse
-    from assistants.widgets.chat.chat import Chat
-    from assistants.widgets.chat.compare import Compare
-    from assistants.widgets.rate.rate import Rate
+    from assistants.widgets import Browse, Chat, Compare, Rate
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Assistant": "assistants.assistant",
     "AssistantsError": "assistants.errors",
-    "Browse": "assistants.widgets.browse.browse",
+    "Browse": "assistants.widgets",
     "Case": "assistants.trial",
-    "Chat": "assistants.widgets.chat.chat",
-    "Compare": "assistants.widgets.chat.compare",
+    "Chat": "assistants.widgets",
+    "Compare": "assistants.widgets",
     "Completion": "assistants.messages",
     "Experiment": "assistants.experiment",
     "Library": "assistants.personas",
@@ -40,7 +37,7 @@ _HOME = {
     "Message": "assistants.messages",
     "OpenAIClient": "assistants.clients",
     "Persona": "assistants.personas",
-    "Rate": "assistants.widgets.rate.rate",
+    "Rate": "assistants.widgets",
     "Results": "assistants.results",
     "Run": "assistants.results",
     "Sampling": "assistants.messages",
@@ -71,7 +68,7 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext assistants``: ``%%ask``, ``%personas``, ``%models`` and completion of names."""
-    import_module("assistants.widgets.magics").load(shell)
+    import_module("assistants.widgets").load_magics(shell)
 
 
 def __dir__() -> list[str]:

@@ -96,11 +96,11 @@ class Assistant:
         return {}
 
     def given(self, variables: Mapping[str, Any]) -> Assistant:
-        """This assistant with more variables, which win over its own."""
+        """Return this assistant with more variables, which win over its own."""
         return replace(self, variables={**self.variables, **variables}) if variables else self
 
     def messages(self, conversation: str | Sequence[Message]) -> tuple[Message, ...]:
-        """What is sent: the persona, if it says anything, and the conversation.
+        """Return the messages to send: the persona, if it has a text, and the conversation.
 
         Raises
         ------
@@ -135,14 +135,14 @@ class Assistant:
     def stream(
         self, conversation: str | Sequence[Message], *, repeat: int = 0
     ) -> AsyncIterator[Delta | Completion]:
-        """The reply piece by piece; the last thing yielded is the completion."""
+        """Stream the reply piece by piece; the last thing yielded is the completion."""
         return self.client.stream(self.messages(conversation), self.settings.drawn(repeat))
 
 
 def inline_system_prompt(
     system_prompt: str, conversation: Sequence[Message]
 ) -> tuple[Message, ...]:
-    """The conversation with the system prompt at the head of its first question.
+    """Return the conversation with the system prompt at the head of its first question.
 
     Raises
     ------

@@ -287,8 +287,8 @@ class Results:
     def latest(self, experiment: str | None = None) -> Run:
         """Return the newest run, of one experiment or of all.
 
-        Runs in which judges were asked or paraphrases made have names of their own, and are found
-        by those.
+        Conversations, and runs in which judges were asked or paraphrases made, have names of
+        their own (``chat``, ``compare``, ``ask``), and are found by those only.
 
         Raises
         ------
@@ -303,14 +303,17 @@ class Results:
         known = {run.experiment for run in self.runs()}
         if experiment is not None and known:
             raise UnknownNameError("experiment", experiment, known, where=display_path(self.folder))
-        raise UsageError(
-            f"{display_path(self.folder)} holds no run.", fix="Make one: `assistants run FILE`."
-        )
+        fix = "Make one: `assistants run FILE`."
+        if known:
+            fix += f" What there is has names of its own: {', '.join(sorted(known))}."
+        raise UsageError(f"{display_path(self.folder)} holds no run of an experiment.", fix=fix)
 
 
 def _helps(run: Run) -> bool:
-    """Whether a run was made for another one: by a judge, for control texts, for attribution."""
+    """Return whether a run is a conversation, or serves another run (judge, controls, ...)."""
     made = (".paraphrases", ".attribution")
+    if run.manifest.get("source") == "live":  # as ``SessionStore`` marks it
+        return True
     return "judge_of" in run.manifest or run.experiment.endswith(made)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,36 +13,74 @@ import typer
 
 from assistants.cli import options
 from assistants.cli.console import cell, out, say, show
-from assistants.errors import AssistantsError, CallError, UsageError
+from assistants.errors import UsageError
+from assistants.utils.config_files import display_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from assistants.assistant import Assistant
-    from assistants.messages import Completion, Message
+    from assistants.messages import Completion
+    from assistants.models import Model
+    from assistants.widgets import (
+        Answer,
+        AssistantSwitch,
+        Conversation,
+        ConversationListener,
+        Turn,
+    )
 
 
 @dataclass
 class ChatColumn:
-    """One answer on its way."""
+    """One conversation on the screen: its last answer, and how that goes."""
 
-    assistant: Assistant
-    text: str = ""
-    note: str = "waiting"
-    error: AssistantsError | None = None
+    conversation: Conversation
+    log: str | None
 
-    async def fill(self, question: str) -> None:
-        """Stream the answer in; a failure is this column's alone."""
-        from assistants.messages import Completion
+    @property
+    def assistant(self) -> Assistant:
+        """Who answers."""
+        return self.conversation.assistant
 
-        try:
-            async for piece in self.assistant.stream(question):
-                if isinstance(piece, Completion):
-                    self.text, self.note = piece.text, _facts(piece)
-                else:
-                    self.text, self.note = self.text + piece.text, "answering"
-        except AssistantsError as error:
-            self.error, self.note = error, "failed"
+    @property
+    def answer(self) -> Answer | None:
+        """The answer to the last question, once it was asked for."""
+        turns = self.conversation.turns
+        return turns[-1].answer if turns and turns[-1].answers else None
+
+    @property
+    def text(self) -> str:
+        """What has arrived."""
+        return self.answer.text if self.answer is not None else ""
+
+    @property
+    def error(self) -> str:
+        """Why the answer failed; empty if it did not."""
+        return self.answer.error if self.answer is not None else ""
+
+    @property
+    def state(self) -> str:
+        """The state of the answer; facts about it once it is done."""
+        if self.answer is None:
+            return "waiting"
+        if self.answer.state == "done" and self.answer.completion is not None:
+            return _facts(self.answer.completion)
+        return "answering" if self.answer.state == "streaming" else self.answer.state
+
+
+class _Printer:
+    """Prints an answer as it arrives."""
+
+    def on_change(self, entry: Turn | AssistantSwitch) -> None:
+        """Ignore the states: the end of an answer is printed by who waits for it."""
+
+    def on_text(self, answer: Answer, text: str) -> None:
+        """Print a piece."""
+        show(text, end="")
+
+    def on_drop(self, entries: Sequence[Turn | AssistantSwitch]) -> None:
+        """Ignore it: nothing that was printed can be taken back."""
 
 
 def ask(
@@ -54,19 +91,23 @@ def ask(
     model: options.Models = None,
     system_prompt_in: options.SystemPromptIn = "system",
     personas: options.Folders = None,
+    results: options.ResultsFolder = Path("results"),
+    no_record: options.NoRecord = False,
 ) -> int:
-    """Ask every persona on every model, side by side."""
+    """Ask every persona on every model, side by side; the answers are stored."""
     if question == "-":
         question = sys.stdin.read()
     if not question.strip():
         raise UsageError("The question is empty.")
-    columns = [
-        ChatColumn(a)
-        for a in _assistants(persona or ["none"], model or ["smollm2"], personas, system_prompt_in)
-    ]
+    assistants, entries = _assistants(
+        persona or ["none"], model or ["smollm2"], personas, system_prompt_in
+    )
+    columns = _columns(assistants, None if no_record else results, "ask", entries)
     asyncio.run(_ask(columns, question))
-    errors = [column.error for column in columns if column.error is not None]
-    return 2 if any(isinstance(error, UsageError) for error in errors) else 1 if errors else 0
+    answers = [column.answer for column in columns if column.answer is not None]
+    if any(isinstance(answer.exception, UsageError) for answer in answers):
+        return 2
+    return 1 if any(answer.error for answer in answers) else 0
 
 
 def chat(
@@ -75,14 +116,14 @@ def chat(
     system_prompt_in: options.SystemPromptIn = "system",
     personas: options.Folders = None,
     results: options.ResultsFolder = Path("results"),
+    no_record: options.NoRecord = False,
 ) -> int:
-    """Talk with one persona; kept as Markdown."""
-    (assistant,) = _assistants([persona], [model], personas, system_prompt_in)
-    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    log = results / "chats" / f"{stamp}-{persona}.md"
-    say(f"{assistant}. An empty line or Ctrl-D ends.")
-    history: list[Message] = []
-    answered = True
+    """Talk with one persona; the answers are stored, and kept as Markdown."""
+    assistants, entries = _assistants([persona], [model], personas, system_prompt_in)
+    folder = None if no_record else results
+    (column,) = _columns(assistants, folder, "chat", entries, _Printer())
+    say(f"{column.assistant}. An empty line or Ctrl-D ends.")
+    is_answered = True
     # Lines are read outside the event loop: a Ctrl-C while somebody types has nothing to wait for.
     with asyncio.Runner() as loop:
         try:
@@ -90,34 +131,60 @@ def chat(
                 if question.startswith("/") and question[1:].isalpha():
                     say(f"{question}: there are no commands here; an empty line ends.")
                 else:
-                    answered = loop.run(_answer(assistant, history, question, log))
+                    is_answered = loop.run(_answer(column, question))
         finally:
-            loop.run(assistant.client.aclose())
-    return 0 if answered else 1
+            loop.run(column.assistant.client.aclose())
+    return 0 if is_answered else 1
 
 
 def _assistants(
     personas: list[str], models: list[str], folders: list[Path] | None, place: options.Place
-) -> list[Assistant]:
+) -> tuple[list[Assistant], dict[str, Model]]:
+    """Return every persona on every model, and the catalogue entries of the models by name."""
     from assistants.assistant import Assistant
     from assistants.clients import connect
     from assistants.models import Catalogue
     from assistants.personas import Library
 
     library, catalogue = Library.default(folders or ()), Catalogue.default()
-    clients = [connect(name, catalogue=catalogue) for name in models]
-    made = [
+    entries = [catalogue.find(name) for name in models]
+    clients = [connect(entry, catalogue=catalogue) for entry in entries]
+    assistants = [
         Assistant(library.find(name), client, persona_in=place)
         for client in clients
         for name in personas
     ]
-    for assistant in made:
+    for assistant in assistants:
         _check_text(assistant)
-    return made
+    return assistants, {entry.name: entry for entry in entries}
+
+
+def _columns(
+    assistants: list[Assistant],
+    results: Path | None,
+    name: str,
+    entries: dict[str, Model],
+    listener: ConversationListener | None = None,
+) -> list[ChatColumn]:
+    """Return a conversation per assistant, all stored in one run of that name."""
+    from assistants.widgets import Conversation, SessionStore
+
+    session = SessionStore(results, name, entries)
+    log = display_path(session.folder / "conversation.md") if session.folder is not None else None
+    limits = {id(a.client): asyncio.Semaphore(a.client.max_concurrency) for a in assistants}
+    return [
+        ChatColumn(
+            Conversation(
+                assistant, listener=listener, store=session, semaphore=limits[id(assistant.client)]
+            ),
+            log,
+        )
+        for assistant in assistants
+    ]
 
 
 def _check_text(assistant: Assistant) -> None:
-    """See before anything is asked that a persona wants no variable: here is no way to give one."""
+    """Refuse a persona with variables, since a terminal has no way to give them."""
     wanted = sorted(assistant.persona.variables - set(assistant.persona.defaults))
     if wanted:
         raise UsageError(
@@ -129,7 +196,7 @@ def _check_text(assistant: Assistant) -> None:
 async def _ask(columns: list[ChatColumn], question: str) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(column.fill(question)) for column in columns]
+            tasks = [group.create_task(column.conversation.ask(question)) for column in columns]
             if out.is_terminal:
                 await _watch(columns, tasks)
     finally:
@@ -138,13 +205,14 @@ async def _ask(columns: list[ChatColumn], question: str) -> None:
     for column in columns:
         if not out.is_terminal:
             text = f"\n\n{column.text}\n" if column.text else ""
-            show(f"== {column.assistant} ({column.note}){text}")
-        if column.error is not None:
+            show(f"== {column.assistant} ({column.state}){text}")
+        if column.error:
             say(f"error: {column.error}", style="red")
+        _say_note(column)
 
 
-async def _watch(columns: list[ChatColumn], tasks: list[asyncio.Task[None]]) -> None:
-    """The answers as they grow, as far as the screen has room; then all of them, whole."""
+async def _watch(columns: list[ChatColumn], tasks: list[asyncio.Task[Turn]]) -> None:
+    """Show the answers as they grow, as far as the screen has room; then all of them, complete."""
     from rich.live import Live
 
     with Live(console=out, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
@@ -166,8 +234,8 @@ def _drawn(columns: list[ChatColumn]) -> RenderableType:
         Panel(
             cell(column.text),
             title=cell(column.assistant),
-            subtitle=cell(column.note),
-            border_style="red" if column.error is not None else "none",
+            subtitle=cell(column.state),
+            border_style="red" if column.error else "none",
         )
         for column in columns
     ]
@@ -176,29 +244,27 @@ def _drawn(columns: list[ChatColumn]) -> RenderableType:
     return grid
 
 
-async def _answer(assistant: Assistant, history: list[Message], question: str, log: Path) -> bool:
-    """Show an answer and keep it; whether there was one."""
-    from assistants.messages import Completion, Message, Transcript
-    from assistants.runs import transcripts
+async def _answer(column: ChatColumn, question: str) -> bool:
+    """Show the answer to a question as it arrives; return whether there was one."""
+    is_first = not column.conversation.turns
+    await column.conversation.ask(question)
+    answer = column.answer
+    assert answer is not None
+    show("")
+    if answer.error:
+        say(f"error: {answer.error}", style="red")
+    elif answer.completion is not None:
+        log = column.log
+        place = f"; kept in {log}" if is_first and log is not None and not answer.note else ""
+        say(f"({_facts(answer.completion)}{place})")
+    _say_note(column)
+    return not answer.error
 
-    asked = [*history, Message("user", question)]
-    try:
-        async for piece in assistant.stream(asked):
-            if not isinstance(piece, Completion):
-                show(piece.text, end="")
-                continue
-            show("")
-            kept = "" if history else f"; kept in {log}"
-            say(f"({_facts(piece)}{kept})")
-            about = {"persona": assistant.name, "model": assistant.model}
-            transcripts.write(log, Transcript(assistant.messages(asked), piece), about)
-            if piece.text:  # there is nothing to go on from otherwise
-                history[:] = [*asked, Message("assistant", piece.text)]
-    except CallError as error:
-        show("")
-        say(f"error: {error}", style="red")
-        return False
-    return True
+
+def _say_note(column: ChatColumn) -> None:
+    """Say what else there is to know of an answer, such as that it could not be stored."""
+    if column.answer is not None and column.answer.note:
+        say(f"warning: {column.answer.note}", style="red")
 
 
 def _read_line() -> str:

@@ -68,6 +68,9 @@ Folders = Annotated[
 ResultsFolder = Annotated[
     Path, typer.Option("--results", metavar="DIR", help="The folder of the store.")
 ]
+NoRecord = Annotated[
+    bool, typer.Option("--no-record", help="Leave nothing in the store: no answer is kept.")
+]
 Experiment = Annotated[
     str | None,
     typer.Argument(

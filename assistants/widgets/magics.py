@@ -52,14 +52,14 @@ def load(shell: InteractiveShell) -> None:
 
 def _options() -> Any:
     parser: Any = MagicArgumentParser  # it has no types
-    made = parser("%%ask")
-    made.add_argument("-p", "--persona", action="append")
-    made.add_argument("-m", "--model", action="append")
-    made.add_argument("-n", "--repeats", type=int, default=1)
-    made.add_argument("--max-tokens", type=int)
-    made.add_argument("--temperature", type=float)
-    made.add_argument("--into", metavar="NAME")
-    return made
+    options = parser("%%ask")
+    options.add_argument("-p", "--persona", action="append")
+    options.add_argument("-m", "--model", action="append")
+    options.add_argument("-n", "--repeats", type=int, default=1)
+    options.add_argument("--max-tokens", type=int)
+    options.add_argument("--temperature", type=float)
+    options.add_argument("--into", metavar="NAME")
+    return options
 
 
 _OPTIONS = _options()
@@ -81,7 +81,7 @@ class AssistantsMagics(Magics):
         ``-p`` and ``-m`` may be repeated; without them it is ``-p none -m smollm2``. ``-n`` is how
         many answers each column draws, and ``--into`` binds a DataFrame of the answers.
         """
-        with _said_plainly():
+        with _without_traceback():
             options = _OPTIONS.parse_argstring(line)
             _check(options.into, options.repeats)
             compare = _compare(options)
@@ -96,7 +96,7 @@ class AssistantsMagics(Magics):
 
         from assistants.widgets.html import personas_table
 
-        with _said_plainly():
+        with _without_traceback():
             pattern = line.strip()
             found = Library.default().all()
             chosen = [each for each in found if fnmatch(each.name, pattern or "*")]
@@ -109,7 +109,7 @@ class AssistantsMagics(Magics):
         """List the models: what a short name stands for, and which providers there are."""
         from assistants.widgets.html import source_label, text_table
 
-        with _said_plainly():
+        with _without_traceback():
             found = Catalogue.default()
             names = [
                 [name, found.find(name).name, "", source_label(found.sources[name])]
@@ -130,7 +130,7 @@ class AssistantsMagics(Magics):
             )
 
 
-def _matched(context: CompletionContext) -> SimpleMatcherResult:
+def _complete(context: CompletionContext) -> SimpleMatcherResult:
     """Names of personas and models, where ``%%ask`` and ``%personas`` want one."""
     line = context.text_until_cursor
     asked = _OF_ASK.match(line)
@@ -152,7 +152,7 @@ def _matched(context: CompletionContext) -> SimpleMatcherResult:
     }
 
 
-matcher: Any = context_matcher()(_matched)
+matcher: Any = context_matcher()(_complete)
 
 
 def _check(into: str | None, repeats: int) -> None:
@@ -257,8 +257,8 @@ def _bound(shell: InteractiveShell, name: str | None, compare: Compare) -> Itera
 
 
 @contextmanager
-def _said_plainly() -> Iterator[None]:
-    """What a person can mend is one message of IPython's, without a traceback."""
+def _without_traceback() -> Iterator[None]:
+    """Turn an error that a person can mend into one message of IPython's."""
     try:
         yield
     except AssistantsError as error:

@@ -1,4 +1,4 @@
-"""What the widgets ask of a stored run besides its table."""
+"""Stored runs for the widgets: which run, its conversations, and its personas as they were."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from assistants.utils.text import escape_control_chars
 
 
 def resolve_run(given: Run | Results) -> Run:
-    """The run itself, or the newest one of a results folder; the same wherever the kernel goes.
+    """Return the run, or the newest one of the results, with an absolute folder.
 
     Raises
     ------
@@ -22,7 +22,13 @@ def resolve_run(given: Run | Results) -> Run:
         If there is none, or it is neither.
     """
     if isinstance(given, Results):
-        given = given.latest()
+        runs = given.runs()
+        try:
+            given = given.latest()
+        except UsageError:
+            if not runs:
+                raise
+            given = runs[-1]  # there are only conversations to look at
     if not isinstance(given, Run):
         raise UsageError(
             f"expected a run or results, not {type(given).__name__}.",
@@ -32,7 +38,7 @@ def resolve_run(given: Run | Results) -> Run:
 
 
 def conversation(run: Run, case: str, key: str) -> tuple[list[str], list[Completion]]:
-    """The questions of a case, and what was said to them so far, one a turn."""
+    """Return the questions of a case, and the completions of a trial so far, one per turn."""
     with Store(run.results) as store:
         query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
         ((turns,),) = store.read(query, [run.id, case])
@@ -40,9 +46,10 @@ def conversation(run: Run, case: str, key: str) -> tuple[list[str], list[Complet
 
 
 def restore_persona(name: str, prompt: str | None, library: Library) -> Persona:
-    """The persona of that name if it still says the same; otherwise one that says it.
+    """Return the persona of that name if its text is still ``prompt``, or else one that has it.
 
-    Where the name stands for another text by now, it has a name of its own: then both can be asked.
+    Where the name stands for another text by now, the restored persona gets a name of its own, so
+    that both can be asked.
     """
     base = called = name.partition("[")[0]
     with suppress(UnknownNameError):
@@ -56,5 +63,5 @@ def restore_persona(name: str, prompt: str | None, library: Library) -> Persona:
 
 
 def run_label(run: Run) -> str:
-    """The experiment, and when it was run."""
+    """Return the experiment of a run, and when it was started."""
     return escape_control_chars(f"{run.experiment}, {run.record.started_at[:16].replace('T', ' ')}")

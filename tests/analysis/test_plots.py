@@ -54,8 +54,8 @@ def every(scores: pd.DataFrame, baseline: str) -> list[Figure]:
 
 def test_names_cannot_break_out() -> None:
     """Markup, control characters and expressions in every name are text and nothing else."""
-    scores = table(NASTY, NASTY, model=NASTY[0])
-    scores = pd.concat([scores, table(NASTY, NASTY, model=NASTY[4])])
+    scores = table(NASTY, NASTY[:2], model=NASTY[0])
+    scores = pd.concat([scores, table(NASTY[:2], NASTY, model=NASTY[4])])
     for figure in every(scores, NASTY[0]):
         root = ET.fromstring(figure.svg())
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
@@ -68,7 +68,7 @@ def test_names_cannot_break_out() -> None:
 
 def test_equal_input_is_an_equal_picture() -> None:
     """Drawn twice, byte for byte."""
-    scores = table(["none", "a", "b"], [f"c{i}" for i in range(12)])
+    scores = table(["none", "a", "b"], [f"c{i}" for i in range(4)])
     one, two = every(scores, "none"), every(scores, "none")
     assert [figure.svg() for figure in one] == [figure.svg() for figure in two]
 

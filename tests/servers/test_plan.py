@@ -264,6 +264,8 @@ def test_a_plan_needs_a_gpu_an_aim_and_names() -> None:
         make_plan([model], parse_gpus("24GiB"), "longest contxt")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--free"):
         make_plan([model], parse_gpus("24GiB"), free=24 * GIB)
+    with pytest.raises(UsageError, match="--free"):
+        make_plan([model], parse_gpus("24GiB"), free=-1)
     with pytest.raises(UsageError, match="twice"):
         make_plan([model, model], parse_gpus("24GiB"))
 

@@ -244,10 +244,7 @@ def test_an_interrupt_gives_the_prompt_back_and_keeps_the_text(here: Path) -> No
                 time.sleep(0.01)
             time.sleep(0.5)
             manager.interrupt_kernel()
-            sent = time.monotonic()
             reply = client.get_shell_msg(timeout=10)
-            took = time.monotonic() - sent
-            assert took < 1
             assert reply["parent_header"]["msg_id"] == asked
             assert reply["content"]["ename"] == "KeyboardInterrupt"
             seen: list[str] = []

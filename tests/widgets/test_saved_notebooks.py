@@ -53,10 +53,10 @@ run = await Experiment.define(
     "stored", personas=["none", okapi], baseline="none", models=[ScriptedClient(said, "zebra")],
     cases=[*asked, "What <b>is</b> everything?"]).run("results", report=lambda progress: None)""",
     "browse = Browse(run)\nbrowse",
-    "browse.filter('onerror')\nbrowse.open(run.trials['key'].iloc[-1])",
+    "browse.filter('onerror')\nbrowse.open(run.trials()['key'].iloc[-1])",
     "rate = Rate(run, rater='ann')\nrate",
     "while not rate.done:\n    rate.vote('left')",
-    "blind = Rate(run, rater='bea', cases=run.trials['case'].unique()[:9])\nblind",
+    "blind = Rate(run, rater='bea', cases=run.trials()['case'].unique()[:9])\nblind",
     "blind.vote('tie')",
 )
 SAID = {

@@ -177,18 +177,17 @@ async def test_a_locked_record_holds_up_no_answer(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The question is asked all the same, says that it is not kept, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("assistants.widgets.chat.session_store.STORE_TIMEOUT_S", 2.0)
     compare, other = Compare([KIND], ["echo"]), Compare([CURT], ["echo"], results=None)
     with Locked():
         asked = asyncio.create_task(compare.ask("Tea?"))
         await until(lambda: compare.state == "answering")
-        began = time.monotonic()
         await other.ask("Milk?")
-        assert time.monotonic() - began < 0.4
+        assert not asked.done()
         assert other.replies[0]["state"] == "done"
         await asyncio.wait_for(asked, 5)
         assert compare.replies[0]["state"] == "done"
-        assert "Not stored. results was busy for 0.5 s" in compare.static_html()
+        assert "Not stored. results was busy for 2 s" in compare.static_html()
     await compare.ask("With milk?")
     assert compare.static_html().count("Not stored") == 1
     (run,) = Results("results").runs("compare")

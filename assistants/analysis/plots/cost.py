@@ -207,7 +207,7 @@ def _axes(rows: Sequence[Mapping[str, Any]]) -> _Axes:
         return _Axes((least / 1.4, most * 1.8), y, True)
     # From 0, unless everything would then stand in one corner.
     spread = most - least
-    start = 0.0 if spread > 0.3 * most else least - (0.1 * spread or 0.1 * most)
+    start = least - 0.1 * spread if 0 < spread <= 0.3 * most else 0.0
     return _Axes((start, most + 0.16 * (most - start)), y, False)
 
 

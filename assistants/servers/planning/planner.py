@@ -138,7 +138,8 @@ def _check(models: Sequence[ModelRequest], gpus: Sequence[Gpu], aim: str, free: 
         raise UsageError("There is no GPU to plan for.", fix="Name some: `--gpus 24GiB,24GiB`.")
     if not 1 <= len(models) <= MAX_MODELS:
         raise UsageError(f"{len(models)} models; a plan is for 1 to {MAX_MODELS}.")
-    if not 0 <= free < (largest := max(gpu.total for gpu in gpus)):
+    largest = max(gpu.total for gpu in gpus)
+    if not 0 <= free < largest:
         raise UsageError(
             f"Weights are to leave {gib(free)} for inference; the largest GPU has {gib(largest)}.",
             fix="Ask for less: `--free 4GiB`.",
@@ -150,8 +151,8 @@ def _check(models: Sequence[ModelRequest], gpus: Sequence[Gpu], aim: str, free: 
         if model.name in names:
             raise UsageError(f"{model.name!r} is there twice.", fix="Give each its own name.")
         names.add(model.name)
-        if not 1 <= model.context <= (longest := model.longest_context):
-            fix = f"Ask for 1 to {longest:,}, which is what the model allows."
+        if not 1 <= model.context <= model.longest_context:
+            fix = f"Ask for 1 to {model.longest_context:,}, which is what the model allows."
             raise UsageError(f"{model.name}: a context of {model.context:,} tokens.", fix=fix)
         if not 1 <= model.conversations <= MAX_SEQUENCES:
             fix = f"Ask for 1 to {MAX_SEQUENCES}: a server answers no more at the same time."

@@ -112,7 +112,7 @@ class Chat(ConversationColumns):
         run
             The run that the trial belongs to.
         trial
-            Its key, or a row of ``run.trials``.
+            Its key, or a row of ``run.trials()``.
         library
             Where its persona is looked up.
 
@@ -125,7 +125,7 @@ class Chat(ConversationColumns):
         frame = run.trials()
         rows = frame[frame["key"] == key].to_dict("records")
         if not rows:
-            raise UsageError(f"run {run.id} has no trial {key!r}.", fix="See `run.trials`.")
+            raise UsageError(f"run {run.id} has no trial {key!r}.", fix="See `run.trials()`.")
         row = rows[0]
         library = library or Library.default()
         prompt = from_utf8(row["system_prompt"]) if is_known(row["system_prompt"]) else None

@@ -244,7 +244,7 @@ class Conversation:
         except AssistantsError as error:
             if isinstance(error, CallError) and error.partial is not None:
                 answer.completion, answer.text = error.partial, error.partial.text
-            answer.error = str(error)
+            answer.error, answer.exception = str(error), error
             self._end(turn, answer, "failed")
         except Exception as error:
             answer.error = f"{type(error).__name__}: {error}"

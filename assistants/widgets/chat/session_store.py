@@ -26,8 +26,8 @@ from typing import Any
 
 from assistants.assistant import Assistant
 from assistants.clients import IsolatedClient
+from assistants.design import Design
 from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
-from assistants.experiment import Experiment
 from assistants.messages import Completion, Transcript, Usage
 from assistants.models import Model, call_cost
 from assistants.runs import transcripts
@@ -234,7 +234,7 @@ class SessionStore:
         new = {str(a): a for a in assistants if str(a) not in self._assistants}
         self._assistants |= new
         if new or self._manifest is None:
-            design = Experiment(self.experiment, tuple(self._assistants.values()), ())
+            design = Design(self.experiment, tuple(self._assistants.values()), ())
             manifest = {
                 **initial_manifest(design),
                 "description": "a live session",

@@ -22,7 +22,7 @@ class Answer:
     """One draw of an answer, as it grows.
 
     ``text`` is what has arrived, ``repeat`` which draw of its request it is, ``error`` why it
-    failed, and ``note`` anything else a reader has to know, such as that it could not be stored.
+    failed (``exception`` in words), and ``note`` anything else a reader has to know, such as that it could not be stored.
     """
 
     assistant: Assistant
@@ -32,6 +32,7 @@ class Answer:
     state: State = "waiting"
     completion: Completion | None = None
     error: str = ""
+    exception: Exception | None = None
     note: str = ""
     id: str = field(default_factory=lambda: f"a{next(_ids)}")
 

@@ -27,9 +27,9 @@ def chat(context: Context, name: str, first: str, second: str) -> None:
 
 @then("the conversation is kept as a Markdown file with both questions")
 def kept(context: Context) -> None:
-    (log,) = context.world.folder.glob("results/chats/*.md")
+    (log,) = context.world.folder.glob("results/chat/*/conversation.md")
     text = log.read_text(encoding="utf-8")
-    assert all(f"## user\n\n{question}\n" in text for question in context.questions), text
+    assert all(f"> {question}\n" in text for question in context.questions), text
 
 
 @then("the second question was sent with what went before it")
