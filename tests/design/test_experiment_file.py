@@ -194,7 +194,7 @@ def test_the_order_is_model_persona_case_repeat(here: Path) -> None:
 def test_twins_are_refused_in_python_too() -> None:
     """Two cases of one id, or two assistants of one name, would share a row of the table."""
     one = Assistant(Persona("p", "x"), ScriptedClient(echo, "echo"))
-    with pytest.raises(UsageError, match="case id '1' is there twice"):
+    with pytest.raises(UsageError, match="case id '1' is used twice"):
         Experiment("e", (one,), (Case("1", ("a",)), Case("1", ("b",))))
     with pytest.raises(UsageError, match="twice"):
         Experiment("e", (one, one), (Case("1", ("a",)),))
@@ -215,7 +215,7 @@ async def test_cases_that_ask_the_same_have_answers_of_their_own(here: Path) -> 
     )  # fmt: skip
     keys = [trial.key for trial in experiment.trials()]
     assert len(set(keys)) == len(keys) == 12
-    frame = (await experiment.run(on_progress=lambda progress: None)).trials
+    frame = (await experiment.run(on_progress=lambda progress: None)).trials()
     assert frame[frame["persona"] == "none"]["answer"].nunique() == 6
     more = {trial.key for trial in replace(experiment, repeats=3).trials()}
     assert more > set(keys)  # what is answered stays answered
