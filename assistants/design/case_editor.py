@@ -180,7 +180,7 @@ def _styled(item: Any) -> Any:
         return CommentedMap((key, _styled(value)) for key, value in item.items())
     if isinstance(item, list):
         return CommentedSeq(map(_styled, item))
-    return DoubleQuotedScalarString(item) if re.search(r"[\r\n]", item) else item
+    return DoubleQuotedScalarString(item) if re.search(r"[\r\n\x85\u2028\u2029]", item) else item
 
 
 def _cut_comment(cases: Any, column: int) -> str:

@@ -31,6 +31,8 @@ from assistants.errors import (
 )
 from assistants.messages import Message, Sampling
 
+pytestmark = pytest.mark.slow  # starts real model processes
+
 PIRATE = Message("system", "You are a pirate. Answer as a pirate would, gruffly.")
 HELLO = Message("user", "Hello there!")
 SHORT = Sampling(temperature=0, max_tokens=8)
