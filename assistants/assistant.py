@@ -19,13 +19,13 @@ from assistants.utils import notebook_html, to_json, truncate_line
 
 @dataclass(frozen=True)
 class Assistant:
-    """A persona on a model: what answers.
+    """A persona on a model.
 
-    ``sampling`` goes over the persona's own defaults, ``variables`` over its default values.
-    ``first_draw`` is which draw its first repeat is: equal requests share their answers, so an
-    assistant that is to be compared with itself has to be asked for later draws. ``persona_in``
-    says where the persona stands: in the ``system`` message, or, for a model whose template has
-    none, at the head of the first question (``user``).
+    ``sampling`` wins over the persona's own sampling, and ``variables`` over its default values.
+    ``first_draw`` is the draw of its first repeat: equal requests share their answers, so an
+    assistant that is compared with itself must use later draws. ``persona_in`` is where the
+    persona is sent: in the ``system`` message, or at the head of the first question (``user``),
+    for a model whose chat template has no system role.
     """
 
     persona: Persona
@@ -50,9 +50,9 @@ class Assistant:
 
     @property
     def name(self) -> str:
-        """The persona's name, with the variables that were given: ``art[audience=children]``."""
-        given = ",".join(f"{key}={value}" for key, value in sorted(self.variables.items()))
-        return f"{self.persona.name}[{given}]" if given else self.persona.name
+        """The persona's name with the assistant's variables: ``art[audience=children]``."""
+        values = ",".join(f"{key}={value}" for key, value in sorted(self.variables.items()))
+        return f"{self.persona.name}[{values}]" if values else self.persona.name
 
     @property
     def model(self) -> str:
@@ -66,13 +66,13 @@ class Assistant:
 
     @cached_property
     def prompt_digest(self) -> str:
-        """Of the text of the system message."""
+        """A hash of the system message's text."""
         return digest_of(self.system_prompt)
 
     @cached_property
-    def settings(self) -> Sampling:
-        """The sampling that is used: this assistant's over its persona's."""
-        return self.sampling.over(self.persona.sampling)
+    def effective_sampling(self) -> Sampling:
+        """The sampling that is sent: the assistant's own, with its persona's as defaults."""
+        return self.sampling.with_defaults(self.persona.sampling)
 
     @property
     def digest(self) -> str:
@@ -82,7 +82,7 @@ class Assistant:
             parts = {
                 "model": model,
                 "system_prompt": self.system_prompt,
-                "sampling": self.settings.as_dict(),
+                "sampling": self.effective_sampling.as_dict(),
             }
             if self.persona_in != "system" and self.system_prompt is not None:
                 parts["persona_in"] = self.persona_in  # only then, so that earlier keys stay equal
@@ -91,10 +91,10 @@ class Assistant:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        """By the identity of the client: a trial asks for one several times."""
+        """A cache of digests by the client's identity: a trial asks for one several times."""
         return {}
 
-    def given(self, variables: Mapping[str, Any]) -> Assistant:
+    def with_variables(self, variables: Mapping[str, Any]) -> Assistant:
         """Return this assistant with more variables, which win over its own."""
         return replace(self, variables={**self.variables, **variables}) if variables else self
 
@@ -124,18 +124,21 @@ class Assistant:
         Raises
         ------
         CallError
-            If there is no whole reply.
+            If there is no complete reply.
         """
         messages = self.messages(conversation)
         return Transcript(
-            messages, await self.client.complete(messages, self.settings.drawn(repeat))
+            messages,
+            await self.client.complete(messages, self.effective_sampling.for_repeat(repeat)),
         )
 
     def stream(
         self, conversation: str | Sequence[Message], *, repeat: int = 0
     ) -> AsyncIterator[Delta | Completion]:
         """Stream the reply piece by piece; the last thing yielded is the completion."""
-        return self.client.stream(self.messages(conversation), self.settings.drawn(repeat))
+        return self.client.stream(
+            self.messages(conversation), self.effective_sampling.for_repeat(repeat)
+        )
 
 
 def inline_system_prompt(
@@ -146,13 +149,13 @@ def inline_system_prompt(
     Raises
     ------
     ValueError
-        If nothing is asked.
+        If the conversation has no question.
     """
     first = next((i for i, m in enumerate(conversation) if m.role == "user"), None)
     if first is None:
-        raise ValueError("There is no question that the persona could stand in.")
-    asked = Message("user", f"{system_prompt}\n\n{conversation[first].content}")
-    return (*conversation[:first], asked, *conversation[first + 1 :])
+        raise ValueError("The conversation has no question that could carry the persona.")
+    question = Message("user", f"{system_prompt}\n\n{conversation[first].content}")
+    return (*conversation[:first], question, *conversation[first + 1 :])
 
 
 def build_assistants(
@@ -171,9 +174,9 @@ def build_assistants(
     models
         Names or clients.
     library
-        Where the names of personas are looked up.
+        Source of the personas that are given by name.
     sampling
-        Decoding settings of the assistants that are built.
+        Sampling of the assistants that are built.
     variables
         Values of template variables, by the name of the persona.
 
@@ -198,19 +201,19 @@ def build_assistants(
         else:
             entries[model.model] = find_model(model, catalogue)
             clients.append(model)
-    chosen = [library.find(item) if isinstance(item, str) else item for item in personas]
-    ready = [item for item in chosen if isinstance(item, Assistant)]
-    for assistant in ready:
+    found = [library.find(item) if isinstance(item, str) else item for item in personas]
+    complete = [item for item in found if isinstance(item, Assistant)]
+    for assistant in complete:
         entries.setdefault(assistant.model, find_model(assistant.client, catalogue))
     built = [
         Assistant(persona, client, sampling, variables.get(persona.name, {}))
         for client in clients
-        for persona in chosen
+        for persona in found
         if not isinstance(persona, Assistant)
     ]
-    for assistant in [*built, *ready]:
+    for assistant in [*built, *complete]:
         _check_variables(assistant)
-    return [*built, *ready], entries
+    return [*built, *complete], entries
 
 
 def find_model(client: Client, catalogue: Catalogue) -> Model:
@@ -226,6 +229,6 @@ def _check_variables(assistant: Assistant) -> None:
     missing = sorted(persona.variables - {*persona.defaults, *assistant.variables})
     if missing:
         raise UsageError(
-            f"persona {assistant.name!r} wants a value for {' and '.join(missing)}.",
+            f"persona {assistant.name!r} needs a value for {' and '.join(missing)}.",
             fix="Pass an `Assistant` with `variables`, or give a default in its file.",
         )

@@ -1,4 +1,4 @@
-"""The values that travel between a person, an assistant and a model. All frozen."""
+"""Values exchanged between a person, an assistant and a model; all frozen."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from assistants.utils import notebook_html, pluralize, truncate_line
 Role = Literal["system", "user", "assistant"]
 
 Status = Literal["ok", "length", "refusal", "content_filter", "empty", "truncated", "error"]
-"""How a trial ended. The first five are replies a model finished; the last two are failures."""
+"""Outcome of a trial. The first five are replies a model finished; the last two are failures."""
 
 FINISHED: frozenset[Status] = frozenset({"ok", "length", "refusal", "content_filter", "empty"})
-"""Statuses of a reply that is complete, and so is stored and never asked for again."""
+"""Statuses of a complete reply, which is stored and never asked for again."""
 
 AVERAGED: frozenset[Status] = frozenset({"ok", "length"})
-"""Statuses that count in averages unless somebody asks for more."""
+"""Statuses that count in averages by default."""
 
 _FLOATS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 
@@ -32,12 +32,12 @@ class Message:
 
     def __repr__(self) -> str:
         # A system prompt is long, and may be somebody's secret: a line says how long it is.
-        said = (
+        content = (
             pluralize(len(self.content.split()), "word")
             if self.role == "system"
             else repr(truncate_line(self.content, 60))
         )
-        return truncate_line(f"Message({self.role!r}: {said})", 120)
+        return truncate_line(f"Message({self.role!r}: {content})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
@@ -45,9 +45,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a reply is drawn. ``None`` leaves a setting to the server.
+    """Sampling parameters of a request. ``None`` leaves a setting to the server.
 
-    ``repeat`` is which draw this is, from 0. It is not sent; it tells draws of one request apart.
+    ``repeat`` is the index of the draw, from 0. It is not sent; it tells draws of one request
+    apart.
     """
 
     temperature: float | None = None
@@ -77,22 +78,25 @@ class Sampling:
 
     def __repr__(self) -> str:
         known = self.as_dict() | ({"repeat": self.repeat} if self.repeat else {})
-        said = ", ".join(f"{name}={value!r}" for name, value in known.items())
-        return truncate_line(f"Sampling({said})", 120)
+        settings = ", ".join(f"{name}={value!r}" for name, value in known.items())
+        return truncate_line(f"Sampling({settings})", 120)
 
-    def over(self, defaults: Sampling) -> Sampling:
-        """These settings, with ``defaults`` wherever they say nothing."""
+    def with_defaults(self, defaults: Sampling) -> Sampling:
+        """Return these settings, with those of ``defaults`` where they are not set."""
         unset = Sampling()
         own = {k: v for k, v in _items(self) if v != getattr(unset, k)}
         return replace(defaults, **own)
 
-    def drawn(self, repeat: int) -> Sampling:
-        """The settings of one draw: a fixed seed would make every repeat a copy of the first."""
+    def for_repeat(self, repeat: int) -> Sampling:
+        """Return the settings of one draw, with a seed of its own.
+
+        A fixed seed would make every repeat a copy of the first.
+        """
         seed = None if self.seed is None else self.seed + repeat
         return replace(self, seed=seed, repeat=repeat)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings that are set, as JSON can hold them; ``repeat`` left out."""
+        """Return the settings that are set, as JSON values, without ``repeat``."""
         unset = Sampling()
         return {
             k: list(v) if isinstance(v, tuple) else v
@@ -103,7 +107,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the server counted them; ``None`` where it said nothing."""
+    """Token counts from the server; ``None`` where it reported none."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -113,10 +117,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model returned for one request.
+    """A model's reply to one request.
 
     Times are seconds since the request was sent. ``first_token_s`` is ``None`` for a reply that
-    was not streamed. ``served_model`` is what the server called the model that answered.
+    was not streamed. ``served_model`` is the server's name of the model that answered.
     """
 
     text: str
@@ -140,22 +144,28 @@ class Completion:
         return notebook_html(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; ``from_dict`` is the way back."""
+        """Return the completion as JSON values; ``from_dict`` reads them."""
         data = dict(_items(self))
         data["usage"] = {k: v for k, v in _items(self.usage) if v is not None}
         return {k: v for k, v in data.items() if v is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Undo ``as_dict``; an unknown key, or a text that is none, is a ``TypeError``."""
+        """Undo ``as_dict``.
+
+        Raises
+        ------
+        TypeError
+            For an unknown key, an unknown status, or a ``text`` that is not text.
+        """
         if not isinstance(data.get("text"), str) or data.get("status") not in get_args(Status):
-            raise TypeError("a completion has a `text` and a known `status`")
+            raise TypeError("a completion needs a `text` and a known `status`")
         return cls(**{**data, "usage": Usage(**data.get("usage", {}))})
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole conversation as it was sent, system message first, and the reply to it."""
+    """A whole conversation as it was sent, system message first, and the reply to it."""
 
     messages: tuple[Message, ...]
     completion: Completion
@@ -164,8 +174,8 @@ class Transcript:
         return self.completion.text
 
     def __repr__(self) -> str:
-        said = pluralize(len(self.messages), "message")
-        return truncate_line(f"Transcript({said}, then {self.completion!r})", 120)
+        count = pluralize(len(self.messages), "message")
+        return truncate_line(f"Transcript({count}, then {self.completion!r})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)

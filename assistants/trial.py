@@ -1,4 +1,4 @@
-"""One row of input, and one cell of an experiment."""
+"""A case, which is one row of input, and a trial, which is one cell of an experiment."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from assistants.utils import notebook_html, pluralize, templating, to_json, trun
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked: one question, or several turns. ``reference`` is what a good answer says.
+    """One question, or several turns; ``reference`` is a good answer.
 
-    ``variables`` fill in the questions and the persona. A question without variables is sent as
-    it stands, braces and all.
+    ``variables`` fill in the questions and the persona. A question of a case without variables is
+    sent unchanged, braces included.
     """
 
     id: str
@@ -34,16 +34,16 @@ class Case:
         return f"{self.id}: {self.question}"
 
     def __repr__(self) -> str:
-        several = f", {pluralize(len(self.turns), 'turn')}" if len(self.turns) > 1 else ""
-        said = f"{truncate_line(self.id, 40)!r}{several}: {truncate_line(self.turns[0], 50)!r}"
-        return truncate_line(f"Case({said})", 120)
+        turns = f", {pluralize(len(self.turns), 'turn')}" if len(self.turns) > 1 else ""
+        content = f"{truncate_line(self.id, 40)!r}{turns}: {truncate_line(self.turns[0], 50)!r}"
+        return truncate_line(f"Case({content})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
     @property
     def question(self) -> str:
-        """Every turn, as one text to show."""
+        """All turns, as one text to show."""
         return "\n\n".join(self.questions)
 
     @cached_property
@@ -57,53 +57,53 @@ class Case:
 
     @cached_property
     def digest(self) -> str:
-        """Of what is asked; neither the id nor the reference changes an answer."""
+        """A hash of the questions; neither the id nor the reference changes an answer."""
         return hashlib.sha256(to_json(self.questions).encode()).hexdigest()
 
 
-_APART = 10_000
-"""Draws between two cases that ask an assistant the same."""
+_DRAWS_PER_DUPLICATE = 10_000
+"""Distance in draws between two cases that ask an assistant the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One cell of the matrix, drawn once. ``repeat`` counts from 0.
 
-    ``twin`` is how many cases before this one ask the assistant the same, since their variables
-    mean nothing to it: each has answers of its own, or they would be no cases of their own.
+    ``duplicate_index`` counts the earlier cases that ask the assistant the same, because it does
+    not use the variables in which they differ. Each such case gets its own answers.
     """
 
     case: Case
     assistant: Assistant
     repeat: int
-    twin: int = 0
+    duplicate_index: int = 0
 
     def __str__(self) -> str:
         return f"{self.assistant}, case {self.case.id}, repeat {self.repeat}"
 
     def __repr__(self) -> str:
         case = truncate_line(self.case.id, 40)
-        said = f"{truncate_line(str(self.assistant), 50)}, case {case!r}, repeat {self.repeat}"
-        return truncate_line(f"Trial({said})", 120)
+        place = f"{truncate_line(str(self.assistant), 50)}, case {case!r}, repeat {self.repeat}"
+        return truncate_line(f"Trial({place})", 120)
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
     @property
-    def answering(self) -> Assistant:
+    def resolved_assistant(self) -> Assistant:
         """The assistant with this case's variables filled in."""
-        wanted = self.assistant.persona.variables if self.case.variables else frozenset()
-        return self.assistant.given(
-            {key: value for key, value in self.case.variables.items() if key in wanted}
+        used = self.assistant.persona.variables if self.case.variables else frozenset()
+        return self.assistant.with_variables(
+            {key: value for key, value in self.case.variables.items() if key in used}
         )
 
     @property
-    def draw(self) -> int:
-        """Which draw of its request this is, from 0."""
-        return self.assistant.first_draw + self.repeat + self.twin * _APART
+    def draw_index(self) -> int:
+        """The index of the draw among draws of the same request, from 0."""
+        return self.assistant.first_draw + self.repeat + self.duplicate_index * _DRAWS_PER_DUPLICATE
 
     @property
     def key(self) -> str:
-        """Equal for equal requests, so a finished trial is never paid for twice."""
-        parts = f"1 {self.answering.digest} {self.case.digest} {self.draw}"
+        """A hash that is equal for equal requests, so a finished trial is never paid for twice."""
+        parts = f"1 {self.resolved_assistant.digest} {self.case.digest} {self.draw_index}"
         return hashlib.sha256(parts.encode()).hexdigest()[:32]

@@ -112,7 +112,10 @@ def _finished(table: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
     if "text" not in table.columns:
         first = texts.drop_duplicates(["model", "sentence"])[["model", "sentence", "text"]]
         table = table.merge(first, on=["model", "sentence"])
-    models = {model: position for position, model in enumerate(table["model"].unique())}
-    positions = table["model"].map(models)
-    order = table.assign(model_order=positions).sort_values(["model_order", "sentence"]).index
+    models = {model: model_order for model_order, model in enumerate(table["model"].unique())}
+    order = (
+        table.assign(model_order=table["model"].map(models))
+        .sort_values(["model_order", "sentence"])
+        .index
+    )
     return table.loc[order, list(ATTRIBUTION_TOTALS)].reset_index(drop=True)

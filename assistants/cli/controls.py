@@ -47,7 +47,7 @@ def make(
     *,
     again: bool = False,
     yes: bool = False,
-    spending: Budget | None = None,
+    budget: Budget | None = None,
     **changes: Any,
 ) -> Path | None:
     """Make what is missing, after asking whether a model that may cost money may be asked."""
@@ -68,7 +68,7 @@ def make(
             personas=personas,
             results=results,
             again=again,
-            budget=spending,
+            budget=budget,
             on_progress=_quiet,
             **changes,
         )

@@ -67,7 +67,7 @@ def run(
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
     caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
-    spending: Budget | None = None
+    budget: Budget | None = None
     if missing := len(missing_controls(file, personas or (), **changes)):
         said = pluralize(missing, "control text")
         if dry_run:
@@ -75,9 +75,9 @@ def run(
         else:
             say(f"making {said}")
             plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
-            spending = Budget(_capped(plain.limits, caps))
+            budget = Budget(_capped(plain.limits, caps))
             written = make_controls(
-                file, personas or (), results, yes=yes, budget=spending, **changes
+                file, personas or (), results, yes=yes, budget=budget, **changes
             )
             say(f"They stand in {written}; read and edit them there.")
     if dry_run:
@@ -93,7 +93,7 @@ def run(
     say(f"{experiment.name}: {forecast}")
     if not yes:
         _confirm(experiment, forecast)
-    done = _execute(experiment, results, spending)
+    done = _execute(experiment, results, budget)
     done.export()
     page = None if no_report else _report(done, file)
     if as_json:
@@ -123,7 +123,7 @@ def _capped(limits: Limits, caps: dict[str, Any]) -> Limits:
     return replace(limits, **{name: cap for name, cap in caps.items() if cap is not None})
 
 
-def _execute(experiment: Experiment, results: Path, spending: Budget | None) -> Run:
+def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Run:
     left = total = len(experiment)
 
     async def go() -> Run:
@@ -135,7 +135,7 @@ def _execute(experiment: Experiment, results: Path, spending: Budget | None) -> 
                 left = progress.total - progress.reused - progress.answered
                 bar(progress)
 
-            return await experiment.run(results, on_progress=report, budget=spending)
+            return await experiment.run(results, on_progress=report, budget=budget)
 
     try:
         return asyncio.run(go())

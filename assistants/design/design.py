@@ -258,7 +258,7 @@ class Design:
         seen: Counter[str] = Counter()
         counts = {}
         for case in self._duplicate_candidates:
-            request = f"{case.digest} {Trial(case, assistant, 0).answering.digest}"
+            request = f"{case.digest} {Trial(case, assistant, 0).resolved_assistant.digest}"
             counts[case.id] = seen[request]
             seen[request] += 1
         return counts

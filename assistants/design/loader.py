@@ -80,7 +80,7 @@ def read_assistants(
             place: Place = ("assistants", index)
             where = document.where(place)
             pair = validate(PairEntry, document.below(place))
-            own = sampling_from(pair.sampling, where).over(sampling)
+            own = sampling_from(pair.sampling, where).with_defaults(sampling)
             for persona in library.select(pair.persona, folder=folder, where=where):
                 client = clients.connect(pair.model, where)
                 assistants += [
@@ -167,7 +167,7 @@ def _inline(document: Document, place: Place, entry: Any, library: Library) -> P
                 matched,
                 label=fields.label or matched.label,
                 description=fields.description or matched.description,
-                sampling=sampling_from(fields.sampling, where).over(matched.sampling),
+                sampling=sampling_from(fields.sampling, where).with_defaults(matched.sampling),
             )
         return Persona(
             name=fields.name,

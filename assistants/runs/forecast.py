@@ -125,8 +125,8 @@ def forecast(
 
 def _add(total: _Sum, trial: Trial, usual_tokens: float | None) -> None:
     """Count a trial's turns; each is sent with the system message and all that precedes it."""
-    assistant = trial.answering
-    cap = assistant.settings.max_tokens
+    assistant = trial.resolved_assistant
+    cap = assistant.effective_sampling.max_tokens
     answer = round(usual_tokens) if usual_tokens is not None else cap or _GUESSED_ANSWER
     answer = min(answer, cap or answer)
     history = len(assistant.system_prompt or "") // 4

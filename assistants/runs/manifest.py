@@ -33,7 +33,7 @@ def initial_manifest(design: Design) -> dict[str, Any]:
                 "source": a.persona.source,
                 "text": a.persona.text,
                 "variables": dict(a.variables),
-                "sampling": a.settings.as_dict(),
+                "sampling": a.effective_sampling.as_dict(),
             }
             for name, a in personas.items()
         ],

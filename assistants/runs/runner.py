@@ -218,10 +218,10 @@ class Runner:
                 self._budget.check()
                 tried += 1
                 try:
-                    reply = await trial.answering.reply(history, repeat=trial.draw)
+                    reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
                 except CallError as error:
                     if error.billable:
-                        sent = trial.answering.messages(history)
+                        sent = trial.resolved_assistant.messages(history)
                         self._spend(
                             trial, Transcript(sent, partial_completion(error) or Completion(""))
                         )
@@ -296,13 +296,13 @@ def _copy_to_tape(trial: Trial, store: Store) -> None:
     client = trial.assistant.client
     if not isinstance(client, TapedClient) or client.tape.replays:
         return
-    assistant = trial.answering
+    assistant = trial.resolved_assistant
     history: list[Message] = []
     for question, completion in zip(
         trial.case.questions, store.completions(trial.key), strict=False
     ):
         history.append(Message("user", question))
-        sampling = assistant.settings.drawn(trial.draw)
+        sampling = assistant.effective_sampling.for_repeat(trial.draw_index)
         client.tape.record(client, assistant.messages(history), sampling, completion)
         history.append(Message("assistant", completion.text))
 

@@ -242,8 +242,8 @@ class Store:
         ``first`` is the position of the first of them in the run's order.
         """
         keys = [trial.key for trial in trials]
-        answering = [trial.answering for trial in trials]
-        prompts = {a.prompt_digest: a.system_prompt for a in answering}
+        resolved = [trial.resolved_assistant for trial in trials]
+        prompts = {a.prompt_digest: a.system_prompt for a in resolved}
         assistants = {id(trial.assistant): trial.assistant for trial in trials}.values()
         with self._db.transaction():
             self._db.write_many(
@@ -253,7 +253,12 @@ class Store:
             self._db.write_many(
                 "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
                 {
-                    (run, to_utf8(a.name), to_utf8(a.model), to_json(a.settings.as_dict()))
+                    (
+                        run,
+                        to_utf8(a.name),
+                        to_utf8(a.model),
+                        to_json(a.effective_sampling.as_dict()),
+                    )
                     for a in assistants
                 },
             )
@@ -282,7 +287,7 @@ class Store:
                 (
                     (run, first + i, to_utf8(t.assistant.name), to_utf8(t.assistant.model),
                      to_utf8(t.case.id), t.repeat, key, a.prompt_digest)
-                    for i, (t, key, a) in enumerate(zip(trials, keys, answering, strict=True))
+                    for i, (t, key, a) in enumerate(zip(trials, keys, resolved, strict=True))
                 ),
             )  # fmt: skip
         done = self.finished(keys)

@@ -179,7 +179,7 @@ def rubric(
         f"Give each criterion a whole number from {low} (worst) to {high} (best), and a reason of "
         f"at most fifteen words. Write exactly these lines and nothing else:\n{form}"
     )
-    settings = sampling.over(Sampling(max_tokens=_ROOM))
+    settings = sampling.with_defaults(Sampling(max_tokens=_ROOM))
     return Rubric(name, Assistant(Persona("judge", text), client, settings), dict(criteria), scale)
 
 
@@ -197,7 +197,7 @@ def pairwise(
         "The order in which they stand says nothing. Write A, B or TIE first, and then a reason "
         "of at most fifteen words."
     )
-    settings = sampling.over(Sampling(max_tokens=_ROOM))
+    settings = sampling.with_defaults(Sampling(max_tokens=_ROOM))
     return Pairwise(name, Assistant(Persona("judge", text), client, settings), pairs)
 
 

@@ -128,7 +128,7 @@ def test_a_terminal_is_not_driven(server: FaultyServer) -> None:
         "results --format json",
     ):
         code, screen = on_terminal(*line.split())
-        assert code == 0
+        assert code == 0, (line, screen)
         for piece in ("\x1b[2J", "\x1b]", "\x9b", "\x07", "\x00", "\b", "\u202e", "\u2066", "\x85"):
             assert piece not in screen, (line, piece)
 

@@ -38,7 +38,9 @@ def test_the_founding_experiment_reads(here: Path) -> None:
     experiment = Experiment.load(path)
     assert (experiment.name, len(experiment), experiment.baseline) == (path.stem, 18, "none")
     assert experiment.limits == Limits(usd=0.5, tokens=200_000, minutes=30)
-    assert experiment.assistants[0].settings == Sampling(temperature=0.7, max_tokens=160, seed=7)
+    assert experiment.assistants[0].effective_sampling == Sampling(
+        temperature=0.7, max_tokens=160, seed=7
+    )
 
 
 def test_personas_by_name_path_pattern_and_inline(here: Path) -> None:
@@ -53,7 +55,7 @@ def test_personas_by_name_path_pattern_and_inline(here: Path) -> None:
     experiment = Experiment.load("sub/exp.yaml")
     assert names(experiment) == ["none", "math", "music", "one", "two", "inert"]
     two, inert = experiment.assistants[4:]
-    assert two.settings.temperature == 1
+    assert two.effective_sampling.temperature == 1
     assert inert.persona.label == "Inert"
     assert len((inert.system_prompt or "").split()) > 50
 
@@ -161,7 +163,7 @@ def test_variables_are_swept_and_filled_in(here: Path) -> None:
     text += "models: [echo]\ncases: [{question: 'Hi', vars: {how: well}}, Ho]\n"
     experiment = load(text + "vars: {who: [kids, all]}")
     assert names(experiment) == ["none", "p[who=kids]", "p[who=all]"]
-    sent = {t.answering.system_prompt for t in experiment.trials()}
+    sent = {t.resolved_assistant.system_prompt for t in experiment.trials()}
     assert sent == {None, "For kids, well", "For kids, x", "For all, well", "For all, x"}
 
 
@@ -174,7 +176,7 @@ def test_exact_pairs(here: Path) -> None:
     assert [str(a) for a in experiment.assistants] == [
         "art on scripted:echo", "math on scripted:echo", "none on local:smollm2",
     ]  # fmt: skip
-    assert experiment.assistants[1].settings.temperature == 0
+    assert experiment.assistants[1].effective_sampling.temperature == 0
 
 
 def test_the_order_is_model_persona_case_repeat(here: Path) -> None:

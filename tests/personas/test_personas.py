@@ -148,7 +148,7 @@ def test_own_sampling_is_a_default(folder: Path) -> None:
     """What a persona says about decoding holds unless somebody says more."""
     persona = write(folder, "p", "---\nsampling: {temperature: 1, stop: END}\n---\nHi")
     assert persona.sampling == Sampling(temperature=1.0, stop=("END",))
-    assert Sampling(temperature=0.2).over(persona.sampling).stop == ("END",)
+    assert Sampling(temperature=0.2).with_defaults(persona.sampling).stop == ("END",)
 
 
 def test_unknown_names_show_the_nearest(here: Path) -> None:

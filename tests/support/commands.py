@@ -72,7 +72,7 @@ def start(*args: str, cwd: Path | None = None, env: Mapping[str, str] = {}) -> s
 
 
 def on_terminal(*args: str, columns: int = 80, **env: str) -> tuple[int, str]:
-    """Run a command on a terminal of its own; its exit code and every character it wrote."""
+    """Run a command on a new terminal; return its exit code and every character it wrote."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
     process = subprocess.Popen(
@@ -94,19 +94,24 @@ def on_terminal(*args: str, columns: int = 80, **env: str) -> tuple[int, str]:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """As a person has it: without bytecode, every command would take seconds to start."""
-    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | dict(more)
+    """Return an environment as a person has it, with the variables ``more``.
+
+    Bytecode is allowed, or every command would take seconds to start. The width that xdist gives
+    its workers is left out, so that a terminal has its own.
+    """
+    dropped = {"PYTHONDONTWRITEBYTECODE", "COLUMNS", "LINES"}
+    return {k: v for k, v in os.environ.items() if k not in dropped} | dict(more)
 
 
 def write_experiment(path: Path | str = "exp.yaml", **content: object) -> str:
-    """An experiment file of two personas and one question on the loopback server."""
-    said = {
+    """Write an experiment file of two personas and one question on the loopback server."""
+    values = {
         "personas": ["none", "art"],
         "models": ["vllm:m"],
         "cases": [{"id": "sky", "question": "Why is the sky blue?"}],
         **content,
     }
     # JSON is YAML, and so no text in it needs care.
-    lines = (f"{json.dumps(key)}: {json.dumps(value)}\n" for key, value in said.items())
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}\n" for key, value in values.items())
     Path(path).write_text("".join(lines), encoding="utf-8")
     return str(path)

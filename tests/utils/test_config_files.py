@@ -155,7 +155,7 @@ def test_unreadable_files_are_refused_with_a_reason(here: Path) -> None:
         ("/dev/zero", "not a file"),
         ("loop", "cannot be read"),
         ("x" * 300, "cannot be read"),
-        ("a\0b", "no path"),
+        ("a\0b", "is not a path"),
         ("experimnt.yaml", "Did you mean 'experiment.yaml'"),
         ("nowhere/a.yaml", "no folder nowhere"),
     ]:

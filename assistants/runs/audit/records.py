@@ -63,7 +63,9 @@ def audits_of_reused_answers(
         unknown = not_audited(assistant, "not audited", why)
         requests = {
             _request(assistant.model, assistant.persona_in, digest)
-            for digest in {Trial(case, assistant, 0).answering.prompt_digest for case in cases}
+            for digest in {
+                Trial(case, assistant, 0).resolved_assistant.prompt_digest for case in cases
+            }
         }
         then = [
             worst(

@@ -117,7 +117,7 @@ async def _audit_assistant(
     made = []
     for case in differing:
         asking = auditor.asking(conversation_of(case))
-        audited = await asking.audit(Trial(case, assistant, 0).answering)
+        audited = await asking.audit(Trial(case, assistant, 0).resolved_assistant)
         # The next one, of another persona too, asks in the way that is known now.
         auditor.how, auditor.silent = asking.how, asking.silent
         made.append(audited.delivery)
@@ -135,7 +135,7 @@ def _differing(assistant: Assistant, cases: Iterable[Case]) -> tuple[list[Case],
     """A case for each prompt and number of turns, and whether there are more than ``PROMPTS``."""
     found: dict[tuple[str, int], Case] = {}
     for case in cases:
-        digest = Trial(case, assistant, 0).answering.prompt_digest
+        digest = Trial(case, assistant, 0).resolved_assistant.prompt_digest
         found.setdefault((digest, len(case.turns)), case)
         if len(found) > PROMPTS:
             return list(found.values())[:PROMPTS], True

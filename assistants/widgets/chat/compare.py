@@ -217,7 +217,10 @@ def _refuse_namesakes(assistants: Sequence[Assistant]) -> None:
         other = first.setdefault(str(assistant), assistant)
         if other.prompt_digest != assistant.prompt_digest:
             difference = "another system prompt"
-        elif (other.settings, other.persona_in) != (assistant.settings, assistant.persona_in):
+        elif (other.effective_sampling, other.persona_in) != (
+            assistant.effective_sampling,
+            assistant.persona_in,
+        ):
             difference = "other settings"
         else:
             continue

@@ -107,7 +107,7 @@ def _(value: Assistant) -> Markup:
         "assistant": value.name,
         "model": value.model,
         "description": value.persona.description,
-        "sampling": _settings(value.settings.as_dict()),
+        "sampling": _settings(value.effective_sampling.as_dict()),
     }
     return ui.facts(facts) + _prompt(value.system_prompt)
 
@@ -121,7 +121,7 @@ def _(value: Case) -> Markup:
 
 @_body.register
 def _(value: Trial) -> Markup:
-    assistant = value.answering
+    assistant = value.resolved_assistant
     facts = {"assistant": str(assistant), "repeat": str(value.repeat), "key": value.key}
     return ui.facts(facts) + _body(value.case) + _prompt(assistant.system_prompt)
 
@@ -138,7 +138,7 @@ def _(value: Experiment) -> Markup:
     if value.baseline is not None:
         roles[value.baseline] = "baseline"
     assistants = [
-        [one.name, one.model, _settings(one.settings.as_dict()), roles.get(one.name, "")]
+        [one.name, one.model, _settings(one.effective_sampling.as_dict()), roles.get(one.name, "")]
         for one in value.assistants[:MAX_ROWS]
     ]
     limits = {"usd": value.limits.usd, "tokens": value.limits.tokens,
