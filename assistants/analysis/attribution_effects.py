@@ -114,6 +114,8 @@ def _finished(table: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
         table = table.merge(first, on=["model", "sentence"])
     models = {model: model_order for model_order, model in enumerate(table["model"].unique())}
     order = (
-        table.assign(model_order=table["model"].map(models)).sort_values(["at", "sentence"]).index
+        table.assign(model_order=table["model"].map(models))
+        .sort_values(["model_order", "sentence"])
+        .index
     )
     return table.loc[order, list(ATTRIBUTION_TOTALS)].reset_index(drop=True)

@@ -8,7 +8,7 @@ from .chat.turns import AnswerStore as AnswerStore
 from .chat.turns import AssistantSwitch as AssistantSwitch
 from .chat.turns import ConversationListener as ConversationListener
 from .chat.turns import Turn as Turn
-from .magics import load as load_magics
+from .magics import load_magics as load_magics
 from .rate.rate import Rate as Rate
 
 __all__ = [

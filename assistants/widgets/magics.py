@@ -43,7 +43,7 @@ _OF_ASK = re.compile(r"\s*%%ask\s(?:.*\s)?(-p|--persona|-m|--model)[\s=]\s*\S*$"
 _OF_PERSONAS = re.compile(r"\s*%?personas\s+\S*$")
 
 
-def load(shell: InteractiveShell) -> None:
+def load_magics(shell: InteractiveShell) -> None:
     """Give a shell the magics, and complete their names."""
     shell.register_magics(AssistantsMagics)
     if matcher not in shell.Completer.custom_matchers:

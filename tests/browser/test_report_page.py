@@ -184,7 +184,8 @@ def test_the_policy_holds_alone(browser: Browser, tmp_path: Path) -> None:
     attack = (
         "<script>window.hacked=1</script><img src=http://beacon.invalid/a onerror=window.hacked=1>"
     )
-    page = to_page(tmp_path / "a.ipynb", "x").replace("</body>", f"{attack}</body>")
+    page = str(to_page(tmp_path / "a.ipynb", "x")).replace("</body>", f"{attack}</body>")
+    assert attack in page
     (tmp_path / "a.html").write_text(page, encoding="utf-8")
     seen = visit(browser, tmp_path / "a.html")
     seen.page.wait_for_timeout(200)

@@ -149,7 +149,7 @@ def test_killed_while_answering(machine: Machine, exact: Served) -> None:
 
 def _row(shown: str) -> dict[str, Any]:
     """The row of the server that all tests share."""
-    return next(row for row in json.loads(shown)["servers"] if row["model"] == "vllm:SmolLM2")
+    return next(row for row in json.loads(shown)["servers"] if row["server"] == "smollm2")
 
 
 def _entry(machine: Machine, name: str) -> dict[str, Any]:
