@@ -199,8 +199,8 @@ def test_models_check_asks_each_server(server: FaultyServer) -> None:
         assert f" {name} " in done.out
 
 
-def test_doctor_says_how_to_mend() -> None:
-    """0 when all that is needed is there; 1 and the remedy when it is not."""
+def test_doctor_says_how_to_fix() -> None:
+    """It exits with 0 when everything needed is there, else with 1 and the fix."""
     done = call("doctor")
     assert done.code == 0
     assert "python" in done.out
