@@ -74,7 +74,7 @@ class Attribution:
 
         return attribution_map(
             self.totals,
-            self.trials(),
+            self.trials,
             persona=self.persona,
             unit=self.unit,
             by=self.method,
