@@ -95,14 +95,14 @@ async def _audited(assistant: Assistant, entry: Model, question: str) -> AuditRe
 def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) -> None:
     """Nobody spends money by accident: what it may cost is said, and where it does, asked."""
     from assistants.messages import Sampling
-    from assistants.runs.audit import token_counts
-    from assistants.runs.forecast import forecast
+    from assistants.runs import forecast_trials
+    from assistants.runs.audit import CAPS, without_persona
     from assistants.trial import Case, Trial
 
-    longest = replace(assistant, sampling=Sampling(max_tokens=token_counts.CAPS[-1]))
+    longest = replace(assistant, sampling=Sampling(max_tokens=CAPS[-1]))
     case = Case("audit", (question,))
-    trials = [Trial(case, each, 0) for each in (longest, token_counts.bare(longest))]
-    usd = forecast(trials, [], None, lambda name: entry).usd
+    trials = [Trial(case, each, 0) for each in (longest, without_persona(longest))]
+    usd = forecast_trials(trials, [], None, lambda name: entry).usd
     if usd == 0 or not assistant.system_prompt:
         return
     price = "at a price that is not known" if usd is None else f"for ${usd:.4f} at the most"
@@ -116,10 +116,10 @@ def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) ->
 
 async def _counted(assistant: Assistant, question: str, made: PromptAudit) -> PromptAudit:
     from assistants.messages import Message
-    from assistants.runs.audit import token_counts
+    from assistants.runs.audit import audit_by_token_counts
 
     try:
-        return await token_counts.asked(assistant, [Message("user", question)], made)
+        return await audit_by_token_counts(assistant, [Message("user", question)], made)
     finally:
         await assistant.client.aclose()
 

@@ -51,11 +51,11 @@ def make(
     **changes: Any,
 ) -> Path | None:
     """Make what is missing, after asking whether a model that may cost money may be asked."""
-    from assistants.runs.control_texts import missing_controls, write_controls, writer
+    from assistants.runs import missing_controls, paraphrase_model, write_controls
 
     wanting = missing_controls(file, personas, again=again, **changes)
     missing = [each for each in wanting if each.kind == "paraphrase"]
-    model = writer(file, personas, **changes)
+    model = paraphrase_model(file, personas, **changes)
     if missing and not yes and not model.is_free:
         wanted = f"{pluralize(len(missing), 'paraphrase')} of {model.name}, which may cost money"
         if not sys.stdin.isatty():

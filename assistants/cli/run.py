@@ -61,8 +61,7 @@ def run(
 ) -> int:
     """Run an experiment file: ask, compare, report."""
     from assistants.experiment import Experiment
-    from assistants.runs import Budget, forecast_design
-    from assistants.runs.control_texts import draft_controls, missing_controls
+    from assistants.runs import Budget, draft_controls, forecast_design, missing_controls
 
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
     caps = {"usd": max_usd, "tokens": max_tokens}
@@ -209,7 +208,7 @@ def _report(done: Run, file: Path) -> Path | None:
 
 def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
     """The comparison in the terminal: what each persona answered, and how much."""
-    from assistants.runs.tables import word_counts
+    from assistants.runs import word_counts
 
     frame = done.trials()
     for (case, question), of_case in frame.groupby(["case", "question"], sort=False):

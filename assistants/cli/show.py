@@ -147,8 +147,7 @@ def effects(
 ) -> int:
     """Say what each persona changed, and whether it is real."""
     from assistants.results import Results
-    from assistants.runs import tables
-    from assistants.runs.statistics import VOTES
+    from assistants.runs import VOTES, tables
 
     run = Results(results).latest(experiment)
     score = score or run.statistics.main_score
