@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from assistants import Experiment, Results, Run
 from assistants.analysis.plots import Figure
 from assistants.errors import UnknownNameError, UsageError
