@@ -79,7 +79,7 @@ class _Sum:
 
 def forecast_trials(
     trials: Iterable[Trial],
-    judged: Iterable[Trial],
+    judge_trials: Iterable[Trial],
     store: Store | None,
     model_of: Callable[[str], Model],
 ) -> Forecast:
@@ -89,7 +89,7 @@ def forecast_trials(
     ----------
     trials
         Of an experiment.
-    judged
+    judge_trials
         What its judges are asked about them, as far as that is known.
     store
         Where answers may already be; ``None`` if there is no results folder yet.
@@ -100,8 +100,8 @@ def forecast_trials(
     sums: dict[str, _Sum] = {}
     workers: dict[str, int] = {}
     usual = _usual(store)
-    asked_of_judges = list(judged)
-    for batch in batches(chain(trials, asked_of_judges), BATCH):
+    of_judges = list(judge_trials)
+    for batch in batches(chain(trials, of_judges), BATCH):
         keys = [trial.key for trial in batch]
         done = store.finished(keys) if store else set()
         for trial, key in zip(batch, keys, strict=True):
@@ -119,7 +119,7 @@ def forecast_trials(
         output_tokens=sum(s.output_tokens for s in sums.values()),
         usd=_usd(sums, model_of),
         seconds=_seconds(sums, usual, workers),
-        judging=len(asked_of_judges),
+        judging=len(of_judges),
     )
 
 

@@ -30,7 +30,7 @@ THIRD = (
 
 
 async def told(here: Path, name: str, texts: Mapping[str, str | None], **more: Any) -> pd.DataFrame:
-    """What a run says of personas with these texts, on a hosted API with that template."""
+    """Return the audits of personas with these texts, on a hosted API with that template."""
     with TemplateServer(template(name), "silent") as server:
         experiment = experiment_at(server.url, 2, client=client_at(server.url, "openai:m"))
         (first, *_) = experiment.assistants
