@@ -96,14 +96,14 @@ async def _audit(assistant: Assistant, entry: Model, question: str) -> AuditResu
 def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) -> None:
     """Print the price of a token count, and ask for consent where it is not free."""
     from assistants.messages import Sampling
-    from assistants.runs import forecast
-    from assistants.runs.audit import token_counts
+    from assistants.runs import forecast_trials
+    from assistants.runs.audit import CAPS, without_persona
     from assistants.trial import Case, Trial
 
-    longest = replace(assistant, sampling=Sampling(max_tokens=token_counts.CAPS[-1]))
+    longest = replace(assistant, sampling=Sampling(max_tokens=CAPS[-1]))
     case = Case("audit", (question,))
-    trials = [Trial(case, item, 0) for item in (longest, token_counts.bare(longest))]
-    usd = forecast.forecast(trials, [], None, lambda name: entry).usd
+    trials = [Trial(case, item, 0) for item in (longest, without_persona(longest))]
+    usd = forecast_trials(trials, [], None, lambda name: entry).usd
     if usd == 0 or not assistant.system_prompt:
         return
     price = "at an unknown price" if usd is None else f"for ${usd:.4f} at most"
@@ -117,10 +117,10 @@ def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) ->
 
 async def _compare_tokens(assistant: Assistant, question: str, unknown: PromptAudit) -> PromptAudit:
     from assistants.messages import Message
-    from assistants.runs.audit import token_counts
+    from assistants.runs.audit import audit_by_token_counts
 
     try:
-        return await token_counts.asked(assistant, [Message("user", question)], unknown)
+        return await audit_by_token_counts(assistant, [Message("user", question)], unknown)
     finally:
         await assistant.client.aclose()
 

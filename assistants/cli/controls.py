@@ -51,11 +51,11 @@ def make_controls(
     **changes: Any,
 ) -> Path | None:
     """Generate the missing texts; confirm first where the model may cost money."""
-    from assistants.runs import control_texts
+    from assistants.runs import missing_controls, paraphrase_model, write_controls
 
-    missing = control_texts.missing_controls(file, personas, again=again, **changes)
+    missing = missing_controls(file, personas, again=again, **changes)
     paraphrases = [control for control in missing if control.kind == "paraphrase"]
-    model = control_texts.writer(file, personas, **changes)
+    model = paraphrase_model(file, personas, **changes)
     if paraphrases and not yes and not model.is_free:
         count = pluralize(len(paraphrases), "paraphrase")
         need = f"The controls need {count} by {model.name}, which may cost money."
@@ -64,7 +64,7 @@ def make_controls(
         say(need)
         typer.confirm("Go on?", abort=True, err=True)
     return asyncio.run(
-        control_texts.write_controls(
+        write_controls(
             file,
             personas=personas,
             results=results,

@@ -63,13 +63,13 @@ def run(
 ) -> int:
     """Run an experiment file: ask, compare, report."""
     from assistants.experiment import Experiment
-    from assistants.runs import Budget, control_texts, forecast_design
+    from assistants.runs import Budget, draft_controls, forecast_design, missing_controls
 
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
     caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
     budget: Budget | None = None
-    if missing := len(control_texts.missing_controls(file, personas or (), **changes)):
+    if missing := len(missing_controls(file, personas or (), **changes)):
         texts = pluralize(missing, "control text")
         if dry_run:
             say(f"{texts} would be made first (`assistants controls {file}`); included below.")
@@ -82,7 +82,7 @@ def run(
             )
             say(f"They are in {written}; read and edit them there.")
     if dry_run:
-        draft = control_texts.draft_controls(file, personas=personas or (), **changes)
+        draft = draft_controls(file, personas=personas or (), **changes)
         forecast = forecast_design(_with_options(draft, limit, tape, caps), results)
         say(f"{draft.name}: {forecast}")
         if as_json:
@@ -212,7 +212,7 @@ def _report(run: Run, file: Path) -> Path | None:
 
 def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
     """Print the comparison: what each persona answered, and how long the answers are."""
-    from assistants.runs import tables
+    from assistants.runs import word_counts
 
     frame = run.trials()
     for (case, question), of_case in frame.groupby(["case", "question"], sort=False):
@@ -222,7 +222,7 @@ def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
             [
                 persona,
                 f"{len(answers)}",
-                _mean(tables.word_counts(answers["answer"])),
+                _mean(word_counts(answers["answer"])),
                 " / ".join(f"{n} {s}" for s, n in answers["status"].value_counts().items()),
                 truncate_line(_first_answer(answers), 160),
             ]

@@ -148,7 +148,7 @@ def effects(
 ) -> int:
     """Show the effect of each persona, with intervals and verdicts."""
     from assistants.results import Results
-    from assistants.runs import statistics, tables
+    from assistants.runs import VOTES, tables
 
     run = Results(results).latest(experiment)
     score = score or run.statistics.main_score
@@ -158,7 +158,7 @@ def effects(
         raise UsageError(
             f"{score} scores no answer of {run.experiment}: {reasons.mode()[0]}.",
             fix="Votes are cast with `Rate(run)` in a notebook."
-            if score == statistics.VOTES
+            if score == VOTES
             else "",
         )
     if as_json:

@@ -44,7 +44,7 @@ async def asked(models: list[Any], text: str | None = PERSONA, **content: Any) -
 
 @pytest.fixture
 def vllm(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """A server that tells, where ``vllm:m`` is looked for."""
+    """Start a server with log-probabilities, where ``vllm:m`` is looked for."""
     with telling() as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
         yield server

@@ -119,7 +119,7 @@ def test_starts_take_turns(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["serve"], "Name a model"),
+        (["serve"], "Name either a model"),
         (["serve", "m", "--plan", "x.toml"], "Name either a model"),
         (["serve", "--plan", "x.toml"], "there is no such file"),
         (["serve", "--plan", "x.toml", "--gpus", "1"], "--gpus cannot be used with `--plan`"),
