@@ -73,7 +73,8 @@ async def test_a_template_that_refuses_a_persona(server: Served) -> None:
     with pytest.raises(BadRequestError):
         await render_prompt(client, asked)
     with pytest.raises(BadRequestError):  # and so is the question itself
-        await client.post("/chat/completions", {"messages": client.request_messages(asked), "max_tokens": 1})
+        body = {"messages": client.request_messages(asked), "max_tokens": 1}
+        await client.post("/chat/completions", body)
     await client.aclose()
     folded = await audited(Templated(server, template("gemma2")), PERSONA, persona_in="user")
     assert (folded.delivery.verdict, folded.delivery.persona_in) == ("delivered", "user")
