@@ -86,7 +86,7 @@ notebooks: $(VENV)/installed-test
 	@for file in $(notdir $(basename $(TUTORIALS))); do \
 		mkdir -p build/notebooks/$$file/notebooks && cp -r experiments build/notebooks/$$file/ && \
 		cp notebooks/$$file.ipynb build/notebooks/$$file/notebooks/ || exit 1; done
-	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 300 build/notebooks/*/notebooks/*.ipynb
+	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 600 --timeout 900 build/notebooks/*/notebooks/*.ipynb
 
 # The numeric tests once more, on the arithmetic of another processor.
 numerics: $(VENV)/installed-test

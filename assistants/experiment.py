@@ -1,4 +1,4 @@
-"""Experiments: a design with the buttons that forecast and run it."""
+"""Experiments: a design with the methods that forecast and run it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistants.design import Design
+from assistants.errors import UsageError
 from assistants.results import Results, Run
 from assistants.runs import (
     Budget,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Experiment(Design):
-    """Which assistants answer which cases how often, and the buttons that ask them.
+    """A design of assistants, cases and repeats, with the methods that forecast and run it.
 
     Read one from a file with ``Experiment.load``, or write one with ``Experiment.define``.
     """
@@ -101,5 +102,18 @@ class Experiment(Design):
         return Results(results).get(run_id)
 
     def run_sync(self, results: str | Path = "results") -> Run:
-        """Run from a script, where there is no event loop; in a notebook ``await run()``."""
-        return asyncio.run(self.run(results))
+        """Run from a script, where there is no event loop; in a notebook ``await run()``.
+
+        Raises
+        ------
+        UsageError
+            Where an event loop runs, and as ``run`` does.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run(results))
+        raise UsageError(
+            "run_sync is for scripts, and an event loop runs here, as in a notebook.",
+            fix="Write `await experiment.run()`.",
+        )

@@ -35,7 +35,7 @@ __all__ = ["Results", "Run"]
 
 
 class Run:
-    """One execution of an experiment, read from the store each time it is asked.
+    """An execution of an experiment, read from the store each time it is asked.
 
     What the answers say comes from ``statistics`` and is offered here under the same names:
     ``scores``, ``effects``, ``control_contrasts``, ``mixed_model``, ``text_distance``,
@@ -164,8 +164,8 @@ class Run:
     ) -> Attribution:
         """Measure which sentence of a persona matters: each is left out in turn.
 
-        Of a server that tells log-probabilities of what it is sent (vLLM), nothing is generated:
-        an effect is how much likelier, in nats, the answers that were given are under the whole
+        On a server that returns log-probabilities of its input (vLLM), nothing is generated:
+        an effect is how much likelier, in nats, the stored answers are under the whole
         persona than without the sentence. An answer counts with the token that ended it, where the
         model ended it itself and the server's template shows that token; one of several turns is
         the sum over its turns, each after the answers that were given before it. Of a persona of
@@ -173,7 +173,8 @@ class Run:
 
         A hosted model is not sent its answers for this, unless ``client`` is given.
         Other models are asked again, without each sentence, and the wording is compared with how
-        far repeats of the whole persona differ. That costs calls, so it wants a yes.
+        far repeats of the whole persona differ. That costs calls, so it needs ``regenerate=True``
+        or ``max_usd``.
 
         Parameters
         ----------
@@ -188,7 +189,7 @@ class Run:
         statuses
             The statuses of trials that count.
         regenerate
-            Ask again, where no log-probabilities are told.
+            Ask again, where the server returns no log-probabilities.
         max_usd
             The same, and a cap on what it may cost.
         on_progress
@@ -199,8 +200,9 @@ class Run:
         UnknownNameError
             For a persona, case or model that the run does not have.
         UsageError
-            If no answer counts, the persona sends no text, or it would have to be asked again and
-            nobody has said so: the message tells how many calls that is, and what they would cost.
+            If no answer counts, the persona sends no text, or the model would have to be asked
+            again and neither ``regenerate`` nor ``max_usd`` allows it: the message says how many
+            calls that is, and what they would cost.
         CallError
             If there is no whole reply.
         """

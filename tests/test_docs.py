@@ -1,9 +1,12 @@
-"""What README and CONTRIBUTING say is true: their commands are run, their files exist."""
+"""README, CONTRIBUTING and the notebooks are true: commands run, files and names exist."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
+import inspect
+import json
 import os
 import re
 import shlex
@@ -13,10 +16,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from assistants import Experiment, Results
+import assistants
+from assistants import Browse, Chat, Compare, Experiment, Rate, Results, Run, Server
+from assistants.analysis.plots import Figure
 from assistants.models import Catalogue
 from assistants.utils.config_files import parse_yaml
 from support.fake_vllm_python import python_with_vllm
@@ -131,6 +137,111 @@ def test_links_and_pictures_exist() -> None:
     for page in (README, CONTRIBUTING):
         for target in re.findall(r"\]\(([^)#]+)\)", page):
             assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_paths_on_the_pages_exist(page: str) -> None:
+    """A path of the package, its tests or its benchmarks is where the page says."""
+    text = (ROOT / page).read_text()
+    paths = re.findall(r"`((?:assistants|tests|bench|notebooks|docs)/[\w./-]+)`", text)
+    assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "docs" / "architecture.md",
+    *sorted((ROOT / "notebooks").glob("*.ipynb")),
+]
+FILE_NAME = re.compile(r"[\w./-]+\.(py|md|toml|yaml|json|ipynb|sqlite)")
+
+
+def sources(page: Path) -> Iterator[str]:
+    """Yield the code of a page: the cells of a notebook, and inline spans of its text."""
+    text = page.read_text()
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        yield from ("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
+    yield from (s for s in re.findall(r"`([^`]+)`", prose) if not FILE_NAME.fullmatch(s))
+
+
+def missing_names(source: str, known: dict[str, Any]) -> Iterator[str]:
+    """Yield what a piece of Python calls by a name that is not there; other text has none."""
+    try:
+        tree = compile(
+            source, "page", "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        )
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("assistants"):
+            module = importlib.import_module(str(node.module))
+            yield from (a.name for a in node.names if not hasattr(module, a.name))
+        elif isinstance(node, ast.Attribute) and not node.attr.isupper():
+            owner = resolve(node.value, known)
+            if owner is not None and not has(owner, node.attr):
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Call):
+            function = resolve(node.func, known)
+            if inspect.isroutine(function):
+                parameters = inspect.signature(function).parameters
+                if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+                    given = [k.arg for k in node.keywords if k.arg and k.arg not in parameters]
+                    yield from (f"{ast.unparse(node.func)}({name}=)" for name in given)
+
+
+def resolve(node: ast.expr, known: dict[str, Any]) -> Any:
+    """Return what an expression stands for: a class for its objects, ``None`` if unknown."""
+    match node:
+        case ast.Name(name):
+            return known.get(name)
+        case ast.Attribute(value, name):
+            owner = resolve(value, known)
+            found = None if owner is None else getattr(owner, name, None)
+            return found if callable(found) or name == "plot" else None
+        case ast.Call(function):
+            made = resolve(function, known)
+            return made if inspect.isclass(made) else None
+    return None
+
+
+def has(owner: Any, name: str) -> bool:
+    """Return whether an object, or the objects of a class, have an attribute."""
+    if inspect.isclass(owner):
+        fields = {field for cls in owner.__mro__ for field in getattr(cls, "__annotations__", {})}
+        return name in fields or hasattr(owner, name)
+    return hasattr(owner, name)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The names that the pages use, with a real run, whose statistics are set when it is made."""
+    experiment = Experiment.define("docs", personas=["none", "art"], models=["echo"], cases=["?"])
+    run = experiment.run_sync(tmp_path_factory.mktemp("run"))
+    classes = {name: getattr(assistants, name) for name in assistants.__all__}
+    return classes | {
+        "assistants": assistants, "run": run, "experiment": Experiment, "chat": Chat,
+        "compare": Compare, "browse": Browse, "rate": Rate, "figure": Figure, "server": Server,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_on_a_page_names_what_is_there(page: Path, known: dict[str, Any]) -> None:
+    """Spans such as ``run.effects("words")``, and every cell, call real names and keywords."""
+    assert [name for source in sources(page) for name in missing_names(source, known)] == []
+
+
+def test_an_invented_name_is_found(known: dict[str, Any]) -> None:
+    """The test above can fail: at a method, a chain, a keyword, an import."""
+    assert isinstance(known["run"], Run)
+    wrong = ["await run.embed(model)", "run.plot.forest()", "Results().run(id)",
+             "run.effects(counted=...)", "from assistants import keep_case"]  # fmt: skip
+    found = [list(missing_names(source, known)) for source in wrong]
+    assert found == [
+        ["run.embed"], ["run.plot.forest"], ["Results().run"], ["run.effects(counted=)"],
+        ["keep_case"],
+    ]  # fmt: skip
 
 
 def test_the_judges_of_the_readme_are_judges() -> None:

@@ -27,7 +27,7 @@ PIECES = [KEY[i : i + MIN_SECRET_CHARS] for i in range(len(KEY) - MIN_SECRET_CHA
 
 
 def _echo(line: str, *more: str) -> Rude:
-    """A refusal that quotes the request's headers in its words, and in headers of its own."""
+    """Return a refusal that quotes the request's headers in its text and in its own headers."""
 
     def steps(headers):
         key = headers.get("authorization", "")
@@ -39,7 +39,7 @@ def _echo(line: str, *more: str) -> Rude:
 
 
 def _half(headers):
-    """An answer that holds pieces of the key, cut at places that the stream's chunks hide."""
+    """Return an answer that holds pieces of the key, cut where the stream's chunks end."""
     key = headers.get("authorization", "")
     pieces = [chunk({"content": key[i : i + 5]}) for i in range(0, len(key), 5)]
     return sse(*pieces, chunk(finish="stop", model=key), b"[DONE]")
@@ -106,7 +106,7 @@ FAULTS = [*BOTH, "echo answer", *(name.strip() for name in OTHERS.split("|"))]
 def canary(
     here: Path, monkeypatch: pytest.MonkeyPatch, server: FaultyServer
 ) -> Iterator[io.StringIO]:
-    """The key in the environment, a quick client, our replies on the server, and all logs."""
+    """Set the key in the environment, a quick client, our replies on the server, and all logs."""
     for name in ("VLLM_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.setenv(name, KEY)
     for name, bad in {**BOTH, **WHOLE}.items():

@@ -1,4 +1,4 @@
-"""The command line: ``assistants run``, ``ask``, ``chat`` and what is needed around them."""
+"""The command line: ``assistants run``, ``ask``, ``chat`` and the commands around them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 import typer
 
-from assistants.cli import audit, controls, run, serve, show
-from assistants.cli import chat as talk
+from assistants.cli import audit, chat, controls, run, serve, show
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
 app = typer.Typer(
     name="assistants",
-    help="How does a system prompt change what a language model says, and is the change real?",
+    help="Measure how a system prompt changes the answers of a language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -23,7 +22,7 @@ app = typer.Typer(
 
 
 def _command(name: str, function: Callable[..., int]) -> None:
-    """Add a command; it returns its exit code, and an error becomes a message and a code."""
+    """Add a command that returns its exit code; turn an error into a message and a code."""
 
     @wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
@@ -32,28 +31,28 @@ def _command(name: str, function: Callable[..., int]) -> None:
         except (KeyboardInterrupt, typer.Abort):
             code = 130
         except AssistantsError as error:
-            _say(error)
+            _print_error(error)
             code = 2 if isinstance(error, UsageError) else 1
         except OSError as error:  # a full disk, or a file that may not be written
             if error.filename is None:
                 raise
-            _say(AssistantsError(f"{error.filename}: {error.strerror}."))
+            _print_error(AssistantsError(f"{error.filename}: {error.strerror}."))
             code = 1
         raise typer.Exit(code)
 
     app.command(name)(command)
 
 
-def _say(error: AssistantsError) -> None:
-    """What went wrong, and what to do next, on stderr."""
+def _print_error(error: AssistantsError) -> None:
+    """Print an error, and what to do about it, on stderr."""
     say(f"error: {error.message}", style="red")
     if error.fix:
         say(error.fix)
 
 
 _command("run", run.run)
-_command("ask", talk.ask)
-_command("chat", talk.chat)
+_command("ask", chat.ask)
+_command("chat", chat.chat)
 _command("audit", audit.audit)
 _command("personas", show.personas)
 _command("models", show.models)
@@ -71,7 +70,7 @@ _command("doctor", show.doctor)
 def main() -> None:
     """Run a command and exit.
 
-    0 all answered; 1 some trials failed, or a call did; 2 wrong usage or file; 3 a limit stopped
-    the run; 130 interrupted.
+    Exit codes: 0 all trials answered; 1 a trial or a call failed; 2 wrong usage or a wrong file;
+    3 a limit stopped the run; 130 interrupted.
     """
     app()

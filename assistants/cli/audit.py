@@ -1,4 +1,4 @@
-"""``assistants audit``: what the model reads of a persona."""
+"""``assistants audit``: check that a persona reaches the model as it was written."""
 
 from __future__ import annotations
 
@@ -28,36 +28,38 @@ def audit(
     persona: options.Persona = "none",
     model: options.Model = "smollm2",
     question: Annotated[
-        str, typer.Option("-q", "--question", metavar="QUESTION", help="What it is asked.")
+        str, typer.Option("-q", "--question", metavar="QUESTION", help="The question.")
     ] = "Why is the sky blue?",
     system_prompt_in: options.SystemPromptIn = "system",
     ask: Annotated[
         bool,
         typer.Option(
             "--ask",
-            help="If nothing is shown, ask with the persona and without, and count input tokens.",
+            help="If the server shows no prompt, ask with and without the persona, and compare "
+            "input tokens.",
         ),
     ] = False,
     yes: options.Yes = False,
     personas: options.Folders = None,
     as_json: options.Json = False,
 ) -> int:
-    """Show what the model reads of a persona, and whether it is what was written.
+    """Show the prompt as the model reads it, and whether it holds the persona as written.
 
-    Nothing is generated, unless --ask is given: weaker evidence, and no proof. 0: it is delivered;
-    1: it is not, or the server does not show it.
+    Nothing is generated without --ask, which is weaker evidence and no proof. Exit codes: 0 the
+    persona is delivered; 1 it is not, or the server does not show its prompt.
     """
-    made, entry = _assistant(persona, model, system_prompt_in, personas or ())
-    found = asyncio.run(_audited(made, entry, question))
-    if ask and found.delivery.verdict == "unknown":
-        _confirm(made, entry, question, yes=yes)
-        found = replace(found, delivery=asyncio.run(_counted(made, question, found.delivery)))
-    delivery = found.delivery
+    assistant, entry = _assistant(persona, model, system_prompt_in, personas or ())
+    result = asyncio.run(_audit(assistant, entry, question))
+    if ask and result.delivery.verdict == "unknown":
+        _confirm(assistant, entry, question, yes=yes)
+        delivery = asyncio.run(_compare_tokens(assistant, question, result.delivery))
+        result = replace(result, delivery=delivery)
+    delivery = result.delivery
     if as_json:
-        typer.echo(_as_json(found))
+        typer.echo(_as_json(result))
         return 0 if delivery.ok else 1
-    if found.rendered is not None:
-        _prompt(found)
+    if result.rendered is not None:
+        _show_prompt(result)
     say(f"{delivery.persona} on {delivery.model}: {delivery.verdict}", style=_STYLE[delivery.ok])
     say(delivery.note)
     return 0 if delivery.ok else 1
@@ -75,17 +77,16 @@ def _assistant(
     from assistants.personas import Library
 
     entry = Catalogue.default().find(model)
-    found = Library.default(folders).find(persona)
-    made = Assistant(found, connect(entry), persona_in=place)
-    return made, entry
+    library = Library.default(folders)
+    return Assistant(library.find(persona), connect(entry), persona_in=place), entry
 
 
-async def _audited(assistant: Assistant, entry: Model, question: str) -> AuditResult:
+async def _audit(assistant: Assistant, entry: Model, question: str) -> AuditResult:
     from assistants.messages import Message
     from assistants.runs.audit import Auditor, audit_blocker
 
-    if (unasked := audit_blocker(assistant, entry)) is not None:
-        return unasked
+    if (blocker := audit_blocker(assistant, entry)) is not None:
+        return blocker
     try:
         return await Auditor([Message("user", question)]).audit(assistant)
     finally:
@@ -93,54 +94,54 @@ async def _audited(assistant: Assistant, entry: Model, question: str) -> AuditRe
 
 
 def _confirm(assistant: Assistant, entry: Model, question: str, *, yes: bool) -> None:
-    """Nobody spends money by accident: what it may cost is said, and where it does, asked."""
+    """Print the price of a token count, and ask for consent where it is not free."""
     from assistants.messages import Sampling
-    from assistants.runs.audit import token_counts
-    from assistants.runs.forecast import forecast
+    from assistants.runs import forecast_trials
+    from assistants.runs.audit import CAPS, without_persona
     from assistants.trial import Case, Trial
 
-    longest = replace(assistant, sampling=Sampling(max_tokens=token_counts.CAPS[-1]))
+    longest = replace(assistant, sampling=Sampling(max_tokens=CAPS[-1]))
     case = Case("audit", (question,))
-    trials = [Trial(case, each, 0) for each in (longest, token_counts.bare(longest))]
-    usd = forecast(trials, [], None, lambda name: entry).usd
+    trials = [Trial(case, item, 0) for item in (longest, without_persona(longest))]
+    usd = forecast_trials(trials, [], None, lambda name: entry).usd
     if usd == 0 or not assistant.system_prompt:
         return
-    price = "at a price that is not known" if usd is None else f"for ${usd:.4f} at the most"
+    price = "at an unknown price" if usd is None else f"for ${usd:.4f} at most"
     say(f"{entry.name} is asked twice, {price}.")
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError("This may cost money.", fix="Add --yes.")
-    typer.confirm("Go on?", abort=True, err=True)
+    typer.confirm("Continue?", abort=True, err=True)
 
 
-async def _counted(assistant: Assistant, question: str, made: PromptAudit) -> PromptAudit:
+async def _compare_tokens(assistant: Assistant, question: str, unknown: PromptAudit) -> PromptAudit:
     from assistants.messages import Message
-    from assistants.runs.audit import token_counts
+    from assistants.runs.audit import audit_by_token_counts
 
     try:
-        return await token_counts.asked(assistant, [Message("user", question)], made)
+        return await audit_by_token_counts(assistant, [Message("user", question)], unknown)
     finally:
         await assistant.client.aclose()
 
 
-def _prompt(found: AuditResult) -> None:
-    """The prompt as the model reads it, the persona in it between marks."""
-    assert found.rendered is not None
-    text, (start, end) = found.rendered.text, found.span or (0, 0)
+def _show_prompt(result: AuditResult) -> None:
+    """Print the prompt as the model reads it, with the persona between marks."""
+    assert result.rendered is not None
+    text, (start, end) = result.rendered.text, result.span or (0, 0)
     show(text[:start], end="")
-    if found.span is not None:
+    if result.span is not None:
         out.print(
             Text(f"⟦{escape_control_chars(text[start:end])}⟧", style="reverse"),
             end="",
             soft_wrap=True,
         )
     show(text[end:])
-    say(f"\n{found.rendered.tokens} tokens as the server counts them; the persona stands in ⟦ ⟧.")
+    say(f"\n{result.rendered.tokens} tokens, counted by the server; the persona is between ⟦ ⟧.")
 
 
-def _as_json(found: AuditResult) -> str:
-    delivery, made = found.delivery, found.rendered
-    said = delivery.as_dict() | {"ok": delivery.ok, "note": delivery.note}
-    said |= {"rendered": made.text if made is not None else None, "span": found.span}
-    return to_json(said)
+def _as_json(result: AuditResult) -> str:
+    delivery, rendered = result.delivery, result.rendered
+    values = delivery.as_dict() | {"ok": delivery.ok, "note": delivery.note}
+    values |= {"rendered": rendered.text if rendered is not None else None, "span": result.span}
+    return to_json(values)

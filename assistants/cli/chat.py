@@ -1,4 +1,4 @@
-"""``assistants ask`` and ``assistants chat``: talking in the terminal."""
+"""``assistants ask`` and ``assistants chat``: conversations in the terminal."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class ChatColumn:
-    """One conversation on the screen: its last answer, and how that goes."""
+    """A conversation on the screen: its last answer and the state of it."""
 
     conversation: Conversation
     log: str | None
 
     @property
     def assistant(self) -> Assistant:
-        """Who answers."""
+        """The assistant that answers."""
         return self.conversation.assistant
 
     @property
@@ -51,12 +51,12 @@ class ChatColumn:
 
     @property
     def text(self) -> str:
-        """What has arrived."""
+        """The text that has arrived."""
         return self.answer.text if self.answer is not None else ""
 
     @property
     def error(self) -> str:
-        """Why the answer failed; empty if it did not."""
+        """The reason why the answer failed; empty if it did not."""
         return self.answer.error if self.answer is not None else ""
 
     @property
@@ -70,17 +70,17 @@ class ChatColumn:
 
 
 class _Printer:
-    """Prints an answer as it arrives."""
+    """A listener that prints an answer as it arrives."""
 
     def on_change(self, entry: Turn | AssistantSwitch) -> None:
-        """Ignore the states: the end of an answer is printed by who waits for it."""
+        """Ignore the states: the caller prints the end of an answer."""
 
     def on_text(self, answer: Answer, text: str) -> None:
         """Print a piece."""
         show(text, end="")
 
     def on_drop(self, entries: Sequence[Turn | AssistantSwitch]) -> None:
-        """Ignore it: nothing that was printed can be taken back."""
+        """Ignore it: printed text cannot be taken back."""
 
 
 def ask(
@@ -94,12 +94,12 @@ def ask(
     results: options.ResultsFolder = Path("results"),
     no_record: options.NoRecord = False,
 ) -> int:
-    """Ask every persona on every model, side by side; the answers are stored."""
+    """Ask every persona on every model, side by side, and store the answers."""
     if question == "-":
         question = sys.stdin.read()
     if not question.strip():
         raise UsageError("The question is empty.")
-    assistants, entries = _assistants(
+    assistants, entries = _build_assistants(
         persona or ["none"], model or ["smollm2"], personas, system_prompt_in
     )
     columns = _columns(assistants, None if no_record else results, "ask", entries)
@@ -118,8 +118,8 @@ def chat(
     results: options.ResultsFolder = Path("results"),
     no_record: options.NoRecord = False,
 ) -> int:
-    """Talk with one persona; the answers are stored, and kept as Markdown."""
-    assistants, entries = _assistants([persona], [model], personas, system_prompt_in)
+    """Chat with one persona; the answers are stored, also as Markdown."""
+    assistants, entries = _build_assistants([persona], [model], personas, system_prompt_in)
     folder = None if no_record else results
     (column,) = _columns(assistants, folder, "chat", entries, _Printer())
     say(f"{column.assistant}. An empty line or Ctrl-D ends.")
@@ -131,13 +131,13 @@ def chat(
                 if question.startswith("/") and question[1:].isalpha():
                     say(f"{question}: there are no commands here; an empty line ends.")
                 else:
-                    is_answered = loop.run(_answer(column, question))
+                    is_answered = loop.run(_show_answer(column, question))
         finally:
             loop.run(column.assistant.client.aclose())
     return 0 if is_answered else 1
 
 
-def _assistants(
+def _build_assistants(
     personas: list[str], models: list[str], folders: list[Path] | None, place: options.Place
 ) -> tuple[list[Assistant], dict[str, Model]]:
     """Return every persona on every model, and the catalogue entries of the models by name."""
@@ -155,7 +155,7 @@ def _assistants(
         for name in personas
     ]
     for assistant in assistants:
-        _check_text(assistant)
+        _check_variables(assistant)
     return assistants, {entry.name: entry for entry in entries}
 
 
@@ -183,12 +183,12 @@ def _columns(
     ]
 
 
-def _check_text(assistant: Assistant) -> None:
+def _check_variables(assistant: Assistant) -> None:
     """Refuse a persona with variables, since a terminal has no way to give them."""
-    wanted = sorted(assistant.persona.variables - set(assistant.persona.defaults))
-    if wanted:
+    missing = sorted(assistant.persona.variables - set(assistant.persona.defaults))
+    if missing:
         raise UsageError(
-            f"persona {assistant.name!r} wants a value for {' and '.join(wanted)}.",
+            f"persona {assistant.name!r} needs a value for {' and '.join(missing)}.",
             fix="Give it in an experiment, under `vars:`, or as a default in the persona's file.",
         )
 
@@ -208,7 +208,7 @@ async def _ask(columns: list[ChatColumn], question: str) -> None:
             show(f"== {column.assistant} ({column.state}){text}")
         if column.error:
             say(f"error: {column.error}", style="red")
-        _say_note(column)
+        _print_note(column)
 
 
 async def _watch(columns: list[ChatColumn], tasks: list[asyncio.Task[Turn]]) -> None:
@@ -218,17 +218,17 @@ async def _watch(columns: list[ChatColumn], tasks: list[asyncio.Task[Turn]]) -> 
     with Live(console=out, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
         while not all(task.done() for task in tasks):
             await asyncio.wait(tasks, timeout=1 / 15)
-            live.update(_drawn(columns), refresh=True)
-    out.print(_drawn(columns))
+            live.update(_grid(columns), refresh=True)
+    out.print(_grid(columns))
 
 
-def _drawn(columns: list[ChatColumn]) -> RenderableType:
+def _grid(columns: list[ChatColumn]) -> RenderableType:
     from rich.panel import Panel
     from rich.table import Table
 
-    at_once = max(1, min(len(columns), out.width // 40))
+    per_row = max(1, min(len(columns), out.width // 40))
     grid = Table.grid(expand=True)
-    for _ in range(at_once):
+    for _ in range(per_row):
         grid.add_column(ratio=1)
     panels = [
         Panel(
@@ -239,12 +239,12 @@ def _drawn(columns: list[ChatColumn]) -> RenderableType:
         )
         for column in columns
     ]
-    for start in range(0, len(panels), at_once):
-        grid.add_row(*panels[start : start + at_once])
+    for start in range(0, len(panels), per_row):
+        grid.add_row(*panels[start : start + per_row])
     return grid
 
 
-async def _answer(column: ChatColumn, question: str) -> bool:
+async def _show_answer(column: ChatColumn, question: str) -> bool:
     """Show the answer to a question as it arrives; return whether there was one."""
     is_first = not column.conversation.turns
     await column.conversation.ask(question)
@@ -255,14 +255,14 @@ async def _answer(column: ChatColumn, question: str) -> bool:
         say(f"error: {answer.error}", style="red")
     elif answer.completion is not None:
         log = column.log
-        place = f"; kept in {log}" if is_first and log is not None and not answer.note else ""
+        place = f"; stored in {log}" if is_first and log is not None and not answer.note else ""
         say(f"({_facts(answer.completion)}{place})")
-    _say_note(column)
+    _print_note(column)
     return not answer.error
 
 
-def _say_note(column: ChatColumn) -> None:
-    """Say what else there is to know of an answer, such as that it could not be stored."""
+def _print_note(column: ChatColumn) -> None:
+    """Print the note of an answer, such as that it could not be stored."""
     if column.answer is not None and column.answer.note:
         say(f"warning: {column.answer.note}", style="red")
 

@@ -1,4 +1,4 @@
-"""The two streams a command writes to, and how text of others gets onto them.
+"""The two streams that a command writes to, safe for text from elsewhere.
 
 Results go to ``out`` (stdout), everything else to ``err`` (stderr). ``NO_COLOR`` is honoured.
 Text that came from a model, a file or a server goes through ``show``, ``say`` or ``table``.
@@ -22,18 +22,18 @@ err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def show(text: str, *, end: str = "\n") -> None:
-    """A result, on stdout; the terminal wraps it, so that it can be copied as it is."""
+    """Print a result on stdout, wrapped by the terminal only, so that it can be copied."""
     out.print(escape_control_chars(text), end=end, soft_wrap=True)
 
 
 def say(text: str, *, style: str | None = None) -> None:
-    """Something about the result, on stderr."""
+    """Print a remark about the result on stderr."""
     err.print(escape_control_chars(text), style=style, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> Table:
-    """A table whose cells are shown as they are, never as markup."""
-    made = Table(
+    """Return a table whose cells are shown unchanged, never as markup."""
+    result = Table(
         title=cell(title) if title else None,
         title_justify="left",
         title_style="bold",
@@ -43,14 +43,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
         show_edge=False,
     )
     for column in columns:
-        made.add_column(column, overflow="fold")
+        result.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(cell(value) for value in row))
-    return made
+        result.add_row(*(cell(value) for value in row))
+    return result
 
 
 def cell(value: Any) -> Text:
-    """Anything as text; what is missing as nothing."""
+    """Return any value as text; a missing one as empty text."""
     if value is None or type(value).__name__ == "NAType" or value != value:
         return Text("")
     if isinstance(value, float):

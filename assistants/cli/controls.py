@@ -1,4 +1,4 @@
-"""``assistants controls``: the texts of control personas, made, shown and kept."""
+"""``assistants controls``: generate, store and show the texts of control personas."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def controls(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (.yaml).")],
     results: options.ResultsFolder = Path("results"),
     personas: options.Folders = None,
-    again: Annotated[bool, typer.Option("--again", help="Make all of them anew.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Generate all texts again.")] = False,
     yes: options.Yes = False,
 ) -> int:
-    """Make an experiment's control texts, and show them."""
+    """Generate an experiment's control texts, and show them."""
     from assistants.design import read_controls_file
 
-    written = make(file, personas or (), results, again=again, yes=yes)
+    written = make_controls(file, personas or (), results, again=again, yes=yes)
     if written is None:
-        say("The experiment asks for no control texts: add `controls: {neutral: true}`.")
+        say("The experiment has no control texts: add `controls: {neutral: true}` to its file.")
         return 0
     for name, text in read_controls_file(written).items():
         say(f"\n{name}: {text.about}", style="bold")
         show(text.system_prompt.strip())
-    say(f"\nThey stand in {written}. Edit them there: what it says is what is asked.")
+    say(f"\nThey are in {written}. Edit them there: the run sends the text of that file.")
     return 0
 
 
-def make(
+def make_controls(
     file: Path,
     personas: Sequence[Path],
     results: Path,
@@ -50,17 +50,18 @@ def make(
     budget: Budget | None = None,
     **changes: Any,
 ) -> Path | None:
-    """Make what is missing, after asking whether a model that may cost money may be asked."""
-    from assistants.runs.control_texts import missing_controls, write_controls, writer
+    """Generate the missing texts; confirm first where the model may cost money."""
+    from assistants.runs import missing_controls, paraphrase_model, write_controls
 
-    wanting = missing_controls(file, personas, again=again, **changes)
-    missing = [each for each in wanting if each.kind == "paraphrase"]
-    model = writer(file, personas, **changes)
-    if missing and not yes and not model.is_free:
-        wanted = f"{pluralize(len(missing), 'paraphrase')} of {model.name}, which may cost money"
+    missing = missing_controls(file, personas, again=again, **changes)
+    paraphrases = [control for control in missing if control.kind == "paraphrase"]
+    model = paraphrase_model(file, personas, **changes)
+    if paraphrases and not yes and not model.is_free:
+        count = pluralize(len(paraphrases), "paraphrase")
+        need = f"The controls need {count} by {model.name}, which may cost money."
         if not sys.stdin.isatty():
-            raise UsageError(f"The controls need {wanted}.", fix="Add --yes, or name a free model.")
-        say(f"The controls need {wanted}.")
+            raise UsageError(need, fix="Add --yes, or name a free model.")
+        say(need)
         typer.confirm("Go on?", abort=True, err=True)
     return asyncio.run(
         write_controls(
@@ -69,11 +70,11 @@ def make(
             results=results,
             again=again,
             budget=budget,
-            on_progress=_quiet,
+            on_progress=_ignore_progress,
             **changes,
         )
     )
 
 
-def _quiet(progress: object) -> None:
-    """The texts themselves are what is shown."""
+def _ignore_progress(progress: object) -> None:
+    """Print nothing: the texts themselves are shown afterwards."""

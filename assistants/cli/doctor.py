@@ -1,4 +1,4 @@
-"""What this installation has, what it lacks, and how to mend it."""
+"""Checks of this installation, and how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from assistants.errors import AssistantsError
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. ``needed`` ones make ``assistants doctor`` fail."""
+    """A check and its outcome. A failed one that is ``needed`` makes ``assistants doctor`` fail."""
 
-    what: str
+    name: str
     ok: bool
     found: str
     fix: str = ""
@@ -26,7 +26,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at everything; nothing is asked of any model and no server is called."""
+    """Run all checks; no model is asked and no server is called."""
     return [*_python(), *_extras(), _weights(), *_files(), *_keys()]
 
 
@@ -46,7 +46,7 @@ def _extras() -> Iterator[Check]:
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
     from assistants.clients import vllm_python
 
-    yield _tried("vLLM for `assistants serve`", vllm_python, needed=False)
+    yield _checked("vLLM for `assistants serve`", vllm_python, needed=False)
 
 
 def _package(name: str, fix: str, *, needed: bool) -> Check:
@@ -59,15 +59,15 @@ def _package(name: str, fix: str, *, needed: bool) -> Check:
 def _weights() -> Check:
     from assistants.clients import weights_path
 
-    return _tried("weights of smollm2", lambda: str(weights_path("smollm2")), needed=False)
+    return _checked("weights of smollm2", lambda: str(weights_path("smollm2")), needed=False)
 
 
 def _files() -> Iterator[Check]:
     from assistants.models import Catalogue
     from assistants.personas import Library
 
-    yield _tried("personas", lambda: f"{len(Library.default().all())} load")
-    yield _tried("models", lambda: f"{len(Catalogue.default().models)} short names")
+    yield _checked("personas", lambda: f"{len(Library.default().all())} load")
+    yield _checked("models", lambda: f"{len(Catalogue.default().models)} short names")
     place = Path("results") if Path("results").is_dir() else Path()
     fix = "Use `--results DIR` with a folder of yours."
     yield Check("results can be written", os.access(place, os.W_OK), str(place.resolve()), fix)
@@ -79,18 +79,18 @@ def _keys() -> Iterator[Check]:
     try:
         providers = Catalogue.default().providers
     except AssistantsError:
-        return  # said under "models"
+        return  # reported under "models"
     for name, provider in providers.items():
         if provider.key:
-            there = bool(os.environ.get(provider.key))
-            found = f"{provider.key} is {'set' if there else 'not set'}"
-            found += " (not needed)" if provider.key_optional and not there else ""
+            is_set = bool(os.environ.get(provider.key))
+            found = f"{provider.key} is {'set' if is_set else 'not set'}"
+            found += " (not needed)" if provider.key_optional and not is_set else ""
             fix = f"export {provider.key}=... to use {name}:"
-            yield Check(f"key of {name}", there or provider.key_optional, found, fix, False)
+            yield Check(f"key of {name}", is_set or provider.key_optional, found, fix, False)
 
 
-def _tried(what: str, look: Callable[[], str], *, needed: bool = True) -> Check:
+def _checked(name: str, probe: Callable[[], str], *, needed: bool = True) -> Check:
     try:
-        return Check(what, True, look(), needed=needed)
+        return Check(name, True, probe(), needed=needed)
     except AssistantsError as error:
-        return Check(what, False, error.message, error.fix, needed)
+        return Check(name, False, error.message, error.fix, needed)

@@ -63,23 +63,27 @@ Model = Annotated[
 ]
 Folders = Annotated[
     list[Path] | None,
-    typer.Option("--personas", metavar="DIR", help="A folder of personas; wins over all others."),
+    typer.Option(
+        "--personas",
+        metavar="DIR",
+        help="A folder of personas, which takes precedence over all others.",
+    ),
 ]
 ResultsFolder = Annotated[
-    Path, typer.Option("--results", metavar="DIR", help="The folder of the store.")
+    Path, typer.Option("--results", metavar="DIR", help="The results folder.")
 ]
-NoRecord = Annotated[
-    bool, typer.Option("--no-record", help="Leave nothing in the store: no answer is kept.")
-]
+NoRecord = Annotated[bool, typer.Option("--no-record", help="Store no answers.")]
 Experiment = Annotated[
     str | None,
     typer.Argument(
-        metavar="[EXPERIMENT]", help="An experiment's name.", autocompletion=_experiments
+        metavar="[EXPERIMENT]", help="The name of an experiment.", autocompletion=_experiments
     ),
 ]
 PersonaName = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Show this one's text.", autocompletion=_personas),
+    typer.Argument(
+        metavar="[NAME]", help="Show the text of this persona.", autocompletion=_personas
+    ),
 ]
 Place = Literal["system", "user"]
 SystemPromptIn = Annotated[

@@ -1,4 +1,4 @@
-"""``assistants run``: forecast, run, compare, report."""
+"""``assistants run``: forecast and run an experiment, show and report its results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 
 from assistants.cli import options
 from assistants.cli.console import err, out, say, show, table
-from assistants.cli.controls import make as make_controls
+from assistants.cli.controls import make_controls
 from assistants.design import Design
 from assistants.errors import MissingDependencyError, ReportError, UsageError
 from assistants.messages import AVERAGED, FINISHED
@@ -36,80 +36,81 @@ def run(
     personas: options.Folders = None,
     model: options.Models = None,
     repeats: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Draws of each cell.")
+        int | None, typer.Option(min=1, metavar="N", help="Answers of each assistant to each case.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only the first N cases.")
     ] = None,
     max_usd: Annotated[
-        float | None, typer.Option(min=0, metavar="X", help="Stop at so many dollars.")
+        float | None, typer.Option(min=0, metavar="X", help="Stop at this cost in dollars.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Stop at so many tokens.")
+        int | None, typer.Option(min=0, metavar="N", help="Stop at this number of tokens.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Calls in flight.")
+        int | None, typer.Option(min=1, metavar="N", help="Number of simultaneous calls.")
     ] = None,
     tape: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Record every answer; replay if the file is there."),
+        typer.Option(metavar="FILE", help="Record every answer; replay the file if it exists."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be asked, and ask nothing.")
+    ] = False,
     yes: options.Yes = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     as_json: options.Json = False,
 ) -> int:
     """Run an experiment file: ask, compare, report."""
     from assistants.experiment import Experiment
-    from assistants.runs import Budget, forecast_design
-    from assistants.runs.control_texts import draft_controls, missing_controls
+    from assistants.runs import Budget, draft_controls, forecast_design, missing_controls
 
     changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
     caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
     budget: Budget | None = None
     if missing := len(missing_controls(file, personas or (), **changes)):
-        said = pluralize(missing, "control text")
+        texts = pluralize(missing, "control text")
         if dry_run:
-            say(f"{said} would be made first (`assistants controls {file}`); counted in below.")
+            say(f"{texts} would be made first (`assistants controls {file}`); included below.")
         else:
-            say(f"making {said}")
+            say(f"making {texts}")
             plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
             budget = Budget(_capped(plain.limits, caps))
             written = make_controls(
                 file, personas or (), results, yes=yes, budget=budget, **changes
             )
-            say(f"They stand in {written}; read and edit them there.")
+            say(f"They are in {written}; read and edit them there.")
     if dry_run:
         draft = draft_controls(file, personas=personas or (), **changes)
-        forecast = forecast_design(_trimmed(draft, limit, tape, caps), results)
+        forecast = forecast_design(_with_options(draft, limit, tape, caps), results)
         say(f"{draft.name}: {forecast}")
         if as_json:
             out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
         return 0
     experiment = Experiment.load(file, personas=personas or (), **changes)
-    experiment = _trimmed(experiment, limit, tape, caps)
+    experiment = _with_options(experiment, limit, tape, caps)
     forecast = experiment.forecast(results)
     say(f"{experiment.name}: {forecast}")
     if not yes:
         _confirm(experiment, forecast)
-    done = _execute(experiment, results, budget)
-    done.export()
-    page = None if no_report else _report(done, file)
+    finished = _execute(experiment, results, budget)
+    finished.export()
+    page = None if no_report else _report(finished, file)
     if as_json:
-        out.print_json(json.dumps(_as_json(done, page)))
+        out.print_json(json.dumps(_as_json(finished, page)))
     else:
-        _show(done, page, replayed=forecast.replays)
-    return EXIT[done.outcome]
+        _show(finished, page, replayed=forecast.replays)
+    return EXIT[finished.outcome]
 
 
 DesignT = TypeVar("DesignT", bound=Design)
 
 
-def _trimmed(
+def _with_options(
     design: DesignT, limit: int | None, tape: Path | None, caps: dict[str, Any]
 ) -> DesignT:
-    """Return the design with the changes of the command line."""
+    """Return the design with the options of the command line."""
     return replace(
         design,
         cases=design.cases[:limit],
@@ -119,36 +120,36 @@ def _trimmed(
 
 
 def _capped(limits: Limits, caps: dict[str, Any]) -> Limits:
-    """The limits with those of the command line, which win."""
+    """Return the limits, with those of the command line in their place."""
     return replace(limits, **{name: cap for name, cap in caps.items() if cap is not None})
 
 
 def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Run:
     left = total = len(experiment)
 
-    async def go() -> Run:
-        with _bar() as bar:
+    async def execute() -> Run:
+        with _progress_bar() as show_progress:
 
             def report(progress: Progress) -> None:
                 nonlocal left, total
                 total = progress.total
                 left = progress.total - progress.reused - progress.answered
-                bar(progress)
+                show_progress(progress)
 
             return await experiment.run(results, on_progress=report, budget=budget)
 
     try:
-        return asyncio.run(go())
+        return asyncio.run(execute())
     except KeyboardInterrupt:
         say(
             f"Interrupted. Every complete answer is kept; {left} of {total} trials are "
-            "left. Run the same command to go on."
+            "left. Run the same command to continue."
         )
         raise
 
 
 def _confirm(experiment: Experiment, forecast: Forecast) -> None:
-    """Nobody spends money by accident: with a price, known or not, there is a cap or a yes."""
+    """Ask for consent where the run may cost money and no limit caps it."""
     if not forecast.to_ask or forecast.usd == 0 or experiment.limits.usd is not None:
         return
     if not sys.stdin.isatty():
@@ -156,12 +157,12 @@ def _confirm(experiment: Experiment, forecast: Forecast) -> None:
             "This may cost money, and there is no cap on it.",
             fix="Add --yes, --max-usd X, or `limits: {usd: X}` to the experiment.",
         )
-    typer.confirm("Go on?", abort=True, err=True)
+    typer.confirm("Continue?", abort=True, err=True)
 
 
 @contextmanager
-def _bar() -> Iterator[ProgressCallback]:
-    """A bar with time left on a terminal; a line every tenth of the way elsewhere."""
+def _progress_bar() -> Iterator[ProgressCallback]:
+    """Show a bar with the time left on a terminal; print a line every tenth elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
@@ -169,23 +170,25 @@ def _bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[left]}"), TimeElapsedColumn(),
     )  # fmt: skip
-    told = -1
+    last_tenth = -1
 
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("asking", total=None, left="")
 
         def report(progress: Progress) -> None:
-            nonlocal told
-            bar.update(task, total=progress.total, completed=progress.done, left=_left(progress))
+            nonlocal last_tenth
+            bar.update(
+                task, total=progress.total, completed=progress.done, left=_status_line(progress)
+            )
             tenth = 10 * progress.done // max(1, progress.total)
-            if not err.is_terminal and tenth > told and progress.done > progress.reused:
-                told = tenth
-                say(f"{progress.done} of {progress.total}: {_left(progress)}")
+            if not err.is_terminal and tenth > last_tenth and progress.done > progress.reused:
+                last_tenth = tenth
+                say(f"{progress.done} of {progress.total}: {_status_line(progress)}")
 
         yield report
 
 
-def _left(progress: Progress) -> str:
+def _status_line(progress: Progress) -> str:
     parts = [f"{progress.tokens:,} tokens"]
     if progress.usd:
         parts.append(f"${progress.usd:.4f}")
@@ -196,22 +199,22 @@ def _left(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def _report(done: Run, file: Path) -> Path | None:
+def _report(run: Run, file: Path) -> Path | None:
     from assistants.report import write_report
 
     try:
         with err.status("writing the report"):
-            return write_report(done, file)
+            return write_report(run, file)
     except (MissingDependencyError, ReportError) as error:
         say(f"warning: {error}")
         return None
 
 
-def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
-    """The comparison in the terminal: what each persona answered, and how much."""
-    from assistants.runs.tables import word_counts
+def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
+    """Print the comparison: what each persona answered, and how long the answers are."""
+    from assistants.runs import word_counts
 
-    frame = done.trials()
+    frame = run.trials()
     for (case, question), of_case in frame.groupby(["case", "question"], sort=False):
         if of_case["model"].nunique() > 1:
             of_case = of_case.assign(persona=of_case["persona"] + " on " + of_case["model"])
@@ -221,7 +224,7 @@ def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
                 f"{len(answers)}",
                 _mean(word_counts(answers["answer"])),
                 " / ".join(f"{n} {s}" for s, n in answers["status"].value_counts().items()),
-                truncate_line(_first(answers), 160),
+                truncate_line(_first_answer(answers), 160),
             ]
             for persona, answers in of_case.groupby("persona", sort=False)
         ]
@@ -232,52 +235,50 @@ def _show(done: Run, page: Path | None, *, replayed: bool) -> None:
         if frame["case"].nunique() > 3:
             show(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
             break
-    _account(done, replayed=replayed)
+    _print_counts(run, replayed=replayed)
     if page is not None:
         show(f"report: {page}")
 
 
-def _account(done: Run, *, replayed: bool) -> None:
-    """Every status counted aloud, and what is left to do: a tape says the same again."""
-    counts = done.statuses()
-    say(f"{done.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+def _print_counts(run: Run, *, replayed: bool) -> None:
+    """Print counts by status, errors, and what is left to do, which a tape would not change."""
+    counts = run.statuses()
+    say(f"{run.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
     if "length" in counts:
         say("  length: cut at the token limit (`max_tokens`, or the model's own).")
-    failed = done.trials().dropna(subset=["error"])
-    for judge in _judged(done):
-        counts_of = ", ".join(f"{n} {status}" for status, n in judge.statuses().items())
-        say(f"{judge.experiment}: {counts_of}")
-        _errors(judge)
-    for scorer, reasons in _not_scored(done):
+    for judge_run in _judge_runs(run):
+        judge_counts = ", ".join(f"{n} {status}" for status, n in judge_run.statuses().items())
+        say(f"{judge_run.experiment}: {judge_counts}")
+        _print_errors(judge_run)
+    for scorer, reasons in _scoring_failures(run):
         say(f"  {scorer}: {reasons}", style="red")
-    for error, count in failed["error"].value_counts().head(3).items():
-        say(f"  {count} x {truncate_line(str(error), 300)}", style="red")
-    if done.outcome == "limit":
+    _print_errors(run)
+    if run.outcome == "limit":
         left = sum(n for status, n in counts.items() if status not in FINISHED)
-        say(f"A limit stopped the run; {left} left. Raise it and run again to go on with the rest.")
-    elif done.outcome == "failures" and not replayed:
+        say(f"A limit stopped the run; {left} left. Raise it and run again for the rest.")
+    elif run.outcome == "failures" and not replayed:
         say("Run the same command again to ask only for what failed.")
 
 
-def _errors(done: Run) -> None:
-    """The most frequent errors of a run."""
-    failed = done.trials().dropna(subset=["error"])
+def _print_errors(run: Run) -> None:
+    """Print the most frequent errors of a run."""
+    failed = run.trials().dropna(subset=["error"])
     for error, count in failed["error"].value_counts().head(3).items():
         say(f"  {count} x {truncate_line(str(error), 300)}", style="red")
 
 
-def _judged(done: Run) -> list[Run]:
-    """The runs in which the judges of this one were asked."""
+def _judge_runs(run: Run) -> list[Run]:
+    """Return the runs in which the judges of this run were asked."""
     from assistants.results import Results
 
-    names = [f"{done.experiment}.{judge['name']}" for judge in done.manifest["judges"]]
-    runs = [run for name in names for run in Results(done.results).runs(name)]
-    return [run for run in runs if run.manifest.get("judge_of") == done.id]
+    names = [f"{run.experiment}.{judge['name']}" for judge in run.manifest["judges"]]
+    candidates = [found for name in names for found in Results(run.results).runs(name)]
+    return [found for found in candidates if found.manifest.get("judge_of") == run.id]
 
 
-def _not_scored(done: Run) -> Iterator[tuple[str, str]]:
-    """Scorers that failed on answers, with the reason that is most frequent."""
-    for frame in (done.scores(), *(done.scores(name) for name in done.statistics.comparing)):
+def _scoring_failures(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield the scorers that failed on answers, with the most frequent reason."""
+    for frame in (run.scores(), *(run.scores(name) for name in run.statistics.comparing)):
         failed = frame[frame["value"].isna() & frame["status"].isin(AVERAGED)]
         for scorer, rows in failed.groupby("scorer", sort=False):
             reason = rows["reason"].value_counts().index[0]
@@ -287,18 +288,18 @@ def _not_scored(done: Run) -> Iterator[tuple[str, str]]:
             )
 
 
-def _as_json(done: Run, page: Path | None) -> dict[str, Any]:
+def _as_json(run: Run, page: Path | None) -> dict[str, Any]:
     return {
-        "run": done.id,
-        "experiment": done.experiment,
-        "outcome": done.outcome,
-        "counts": done.statuses(),
-        "folder": str(done.folder),
+        "run": run.id,
+        "experiment": run.experiment,
+        "outcome": run.outcome,
+        "counts": run.statuses(),
+        "folder": str(run.folder),
         "report": str(page) if page else None,
     }
 
 
-def _first(answers: Any) -> str:
+def _first_answer(answers: Any) -> str:
     texts = answers["answer"].dropna()
     errors = answers["error"].dropna()
     return str(texts.iloc[0]) if len(texts) else str(errors.iloc[0]) if len(errors) else ""

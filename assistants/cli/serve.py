@@ -1,4 +1,4 @@
-"""``assistants serve``, ``plan``, ``servers`` and ``stop``: servers of one's own."""
+"""``assistants serve``, ``plan``, ``servers`` and ``stop``: local vLLM servers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Aim = Annotated[
 ]
 Free = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="What weights leave of each GPU for the cache: 4GiB."),
+    typer.Option(metavar="SIZE", help="Memory of each GPU to leave for the cache: 4GiB."),
 ]
 
 
 _WITH_PLAN = frozenset({"plan", "key_from", "python", "wait", "detach"})
-"""What can be said of all the servers of a file; the rest stands in the file, for each of them."""
+"""Options that hold for all servers of a plan file; the file has the others, for each server."""
 
 
 def serve(
@@ -45,57 +45,66 @@ def serve(
     ] = None,
     extra: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- OPTIONS]", help="Behind `--`: options of vLLM's own server."),
+        typer.Argument(metavar="[-- OPTIONS]", help="After `--`: options of vLLM's own server."),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start the servers of this file.")
     ] = None,
     gpus: Annotated[
-        str | None, typer.Option(metavar="0,1", help="Which GPUs; split over all of them.")
+        str | None, typer.Option(metavar="0,1", help="The GPUs to split the model over.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(metavar="N", help="Unless given, the first free one from 8000.")
+        int | None,
+        typer.Option(metavar="N", help="The port; by default the first free one from 8000."),
     ] = None,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="Another than loopback opens it to the network.")
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="The address; another than loopback opens the server to the network.",
+        ),
     ] = "127.0.0.1",
     max_model_len: Annotated[
-        int | None, typer.Option(metavar="N", help="Tokens of question and answer.")
+        int | None, typer.Option(metavar="N", help="Most tokens of a question with its answer.")
     ] = None,
     gpu_memory_utilization: Annotated[
-        float | None, typer.Option(metavar="F", help="The part of each GPU that it may take.")
+        float | None, typer.Option(metavar="F", help="The part of each GPU's memory to use.")
     ] = None,
     dtype: Annotated[str | None, typer.Option(metavar="D", help="bfloat16, float16, ...")] = None,
     quantization: Annotated[str | None, typer.Option(metavar="Q", help="fp8, awq, ...")] = None,
     chat_template: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="In place of the model's own.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A chat template in place of the model's own."),
     ] = None,
     served_name: Annotated[
-        str, typer.Option(metavar="NAME", help="What it is asked for, behind `vllm:`.")
+        str, typer.Option(metavar="NAME", help="The model's name, after `vllm:`.")
     ] = "",
     key_from: Annotated[
-        str | None, typer.Option(metavar="VARIABLE", help="Holds its key; else it is random.")
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", help="The variable with its API key; by default the key is random."
+        ),
     ] = None,
     python: Annotated[
-        str | None, typer.Option(metavar="PYTHON", help="The Python that has vLLM.")
+        str | None, typer.Option(metavar="PYTHON", help="The Python interpreter that has vLLM.")
     ] = None,
     wait: Annotated[
-        float, typer.Option(metavar="S", min=1, help="Seconds for each to answer.")
+        float, typer.Option(metavar="S", min=1, help="Seconds that each server has to start.")
     ] = 1800.0,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Let it live on; end it with `assistants stop`.")
+        bool, typer.Option("--detach", help="Leave it running; stop it with `assistants stop`.")
     ] = False,
 ) -> int:
-    """Start vLLM servers, one or those of a plan."""
+    """Start one vLLM server, or those of a plan file."""
     from assistants.servers import LaunchOptions, find_gpus, plan_of_launch, read_plan
 
     if (model is None) == (plan is None):
         raise UsageError(
-            "Name a model, or a file of several with `--plan`; one of them.",
+            "Name either a model, or a plan file with `--plan`.",
             fix="For example: `assistants serve Qwen/Qwen3-8B`.",
         )
     if plan is not None:
-        _refuse_beside_plan(context)
+        _refuse_with_plan(context)
         planned = read_plan(plan, here=True, report=say)
         if planned.plan is not None:
             show(planned.plan.text(out.width))
@@ -120,13 +129,13 @@ def serve(
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Servers, in a .toml file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A plan file (.toml) of servers.")],
     gpus: Gpus = None,
     aim: Aim = None,
     free: Free = None,
     as_json: options.Json = False,
 ) -> int:
-    """Say which model fits onto which GPU."""
+    """Show which model fits on which GPU."""
     from assistants.servers import load_measurements, read_plan
 
     planned = read_plan(file, on=gpus, aim=aim, free=free, report=say)
@@ -144,14 +153,15 @@ def plan(
 
 def servers(
     action: Annotated[
-        str, typer.Argument(metavar="[test]", help="`test` asks each of them a question.")
+        str, typer.Argument(metavar="[test]", help="`test` asks each server a question.")
     ] = "",
     question: Annotated[
-        str | None, typer.Option("-q", "--question", metavar="QUESTION", help="What `test` asks.")
+        str | None,
+        typer.Option("-q", "--question", metavar="QUESTION", help="The question that `test` asks."),
     ] = None,
     as_json: options.Json = False,
 ) -> int:
-    """List the servers started here, or test them."""
+    """List the servers started on this machine, or test them."""
     from assistants.clients import registry
     from assistants.servers import QUESTION, remove_stale
 
@@ -170,16 +180,16 @@ def servers(
 
 def stop(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="As `assistants servers` lists it.")
+        str | None, typer.Argument(metavar="[NAME]", help="A name that `assistants servers` lists.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Stop all servers.")] = False,
 ) -> int:
-    """End a server, or all that were started here."""
+    """Stop a server, or all that were started on this machine."""
     from assistants.clients import registry
     from assistants.servers import find_server, remove_stale, stop_server
 
     if (name is None) != every:
-        raise UsageError("Name a server, or end them with `--all`; one of them.")
+        raise UsageError("Name either a server, or `--all`.")
     remove_stale()
     living = registry.records()
     if name and not living:
@@ -201,7 +211,7 @@ async def _serve(
 ) -> int:
     from assistants.servers import server_status, start_server, stop_server
 
-    up: list[ServerRecord] = []
+    started: list[ServerRecord] = []
     try:
         for launch in launches:
             server_output.warn_if_open(launch)
@@ -209,36 +219,36 @@ async def _serve(
                 entry = await start_server(
                     launch, python=python, detach=detach, limit=wait, report=report
                 )
-            up.append(entry)
+            started.append(entry)
             server_output.show_card(entry, await server_status(entry))
         if plan is not None:
-            server_output.show_measured(plan, list(zip(launches, up, strict=True)))
+            server_output.show_measured(plan, list(zip(launches, started, strict=True)))
         if detach:
-            say("`assistants servers` lists what runs, `assistants stop` ends it.")
+            say("List running servers with `assistants servers`; stop them with `assistants stop`.")
             return 1 if plan is not None and plan.unplaced else 0
-        say("Ctrl-C ends " + ("it." if len(up) == 1 else f"all {len(up)}."))
-        return await server_output.until_ended(up)
+        say("Ctrl-C ends " + ("it." if len(started) == 1 else f"all {len(started)}."))
+        return await server_output.until_ended(started)
     except ServerStartError as error:
         if error.log:
             say(error.log, style="dim")
         raise
     finally:
         if not detach:
-            for entry in reversed(up):
+            for entry in reversed(started):
                 stop_server(entry)
 
 
-def _refuse_beside_plan(context: typer.Context) -> None:
-    """An option that would be passed over is an error: it may be one that keeps others safe."""
-    given: list[str] = []
+def _refuse_with_plan(context: typer.Context) -> None:
+    """Refuse options that a plan file would override: one may have been meant for safety."""
+    refused: list[str] = []
     for option in context.command.params:
         source = context.get_parameter_source(str(option.name))
         if source is not None and source.name == "COMMANDLINE" and option.name not in _WITH_PLAN:
-            given.append(option.opts[0])
-    if given:
+            refused.append(option.opts[0])
+    if refused:
         raise UsageError(
-            f"{', '.join(given)} cannot stand beside `--plan`.",
-            fix="The file says it of each server, or the plan decides it: `assistants plan FILE`.",
+            f"{', '.join(refused)} cannot be used with `--plan`.",
+            fix="Set it in the file for each server, or leave it to `assistants plan FILE`.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What is shown of servers while they start, when they have, and when they are asked."""
+"""Output about servers: their start, their status, and their answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOOK_S = 1.0
 
 @contextmanager
 def progress() -> Iterator[ProgressCallback]:
-    """Says how far a start is: on one line of a terminal, or a line for each stage in a file."""
+    """Show the progress of a start: one changing line on a terminal, else a line per stage."""
     from assistants.servers import report_stages
 
     if not err.is_terminal:
@@ -37,8 +37,8 @@ def progress() -> Iterator[ProgressCallback]:
         return
     with err.status("starting") as status:
 
-        def report(now: StartProgress) -> None:
-            line = f"{now.name}: {now.stage}, {now.seconds:.0f} s  {now.line}"
+        def report(update: StartProgress) -> None:
+            line = f"{update.name}: {update.stage}, {update.seconds:.0f} s  {update.line}"
             status.update(cell(truncate_line(line, max(20, err.width - 4))))
 
         yield report
@@ -49,17 +49,17 @@ def _seconds(smoke: SmokeResult) -> float | None:
     return None if taken is None else round(taken, 2)
 
 
-def show_card(entry: ServerRecord, said: ServerStatus) -> None:
-    """One server, when it has started."""
+def show_card(entry: ServerRecord, status: ServerStatus) -> None:
+    """Print the facts of a server that has started."""
     from assistants.servers import server_card
 
-    facts = server_card(entry, said)
+    facts = server_card(entry, status)
     out.print(table([entry.name, ""], facts.items()))
     out.print()
 
 
 def warn_if_open(launch: LaunchOptions) -> None:
-    """Say of a server that others can reach what guards it, and where its key lies."""
+    """Warn about a server that others can reach: what protects it, and where its key is."""
     from assistants.clients import registry
     from assistants.servers import home_relative
     from assistants.utils import is_loopback
@@ -70,32 +70,32 @@ def warn_if_open(launch: LaunchOptions) -> None:
 
 
 _OPEN = (
-    "is open to the network. Its key, which lies in {entry}, guards what lies below /v1; vLLM asks "
-    "for none on its other routes, /tokenize and /invocations among them. Put it behind a proxy "
+    "is open to the network. Its key, stored in {entry}, protects the routes below /v1; vLLM asks "
+    "for none on its other routes, such as /tokenize and /invocations. Put it behind a proxy "
     "that does."
 )
 
 
-def show_measured(plan: Plan, up: Sequence[tuple[LaunchOptions, ServerRecord]]) -> None:
-    """Predicted beside measured; what says something about a plan is kept for the next one."""
+def show_measured(plan: Plan, started: Sequence[tuple[LaunchOptions, ServerRecord]]) -> None:
+    """Print predicted and measured memory; store measurements for the next plan."""
     from assistants.servers import matches_plan, measure_start, save_measurements
 
     gpus = {gpu.index: gpu for gpu in plan.gpus}
     by_name = {server.name: server for server in plan.servers}
-    found: list[StartMeasurement] = []
+    measured: list[StartMeasurement] = []
     kept: list[StartMeasurement] = []
-    for launch, entry in up:
+    for launch, entry in started:
         server = by_name[entry.model]
         if entry.cache_tokens:
             gpu = gpus[server.gpus[0]]
-            seen = measure_start(server, gpu, entry.cache_tokens, entry.memory or 0)
-            found.append(seen)
-            kept += [seen] if matches_plan(launch, server) else []
+            measurement = measure_start(server, gpu, entry.cache_tokens, entry.memory or 0)
+            measured.append(measurement)
+            kept += [measurement] if matches_plan(launch, server) else []
     if kept:
         save_measurements(kept)
     columns = ["model", "total_gib", "measured_memory_gib", "cache_tokens"]
     columns += ["measured_cache_tokens", "cache_off_percent"]
-    rows = [[row[name] for name in columns] for row in plan.compare_with_measured(found)]
+    rows = [[row[name] for name in columns] for row in plan.compare_with_measured(measured)]
     names = [
         "model",
         "GiB predicted",
@@ -108,45 +108,45 @@ def show_measured(plan: Plan, up: Sequence[tuple[LaunchOptions, ServerRecord]]) 
 
 
 async def until_ended(servers: Sequence[ServerRecord]) -> int:
-    """Wait for as long as any of them lives; 1 if one ended by itself, which they all did then."""
+    """Wait until every server has ended by itself, and return 1."""
     from assistants.clients import registry
 
     living = list(servers)
     while living:
         await asyncio.sleep(_LOOK_S)
-        for entry in [each for each in living if not registry.is_alive(each)]:
+        for entry in [item for item in living if not registry.is_alive(item)]:
             living.remove(entry)
             say(f"{entry.name} has ended; its log is {entry.log}.", style="red")
     return 1
 
 
 async def show_all(living: Sequence[ServerRecord], as_json: bool) -> int:
-    """One row a server."""
+    """Print one row per server."""
     from assistants.servers import is_healthy, server_rows, server_status
 
     healthy = await asyncio.gather(*(is_healthy(entry) for entry in living))
-    said = await asyncio.gather(*(server_status(entry) for entry in living))
-    made = server_rows(list(zip(living, said, healthy, strict=True)))
+    statuses = await asyncio.gather(*(server_status(entry) for entry in living))
+    rows = server_rows(list(zip(living, statuses, healthy, strict=True)))
     if as_json:
-        typer.echo(to_json({"servers": made}))
+        typer.echo(to_json({"servers": rows}))
     else:
-        out.print(table(list(made[0]), [list(row.values()) for row in made]))
+        out.print(table(list(rows[0]), [list(row.values()) for row in rows]))
     return 0 if all(healthy) else 1
 
 
 async def test(living: Sequence[ServerRecord], question: str, as_json: bool) -> int:
-    """Ask every server the same at the same time, and show what each answered."""
+    """Ask every server the same question at once, and print the answers."""
     from assistants.servers import smoke_test
 
-    found = await smoke_test(living, question)
+    results = await smoke_test(living, question)
     rows: list[dict[str, Any]] = [
         {
-            "server": each.record.name,
-            "answer": each.completion.text if each.completion else None,
-            "error": each.error.message if each.error else None,
-            "seconds": _seconds(each),
+            "server": result.record.name,
+            "answer": result.completion.text if result.completion else None,
+            "error": result.error.message if result.error else None,
+            "seconds": _seconds(result),
         }
-        for each in found
+        for result in results
     ]
     if as_json:
         typer.echo(to_json({"question": question, "servers": rows}))
@@ -158,4 +158,4 @@ async def test(living: Sequence[ServerRecord], question: str, as_json: bool) -> 
                 say(str(row["error"]), style="red")
             else:
                 show(str(row["answer"]))
-    return 0 if all(each.completion and each.completion.text for each in found) else 1
+    return 0 if all(result.completion and result.completion.text for result in results) else 1

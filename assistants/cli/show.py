@@ -1,4 +1,4 @@
-"""What there is, and whether it works: personas, models, results, weights, the installation."""
+"""Commands that list things: personas, models, results, weights and the installation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def personas(name: options.PersonaName = None, personas: options.Folders = None)
 
     library = Library.default(personas or ())
     if name is None:
-        rows = [[p.name, p.description, _file(p.source)] for p in library.all()]
+        rows = [[p.name, p.description, _short_path(p.source)] for p in library.all()]
         out.print(table(["persona", "description", "file"], rows))
         say(f"\nBuilt-in ones are in {PACKAGE / 'personas'}.")
         return 0
@@ -45,32 +45,32 @@ def personas(name: options.PersonaName = None, personas: options.Folders = None)
 def models(
     check: Annotated[
         str,
-        typer.Argument(metavar="[check]", help="`check` asks each server whether it is there."),
+        typer.Argument(metavar="[check]", help="`check` calls each server."),
     ] = "",
 ) -> int:
-    """List the models and where they are, or check the servers."""
+    """List the models and their providers, or check the servers."""
     from assistants.models import IN_PROCESS, Catalogue, base_url, user_file
 
     if check not in ("", "check"):
         raise UnknownNameError("action", check, ["check"])
     catalogue = Catalogue.default()
     if check:
-        return asyncio.run(_check(catalogue))
+        return asyncio.run(_check_providers(catalogue))
     rows = [
-        [name, catalogue.find(name).name, _file(catalogue.sources[name])]
+        [name, catalogue.find(name).name, _short_path(catalogue.sources[name])]
         for name in catalogue.models
     ]
-    out.print(table(["model", "stands for", "file"], rows))
+    out.print(table(["model", "full name", "file"], rows))
     out.print()
     servers = [
-        [f"{name}:", base_url(server), server.key, _file(catalogue.sources[f"{name}:"])]
+        [f"{name}:", base_url(server), server.key, _short_path(catalogue.sources[f"{name}:"])]
         for name, server in catalogue.providers.items()
     ]
-    inside = [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
-    out.print(table(["provider", "address", "key from", "file"], servers + inside))
+    in_process = [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
+    out.print(table(["provider", "address", "key from", "file"], servers + in_process))
     say(
         "\nAny provider:id works, for example vllm:Qwen3-8B.\n"
-        f"Your own: in models.toml here, or in {user_file()}."
+        f"Add your own to models.toml here, or to {user_file()}."
     )
     return 0
 
@@ -85,7 +85,10 @@ def results(
         Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")
     ] = None,
 ) -> int:
-    """Show the newest run: one row a trial."""
+    """Show the newest run of an experiment, one row per trial.
+
+    A conversation or another helping run is shown by its name only: `assistants results ask`.
+    """
     from assistants.results import Results
     from assistants.runs import tables
 
@@ -94,8 +97,8 @@ def results(
     run = Results(results).latest(experiment)
     frame = run.trials()
     if form == "table":
-        several = [name for name in ("model", "repeat") if frame[name].nunique() > 1]
-        columns = ["case", "persona", *several, "status", "output_tokens", "answer"]
+        varying = [name for name in ("model", "repeat") if frame[name].nunique() > 1]
+        columns = ["case", "persona", *varying, "status", "output_tokens", "answer"]
         rows = [
             [truncate_line(value) if isinstance(value, str) else value for value in row]
             for row in frame[columns].itertuples(index=False)
@@ -103,20 +106,20 @@ def results(
         names = [name.removeprefix("output_") for name in columns]
         counts = ", ".join(f"{count} {status}" for status, count in run.statuses().items())
         title = f"{run.experiment}, run {run.id}: {counts}"
-        with _onto(to) as console:
+        with _console(to) as console:
             console.print(table(names, rows, title=title))
-        return _written(frame, to)
+        return _report_written(frame, to)
     text = tables.export(frame, form, to)  # type: ignore[arg-type]  # checked above
     if text is not None:
-        # To a file or a pipe go the answers as they are; to a screen, nothing that could drive it.
+        # A file or a pipe gets the answers unchanged; a screen nothing that could control it.
         text = escape_control_chars(text) if sys.stdout.isatty() else text
         typer.echo(text, nl=not text.endswith("\n"))
-    return _written(frame, to)
+    return _report_written(frame, to)
 
 
 @contextmanager
-def _onto(file: Path | None) -> Iterator[Console]:
-    """The screen, or a file in its place."""
+def _console(file: Path | None) -> Iterator[Console]:
+    """Open a console on the file, or on the screen if there is none."""
     if file is None:
         yield out
         return
@@ -125,7 +128,7 @@ def _onto(file: Path | None) -> Iterator[Console]:
         yield Console(file=stream, width=160, highlight=False, markup=False, emoji=False)
 
 
-def _written(frame: pd.DataFrame, to: Path | None) -> int:
+def _report_written(frame: pd.DataFrame, to: Path | None) -> int:
     if to is not None:
         say(f"{pluralize(len(frame), 'row')} in {to}.")
     return 0
@@ -136,19 +139,16 @@ def effects(
     results: options.ResultsFolder = Path("results"),
     score: Annotated[
         str | None,
-        typer.Option(
-            "--score", metavar="SCORER", help="What to measure; the experiment's first scorer."
-        ),
+        typer.Option("--score", metavar="SCORER", help="The scorer; by default the first one."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="PERSONA", help="In place of the experiment's own.")
+        str | None, typer.Option(metavar="PERSONA", help="A baseline in place of the experiment's.")
     ] = None,
     as_json: options.Json = False,
 ) -> int:
-    """Say what each persona changed, and whether it is real."""
+    """Show the effect of each persona, with intervals and verdicts."""
     from assistants.results import Results
-    from assistants.runs import tables
-    from assistants.runs.statistics import VOTES
+    from assistants.runs import VOTES, tables
 
     run = Results(results).latest(experiment)
     score = score or run.statistics.main_score
@@ -157,7 +157,9 @@ def effects(
     if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
         raise UsageError(
             f"{score} scores no answer of {run.experiment}: {reasons.mode()[0]}.",
-            fix="Votes are cast with `Rate(run)` in a notebook." if score == VOTES else "",
+            fix="Votes are cast with `Rate(run)` in a notebook."
+            if score == VOTES
+            else "",
         )
     if as_json:
         typer.echo(tables.export(frame, "json"))
@@ -165,29 +167,29 @@ def effects(
     columns = ["persona", "model", "n_cases", "effect", "low", "high", "p_adjusted", "verdict"]
     if frame["model"].nunique() == 1:
         columns.remove("model")
-    against = baseline or run.manifest["baseline"]
-    title = f"{run.experiment}: {score}, against {against}, 95% intervals, p adjusted by Holm"
+    reference = baseline or run.manifest["baseline"]
+    title = f"{run.experiment}: {score}, against {reference}, 95% intervals, p adjusted by Holm"
     shown = frame[columns].rename(columns={"n_cases": "cases", "p_adjusted": "p"})
     out.print(table(list(shown), shown.itertuples(index=False), title=title))
-    _notes(frame)
+    _print_notes(frame)
     if run.controls and baseline is None:
-        _contrasts(run, score)
+        _print_contrasts(run, score)
     return 0
 
 
-def _contrasts(run: Run, score: str) -> None:
+def _print_contrasts(run: Run, score: str) -> None:
     frame = run.control_contrasts(score)
     columns = ["persona", "model", "part", "n_cases", "effect", "low", "high", "verdict"]
     if frame["model"].nunique() == 1:
         columns.remove("model")
     shown = frame[columns].rename(columns={"n_cases": "cases"})
     out.print()
-    title = "having a prompt, its meaning, its wording: what of each effect is which"
+    title = "parts of each effect: having a prompt, its meaning, its wording"
     out.print(table(list(shown), shown.itertuples(index=False), title=title))
-    _notes(frame)
+    _print_notes(frame)
 
 
-def _notes(frame: pd.DataFrame) -> None:
+def _print_notes(frame: pd.DataFrame) -> None:
     for text in dict.fromkeys(frame["note"]):
         if text:
             say(text)
@@ -197,51 +199,53 @@ def fetch(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model: smollm2.")],
     again: Annotated[bool, typer.Option("--again", help="Measure the speed again.")] = False,
 ) -> int:
-    """Fetch an embedded model, and measure how it runs best."""
+    """Download an embedded model, and measure its best number of threads."""
     from assistants.clients import fetch_weights, measure_threads, stored_thread_benchmark
 
     path = fetch_weights(name, report=say)
     known = None if again else stored_thread_benchmark(name)
-    found = known or measure_threads(name, report=say)
+    benchmark = known or measure_threads(name, report=say)
     say(f"{name}: {path}")
-    say(
-        f"{found.tokens_per_second:.0f} tokens/s with {pluralize(found.threads, 'thread')}, measured."
-    )
+    threads = pluralize(benchmark.threads, "thread")
+    say(f"{benchmark.tokens_per_second:.0f} tokens/s with {threads}, measured.")
     return 0
 
 
 def doctor() -> int:
-    """Say what is missing here, and how to mend it."""
+    """Check this installation, and show how to fix what is missing."""
     from assistants.cli.doctor import examine
 
-    findings = examine()
+    checks = examine()
     rows = [
         [
-            "ok" if each.ok else "no" if each.needed else "-",
-            each.what,
-            each.found,
-            "" if each.ok else each.fix,
+            "ok" if check.ok else "no" if check.needed else "-",
+            check.name,
+            check.found,
+            "" if check.ok else check.fix,
         ]
-        for each in findings
+        for check in checks
     ]
-    out.print(table(["", "part", "found", "to mend it"], rows))
-    missing = ", ".join(each.what for each in findings if each.needed and not each.ok)
+    out.print(table(["", "part", "found", "fix"], rows))
+    missing = ", ".join(check.name for check in checks if check.needed and not check.ok)
     if missing:
         say(f"\nMissing or broken: {missing}.", style="red")
     else:
-        say("\nAll that is needed is there. A `-` is something that only some uses need.")
+        say("\nEverything needed is there. A `-` marks a part that only some uses need.")
     return 1 if missing else 0
 
 
-async def _check(catalogue: Catalogue) -> int:
+async def _check_providers(catalogue: Catalogue) -> int:
     from assistants.clients import check_providers
 
-    findings = await check_providers(catalogue)
-    rows = [["ok" if each.is_reachable else "no", each.provider, each.detail] for each in findings]
+    statuses = await check_providers(catalogue)
+    rows = [
+        ["ok" if status.is_reachable else "no", status.provider, status.detail]
+        for status in statuses
+    ]
     out.print(table(["", "provider", "found"], rows))
     return 0
 
 
-def _file(source: str) -> str:
-    """Where something comes from, short enough for a column."""
+def _short_path(source: str) -> str:
+    """Return the file that something comes from, short enough for a column."""
     return "built in" if Path(source).resolve().is_relative_to(PACKAGE) else source

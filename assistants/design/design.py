@@ -40,7 +40,7 @@ from assistants.utils import (
 class Design:
     """Assistants, cases and repeats of an experiment, and how its answers are graded.
 
-    A value: it knows no store and asks no model. ``Experiment`` adds the buttons.
+    A value: it knows no store and asks no model. ``Experiment`` adds the methods that run it.
 
     Attributes
     ----------

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from assistants.runs.budget import Budget
+from assistants.runs.control_texts import (
+    draft_controls,
+    missing_controls,
+    paraphrase_model,
+    write_controls,
+)
 from assistants.runs.execution import execute
-from assistants.runs.forecast import Forecast, forecast_design, power_table
+from assistants.runs.forecast import Forecast, forecast_design, forecast_trials, power_table
+from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
-from assistants.runs.statistics import RunStatistics
+from assistants.runs.statistics import VOTES, RunStatistics
 from assistants.runs.store import FILE, RunRecord, Store
+from assistants.runs.tables import averaged, is_known, status_counts, word_counts
 
 __all__ = [
     "FILE",
+    "VOTES",
     "Budget",
     "Forecast",
     "Progress",
@@ -22,7 +31,18 @@ __all__ = [
     "RunRecord",
     "RunStatistics",
     "Store",
+    "averaged",
+    "draft_controls",
     "execute",
+    "final_manifest",
     "forecast_design",
+    "forecast_trials",
+    "initial_manifest",
+    "is_known",
+    "missing_controls",
+    "paraphrase_model",
     "power_table",
+    "status_counts",
+    "word_counts",
+    "write_controls",
 ]

@@ -1,4 +1,4 @@
-"""What a run has spent, held against its limits."""
+"""The budget of a run: what it has spent, held against its limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assistants.messages import Usage
 
 @dataclass(slots=True)
 class Budget:
-    """What one run has spent so far."""
+    """The money, tokens and time that one run has spent so far, and its limits."""
 
     limits: Limits
     usd: float = 0.0
@@ -33,7 +33,7 @@ class Budget:
         return max(0.0, self.limits.minutes * 60 - (time.monotonic() - self.started))
 
     def check(self) -> None:
-        """Call before each call to a model.
+        """Raise if a cap is reached; to be called before each call to a model.
 
         Raises
         ------

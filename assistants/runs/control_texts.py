@@ -40,7 +40,7 @@ PARAPHRASER = (
 )
 
 _DRAWS = 20
-"""Paraphrases of one persona at most, as ``controls:`` allows."""
+"""The number of paraphrases of one persona at most, as ``controls:`` allows."""
 
 _HEADER = """\
 # The texts of the control personas of {name}.yaml, made by `assistants controls {name}.yaml`.
@@ -103,11 +103,11 @@ async def write_controls(
     missing = [control for control in controls if control.persona not in kept]
     library = Library.default(personas)
     client = plain.assistants[0].client
-    made: dict[str, ControlText] = {}
+    new: dict[str, ControlText] = {}
     try:
         for control in missing:
             if control.kind == "neutral":
-                made[control.persona] = await _neutral(control, of[control.of], library, client)
+                new[control.persona] = await _neutral(control, of[control.of], library, client)
     finally:
         await client.aclose()
     paraphrased = [control for control in missing if control.kind == "paraphrase"]
@@ -117,9 +117,9 @@ async def write_controls(
             model = Catalogue.default().find(entry.model, where=display_path(path))
             client, models = connect(model, folder=path.parent), {model.name: model}
         context = _ParaphraseContext(client, models, results, budget, on_progress, again)
-        made |= await _paraphrases(plain, context, of, paraphrased)
+        new |= await _paraphrases(plain, context, of, paraphrased)
     if missing:
-        _write(file, plain.name, [(kept | made)[control.persona] for control in controls])
+        _write(file, plain.name, [(kept | new)[control.persona] for control in controls])
     return file
 
 
@@ -151,9 +151,9 @@ def draft_controls(
     return replace(plain, assistants=(*plain.assistants, *added))
 
 
-def _draft(control: Control, of: Persona, made: ControlText | None) -> Persona:
+def _draft(control: Control, of: Persona, stored: ControlText | None) -> Persona:
     # The name within keeps answers of the persona itself from counting as the control's.
-    text = made.system_prompt.strip() if made else f"{of.text} ({control.persona})"
+    text = stored.system_prompt.strip() if stored else f"{of.text} ({control.persona})"
     return replace(of, name=control.persona, text=text)
 
 
@@ -177,7 +177,9 @@ def missing_controls(
     ]
 
 
-def writer(path: str | Path, personas: Sequence[str | Path] = (), **changes: Any) -> Model:
+def paraphrase_model(
+    path: str | Path, personas: Sequence[str | Path] = (), **changes: Any
+) -> Model:
     """Return the model that writes the paraphrases of an experiment file."""
     plain, content = _without_controls(Path(path), personas, changes)
     named = content.controls.model
@@ -256,8 +258,8 @@ async def _cut(text: str, target: int, length: Any) -> str | None:
         if count is None:
             return None
         low, high = (middle, high) if count <= target else (low, middle - 1)
-    found = " ".join(supply[:low])
-    return None if await length(found) is None else found
+    longest = " ".join(supply[:low])
+    return None if await length(longest) is None else longest
 
 
 def _count_runs(results: str | Path, name: str) -> int:
@@ -273,7 +275,7 @@ async def _paraphrases(
     of: Mapping[str, Persona],
     controls: Sequence[Control],
 ) -> dict[str, ControlText]:
-    """Ask in an experiment of its own: the personas' texts are its cases, each answer a paraphrase."""
+    """Ask for paraphrases in an experiment of its own, whose cases are the personas' texts."""
     names = dict.fromkeys(control.of for control in controls)
     longest = max(len(of[name].text or "") for name in names)
     sampling = Sampling(max_tokens=longest + 600, seed=0)
@@ -299,23 +301,23 @@ async def _paraphrases(
         if store.runs(name)[-1].outcome == "limit":
             raise BudgetExceededError("A limit stopped the run before all paraphrases were made.")
         rows = tables.trials(store, run).set_index(["case", "repeat"])
-    found: dict[str, ControlText] = {}
+    texts: dict[str, ControlText] = {}
     for control in controls:
         row = rows.loc[(control.of, int(control.persona.rpartition(".p")[2]) - 1)]
         # One that was cut at the token limit is half an instruction, and controls nothing.
         if row["status"] != "ok" or not str(row["answer"]).strip():
             raise UsageError(
                 f"{context.client.model} gave no paraphrase of {control.of!r} ({row['status']}).",
-                fix=f"Name another `model:` under `controls:`, or write {control.persona!r} "
-                f"into {display_path(controls_path(Path(plain.source).parent, plain.name))} yourself.",
+                fix=f"Name another `model:` under `controls:`, or write {control.persona!r} into "
+                f"{display_path(controls_path(Path(plain.source).parent, plain.name))} yourself.",
             )
-        found[control.persona] = ControlText(
+        texts[control.persona] = ControlText(
             persona=control.persona, kind="paraphrase", of=control.of,
             digest=of[control.of].digest(),
             about=f"paraphrase of {control.of} by {context.client.model}",
             system_prompt=from_utf8(str(row["answer"])).strip(),
         )  # fmt: skip
-    return found
+    return texts
 
 
 def as_yaml(name: str, texts: Sequence[ControlText]) -> str:

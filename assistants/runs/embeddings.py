@@ -26,7 +26,7 @@ BATCH = 64
 
 
 async def embed(store: Store, texts: Sequence[Any], model: str) -> NDArray[np.float32]:
-    """One vector a text, asked for where the store does not have it.
+    """Return one vector per text, asked for where the store does not have it.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ async def _ask(client: OpenAIClient, texts: list[str]) -> NDArray[np.float32]:
 
 
 def _rows(reply: Mapping[str, Any], count: int, model: str) -> NDArray[np.float32]:
-    """The vectors of a reply, in the order of what was sent."""
+    """Return the vectors of a reply, in the order of the texts that were sent."""
     import numpy as np
 
     data = reply.get("data")

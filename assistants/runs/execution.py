@@ -1,4 +1,4 @@
-"""One execution of a design: its trials are asked, then its judges, then the answers are scored."""
+"""The execution of a design: trials are asked, then judges, then the answers are scored."""
 
 from __future__ import annotations
 

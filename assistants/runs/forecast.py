@@ -1,4 +1,4 @@
-"""What a run would ask, and about what it would cost, before anything is spent."""
+"""Forecasts: what a run would ask and about what it would cost, before anything is spent."""
 
 from __future__ import annotations
 
@@ -77,19 +77,19 @@ class _Sum:
     output_tokens: int = 0
 
 
-def forecast(
+def forecast_trials(
     trials: Iterable[Trial],
-    judged: Iterable[Trial],
+    judge_trials: Iterable[Trial],
     store: Store | None,
     model_of: Callable[[str], Model],
 ) -> Forecast:
-    """Go through the trials once, in bounded memory, asking nothing.
+    """Estimate calls, tokens, cost and time; one pass over the trials, in bounded memory.
 
     Parameters
     ----------
     trials
         Of an experiment.
-    judged
+    judge_trials
         What its judges are asked about them, as far as that is known.
     store
         Where answers may already be; ``None`` if there is no results folder yet.
@@ -100,8 +100,8 @@ def forecast(
     sums: dict[str, _Sum] = {}
     workers: dict[str, int] = {}
     usual = _usual(store)
-    asked_of_judges = list(judged)
-    for batch in batches(chain(trials, asked_of_judges), BATCH):
+    of_judges = list(judge_trials)
+    for batch in batches(chain(trials, of_judges), BATCH):
         keys = [trial.key for trial in batch]
         done = store.finished(keys) if store else set()
         for trial, key in zip(batch, keys, strict=True):
@@ -119,7 +119,7 @@ def forecast(
         output_tokens=sum(s.output_tokens for s in sums.values()),
         usd=_usd(sums, model_of),
         seconds=_seconds(sums, usual, workers),
-        judging=len(asked_of_judges),
+        judging=len(of_judges),
     )
 
 
@@ -139,7 +139,7 @@ def _add(total: _Sum, trial: Trial, usual_tokens: float | None) -> None:
 
 
 def _usual(store: Store | None) -> dict[str, tuple[float | None, float | None]]:
-    """Mean answer tokens and seconds of each model's calls in the store."""
+    """Return mean answer tokens and seconds of each model's calls in the store."""
     if store is None:
         return {}
     query = (
@@ -166,7 +166,7 @@ def _seconds(
     usual: dict[str, tuple[float | None, float | None]],
     workers: dict[str, int],
 ) -> float | None:
-    """Models run beside each other: the slowest decides."""
+    """Return the seconds of the slowest model, since models run beside each other."""
     spans: list[float] = []
     for name, s in sums.items():
         seconds = usual.get(name, (None, None))[1]
@@ -192,7 +192,7 @@ def forecast_design(design: Design, results: str | Path) -> Forecast:
 
 def _estimate(design: Design, store: Store | None) -> Forecast:
     judge_trials = judging.expected_judge_trials(design, store) if design.judges else []
-    return forecast(design.trials(), judge_trials, store, design.model)
+    return forecast_trials(design.trials(), judge_trials, store, design.model)
 
 
 REPEATS = (1, 2, 3, 5, 10)

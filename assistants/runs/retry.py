@@ -1,4 +1,4 @@
-"""How often a call is tried, how long to wait in between, and when to give a model up."""
+"""Retries: how often a call is tried, how long to wait, and when to give a model up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RetryPolicy:
             raise ValueError(f"at least one attempt is needed, not {self.most!r}.")
 
     def wait_s(self, tried: int, error: CallError) -> float | None:
-        """Seconds to wait after the try number ``tried``, from 1; ``None`` to try no more."""
+        """Return the seconds to wait after try number ``tried``, from 1; ``None`` to stop."""
         if not error.retryable or tried >= self.most:
             return None
         if error.retry_after is not None:
@@ -35,16 +35,16 @@ class RetryPolicy:
         return min(wait, self.longest_wait_s)
 
 
-_MOST_UP = 2
-"""Assistants that are given up before their model is."""
+_MAX_ASSISTANTS_GIVEN_UP = 2
+"""The number of assistants that are given up before their model is."""
 
 
 class CircuitBreaker:
-    """Gives an assistant up after ``most`` trials in a row that failed by its server's fault.
+    """A counter that gives an assistant up after ``most`` failed trials in a row.
 
-    Without it, a server that is down would cost every remaining trial all its attempts. After a
-    second assistant it is the model that is given up; one alone may have a prompt that the server
-    stumbles over, and the others must not wait for it.
+    Only failures by the server's fault count. Without the counter, a server that is down
+    would cost every remaining trial all its attempts. After a second assistant the model is given
+    up; one alone may have a prompt that the server stumbles over.
     """
 
     def __init__(self, model: str, most: int = 5) -> None:
@@ -54,27 +54,27 @@ class CircuitBreaker:
         self._last = ""
 
     def check(self, assistant: str) -> None:
-        """Call before each trial of ``assistant``.
+        """Raise if ``assistant`` was given up; to be called before each of its trials.
 
         Raises
         ------
         CircuitOpenError
             If it, or the model, was given up.
         """
-        up = [name for name, failures in self._in_a_row.items() if failures >= self.most]
-        if assistant in up or len(up) >= _MOST_UP:
-            who = self.model if len(up) >= _MOST_UP else assistant
+        given_up = [name for name, failures in self._in_a_row.items() if failures >= self.most]
+        if assistant in given_up or len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP:
+            who = self.model if len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP else assistant
             raise CircuitOpenError(
                 f"{who} was given up after {self.most} failures in a row; the last: {self._last}",
                 fix="Run again when it is back: only what is missing is asked.",
             )
 
     def succeeded(self, assistant: str) -> None:
-        """An answer came."""
+        """Count an answer: failures in a row end here."""
         self._in_a_row[assistant] = 0
 
     def failed(self, assistant: str, error: AssistantsError) -> None:
-        """A trial failed for good."""
+        """Count a trial that failed for good, if its server was at fault."""
         if isinstance(error, CallError) and error.at_fault:
             self._in_a_row[assistant] += 1
             self._last = error.message

@@ -1,4 +1,4 @@
-"""Runs trials: how many at a time, how often, how long, how much. The only owner of tasks."""
+"""The runner of trials, and the only owner of tasks: concurrency, retries, caps, progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands. ``reused`` answers were there before and cost nothing."""
+    """The state of a run. ``reused`` answers were there before and cost nothing."""
 
     total: int
     reused: int = 0
@@ -73,7 +73,7 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
 
 
 class Runner:
-    """Asks for what the store does not have, and stores each answer the moment it is complete.
+    """A runner that asks for what the store lacks, and stores each answer once it is complete.
 
     One pool of workers a client. Trials of one client are asked in the order they come in.
     """
@@ -117,7 +117,7 @@ class Runner:
                 for client, those in trials.items():
                     group.create_task(self._pool(client, those))
         except ExceptionGroup as group:
-            raise _first(group) from None
+            raise _first_error(group) from None
         finally:
             for client in trials:
                 await client.aclose()
@@ -163,7 +163,7 @@ class Runner:
                     await self._one(trial, breaker)
 
     async def _one(self, trial: Trial, breaker: CircuitBreaker) -> None:
-        """One trial, unless the same key is being asked for: then wait for that answer."""
+        """Run one trial, unless the same key is being asked for: then wait for that answer."""
         key = trial.key
         while key in self._asking:
             await asyncio.wait([self._asking[key]])
@@ -174,7 +174,7 @@ class Runner:
             self._asking.pop(key).set_result(None)
 
     async def _converse(self, trial: Trial, key: str, breaker: CircuitBreaker) -> None:
-        """Every turn with the history before it; turns that are stored are not asked again."""
+        """Ask each turn with the history before it; turns that are stored are not asked again."""
         stored = self.store.completions(key)
         if stored:
             _copy_to_tape(trial, self.store)
@@ -191,7 +191,7 @@ class Runner:
                 except BudgetExceededError as reached:
                     self.stopped_by = reached
                     return
-                except _Failed:
+                except _TrialFailedError:
                     self._count(failed=1)
                     return
             completion = stored[turn]
@@ -209,7 +209,7 @@ class Runner:
         last: int,
         breaker: CircuitBreaker,
     ) -> list[Completion]:
-        """Ask for the next turn; returns the turns that are stored then."""
+        """Ask for the next turn, and return the turns that are stored then."""
         turn, who, tried = len(stored), str(trial.assistant), 0
         reply: Transcript | None = None
         try:
@@ -234,7 +234,7 @@ class Runner:
         except AssistantsError as error:
             breaker.failed(who, error)
             self.store.add_failure(key, turn, error, run=self.run, attempts=tried)
-            raise _Failed from None
+            raise _TrialFailedError from None
         breaker.succeeded(who)
         completion = reply.completion
         is_first = self.store.add_answer(
@@ -281,18 +281,18 @@ Item = TypeVar("Item")
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
-    """Tuples of ``size`` items, the last perhaps shorter. As ``itertools.batched`` of 3.12."""
+    """Yield tuples of ``size`` items, the last perhaps shorter (as Python 3.12's ``batched``)."""
     rest = iter(items)
     while batch := tuple(islice(rest, size)):
         yield batch
 
 
-class _Failed(Exception):
-    """A trial ended in a recorded failure."""
+class _TrialFailedError(Exception):
+    """A trial has ended in a recorded failure."""
 
 
 def _copy_to_tape(trial: Trial, store: Store) -> None:
-    """A tape holds every answer of the run it was made in, those that were stored before too."""
+    """Record stored answers too, so that a tape holds every answer of its run."""
     client = trial.assistant.client
     if not isinstance(client, TapedClient) or client.tape.replays:
         return
@@ -307,7 +307,7 @@ def _copy_to_tape(trial: Trial, store: Store) -> None:
         history.append(Message("assistant", completion.text))
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error that was raised, out of groups within groups."""
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error that was raised, out of groups within groups."""
     inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    return _first_error(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -61,14 +61,14 @@ def scores(
 
 
 def empty() -> pd.DataFrame:
-    """The scores of a run that nothing has scored."""
+    """Return the table of scores without a row."""
     import pandas as pd
 
     return pd.DataFrame({name: [] for name in COLUMNS})
 
 
 def scorer_input(row: Mapping[str, Any]) -> ScorerInput | None:
-    """What a scorer sees of a row of the trials table; ``None`` if there is no answer."""
+    """Return what a scorer sees of a row of the trials table; ``None`` without an answer."""
     if row["status"] not in FINISHED:
         return None
     reference = row["reference"]
@@ -80,7 +80,7 @@ def scorer_input(row: Mapping[str, Any]) -> ScorerInput | None:
 
 
 def describe_scorers(scorers: Iterable[Scorer]) -> list[dict[str, str]]:
-    """Scorers as a manifest keeps them."""
+    """Return scorers as a manifest keeps them."""
     return [
         {"name": s.name, "unit": s.unit, "direction": s.direction, "kind": s.kind,
          "version": s.version}
@@ -89,13 +89,15 @@ def describe_scorers(scorers: Iterable[Scorer]) -> list[dict[str, str]]:
 
 
 def scorers_from_manifest(described: Iterable[Mapping[str, Any]]) -> list[FunctionScorer]:
-    """The scorers that a run was scored with, to read what they said.
+    """Return the scorers that a run was scored with, to read their scores.
 
     They score nothing themselves: a store may come from a stranger, and reading it runs no code.
     """
     known = ("name", "unit", "direction", "kind", "version")
     try:
-        return [FunctionScorer(**{k: each[k] for k in known}, grade=_unread) for each in described]
+        return [
+            FunctionScorer(**{k: entry[k] for k in known}, grade=_unread) for entry in described
+        ]
     except (KeyError, TypeError, AttributeError):
         raise UsageError(
             "A manifest in this results folder lists its scorers in a way nobody here wrote.",

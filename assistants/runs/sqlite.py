@@ -1,4 +1,4 @@
-"""One SQLite file that many processes may write at once, and what its errors mean."""
+"""A SQLite file that many processes may write at once, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHERE = "Choose another folder with `--results DIR`."
 
 
 class Database:
-    """A file in WAL mode; a change is on its way to the disk when a method returns.
+    """A database file in WAL mode; a change is on its way to the disk when a method returns.
 
     It survives a killed process whole; a power cut can cost the last moments, never more.
 
@@ -60,23 +60,23 @@ class Database:
         self._db.close()
 
     def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Rows of a SELECT."""
+        """Yield the rows of a SELECT."""
         with self._errors():
             yield from self._db.execute(query, values)
 
     def write(self, statement: str, values: Sequence[Any]) -> int:
-        """One change; returns how many rows it touched."""
+        """Make one change, and return the number of rows it touched."""
         with self._errors():
             return self._db.execute(statement, values).rowcount
 
     def write_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """The same change for many rows; within ``transaction``, or it is slow."""
+        """Make the same change for many rows; within ``transaction``, or it is slow."""
         with self._errors():
             self._db.executemany(statement, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the changes within, or none."""
+        """Make all of the changes within, or none."""
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -121,11 +121,11 @@ class Database:
 
 
 def _fix(error: sqlite3.Error) -> str:
-    said = str(error)
-    if "full" in said or "disk I/O" in said:
+    message = str(error)
+    if "full" in message or "disk I/O" in message:
         return "Free some space and run again: every answer that was stored is kept."
-    if "not a database" in said or "malformed" in said:
+    if "not a database" in message or "malformed" in message:
         return f"The file is damaged or no store. Move it away, or: {_WHERE}"
-    if "readonly" in said:
+    if "readonly" in message:
         return f"The folder cannot be written to. {_WHERE}"
     return ""

@@ -53,7 +53,7 @@ class RunStatistics:
         """The personas that are there as controls."""
         listed = self.manifest.get("controls", [])
         try:
-            return [Control(**each) for each in listed]
+            return [Control(**entry) for entry in listed]
         except TypeError:
             raise UsageError(
                 f"The manifest of run {self.id} lists controls that this version cannot read."
@@ -87,19 +87,19 @@ class RunStatistics:
         return pd.concat(parts, ignore_index=True) if parts else scores.empty()
 
     def prompt_audit(self) -> pd.DataFrame:
-        """Return whether each persona reached its model as it was written, and how that is known.
+        """Return, for each persona and model, whether the persona was delivered word for word.
 
         Nothing is asked: it was found before the run's first question, or when the
-        answers that it shares were scorer. For models that do not show what they read, the input
+        answers that it shares were made. For models that do not show what they read, the input
         tokens of the stored answers say something, which is no proof.
 
         Returns
         -------
         pandas.DataFrame
-            One row per persona and model: ``persona``, ``model``, ``verdict``, ``ok`` (missing where
-            it is proven neither way), ``known_by`` (``tokens`` or ``template`` that the server
-            showed, ``token counts``, ``unknown``), ``persona_in`` (``system``, or ``user`` for the
-            first question), ``tokens`` that the persona adds to a question, and ``note``.
+            One row per persona and model: ``persona``, ``model``, ``verdict``, ``ok`` (missing
+            where it is proven neither way), ``known_by`` (``tokens`` or ``template`` that the
+            server showed, ``token counts``, ``unknown``), ``persona_in`` (``system``, or ``user``
+            for the first question), ``tokens`` that the persona adds to a question, and ``note``.
         """
         from assistants.runs.audit.records import table
 
@@ -194,7 +194,7 @@ class RunStatistics:
         baseline: str | None = None,
         statuses: Collection[str] = AVERAGED,
     ) -> pd.DataFrame:
-        """Fit a mixed model, with case and model as random effects: a second opinion on ``effects``.
+        """Fit a mixed model, case and model as random effects: a second opinion on ``effects``.
 
         Raises
         ------
@@ -225,8 +225,8 @@ class RunStatistics:
         baseline
             A persona; the experiment's own if none is named.
         vectors
-            One row a trial, as ``await run.embeddings("openai:text-embedding-3-small")`` gives them;
-            answers are compared by their words (TF-IDF) without.
+            One row per trial, as ``await run.embeddings("openai:text-embedding-3-small")`` returns
+            them; without, answers are compared by their words (TF-IDF).
         statuses
             The statuses of trials that count.
 
@@ -262,12 +262,12 @@ class RunStatistics:
             return await embed(store, list(answers), model)
 
     def votes(self) -> pd.DataFrame:
-        """Return one row per vote, of people and of judges that compare; columns ``votes.COLUMNS``."""
+        """Return one row per vote of people and comparing judges; columns ``votes.COLUMNS``."""
         with Store(self.folder) as store:
             return votes.votes(store, self.id)
 
     def ranking(self, *raters: str) -> pd.DataFrame:
-        """Rank personas by the comparisons they win (Bradley-Terry), for all or the named raters."""
+        """Rank personas by the comparisons they win (Bradley-Terry), of all or the named raters."""
         from assistants.analysis import ranking
 
         return ranking(self._votes_of(raters))

@@ -69,7 +69,7 @@ CREATE TABLE IF NOT EXISTS vectors (
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One execution of an experiment. ``outcome`` is ``None`` while it goes on, or was killed."""
+    """The record of one execution. ``outcome`` is ``None`` while it goes on, or was killed."""
 
     run: str
     experiment: str
@@ -80,7 +80,7 @@ class RunRecord:
 
 
 class Store:
-    """Answers, failures and runs of one results folder. Many processes may write at once."""
+    """The answers, failures and runs of one results folder. Many processes may write at once."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -103,13 +103,13 @@ class Store:
     # -- answers ---------------------------------------------------------------------------------
 
     def finished(self, keys: Sequence[str]) -> set[str]:
-        """Those of ``keys`` (at most 1,000) whose trials are answered to the last turn."""
+        """Return those of ``keys`` (at most 1,000) whose trials are answered to the last turn."""
         marks = ",".join("?" * len(keys))
         query = f"SELECT key FROM answers WHERE key IN ({marks}) AND final"  # noqa: S608 - marks only
         return {key for (key,) in self.read(query, keys)}
 
     def completions(self, key: str) -> list[Completion]:
-        """The completions of a trial so far, one a turn."""
+        """Return the completions of a trial so far, one per turn."""
         columns = ", ".join(_COMPLETION)
         query = f"SELECT {columns} FROM answers WHERE key = ? ORDER BY turn"  # noqa: S608 - constants
         return [_completion(row) for row in self.read(query, [key])]
@@ -127,7 +127,12 @@ class Store:
     ) -> bool:
         """Store a completion; committed when this returns.
 
-        The first answer to a key stays. Returns whether this was the first.
+        The first answer to a key stays.
+
+        Returns
+        -------
+        bool
+            Whether this was the first.
         """
         c, u = completion, completion.usage
         row = (
@@ -154,7 +159,7 @@ class Store:
     # -- scores ----------------------------------------------------------------------------------
 
     def scores(self, scorer: str, run: str) -> dict[tuple[str, str], Score]:
-        """What a version of a scorer gave the trials of a run, by key and by what it saw."""
+        """Return the scores of one scorer's version in a run, by trial key and input digest."""
         query = (
             "SELECT key, seen, value, reason, detail FROM scores "
             "WHERE scorer = ? AND key IN (SELECT key FROM trials WHERE run = ?)"
@@ -177,7 +182,7 @@ class Store:
     # -- votes -----------------------------------------------------------------------------------
 
     def votes(self, run: str) -> list[Vote]:
-        """Every vote between two trials of a run, oldest first."""
+        """Return every vote between two trials of a run, oldest first."""
         query = (
             "SELECT rater, kind, first, second, winner, reason, voted_at FROM votes "
             "WHERE first IN (SELECT key FROM trials WHERE run = ?1) "
@@ -198,7 +203,7 @@ class Store:
             )  # fmt: skip
 
     def remove_vote(self, vote: Vote) -> None:
-        """Take a vote back."""
+        """Remove a vote."""
         self._db.write(
             "DELETE FROM votes WHERE rater = ? AND first = ? AND second = ?",
             (to_utf8(vote.rater), vote.left, vote.right),
@@ -207,7 +212,7 @@ class Store:
     # -- vectors ---------------------------------------------------------------------------------
 
     def vectors(self, model: str, texts: Sequence[str]) -> dict[str, bytes]:
-        """The stored vectors of a model, 32-bit floats, for digests of texts (at most 1,000)."""
+        """Return stored vectors of a model, 32-bit floats, by digests of texts (at most 1,000)."""
         marks = ",".join("?" * len(texts))
         query = f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({marks})"  # noqa: S608 - marks only
         return dict(self.read(query, [to_utf8(model), *texts]))
@@ -230,14 +235,14 @@ class Store:
         )
 
     def move_trial(self, run: str, position: int, trial: Trial) -> None:
-        """Make a trial of a run another draw: somebody else had an answer to the one it was."""
+        """Make a trial of a run another draw, because its own was answered by somebody else."""
         self._db.write(
             "UPDATE trials SET repeat = ?, key = ? WHERE run = ? AND position = ?",
             (trial.repeat, trial.key, run, position),
         )
 
     def add_trials(self, run: str, first: int, trials: Sequence[Trial]) -> int:
-        """Write down which trials belong to a run; returns how many are already answered.
+        """Record the trials of a run, and return how many are already answered.
 
         ``first`` is the position of the first of them in the run's order.
         """
@@ -294,18 +299,18 @@ class Store:
         return sum(key in done for key in keys)
 
     def describe_run(self, run: str, manifest: Mapping[str, Any]) -> None:
-        """What has become known about a run that goes on."""
+        """Update the manifest of a run that goes on."""
         self._db.write("UPDATE runs SET manifest = ? WHERE run = ?", (to_json(manifest), run))
 
     def end_run(self, run: str, outcome: str, manifest: Mapping[str, Any]) -> None:
-        """Say how a run ended."""
+        """Record how a run ended."""
         self._db.write(
             "UPDATE runs SET finished_at = ?, outcome = ?, manifest = ? WHERE run = ?",
             (_now(), outcome, to_json(manifest), run),
         )
 
     def runs(self, experiment: str | None = None) -> list[RunRecord]:
-        """The runs there are, oldest first."""
+        """Return the runs, oldest first; those of one experiment if it is named."""
         query = "SELECT * FROM runs WHERE ?1 IS NULL OR experiment = ?1 ORDER BY started_at, run"
         return [
             RunRecord(run, name, started, finished, outcome, json.loads(manifest))
@@ -313,11 +318,11 @@ class Store:
         ]
 
     def statuses(self, run: str) -> dict[str, int]:
-        """How many trials of a run ended how, most frequent first; ``open``: never asked."""
+        """Count the trials of a run by status, most frequent first; ``open``: never asked."""
         return dict(self.read(_STATUSES, [run]))
 
     def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Rows of a SELECT."""
+        """Yield the rows of a SELECT."""
         return self._db.read(query, values)
 
 
@@ -358,7 +363,7 @@ def _restored(text: str | None) -> str | None:
 
 
 def _count(number: int | None) -> int | None:
-    """A count as SQLite can hold it. One of 20 digits is no count, and so is unknown."""
+    """Return a count that SQLite can hold; one of 20 digits is no count, and so unknown."""
     return number if number is None or number < 2**63 else None
 
 

@@ -1,4 +1,4 @@
-"""Tidy DataFrames out of the store: a row a trial, and nothing left out.
+"""Tidy tables of a stored run: one row per trial, and nothing left out.
 
 Text is as UTF-8 can hold it (``text.to_utf8``), so that every format can carry it on.
 """
@@ -77,7 +77,7 @@ COLUMNS = tuple(
 
 
 def trials(store: Store, run: str) -> pd.DataFrame:
-    """One row a trial of ``run``, in the order of the experiment, with ``COLUMNS``."""
+    """Return one row per trial of ``run``, in the order of the experiment, with ``COLUMNS``."""
     import json
 
     import pandas as pd
@@ -125,19 +125,19 @@ def trials(store: Store, run: str) -> pd.DataFrame:
 
 
 def is_known(value: Any) -> bool:
-    """Whether a cell holds anything: pandas has three ways of saying that it does not."""
+    """Return whether a cell holds a value: pandas has three ways of saying that it does not."""
     import pandas as pd
 
     return not pd.isna(value)
 
 
 def averaged(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that count in averages: whole answers, and those cut at the token limit."""
+    """Return the rows that count in averages: whole answers, and those cut at the limit."""
     return frame[frame["status"].isin(AVERAGED)]
 
 
 def status_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """How many trials of each persona and model ended how; every status that occurs, a column."""
+    """Count trials by persona and model, with one column per status that occurs."""
     return (
         frame.groupby(["persona", "model"], sort=False)["status"]
         .value_counts()
@@ -182,7 +182,7 @@ def pivot(frame: pd.DataFrame, values: str = "answer") -> pd.DataFrame:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a persona and model: trials, how many count, mean words, tokens and seconds.
+    """Return one row per persona and model: trials, how many count, mean words, tokens and seconds.
 
     Means are over trials whose status is ``ok`` or ``length``; the cost is of all answers, and
     unknown if any one's is.
@@ -201,7 +201,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def word_counts(answers: pd.Series[Any]) -> pd.Series[Any]:
-    """How many words each answer has, as the score ``words`` counts them; missing stays missing."""
+    """Count the words of each answer as the score ``words`` does; missing stays missing."""
     from assistants.scoring import words_in
 
     return answers.map(lambda text: len(words_in(text)), na_action="ignore").astype("Float64")

@@ -21,7 +21,7 @@ _ESCAPED = re.compile(r"\\+## (?:system|user|assistant|reasoning|answer)")
 
 
 def to_markdown(transcript: Transcript, about: Mapping[str, Any] | None = None) -> str:
-    """The transcript as Markdown; ``about`` is kept in its front matter."""
+    """Return the transcript as Markdown; ``about`` is kept in its front matter."""
     completion = transcript.completion
     facts = completion.as_dict()
     text, reasoning = facts.pop("text"), facts.pop("reasoning", None)
@@ -37,7 +37,7 @@ def to_markdown(transcript: Transcript, about: Mapping[str, Any] | None = None) 
 
 
 def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, dict[str, Any]]:
-    """The transcript in ``text``, and what was said about it.
+    """Return the transcript in ``text``, and the facts of its front matter.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, di
 
 
 def file_name(position: int, persona: str, case: str, repeat: int) -> str:
-    """A name that is safe on every system and sorts in the order of the run."""
+    """Return a name that is safe on every system and sorts in the order of the run."""
     words = re.sub(r"[^a-z0-9]+", "-", f"{persona} {case}".lower()).strip("-")[:60]
     return f"{position:07d}-{words}-{repeat}.md"
 
@@ -79,7 +79,7 @@ def write(path: Path, transcript: Transcript, about: Mapping[str, Any] | None = 
 
 
 def read(path: Path) -> tuple[Transcript, dict[str, Any]]:
-    """Undo ``write``."""
+    """Read a transcript that ``write`` wrote, and the facts of its front matter."""
     return from_markdown(read_text(path, limit=100_000_000), display_path(path))
 
 

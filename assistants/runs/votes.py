@@ -1,4 +1,4 @@
-"""Votes between answers of a stored run: a row a vote, and what they come to for each trial."""
+"""Votes between answers of a stored run, and the share of its comparisons that each trial won."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PEOPLE = "person"
 
 
 def votes(store: Store, run: str) -> pd.DataFrame:
-    """One row a vote, oldest first, with ``COLUMNS``; ``left`` and ``right`` are personas.
+    """Return one row per vote, oldest first, with ``COLUMNS``; ``left`` and ``right`` are personas.
 
     A judge is asked in both orders and has two rows; what it said in one order only is left out,
     since its preference may be for the place. Votes are on answers, not on runs: a run
@@ -45,12 +45,12 @@ def votes(store: Store, run: str) -> pd.DataFrame:
 
 
 def shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """What share of its comparisons each trial won; a tie is half a win for both.
+    """Return the share of its comparisons that each trial won; a tie is half a win for both.
 
     Returns
     -------
     pd.DataFrame
-        One row a case, model, repeat and persona that was voted on, with ``value``, 0 to 1, and
+        One row per case, model, repeat and persona that was voted on, with ``value``, 0 to 1, and
         ``detail``: how many votes.
     """
     import pandas as pd
@@ -69,7 +69,9 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
 def as_scores(
     store: Store, run: str, name: str, rater: str | None, against: str | None = None
 ) -> pd.DataFrame:
-    """Votes as scores, with ``scores.COLUMNS``: one row a trial, ``value`` missing where none is.
+    """Return votes as scores: one row per trial, ``value`` missing without a vote.
+
+    The columns are ``scores.COLUMNS``.
 
     Parameters
     ----------
@@ -98,12 +100,12 @@ def as_scores(
 
 
 def _is_ours(vote: Vote) -> bool:
-    """Whether a rater of ours could have written it: a store may come from somebody else."""
+    """Return whether this package could have written it: a store may come from a stranger."""
     return vote.winner in VOTE_POINTS and vote.kind in ("person", "judge")
 
 
 def _places(store: Store, run: str) -> dict[str, tuple[str, str, str, int]]:
-    """Persona, case, model and repeat of each key; of the first trial where several share one."""
+    """Return persona, case, model and repeat of each key, of the first trial that has it."""
     query = (
         "SELECT key, persona, case_id, model, repeat FROM trials WHERE run = ? ORDER BY position"
     )

@@ -67,7 +67,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with every run of ``PIECE`` or more characters of a known key replaced."""
+    """Return ``text`` with long pieces of known keys replaced."""
     for key in _seen:
         if any(
             key[i : i + MIN_SECRET_CHARS] in text for i in range(len(key) - MIN_SECRET_CHARS + 1)

@@ -1,4 +1,4 @@
-"""Reading files that people write: mistakes are refused with file, line and the nearest word."""
+"""Strict readers of YAML and TOML: errors name the file, the line and the nearest known key."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ NAME_PATTERN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,63}")
 MAX_BYTES = 4_000_000
 
 MAX_YAML = 500_000
-"""Characters. The parser takes seconds for so many; a case file is read a thousand times faster."""
+"""Limit in characters, for which the parser takes seconds. Case files are read far faster."""
 
 MAX_DEPTH = 30
-"""Levels that lists and mappings may lie in each other."""
+"""Limit of the nesting depth of lists and mappings."""
 
 Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain values read from a file, and the line on which each of them stands."""
+    """Plain values read from a file, and the line of each value."""
 
     source: str
     data: Any
     lines: Mapping[Place, int]
 
     def where(self, place: Place = ()) -> str:
-        """Return ``file:line`` of the value at ``place``, or of what holds it."""
+        """Return ``file:line`` of the value at ``place``, or of its nearest known container."""
         while place and place not in self.lines:
             place = place[:-1]
         line = self.lines.get(place)
         return f"{self.source}:{line}" if line else self.source
 
     def below(self, place: Place) -> Document:
-        """Return the value at ``place`` as a document of its own that still knows its lines."""
+        """Return the value at ``place`` as a document of its own, with its lines."""
         data = self.data
         for part in place:
             data = data[part]
@@ -122,7 +122,7 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
             raise FileError(where, f"{status.st_size:,} bytes; at most {limit:,} are read.")
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise FileError(where, "there is no such file.", fix=_beside(path)) from None
+        raise FileError(where, "there is no such file.", fix=_nearest_file(path)) from None
     except OSError as error:
         raise FileError(where, f"cannot be read: {error.strerror}.") from None
     except ValueError:  # a NUL in the path
@@ -162,7 +162,7 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
                 raise FileError(at, f"nested more than {MAX_DEPTH} deep.")
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
-            if feature := _refused(event):
+            if feature := _refused_feature(event):
                 raise FileError(at, f"{feature} are not read.", fix="Remove it.")
         reader = YAML(typ="rt", pure=True)
         reader.Constructor = _constructor()
@@ -181,7 +181,7 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
 
 
 def parse_toml(text: str, source: str) -> Document:
-    """Read TOML; the standard library says the line of a syntax error and of nothing else."""
+    """Read TOML, without lines: the standard library reports those of syntax errors only."""
     try:
         return Document(source, tomllib.loads(text), {})
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -234,7 +234,7 @@ _MISTYPED = {
 
 
 def _complaint(name: str, error: Any) -> tuple[str, str]:
-    """Return what is wrong with the value called ``name``, and what to do, in plain words."""
+    """Return a plain message and fix for pydantic's error about the value ``name``."""
     kind, _, what = error["type"].partition("_")
     if error["type"] == "missing":
         return f"{name} is missing.", f"Write `{name.rpartition('.')[2]}` and its value."
@@ -246,7 +246,7 @@ def _complaint(name: str, error: Any) -> tuple[str, str]:
 
 @lru_cache(maxsize=1)
 def _constructor() -> Any:
-    """Return what builds values: YAML 1.2 has no dates, ruamel has, and so they stay text here."""
+    """Return a constructor that reads dates as text, because YAML 1.2 has no dates."""
     from ruamel.yaml.constructor import RoundTripConstructor
 
     class Constructor(RoundTripConstructor):
@@ -259,7 +259,7 @@ def _constructor() -> Any:
 
 
 def _place(data: Any, complaint: Any) -> Place:
-    """Return where in ``data`` pydantic complains; its own path also has the types it tried."""
+    """Return the place in ``data`` of pydantic's error, whose path also has the types it tried."""
     parts: list[str | int] = []
     for part in complaint["loc"]:
         if isinstance(data, Mapping) and (part in data or complaint["type"] == "missing"):
@@ -272,8 +272,8 @@ def _place(data: Any, complaint: Any) -> Place:
     return tuple(parts)
 
 
-def _refused(event: Any) -> str:
-    """Return what an event has that is not plain data: such a file is a trick or a mistake."""
+def _refused_feature(event: Any) -> str:
+    """Return the refused YAML feature that an event uses, or ``""``."""
     if getattr(event, "tag", None) not in (None, "!"):
         return "tags"
     if getattr(event, "version", None) or getattr(event, "tags", None):
@@ -294,7 +294,7 @@ def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
 
 
 def _plain(node: Any) -> Any:
-    """Return built-in types only: ruamel's own remember quotes and comments."""
+    """Return built-in types, without the quotes and comments that ruamel's types hold."""
     if isinstance(node, Mapping):
         if any(isinstance(key, (Mapping, tuple)) for key in node):
             raise ValueError("a key is a list or a mapping")
@@ -308,15 +308,15 @@ def _plain(node: Any) -> Any:
 
 
 def _other_command(source: str) -> str:
-    """Return the command that a file is for that was given to another one."""
+    """Return a hint at the command that reads such a file."""
     suffix = Path(source).suffix
     if suffix == ".toml":
         return "Servers in a .toml file are for `assistants plan` and `assistants serve --plan`."
     return "An experiment is for `assistants run`." if suffix in (".yaml", ".yml") else ""
 
 
-def _beside(path: Path) -> str:
-    """Return a hint at files of that kind in the folder of the missing one."""
+def _nearest_file(path: Path) -> str:
+    """Return a hint at files with the same suffix in the folder of a missing file."""
     if not path.parent.is_dir():
         return f"There is no folder {display_path(path.parent)} either."
     names = [p.name for p in path.parent.glob(f"*{path.suffix}") if p.is_file()]

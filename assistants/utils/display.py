@@ -1,4 +1,4 @@
-"""HTML that a notebook shows of a value."""
+"""The HTML of a value in a notebook."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Faster imports of other packages, without a part of them that nothing here uses.
 
-jsonschema, which altair and nbformat import, looks for a check of URLs that takes seconds to build
-a parser.
+jsonschema, which altair and nbformat import, looks for a check of URLs that takes seconds to
+build a parser.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Variables in personas and questions: ``{{ audience }}``, in a sandbox with little in it.
+"""Variables in personas and questions, such as ``{{ audience }}``, filled in by a sandbox.
 
 A persona file may come from a stranger, so a template can name variables, choose with ``if`` and
 apply a few filters. It cannot loop, call, compute or include, and so cannot run long or grow.
@@ -50,12 +50,12 @@ def render(template: str, variables: Mapping[str, object], what: str) -> str:
 
 
 def names(template: str, what: str) -> frozenset[str]:
-    """Return the variables that ``template`` asks for."""
+    """Return the names of the variables in ``template``."""
     return _parsed(template, what)[1] if has_variables(template) else frozenset()
 
 
 def has_variables(template: str) -> bool:
-    """Return whether there is anything in ``template`` to fill in."""
+    """Return whether ``template`` has anything to fill in."""
     return "{{" in template or "{%" in template or "{#" in template
 
 
@@ -71,7 +71,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _join(values: Iterable[object], separator: str = "") -> str:
-    """Join as Jinja does, with a limit: it would make gigabytes out of two long texts."""
+    """Join as Jinja does, with a limit, since two long texts could make gigabytes."""
     texts = [str(value) for value in values]
     length = sum(map(len, texts)) + len(str(separator)) * len(texts)
     if length > MAX_CHARACTERS:
@@ -84,8 +84,8 @@ def _parsed(template: str, what: str) -> tuple[Template, frozenset[str]]:
     try:
         tree = _environment().parse(template)
         _check(tree, what)
-        wanted = frozenset(meta.find_undeclared_variables(tree))
-        return _environment().from_string(tree), wanted
+        variables = frozenset(meta.find_undeclared_variables(tree))
+        return _environment().from_string(tree), variables
     # Jinja writes Python, which has limits of its own on nesting.
     except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) if isinstance(error, TemplateError) else None

@@ -99,6 +99,7 @@ def clear_outputs(folder: Path, name: str) -> Path:
     return file
 
 
+@pytest.mark.timeout(900)  # a real model answers, perhaps beside other tests
 @pytest.mark.parametrize("shown", NOTEBOOKS, ids=lambda shown: shown.name)
 def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown: Shown) -> None:
     """Every cell of it, without an error; and what it is about is on the page, live.
@@ -111,7 +112,7 @@ def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown
     set_theme(page, "Light")
     page.keyboard.press("Control+b")  # the file browser goes away
     run_all(page)
-    page.wait_for_function(AT_END, timeout=240_000)
+    page.wait_for_function(AT_END, timeout=600_000)
     failed = page.locator("[data-mime-type$='jupyter.error']").all_inner_texts()
     assert failed == []
     there = page.locator(shown.selector)

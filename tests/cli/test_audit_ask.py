@@ -89,7 +89,7 @@ def test_a_price_that_nobody_knows_is_said(key: pytest.MonkeyPatch) -> None:
         key.setenv("OPENAI_BASE_URL", server.url)
         done = call("audit", "-p", "art", "-m", "openai:no-such-model", "--ask")
     assert (done.code, server.requests) == (2, [])
-    assert "at a price that is not known" in done.err
+    assert "at an unknown price" in done.err
 
 
 def test_what_is_shown_is_not_asked(key: pytest.MonkeyPatch) -> None:

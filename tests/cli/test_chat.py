@@ -137,7 +137,7 @@ def test_chat_goes_on_after_a_failure(
     monkeypatch.setenv("VLLM_BASE_URL", server.url_of("400"))
     done = call("chat", "-m", "vllm:a", stdin="One?\nTwo?\n")
     assert done.code == 1
-    assert "kept in" not in done.err
+    assert "stored in" not in done.err
     assert done.err.count("error: ") == 2
     assert [m["content"] for m in server.requests[1].json["messages"]] == ["Two?"]
     (run,) = Results().runs("chat")
@@ -199,13 +199,13 @@ def test_models_check_asks_each_server(server: FaultyServer) -> None:
         assert f" {name} " in done.out
 
 
-def test_doctor_says_how_to_mend() -> None:
-    """0 when all that is needed is there; 1 and the remedy when it is not."""
+def test_doctor_says_how_to_fix() -> None:
+    """It exits with 0 when everything needed is there, else with 1 and the fix."""
     done = call("doctor")
     assert done.code == 0
     assert "python" in done.out
     assert "OPENAI_API_KEY" in done.out
-    assert "All that is needed is there" in done.err
+    assert "Everything needed is there" in done.err
     Path("models.toml").write_text("[modles]\n", encoding="utf-8")
     broken = call("doctor")
     assert broken.code == 1

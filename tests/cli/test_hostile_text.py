@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assistants.errors import BadRequestError
-from assistants.runs.retry import RetryPolicy
+from assistants.runs import RetryPolicy
 from support import faulty_replies
 from support.commands import CONTROL, Done, call, on_terminal, write_experiment
 from support.faulty_replies import Rude, status

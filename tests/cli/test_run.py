@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from assistants.results import Results
-from assistants.runs.retry import RetryPolicy
+from assistants.runs import RetryPolicy
 from support.commands import call, on_terminal, run, write_experiment
 from support.faulty_server import FaultyServer, Request
 

@@ -44,7 +44,7 @@ async def asked(models: list[Any], text: str | None = PERSONA, **content: Any) -
 
 @pytest.fixture
 def vllm(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """A server that tells, where ``vllm:m`` is looked for."""
+    """Start a server with log-probabilities, where ``vllm:m`` is looked for."""
     with telling() as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
         yield server
@@ -272,7 +272,7 @@ async def test_a_client_that_was_handed_in_is_asked(here: Path, server: FaultySe
     client = OpenAIClient("openai:m", endpoint=at(server.url))
     run = await asked([client])
     before = len(server.requests)
-    with pytest.raises(UsageError, match="does not tell"):
+    with pytest.raises(UsageError, match="does not return"):
         await run.sentence_attribution("fruity", client=client)
     assert [r.path for r in server.requests[before:]] == ["/tokenize"]
 

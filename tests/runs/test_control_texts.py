@@ -28,7 +28,7 @@ controls: {controls}
 
 
 def write(controls: str, **answers: str) -> Path:
-    """An experiment whose model answers a text with what ``answers`` say, and all else with ok."""
+    """Write an experiment whose model answers texts as ``answers`` says, and all else with ok."""
     Path("words.yaml").write_text('"*": ok\n"Be kind to whoever asks you.": Treat people kindly.\n')
     path = Path("tea.yaml")
     path.write_text(EXPERIMENT.format(controls=controls))

@@ -180,7 +180,7 @@ async def test_a_manifest_of_strangers_is_refused(here: Path) -> None:
     for strange in ([{"verdict": "fine"}], [{"persona": "a", "model": "b", "verdict": "fine"}]):
         with Store("results") as store:
             store.describe_run(run.id, {**run.manifest, "delivery": strange})
-        with pytest.raises(UsageError, match="no deliveries of ours"):
+        with pytest.raises(UsageError, match="prompt audits that cannot be read"):
             Results("results").get(run.id).prompt_audit()
 
 

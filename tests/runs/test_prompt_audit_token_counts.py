@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from assistants.personas import Persona
 from assistants.runs.audit import PromptAudit
-from assistants.runs.audit.token_counts import Count, TokenIncrease, judged
+from assistants.runs.audit.token_counts import Count, TokenIncrease, with_token_increase
 from assistants.trial import Case
 from support.experiments import client_at, experiment_at, quiet
 from support.template_server import TemplateServer, template
@@ -30,7 +30,7 @@ THIRD = (
 
 
 async def told(here: Path, name: str, texts: Mapping[str, str | None], **more: Any) -> pd.DataFrame:
-    """What a run says of personas with these texts, on a hosted API with that template."""
+    """Return the audits of personas with these texts, on a hosted API with that template."""
     with TemplateServer(template(name), "silent") as server:
         experiment = experiment_at(server.url, 2, client=client_at(server.url, "openai:m"))
         (first, *_) = experiment.assistants
@@ -114,4 +114,4 @@ def test_tokens_of_running_text_count(
     rise = TokenIncrease()
     with_it = Count("p", text, round(rate * len(text.split())) + frame)
     rise.add(with_it, Count("q", other, round(others * len(other.split())) + frame * bool(other)))
-    assert judged(PromptAudit("p", "m", "unknown"), rise).verdict == "counted"
+    assert with_token_increase(PromptAudit("p", "m", "unknown"), rise).verdict == "counted"

@@ -39,7 +39,7 @@ async def test_half_the_calls_fail_and_no_row_is_missing(here: Path) -> None:
         server.fault_rate = 0
         again = await experiment.run(on_progress=quiet, retry=QUICK)
         assert len(server.requests) - asked == len(failed)
-        assert again.statuses == {"ok": 1000}
+        assert again.statuses() == {"ok": 1000}
         assert again.outcome == "complete"
 
 

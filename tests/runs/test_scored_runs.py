@@ -119,7 +119,7 @@ async def test_one_s_own_scorers_stand_in_the_same_table(run: Run) -> None:
     assert of.loc["shouting", "value"].ge(1).all()
     assert set(of.loc["broken", "reason"]) == {"RuntimeError: no idea"}
     assert run.effects("shouting")["persona"].tolist() == ["art"]
-    assert run.main_score == "words"
+    assert run.statistics.main_score == "words"
 
 
 async def test_reading_a_stranger_s_results_runs_nothing(run: Run) -> None:
@@ -161,10 +161,10 @@ async def test_a_run_of_an_earlier_version_has_no_scorers(run: Run) -> None:
 
 
 def test_every_question_to_a_run_asks_no_model() -> None:
-    """Only ``embed`` does, and one has to wait for it."""
+    """Only ``embeddings`` does, and one has to wait for it."""
     questions = [name for name in vars(RunStatistics) if not name.startswith("_")]
     waiting = [n for n in questions if asyncio.iscoroutinefunction(getattr(RunStatistics, n))]
-    assert waiting == ["embed"]
+    assert waiting == ["embeddings"]
 
 
 async def test_a_change_of_the_scorers_asks_no_model_again(run: Run) -> None:
@@ -175,5 +175,5 @@ async def test_a_change_of_the_scorers_asks_no_model_again(run: Run) -> None:
     )  # fmt: skip
     assert experiment.forecast().to_ask == 0
     again = await quiet(replace(experiment, repeats=1))
-    assert again.main_score == "reading_ease"
+    assert again.statistics.main_score == "reading_ease"
     assert again.scores()["value"].notna().all()

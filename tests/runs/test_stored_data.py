@@ -47,7 +47,7 @@ class RefusingClient:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what was stored, so that a test may write to it."""
+    """Copy what was stored, so that a test may write to it."""
     copy = tmp_path / "stored"
     shutil.copytree(STORED, copy)
     monkeypatch.chdir(copy)
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refusing(experiment: Experiment) -> Experiment:
-    """The same experiment, with clients that fail whoever asks them."""
+    """Return the same experiment, with clients that fail whoever asks them."""
     return replace(
         experiment,
         tape=None,
@@ -70,7 +70,7 @@ def refusing(experiment: Experiment) -> Experiment:
 
 
 def rows(query: str) -> Iterator[tuple[Any, ...]]:
-    """What the store in the working directory holds, read without this package."""
+    """Return what the store in the working directory holds, read without this package."""
     database = sqlite3.connect("results/answers.sqlite")
     try:
         yield from database.execute(query).fetchall()

@@ -25,7 +25,7 @@ async def run(here: Path) -> Run:
 def vote(
     run: Run, left: str, right: str, winner: Winner, *, rater: str = "ann", case: int = 0
 ) -> Vote:
-    """A vote between two personas on one case."""
+    """Return a vote between two personas on one case."""
     keys = {
         persona: list(of["key"])[case]
         for persona, of in run.trials().groupby("persona", sort=False)

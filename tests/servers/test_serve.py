@@ -119,11 +119,11 @@ def test_starts_take_turns(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["serve"], "Name a model"),
-        (["serve", "m", "--plan", "x.toml"], "one of them"),
+        (["serve"], "Name either a model"),
+        (["serve", "m", "--plan", "x.toml"], "Name either a model"),
         (["serve", "--plan", "x.toml"], "there is no such file"),
-        (["serve", "--plan", "x.toml", "--gpus", "1"], "--gpus cannot stand beside `--plan`"),
-        (["serve", "--plan", "x.toml", "--host", "::"], "--host cannot stand beside `--plan`"),
+        (["serve", "--plan", "x.toml", "--gpus", "1"], "--gpus cannot be used with `--plan`"),
+        (["serve", "--plan", "x.toml", "--host", "::"], "--host cannot be used with `--plan`"),
         (["serve", "--plan", "x.toml", "--port", "9", "--dtype", "half"], "--port, --dtype cannot"),
         (["serve", "m", "--gpus", "a"], "names no GPUs"),
         (["serve", "m", "--gpus", "0,0"], "each one once"),
@@ -137,7 +137,7 @@ def test_starts_take_turns(machine: Path) -> None:
         (["serve", "m", "--", "--config", "x.yaml"], "cannot be passed on"),
         (["serve", "m", "--served-name", "a b"], "cannot be asked for"),
         (["servers", "tset"], "unknown action"),
-        (["stop"], "Name a server"),
+        (["stop"], "Name either a server"),
         (["stop", "nobody"], "unknown server"),
     ],
 )

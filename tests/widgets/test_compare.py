@@ -260,7 +260,7 @@ async def test_nobody_to_ask_is_said(here: Path) -> None:
         Compare(["none"], [])
     with pytest.raises(UsageError, match=r"unknown persona 'arts'.*'art'"):
         Compare(["arts"], ["echo"])
-    with pytest.raises(UsageError, match="wants a value for topic"):
+    with pytest.raises(UsageError, match="needs a value for topic"):
         Compare([Persona("x", "{{ topic }}")], ["echo"])
 
 

@@ -1,4 +1,4 @@
-"""Attribution: which sentence of a persona matters, by log-likelihood or by ablation."""
+"""Attribution of a persona's effect to its sentences, by log-likelihood or by ablation."""
 
 from __future__ import annotations
 

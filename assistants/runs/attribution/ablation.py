@@ -1,4 +1,4 @@
-"""Which sentence of a persona matters, where a model tells no log-probabilities: by asking again.
+"""Attribution by ablation, for models that give no log-probabilities: each sentence is removed.
 
 The answers are those of an experiment like any other, whose personas lack one sentence each: they
 are stored, counted, capped, resumed after an interrupt, and never paid for twice.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from assistants.runs.runner import ProgressCallback
 
 FEWEST_REPEATS = 2
-"""One draw says nothing about how far a persona lies from itself."""
+"""The fewest repeats: one draw says nothing about how far a persona lies from itself."""
 
 
 def ablation_design(
@@ -45,7 +45,7 @@ def ablation_design(
     *,
     max_usd: float | None,
 ) -> tuple[Design, pd.DataFrame]:
-    """The experiment, and which of its personas lacks which sentence.
+    """Return the design that asks again, and the sentence that each of its personas lacks.
 
     Parameters
     ----------
@@ -63,13 +63,14 @@ def ablation_design(
     UsageError
         If the persona's text depends on the case.
     StoreError
-        If the record holds a sampling that is none.
+        If the stored sampling settings cannot be read.
     """
     import pandas as pd
 
     if len(texts) > 1:
         raise UsageError(
-            f"The text of {persona} depends on the case, and is not asked again as a whole.",
+            f"The text of {persona} depends on the case, so no sentence can be removed in all "
+            "cases at once.",
             fix="Name one case: `case=`.",
         )
     ((whole, sentences),) = texts.items()
@@ -98,7 +99,7 @@ def ablation_design(
 
 
 def cost_confirmation_error(design: Design, results: Path, why: str) -> UsageError:
-    """What asking again would cost, for somebody who has not said yes to it."""
+    """Return the error that names the cost of asking again, which nobody has agreed to yet."""
     calls = sum(len(case.questions) for case in design.cases)
     calls *= design.repeats * len(design.assistants)
     return UsageError(
@@ -111,7 +112,7 @@ def cost_confirmation_error(design: Design, results: Path, why: str) -> UsageErr
 async def run_ablation(
     design: Design, results: Path, *, statuses: Any, on_progress: ProgressCallback | None
 ) -> tuple[pd.DataFrame, str]:
-    """The trials, with an answer only where it counts, and what to say of those that lack one."""
+    """Run the design; return its trials, with answers only where they count, and a note."""
     run = await execute(design, results, on_progress=on_progress)
     with Store(results) as store:
         frame = tables.trials(store, run)
@@ -122,12 +123,12 @@ async def run_ablation(
 
 
 def plain_name(persona: str) -> str:
-    """A persona's name as a file could have it: ``art[audience=children]`` has variables in it."""
+    """Return a persona's name without variables: ``art[audience=children]`` has some."""
     return re.sub(r"[^a-z0-9._-]+", "-", persona.lower()).strip("-.")[:48] or "persona"
 
 
 def _persona(name: str, text: str) -> Persona:
-    """One whose text is sent as it stands, braces and all."""
+    """Return a persona whose text is sent as it stands, braces and all."""
     if has_variables(text):
         return Persona(name, "{{ text }}", defaults={"text": text})
     return Persona(name, text)
@@ -137,7 +138,9 @@ def _sampling(stored: Mapping[str, Any]) -> Sampling:
     try:
         return Sampling(**{**stored, "stop": tuple(stored.get("stop", ()))})
     except (TypeError, ValueError) as error:
-        raise StoreError(f"The record holds a sampling that is none: {error}") from None
+        raise StoreError(
+            f"The results folder holds sampling settings that cannot be read: {error}"
+        ) from None
 
 
 def _model(name: str) -> Model:

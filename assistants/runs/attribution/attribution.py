@@ -1,4 +1,4 @@
-"""Which sentence of a persona matters: each is left out in turn, and the answers tell."""
+"""Attribution of a persona's effect to its sentences: each is left out in turn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Method = Literal["log-probability", "regeneration"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
-    """What each sentence of a persona contributed to the answers of a run.
+    """The contribution of each sentence of a persona to the answers of a run.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Attribution:
         ``regeneration``: how far the wording moves when they are made anew without it, beyond what
         repeats differ: weaker, and said of answers that nobody has seen.
     totals
-        One row a model and sentence; columns as in ``analysis.contributions.TOTALS``.
+        One row per model and sentence; columns ``analysis.ATTRIBUTION_TOTALS``.
     trials
-        One row a trial and sentence; columns as in ``analysis.contributions.TRIALS``. Without a
+        One row per trial and sentence; columns ``analysis.ATTRIBUTION_TRIALS``. Without a
         row after ``regeneration``, which compares sets of answers.
     note
         What has to be known beside the numbers; often nothing.
@@ -54,16 +54,16 @@ class Attribution:
     def __repr__(self) -> str:
         sentences = pluralize(self.totals["sentence"].nunique(), "sentence")
         cases = pluralize(int(self.totals["n_cases"].max()), "case")
-        said = f"{self.persona!r}: {sentences}, {cases}, by {self.method}"
-        return truncate_line(f"Attribution({said})", 120)
+        summary = f"{self.persona!r}: {sentences}, {cases}, by {self.method}"
+        return truncate_line(f"Attribution({summary})", 120)
 
     @property
     def unit(self) -> str:
-        """Of an effect: ``nats``, or ``cosine distance``."""
+        """The unit of an effect: ``nats``, or ``cosine distance``."""
         return "nats" if self.method == "log-probability" else "cosine distance"
 
     def figure(self) -> Figure:
-        """A heat map: sentences as rows, cases as columns, totals with intervals beside them.
+        """Draw a heat map: sentences as rows, cases as columns, totals with intervals beside.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Attribution:
 
         return attribution_map(
             self.totals,
-            self.trials(),
+            self.trials,
             persona=self.persona,
             unit=self.unit,
             by=self.method,
@@ -99,9 +99,9 @@ async def attribute(
     max_usd: float | None,
     on_progress: ProgressCallback | None,
 ) -> Attribution:
-    """As ``Run.attribution``, which documents it."""
+    """Measure what ``Run.sentence_attribution`` documents."""
     with Store(results) as store:
-        found = log_likelihood.answered(
+        trials = log_likelihood.answered_trials(
             store,
             run_id,
             persona,
@@ -109,10 +109,10 @@ async def attribute(
             model=model,
             statuses=statuses,
         )
-    texts = log_likelihood.sentences_of(persona, found)
+    texts = log_likelihood.sentences_of(persona, trials)
     by_model: dict[str, list[AnsweredTrial]] = {}
-    for each in found:
-        by_model.setdefault(each.model, []).append(each)
+    for trial in trials:
+        by_model.setdefault(trial.model, []).append(trial)
     if client is not None and len(by_model) > 1:
         raise UsageError(
             f"one client cannot measure the answers of {' and '.join(by_model)}.",
@@ -125,16 +125,16 @@ async def attribute(
         rows = [
             row
             for name, those in by_model.items()
-            for row in await log_likelihood.by_logprob(clients[name], those, texts)
+            for row in await log_likelihood.log_likelihood_rows(clients[name], those, texts)
         ]
-        return _by_logprob(persona, rows, log_likelihood.reasoned(found))
+        return _by_logprob(persona, rows, log_likelihood.reasoning_note(trials))
     except LogprobsUnavailableError as error:
         why = error.message
     finally:
         for each_client in clients.values():
             await each_client.aclose()
     design, lacking = ablation.ablation_design(
-        experiment_name, persona, found, texts, clients, max_usd=max_usd
+        experiment_name, persona, trials, texts, clients, max_usd=max_usd
     )
     if not regenerate and max_usd is None:
         raise ablation.cost_confirmation_error(design, results, why)
@@ -145,7 +145,7 @@ async def attribute(
 
 
 def _refuse_hosted(names: Collection[str]) -> None:
-    """What was answered is sent only to servers of one's own: hosted ones do not tell anyway.
+    """Refuse hosted models: answers are sent to servers of one's own only.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Answers that were given, and how likely they are with each sentence of their persona left out."""
+"""Attribution by log-likelihood: how likely stored answers are without each sentence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PersonaIn = Literal["system", "user"]
 
 
 class ScoredTurn(NamedTuple):
-    """What was asked, the answer, whether it ended by itself, and whether it followed reasoning."""
+    """A prompt, its answer, whether that ended by itself, and whether it followed reasoning."""
 
     asked: Prompt
     answer: str
@@ -52,7 +52,7 @@ class AnsweredTrial:
     persona_in: PersonaIn = "system"
 
     def turns(self, system: str) -> Iterator[ScoredTurn]:
-        """What was asked (with ``system`` as persona), and what was answered.
+        """Yield each turn's prompt (with ``system`` as persona) and answer.
 
         A stop text of the sampling is no end of the model's own.
         """
@@ -67,7 +67,7 @@ class AnsweredTrial:
             history.append(Message("assistant", completion.text))
 
 
-def answered(
+def answered_trials(
     store: Store,
     run: str,
     persona: str,
@@ -76,7 +76,7 @@ def answered(
     model: str | None,
     statuses: Collection[str],
 ) -> list[AnsweredTrial]:
-    """The answers of a persona that count.
+    """Return the answers of a persona that count.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def answered(
     if not len(frame):
         raise UsageError(
             f"{persona} has no answer in run {run} that counts, so nothing can be attributed.",
-            fix="Look at `run.statuses`, and run the experiment again to fill in what failed.",
+            fix="Look at `run.statuses()`, and run the experiment again to fill in what failed.",
         )
     if frame["system_prompt"].isna().any():
         raise UsageError(f"{persona} sends no system message: there is no sentence to leave out.")
@@ -118,7 +118,7 @@ def answered(
 
 
 def sentences_of(persona: str, found: Sequence[AnsweredTrial]) -> dict[str, Sentences]:
-    """The sentences of each system message that was sent.
+    """Split each system message that was sent into sentences.
 
     Raises
     ------
@@ -141,10 +141,12 @@ def sentences_of(persona: str, found: Sequence[AnsweredTrial]) -> dict[str, Sent
     return texts
 
 
-async def by_logprob(
+async def log_likelihood_rows(
     client: Client, found: Sequence[AnsweredTrial], texts: Mapping[str, Sentences]
 ) -> list[dict[str, Any]]:
-    """One row a trial and sentence, with ``analysis.contributions.TRIALS``; nothing is generated.
+    """Return one row per trial and sentence; nothing is generated.
+
+    The columns are ``analysis.ATTRIBUTION_TRIALS``.
 
     Parameters
     ----------
@@ -164,10 +166,10 @@ async def by_logprob(
         asked, answer, ended, reasoned = turn
         return await answer_tokens(client, asked, answer, is_finished=ended, has_reasoning=reasoned)
 
-    tokens = await _each(client, told, said)
+    tokens = await _map_concurrently(client, told, said)
 
     def asked(each: AnsweredTrial, system: str) -> list[tuple[ScoredTurn, Tokens]]:
-        """The same tokens of the answers, after the system message that is asked about."""
+        """Pair each turn under ``system`` with the tokens of the answer that was given."""
         whole = [tokens[turn] for turn in each.turns(each.system)]
         return list(zip(each.turns(system), whole, strict=True))
 
@@ -190,7 +192,7 @@ async def by_logprob(
             prompt = await prompt_tokens(client, turn.asked)
         return sum(await answer_logprobs(client, prompt, answer))
 
-    known = await _each(client, summed, wanted)
+    known = await _map_concurrently(client, summed, wanted)
     rows = []
     for each in found:
 
@@ -213,8 +215,8 @@ async def by_logprob(
     return rows
 
 
-def reasoned(found: Iterable[AnsweredTrial]) -> str:
-    """What to say of answers that are measured after no reasoning, as if they had followed none."""
+def reasoning_note(found: Iterable[AnsweredTrial]) -> str:
+    """Return the note on answers whose reasoning is left out; empty if there is none."""
     count = sum(any(c.reasoning for c in each.completions) for each in found)
     if not count:
         return ""
@@ -227,12 +229,12 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
-async def _each(
+async def _map_concurrently(
     client: Client, ask: Callable[[Item], Awaitable[Value]], items: Iterable[Item]
 ) -> dict[Item, Value]:
-    """What ``ask`` says of each item, as many at once as the client takes; the first one alone.
+    """Call ``ask`` for each item, as many at once as the client takes; the first one alone.
 
-    So a server that does not tell is asked once.
+    So a server without log-probabilities is asked once.
     """
     room = asyncio.Semaphore(client.max_concurrency)
     found: dict[Item, Value] = {}

@@ -50,7 +50,7 @@ _REST = 8
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """A delivery, the prompt that shows it, and where the persona begins and ends in it."""
+    """A prompt audit, the prompt that proves it, and where the persona begins and ends in it."""
 
     delivery: PromptAudit
     rendered: RenderedPrompt | None = None
@@ -59,7 +59,7 @@ class AuditResult:
 
 @dataclass
 class Auditor:
-    """Audits the assistants of one client; what shows the template is rendered once.
+    """The auditor of one client's assistants; what shows the template is rendered once.
 
     Parameters
     ----------
@@ -72,21 +72,23 @@ class Auditor:
     conversation: Sequence[Message]
     how: RenderMethod | None = None
     silent: str = ""
-    _made: dict[tuple[Message, ...], RenderedPrompt | AssistantsError] = field(default_factory=dict)
+    _rendered: dict[tuple[Message, ...], RenderedPrompt | AssistantsError] = field(
+        default_factory=dict
+    )
 
     def asking(self, conversation: Sequence[Message]) -> Auditor:
-        """One for other questions, which shares what is known and what is rendered already."""
+        """Return an auditor for other questions, which shares what is known and rendered."""
         return replace(self, conversation=conversation)
 
     async def audit(self, assistant: Assistant) -> AuditResult:
-        """What becomes of the assistant's persona; a failure is the verdict ``unknown``."""
+        """Find out what becomes of the assistant's persona; ``unknown`` after a failure."""
         try:
             persona = assistant.system_prompt
             if persona is None or not persona.strip():
                 return await self._empty(assistant)
             return await self._audit(assistant, persona)
         except AssistantsError as error:
-            return self._said(assistant, "unknown", truncate_line(str(error), 300))
+            return self._result(assistant, "unknown", truncate_line(str(error), 300))
 
     async def _audit(self, assistant: Assistant, persona: str) -> AuditResult:
         marked, bare = _with(assistant, SYSTEM), _with(assistant, None)
@@ -94,17 +96,17 @@ class Auditor:
         plain = await self._render(bare, _questions(several))
         probe = await self._render(marked, _questions(several))
         if isinstance(plain, AssistantsError) and isinstance(probe, AssistantsError):
-            return self._said(assistant, "unknown", truncate_line(str(probe), 300))
+            return self._result(assistant, "unknown", truncate_line(str(probe), 300))
         real = await self._render(assistant, self.conversation)
         if isinstance(real, ContextLengthError):
-            return self._said(assistant, "too long", truncate_line(real.message, 300))
+            return self._result(assistant, "too long", truncate_line(real.message, 300))
         if isinstance(real, AssistantsError):
             by_chance = isinstance(real, ServerError) and isinstance(probe, RenderedPrompt)
             verdict: Verdict = "unknown" if by_chance else "refused"
-            return self._said(assistant, verdict, f"({truncate_line(real.message, 300)})")
+            return self._result(assistant, verdict, f"({truncate_line(real.message, 300)})")
         marker = await self._render(marked, self.conversation)
         if isinstance(probe, AssistantsError) or isinstance(marker, AssistantsError):
-            return self._said(assistant, "unknown", "The template refuses other texts.")
+            return self._result(assistant, "unknown", "The template refuses other texts.")
         turns = await self._render(bare, _questions(True))
         without = await self._render(bare, self.conversation)
         shape = template_behaviour(
@@ -112,25 +114,25 @@ class Auditor:
         )
         added = real.tokens - without.tokens if isinstance(without, RenderedPrompt) else None
         if shape.verdict in ("dropped", "altered"):
-            return self._said(assistant, shape.verdict, shape.detail, real, added)
-        found = _compared(persona, real, marker)
-        if found.verdict is None and shape.verdict is not None:
-            found = replace(found, verdict=shape.verdict, detail=shape.detail)
-        if found.verdict is None and real.max_model_len and real.tokens >= real.max_model_len:
-            said = f"{real.tokens} tokens, where {real.max_model_len} fit with the answer."
-            found = replace(found, verdict="too long", detail=said)
-        verdict = found.verdict or "delivered"
-        return self._said(assistant, verdict, found.detail, real, added, found.span)
+            return self._result(assistant, shape.verdict, shape.detail, real, added)
+        comparison = _compare_persona(persona, real, marker)
+        if comparison.verdict is None and shape.verdict is not None:
+            comparison = replace(comparison, verdict=shape.verdict, detail=shape.detail)
+        if comparison.verdict is None and real.max_model_len and real.tokens >= real.max_model_len:
+            detail = f"{real.tokens} tokens, where {real.max_model_len} fit with the answer."
+            comparison = replace(comparison, verdict="too long", detail=detail)
+        verdict = comparison.verdict or "delivered"
+        return self._result(assistant, verdict, comparison.detail, real, added, comparison.span)
 
     async def _empty(self, assistant: Assistant) -> AuditResult:
-        """Nothing is to be sent: does the template put in something of its own?"""
+        """Audit an assistant without a persona: the template may put in words of its own."""
         shown = await self._render(assistant, _questions(len(self.conversation) > 1))
         if isinstance(shown, AssistantsError):
-            return self._said(assistant, "unknown", f"({truncate_line(shown.message, 300)})")
+            return self._result(assistant, "unknown", f"({truncate_line(shown.message, 300)})")
         real = await self._render(assistant, self.conversation)
         words = own_words(shown.text)
         verdict: Verdict = "default inserted" if words else "empty"
-        return self._said(
+        return self._result(
             assistant,
             verdict,
             quoted(words) if words else "",
@@ -140,33 +142,33 @@ class Auditor:
     async def _render(
         self, assistant: Assistant, conversation: Sequence[Message]
     ) -> RenderedPrompt | AssistantsError:
-        """A rendering or the refusal of one, asked for once; one that nobody can give raises."""
+        """Return a rendering or its refusal, asked for once; raise if the server gives none."""
         messages = assistant.messages(conversation)
         if self.silent:
             raise PromptNotVisibleError(self.silent)
-        if messages not in self._made:
-            self._made[messages] = await self._asked(assistant, messages)
-        return self._made[messages]
+        if messages not in self._rendered:
+            self._rendered[messages] = await self._ask(assistant, messages)
+        return self._rendered[messages]
 
-    async def _asked(
+    async def _ask(
         self, assistant: Assistant, messages: Sequence[Message]
     ) -> RenderedPrompt | AssistantsError:
         try:
-            made = await render_prompt(assistant.client, messages, self.how)
+            rendered = await render_prompt(assistant.client, messages, self.how)
         except (AuthenticationError, ModelNotFoundError):
             raise
         except (BadRequestError, ServerError) as error:
             return error
-        if made is None:
+        if rendered is None:
             self.silent = _SILENT
-        elif self.how is None and made.method == "tokens":
+        elif self.how is None and rendered.method == "tokens":
             self.silent = _OTHERWISE if await ignores_chat_template(assistant.client) else ""
-        if made is None or self.silent:
+        if rendered is None or self.silent:
             raise PromptNotVisibleError(self.silent)
-        self.how = made.method
-        return made
+        self.how = rendered.method
+        return rendered
 
-    def _said(
+    def _result(
         self,
         assistant: Assistant,
         verdict: Verdict,
@@ -175,7 +177,7 @@ class Auditor:
         added: int | None = None,
         span: tuple[int, int] | None = None,
     ) -> AuditResult:
-        made = PromptAudit(
+        delivery = PromptAudit(
             persona=assistant.name,
             model=assistant.model,
             verdict=verdict,
@@ -185,7 +187,7 @@ class Auditor:
             detail=detail,
             digest=assistant.prompt_digest,
         )
-        return AuditResult(made, real, span)
+        return AuditResult(delivery, real, span)
 
 
 class PromptNotVisibleError(AssistantsError):
@@ -193,60 +195,72 @@ class PromptNotVisibleError(AssistantsError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
+class _PersonaComparison:
     verdict: Verdict | None
     detail: str = ""
     span: tuple[int, int] | None = None
 
 
-def _compared(persona: str, real: RenderedPrompt, marker: RenderedPrompt) -> _Compared:
-    """What stands in the marker's place, against the persona as it was written."""
+def _compare_persona(
+    persona: str, real: RenderedPrompt, marker: RenderedPrompt
+) -> _PersonaComparison:
+    """Compare what stands in the marker's place with the persona as it was written."""
     if SYSTEM not in marker.text:
         if persona.strip() in real.text:
-            return _Compared("altered", "The template leaves out shorter texts in its place.")
-        return _Compared("dropped", "The template leaves it out of a conversation like this one.")
+            return _PersonaComparison(
+                "altered", "The template leaves out shorter texts in its place."
+            )
+        return _PersonaComparison(
+            "dropped", "The template leaves it out of a conversation like this one."
+        )
     if marker.text.count(SYSTEM) != 1:
         whole = real.text.count(persona) == marker.text.count(SYSTEM)
-        return _Compared(None if whole else "altered")
+        return _PersonaComparison(None if whole else "altered")
     before, _, after = marker.text.partition(SYSTEM)
     fits = real.text.startswith(before) and real.text.endswith(after)
     if not fits or len(real.text) < len(before) + len(after):
         there = persona.strip() in real.text
         detail = "The template treats this text in another way than a short one."
-        return _Compared("misplaced" if there else "dropped", detail)
+        return _PersonaComparison("misplaced" if there else "dropped", detail)
     body = real.text[len(before) : len(real.text) - len(after)]
     span = (len(before), len(before) + len(body))
     extra = Counter(control_tokens(real.token_strings, marker.text))
     extra -= Counter(control_tokens(marker.token_strings, marker.text))
     if extra:
-        return _Compared("broken out", f"It holds {', '.join(map(repr, extra))}.", span)
+        return _PersonaComparison("broken out", f"It holds {', '.join(map(repr, extra))}.", span)
     if body == persona:
-        return _Compared(None, "", span)
+        return _PersonaComparison(None, "", span)
     if body == persona.strip() or body in (persona.lstrip(), persona.rstrip()):
-        return _Compared(None, "Spaces and line ends around it were cut off.", span)
-    return replace(_changed(persona, body), span=span)
+        return _PersonaComparison(None, "Spaces and line ends around it were cut off.", span)
+    return replace(_describe_change(persona, body), span=span)
 
 
-def _changed(persona: str, body: str) -> _Compared:
-    """What happened to a text that is not there as it was."""
+def _describe_change(persona: str, body: str) -> _PersonaComparison:
+    """Describe what happened to a persona that is not in the prompt as it was written."""
     core = persona.strip()
     if not body.strip():
-        return _Compared("dropped")
+        return _PersonaComparison("dropped")
     if core in body:
         own = body.replace(core, " ", 1).strip()
-        return _Compared("followed" if body.strip().startswith(core) else "prepended", quoted(own))
+        return _PersonaComparison(
+            "followed" if body.strip().startswith(core) else "prepended", quoted(own)
+        )
     if any(unicodedata.normalize(form, core) == body.strip() for form in ("NFC", "NFD")):
-        return _Compared(None, "Its characters were brought into a Unicode normal form.")
+        return _PersonaComparison(None, "Its characters were brought into a Unicode normal form.")
     if any(unicodedata.normalize(form, core) == body.strip() for form in ("NFKC", "NFKD")):
-        return _Compared("altered", "Characters were replaced by others like them (NFKC, NFKD).")
+        return _PersonaComparison(
+            "altered", "Characters were replaced by others like them (NFKC, NFKD)."
+        )
     start = common_start(core, body.lstrip())
     end = common_start(core[::-1], body.rstrip()[::-1])
     kept = min(start + end, len(body.strip()))
     if len(body.strip()) - kept <= _REST and kept > _REST and len(core) > kept:
-        return _Compared("truncated", f"{len(core) - kept} of {len(core)} characters are missing.")
+        return _PersonaComparison(
+            "truncated", f"{len(core) - kept} of {len(core)} characters are missing."
+        )
     place = start if start < len(core) else 0
     there, here = core[place : place + 40], body.strip()[place : place + 40]
-    return _Compared("altered", f"Where it says {there!r}, the model reads {here!r}.")
+    return _PersonaComparison("altered", f"Where it says {there!r}, the model reads {here!r}.")
 
 
 def _with(assistant: Assistant, text: str | None) -> Assistant:
@@ -258,5 +272,5 @@ def _questions(several: bool) -> list[Message]:
     return [*first, Message("assistant", ANSWER), Message("user", SECOND)] if several else first
 
 
-def _text(made: RenderedPrompt | AssistantsError) -> str | None:
-    return made.text if isinstance(made, RenderedPrompt) else None
+def _text(rendered: RenderedPrompt | AssistantsError) -> str | None:
+    return rendered.text if isinstance(rendered, RenderedPrompt) else None

@@ -1,4 +1,4 @@
-"""What a run says about the delivery of its personas, and what the store adds to that."""
+"""Prompt audits in the manifests of runs, and what the store adds to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("persona", "model", "verdict", "ok", "known_by", "persona_in", "tokens", "note")
-"""Of the table of deliveries."""
+"""The columns of the table of prompt audits."""
 
 NOT_LOOKED = "Its answers were there already, and no run looked when they were made."
 
@@ -38,7 +38,7 @@ JOIN answers a ON a.key = t.key WHERE t.run = ?
 
 
 def unanswered_assistants(store: Store, run: str) -> set[tuple[str, str]]:
-    """Persona and model of the assistants that a run still has something to ask."""
+    """Return persona and model of the assistants that a run still has something to ask."""
     return {(from_utf8(p), from_utf8(m)) for p, m in store.read(_OPEN, [run])}
 
 
@@ -49,7 +49,7 @@ def audits_of_reused_answers(
     cases: Sequence[Case],
     why: str = NOT_LOOKED,
 ) -> list[PromptAudit]:
-    """What was found by the runs that made the answers which this run has already; the worst.
+    """Return the worst audit of the runs that made the answers which this run reuses.
 
     ``why`` is said of those that no run looked at.
     """
@@ -67,21 +67,21 @@ def audits_of_reused_answers(
                 Trial(case, assistant, 0).resolved_assistant.prompt_digest for case in cases
             }
         }
-        then = [
+        earlier = [
             worst(
                 [made for key, made in known.get(maker, {}).items() if key in requests] or [unknown]
             )
             for maker in sorted(made_in.get((assistant.name, assistant.model), ()))
         ]
         placed = replace(
-            worst(then or [unknown]), persona=assistant.name, persona_in=assistant.persona_in
+            worst(earlier or [unknown]), persona=assistant.name, persona_in=assistant.persona_in
         )
         found.append(placed)
     return found
 
 
 def merge_with_previous(now: PromptAudit, then: PromptAudit) -> PromptAudit:
-    """What is said of an assistant some of whose answers were there, made as ``then`` says.
+    """Merge the audit of an assistant with ``then``, that of its answers made earlier.
 
     A template that was repaired since repairs none of them.
     """
@@ -92,7 +92,7 @@ def merge_with_previous(now: PromptAudit, then: PromptAudit) -> PromptAudit:
 
 
 def _proven(manifest: Mapping[str, Any]) -> dict[tuple[str, str, str], PromptAudit]:
-    """What a run found out; what somebody else wrote there proves nothing."""
+    """Return the proven audits of a manifest; what a stranger wrote there proves nothing."""
     with suppress(UsageError):
         made = [each for each in listed(manifest) if each.verdict not in OPEN]
         return {_request(each.model, each.persona_in, each.digest): each for each in made}
@@ -100,12 +100,12 @@ def _proven(manifest: Mapping[str, Any]) -> dict[tuple[str, str, str], PromptAud
 
 
 def _request(model: str, persona_in: str, digest: str) -> tuple[str, str, str]:
-    """What tells deliveries apart; a prompt that is not sent stands nowhere."""
+    """Return the key of an audit; a prompt that is not sent stands nowhere."""
     return model, persona_in if digest != digest_of(None) else "", digest
 
 
 def listed(manifest: Mapping[str, Any]) -> list[PromptAudit]:
-    """The deliveries in a manifest.
+    """Return the prompt audits of a manifest.
 
     Raises
     ------
@@ -118,15 +118,15 @@ def listed(manifest: Mapping[str, Any]) -> list[PromptAudit]:
             return found
     except TypeError:
         pass
-    raise UsageError("A manifest in this store lists no deliveries of ours.")
+    raise UsageError("A manifest in this results folder lists prompt audits that cannot be read.")
 
 
 def table(store: Store, run: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a persona and model of a run, with ``COLUMNS``; see ``Findings.delivery``."""
+    """Return the table that ``RunStatistics.prompt_audit`` documents."""
     import pandas as pd
 
     known = {(each.persona, each.model): each for each in listed(manifest)}
-    counted = token_counts.of_run(store, run)
+    counted = token_counts.token_increases(store, run)
     rows = []
     for raw_persona, raw_model in store.read(
         "SELECT persona, model FROM trials WHERE run = ? GROUP BY 1, 2 ORDER BY MIN(position)",
@@ -136,7 +136,7 @@ def table(store: Store, run: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
         why = "The run was made before deliveries were audited, or was broken off."
         made = known.get((persona, model)) or PromptAudit(persona, model, "unknown", detail=why)
         if made.verdict in OPEN and not model.startswith("scripted:"):
-            made = token_counts.judged(made, counted.get((model, persona)))
+            made = token_counts.with_token_increase(made, counted.get((model, persona)))
         rows.append([made.persona, made.model, made.verdict, made.ok, made.known_by,
                      made.persona_in, made.tokens, made.note])  # fmt: skip
     types = {"ok": "boolean", "tokens": "Int64"}

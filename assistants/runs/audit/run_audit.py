@@ -1,4 +1,4 @@
-"""Which assistants of a run are audited, and when: before the first question, once."""
+"""The audit of a run's assistants: once each, before the first question."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ANSWER = "An answer to this."
 
 
 def audit_blocker(assistant: Assistant, model: Model) -> AuditResult | None:
-    """Why nothing can be audited, if so: no model, or a hosted one, which is not asked.
+    """Return the reason why nothing can be audited, if any: no model, or a hosted one.
 
     The server of a model that does not name one is that of its provider in ``models.toml``.
     """
@@ -55,7 +55,7 @@ async def audit(
     *,
     concurrency: int | None = None,
 ) -> list[PromptAudit]:
-    """What becomes of each assistant's persona; never an error, and nothing is generated.
+    """Find out what becomes of each assistant's persona; never raises, generates nothing.
 
     Cases that send another prompt, or another number of turns, are looked at each, and the worst
     is what is said.
@@ -112,7 +112,7 @@ async def _audit_client(
 async def _audit_assistant(
     assistant: Assistant, cases: Sequence[Case], auditor: Auditor
 ) -> PromptAudit:
-    """The worst delivery of one assistant, under the digest of its first prompt."""
+    """Return the worst audit of one assistant, under the digest of its first prompt."""
     differing, capped = _differing(assistant, cases)
     made = []
     for case in differing:
@@ -132,7 +132,7 @@ async def _audit_assistant(
 
 
 def _differing(assistant: Assistant, cases: Iterable[Case]) -> tuple[list[Case], bool]:
-    """A case for each prompt and number of turns, and whether there are more than ``PROMPTS``."""
+    """Return a case per prompt and number of turns, and whether more than ``PROMPTS`` exist."""
     found: dict[tuple[str, int], Case] = {}
     for case in cases:
         digest = Trial(case, assistant, 0).resolved_assistant.prompt_digest
@@ -143,14 +143,14 @@ def _differing(assistant: Assistant, cases: Iterable[Case]) -> tuple[list[Case],
 
 
 def conversation_of(case: Case) -> list[Message]:
-    """The case's questions up to the last; what stands between them answers nothing."""
+    """Return the case's questions up to the last, with a placeholder answer between them."""
     turns = [Message("user", question) for question in case.questions]
     between = [Message("assistant", _ANSWER)] * len(turns)
     return [each for pair in zip(turns, between, strict=True) for each in pair][:-1]
 
 
 def not_audited(assistant: Assistant, verdict: Verdict, why: str) -> PromptAudit:
-    """What is said of an assistant that nothing was found out about."""
+    """Return the audit of an assistant that nothing was found out about."""
     return PromptAudit(
         persona=assistant.name,
         model=assistant.model,

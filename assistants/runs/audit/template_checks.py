@@ -1,4 +1,4 @@
-"""What a chat template does with a system message, seen from what it makes of marker words."""
+"""Checks of a chat template: what it does with a system message, shown by marker words."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TemplateBehaviour:
 def template_behaviour(
     with_system: str, without: str | None, turns: str | None, *, folded: bool = False
 ) -> TemplateBehaviour:
-    """What a template does with a system message.
+    """Return a verdict on what a template does with a system message.
 
     Parameters
     ----------
@@ -80,39 +80,39 @@ def template_behaviour(
             return TemplateBehaviour("merged")
     if len(after) < len(users):
         return TemplateBehaviour("misplaced")
-    if said := own_words(text[:place]):
+    if words := own_words(text[:place]):
         same = without is not None and own_words(without) == own_words(text)
         return TemplateBehaviour(
-            "prepended", quoted(said)[:-1] + AS_WITHOUT if same else quoted(said)
+            "prepended", quoted(words)[:-1] + AS_WITHOUT if same else quoted(words)
         )
-    if said := own_words(text[place + len(SYSTEM) :]):
-        return TemplateBehaviour("followed", quoted(said))
+    if words := own_words(text[place + len(SYSTEM) :]):
+        return TemplateBehaviour("followed", quoted(words))
     return TemplateBehaviour(None)
 
 
 def own_words(text: str) -> str:
-    """What a template says in its own words: neither markers, control tokens nor names of roles."""
+    """Return a template's own words, without markers, control tokens and names of roles."""
     for word in (SYSTEM, FIRST, ANSWER, SECOND):
         text = text.replace(word, "\n")
     text = _CONTROL.sub("\n", text)
     text = _NAMED.sub("", _ROLE.sub("", text))
-    said = " ".join(text.split())
-    return said if any(character.isalnum() for character in said) else ""
+    words = " ".join(text.split())
+    return words if any(character.isalnum() for character in words) else ""
 
 
 def control_tokens(pieces: tuple[str, ...], template: str) -> list[str]:
-    """Those of the tokens that steer the model: what the template itself uses, and their like."""
+    """Return the tokens that steer the model: those the template uses, and their like."""
     used = set(_CONTROL.findall(template))
     return [piece for piece in pieces if piece in used or _WIRED.fullmatch(piece)]
 
 
 def quoted(words: str) -> str:
-    """Words of a template, as a sentence."""
+    """Return words of a template as a sentence."""
     return f"Its words: {truncate_line(words, 300)!r}."
 
 
 def _is_merged(before: str, gap: str, word: str, without: str | None, turns: str | None) -> bool:
-    """Whether nothing tells the persona from the user's text that follows it.
+    """Return whether nothing parts the persona from the user's text that follows it.
 
     What begins a user's turn stands between an answer and the next question. If nothing of that
     stands between the persona and the question, or the user's turn has begun before the persona
@@ -135,7 +135,7 @@ def _is_merged(before: str, gap: str, word: str, without: str | None, turns: str
 
 
 def common_start(one: str, other: str) -> int:
-    """How many characters two texts begin alike with."""
+    """Return the number of characters that two texts begin alike with."""
     pairs = zip(one, other, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 

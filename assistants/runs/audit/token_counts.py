@@ -1,4 +1,4 @@
-"""By how much a persona makes the input tokens rise: evidence where no prompt is shown.
+"""Evidence by token counts, where no prompt is shown: how much a persona adds to the input.
 
 It is weaker than a prompt that is shown: another text of that length would count the same.
 """
@@ -71,7 +71,7 @@ class TokenIncrease:
     alike: int = 0
 
     def add(self, one: Count, other: Count) -> None:
-        """One more case, of a text that is longer than the other."""
+        """Add one more case, of a text that is longer than the other."""
         self.cases += 1
         self.tokens += one.tokens - other.tokens
         # A word of one text may have twice as many tokens as a word of another.
@@ -80,68 +80,75 @@ class TokenIncrease:
         self.against.add(other.persona if other.text else _NO_PROMPT)
 
 
-def of_run(store: Store, run: str) -> dict[tuple[str, str], TokenIncrease]:
-    """By model and persona; nothing for those that no count tells of.
+def token_increases(store: Store, run: str) -> dict[tuple[str, str], TokenIncrease]:
+    """Return token increases by model and persona; nothing where counts tell nothing.
 
     What is compared on a case is each persona with an empty prompt, or, where none was sent, with
     the shortest text, by those that are ``LONGER``. Where none of them is, it tells something only
     if all count alike.
     """
-    found: dict[tuple[str, str], TokenIncrease] = {}
+    increases: dict[tuple[str, str], TokenIncrease] = {}
     rows = store.read(_COUNTS, [run])
     for model, answers in groupby(rows, key=lambda row: from_utf8(row[0])):
         cases = [
-            [Count(from_utf8(persona), text or "", tokens) for _, _, persona, text, tokens in each]
-            for _, each in groupby(answers, key=lambda row: row[1])
+            [
+                Count(from_utf8(persona), text or "", tokens)
+                for _, _, persona, text, tokens in answers_to_case
+            ]
+            for _, answers_to_case in groupby(answers, key=lambda row: row[1])
         ]
         for one, other in (pair for counts in cases for pair in _pairs(counts)):
-            found.setdefault((model, one.persona), TokenIncrease()).add(one, other)
+            increases.setdefault((model, one.persona), TokenIncrease()).add(one, other)
         for persona, texts in _alike(cases).items():
-            found.setdefault((model, persona), TokenIncrease(alike=texts))
-    return found
+            increases.setdefault((model, persona), TokenIncrease(alike=texts))
+    return increases
 
 
-def judged(made: PromptAudit, rise: TokenIncrease | None) -> PromptAudit:
-    """What is said of a persona nothing better is known of."""
-    if rise is None:
-        return made
-    if rise.alike:
-        said = f"{rise.alike} personas of different texts have as many input tokens each."
-        return replace(made, verdict="not counted", known_by="token counts", tokens=0, detail=said)
-    tokens = round(rise.tokens / rise.cases)
-    fits = rise.least <= rise.tokens <= rise.most
-    said = (
-        f"{tokens:+,} tokens a question against {' and '.join(sorted(rise.against))}, where "
-        f"{rise.least / rise.cases:,.0f} to {rise.most / rise.cases:,.0f} were to be expected."
+def with_token_increase(audit: PromptAudit, increase: TokenIncrease | None) -> PromptAudit:
+    """Return the audit with the verdict of token counts, for want of a better one."""
+    if increase is None:
+        return audit
+    if increase.alike:
+        detail = f"{increase.alike} personas of different texts have as many input tokens each."
+        return replace(
+            audit, verdict="not counted", known_by="token counts", tokens=0, detail=detail
+        )
+    tokens = round(increase.tokens / increase.cases)
+    fits = increase.least <= increase.tokens <= increase.most
+    detail = (
+        f"{tokens:+,} tokens a question against {' and '.join(sorted(increase.against))}, where "
+        f"{increase.least / increase.cases:,.0f} to {increase.most / increase.cases:,.0f} were to "
+        "be expected."
     )
     verdict: Verdict = "counted" if fits else "not counted"
-    return replace(made, verdict=verdict, known_by="token counts", tokens=tokens, detail=said)
+    return replace(audit, verdict=verdict, known_by="token counts", tokens=tokens, detail=detail)
 
 
-async def asked(
-    assistant: Assistant, conversation: Sequence[Message], made: PromptAudit
+async def audit_by_token_counts(
+    assistant: Assistant, conversation: Sequence[Message], audit: PromptAudit
 ) -> PromptAudit:
-    """Ask with the persona and without, and compare; a failure leaves it ``unknown``, as ``made``.
+    """Ask with the persona and without, and compare the input tokens.
 
-    Two calls, or a few more where the API refuses the shortest answer.
+    A failure leaves the verdict of ``audit``. It takes two calls, or a
+    few more where the API refuses the shortest answer.
     """
     text = assistant.system_prompt or ""
     if not text.strip():
-        return replace(made, detail="There is no text whose tokens could be counted.")
+        return replace(audit, detail="There is no text whose tokens could be counted.")
     try:
         with_it = await _input_tokens(assistant, conversation)
-        without = await _input_tokens(bare(assistant), conversation)
+        without = await _input_tokens(without_persona(assistant), conversation)
     except AssistantsError as error:
-        return replace(made, detail=truncate_line(str(error), 300))
+        return replace(audit, detail=truncate_line(str(error), 300))
     if with_it is None or without is None:
-        return replace(made, detail="The API does not say how many tokens it read.")
-    rise = TokenIncrease()
-    rise.add(Count(assistant.name, text, with_it), Count("", "", without))
-    return judged(replace(made, digest=assistant.prompt_digest), rise)
+        return replace(audit, detail="The API does not say how many tokens it read.")
+    increase = TokenIncrease()
+    increase.add(Count(assistant.name, text, with_it), Count("", "", without))
+    return with_token_increase(replace(audit, digest=assistant.prompt_digest), increase)
 
 
-def bare(assistant: Assistant) -> Assistant:
-    """The assistant that sends nothing but the questions."""
+def without_persona(assistant: Assistant) -> Assistant:
+    """Return the assistant that sends nothing but the questions."""
     return replace(assistant, persona=replace(assistant.persona, text=None))
 
 
@@ -158,7 +165,7 @@ async def _input_tokens(assistant: Assistant, conversation: Sequence[Message]) -
 
 
 def _pairs(counts: Sequence[Count]) -> Iterator[tuple[Count, Count]]:
-    """What can be compared on one case."""
+    """Yield the pairs of texts that can be compared on one case."""
     least = min(counts, key=lambda count: len(count.text.encode()))
     for count in counts:
         if count.text and _tells(count.text, least.text):
@@ -166,21 +173,21 @@ def _pairs(counts: Sequence[Count]) -> Iterator[tuple[Count, Count]]:
 
 
 def _tells(text: str, other: str) -> bool:
-    """Whether a text is so much longer, in words and in bytes, that its tokens have to be more."""
+    """Return whether a text is so much longer that it must have more tokens."""
     bytes_too = len(text.encode()) >= LONGER * len(other.encode())
     return not other or (bytes_too and _least(text) >= LONGER * _least(other))
 
 
 def _alike(cases: Sequence[Sequence[Count]]) -> dict[str, int]:
-    """By persona, how many texts there are, if each case counts the same with all of them."""
+    """Return the number of texts by persona, if each case counts the same with all of them."""
     texts = {count.persona: count.text for counts in cases for count in counts}
     whole = [counts for counts in cases if len(counts) == len(texts)]
     same = whole and all(len({count.tokens for count in counts}) == 1 for counts in whole)
     different = len(set(texts.values()))
-    told = same and different >= ALIKE and all(texts.values())
-    return dict.fromkeys(texts, different) if told else {}
+    is_ignored = same and different >= ALIKE and all(texts.values())
+    return dict.fromkeys(texts, different) if is_ignored else {}
 
 
 def _least(text: str) -> float:
-    """Tokens of a text, at the least."""
+    """Return the least number of tokens of a text."""
     return max(WORDS_AT_LEAST * len(text.split()), len(text.encode()) / BYTES_A_TOKEN)

@@ -1,4 +1,4 @@
-"""What can become of a persona on its way to the model, in words."""
+"""Verdicts on what became of a persona on its way to the model."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MEANS: dict[str, str] = {
     "empty": "No system prompt was to be sent, and none stands in what the model reads.",
     "counted": "The input tokens rose as a text of this length would make them rise. "
     "This is no proof: the server does not show what the model reads.",
-    "refused": "The template refuses a system message, so nothing would be answered: put the persona "
-    "into the first question (" + _IN_USER + "), or " + _FIT + ".",
+    "refused": "The template refuses a system message, so nothing would be answered: put the "
+    "persona into the first question (" + _IN_USER + "), or " + _FIT + ".",
     "dropped": "The persona is not in what the model reads: put it into the first question "
     "(" + _IN_USER + "), or " + _FIT + ".",
     "truncated": "A part of the persona is missing in what the model reads: shorten it, or "
@@ -52,21 +52,21 @@ MEANS: dict[str, str] = {
     "not audited": "Nothing was audited.",
     "unknown": "Nothing is known about the delivery.",
 }
-"""One sentence a verdict: what happened, and what to do next."""
+"""A sentence per verdict: what happened, and what to do next."""
 
 GOOD = ("delivered", "empty")
 OPEN = ("counted", "not audited", "unknown")
 """Neither proven nor refuted."""
 MILD = ("merged", "prepended", "followed", "default inserted")
-"""What is read is the whole persona, though not alone."""
+"""Verdicts where the model reads the whole persona, though not alone."""
 
 AS_WITHOUT = ", as it does without a persona."
-"""How a detail ends where the template's own words do not tell personas apart."""
+"""The end of a detail where the template's own words do not tell personas apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptAudit:
-    """What became of one persona on one model.
+    """The verdict on one persona on one model.
 
     ``persona_in`` says where the assistant puts it: the ``system`` message, or the first question
     (``user``). ``tokens`` is how many it adds to the prompt, ``detail`` what was seen.
@@ -86,12 +86,12 @@ class PromptAudit:
 
     @property
     def ok(self) -> bool | None:
-        """Whether it was delivered; ``None`` where that is not proven either way."""
+        """True if it was delivered, false if not; ``None`` where that is not proven either way."""
         return None if self.verdict in OPEN else self.verdict in GOOD
 
     @property
     def note(self) -> str:
-        """What happened, what was seen, and what to do next."""
+        """A sentence of what happened, what was seen, and what to do next."""
         means = MEANS.get(self.verdict, "")
         if self.persona_in == "user" and self.verdict == "delivered":
             means = "The persona reached the model word for word, in the first question."
@@ -99,16 +99,16 @@ class PromptAudit:
 
     @property
     def severity(self) -> int:
-        """How far from being delivered, from 0; what is not proven is worse than what is."""
+        """The distance from being delivered, from 0; what is not proven is worse than what is."""
         if self.ok is None:
             return 1
         return 0 if self.ok else 2 if self.verdict in MILD else 3
 
     def as_dict(self) -> dict[str, Any]:
-        """As a manifest holds it."""
+        """Return the audit as a manifest holds it."""
         return asdict(self)
 
 
-def worst(found: Sequence[PromptAudit]) -> PromptAudit:
-    """The one that is furthest from being delivered, the first of several."""
-    return max(found, key=lambda each: each.severity)
+def worst(audits: Sequence[PromptAudit]) -> PromptAudit:
+    """Return the audit that is furthest from delivered, the first of several."""
+    return max(audits, key=lambda audit: audit.severity)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import AVERAGED
-from assistants.runs.tables import is_known
+from assistants.runs import is_known
 from assistants.utils import escape_control_chars, from_utf8, pluralize, to_utf8, truncate_line
 from assistants.widgets.html import answer_facts
 

@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from assistants.messages import AVERAGED
 from assistants.results import Run
-from assistants.runs import Store
-from assistants.runs.tables import is_known
+from assistants.runs import Store, is_known
 from assistants.utils import escape_control_chars, from_utf8, pluralize
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import dollars

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from assistants.errors import AssistantsError
 from assistants.results import Run
-from assistants.runs.tables import is_known
+from assistants.runs import is_known
 from assistants.utils import from_utf8
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout
 from assistants.widgets.base import CaseSaver, Item, LiveWidget

@@ -17,7 +17,7 @@ from assistants.messages import Completion, Sampling
 from assistants.models import Catalogue
 from assistants.personas import Library, Persona, sampling_from
 from assistants.results import Run
-from assistants.runs.tables import is_known
+from assistants.runs import is_known
 from assistants.trial import Case, Trial
 from assistants.utils import escape_control_chars, from_utf8
 from assistants.widgets import background

@@ -30,8 +30,7 @@ from assistants.design import Design
 from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
 from assistants.messages import Completion, Transcript, Usage
 from assistants.models import Model, call_cost
-from assistants.runs import Store, transcripts
-from assistants.runs.manifest import final_manifest, initial_manifest
+from assistants.runs import Store, final_manifest, initial_manifest, transcripts
 from assistants.trial import Case, Trial
 from assistants.utils import display_path, to_json, to_utf8
 from assistants.widgets.background import STORE_TIMEOUT_S, run_with_timeout

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from assistants.analysis import PERCENTAGE_POINTS
 from assistants.results import Run
-from assistants.runs.audit.verdicts import AS_WITHOUT, GOOD, OPEN
-from assistants.runs.tables import status_counts
+from assistants.runs import status_counts
+from assistants.runs.audit import AS_WITHOUT, GOOD, OPEN
 from assistants.scoring import Scorer
 from assistants.utils import pluralize
 from assistants.widgets.html.render import Html, heading, sentence, table, ui

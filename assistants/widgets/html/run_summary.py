@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from assistants.messages import AVERAGED
 from assistants.results import Run
-from assistants.runs.tables import is_known
+from assistants.runs import is_known
 from assistants.utils import pluralize
 from assistants.widgets.html.markdown import to_html
 from assistants.widgets.html.render import Html, sentence, table, ui

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from assistants.errors import UnknownNameError, UsageError
-from assistants.runs.tables import averaged
+from assistants.runs import averaged
 from assistants.utils import from_utf8
 
 if TYPE_CHECKING:

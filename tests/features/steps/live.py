@@ -10,12 +10,10 @@ from typing import Any
 from behave import given, then, when
 from behave.runner import Context
 
-from assistants.design.case_editor import append_case
+from assistants.design import append_case
 from assistants.experiment import Experiment
 from assistants.results import Results
-from assistants.widgets.chat.chat import Chat
-from assistants.widgets.chat.compare import Compare
-from assistants.widgets.rate.rate import Rate
+from assistants.widgets import Chat, Compare, Rate
 
 
 def run_at_home(context: Context, work: Coroutine[Any, Any, Any]) -> None:
