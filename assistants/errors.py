@@ -227,7 +227,7 @@ class CircuitOpenError(CallError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The words that help somebody who mistyped ``name``: close ones, or all of a short list."""
+    """Return help for somebody who mistyped ``name``: close names, or all of a short list."""
     names = sorted({str(word) for word in known})
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:

@@ -1,4 +1,4 @@
-"""Folders are entered by their face: what stands inside moves freely, since nobody outside names it."""
+"""Folders are entered by their face, so that what stands inside can move freely."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def imported_modules(source: str) -> Iterator[str]:
             yield str(node.module)
 
 
-def entered_by_the_window(source: str, folder: str = "") -> list[str]:
+def inner_modules(source: str, folder: str = "") -> list[str]:
     """Return the imported modules that stand inside a folder other than ``folder``."""
     return sorted(
         module
@@ -40,13 +40,16 @@ def entered_by_the_window(source: str, folder: str = "") -> list[str]:
     )
 
 
-@pytest.mark.parametrize("folder", sorted(p.name for p in PACKAGE.iterdir() if (p / "__init__.py").exists()))
+FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_other_folders_import_faces_only(folder: str) -> None:
     """An import from outside a folder names the folder, or a folder in it, and no module."""
     found = {
-        str(path.relative_to(ROOT)): windows
+        str(path.relative_to(ROOT)): modules
         for path in (PACKAGE / folder).rglob("*.py")
-        if (windows := entered_by_the_window(path.read_text(encoding="utf-8"), folder))
+        if (modules := inner_modules(path.read_text(encoding="utf-8"), folder))
     }
     assert found == {}
 
@@ -54,9 +57,9 @@ def test_other_folders_import_faces_only(folder: str) -> None:
 def test_modules_at_the_root_import_faces_only() -> None:
     """The same holds for the modules beside the folders."""
     found = {
-        path.name: windows
+        path.name: modules
         for path in PACKAGE.glob("*.py")
-        if (windows := entered_by_the_window(path.read_text(encoding="utf-8")))
+        if (modules := inner_modules(path.read_text(encoding="utf-8")))
     }
     assert found == {}
 
@@ -67,13 +70,13 @@ def test_notebooks_and_readme_import_faces_only() -> None:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-        if windows := [w for source in sources for w in entered_by_the_window(_plain(source))]:
-            found[path.name] = windows
+        if modules := [module for source in sources for module in inner_modules(_plain(source))]:
+            found[path.name] = modules
     for name in ("README.md", "CONTRIBUTING.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
-        if windows := [w for block in blocks for w in entered_by_the_window(block)]:
-            found[name] = windows
+        if modules := [module for block in blocks for module in inner_modules(block)]:
+            found[name] = modules
     assert found == {}
 
 
@@ -87,6 +90,5 @@ def _plain(source: str) -> str:
 
 def test_the_root_is_small() -> None:
     """At most ten folders and nine modules stand at the root."""
-    folders = [p for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"]
-    assert len(folders) <= 10
+    assert len(FOLDERS) <= 10
     assert len([*PACKAGE.glob("*.py")]) <= 9

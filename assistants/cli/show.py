@@ -157,9 +157,7 @@ def effects(
     if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
         raise UsageError(
             f"{score} scores no answer of {run.experiment}: {reasons.mode()[0]}.",
-            fix="Votes are cast with `Rate(run)` in a notebook."
-            if score == VOTES
-            else "",
+            fix="Votes are cast with `Rate(run)` in a notebook." if score == VOTES else "",
         )
     if as_json:
         typer.echo(tables.export(frame, "json"))

@@ -27,7 +27,7 @@ def weights() -> Path:
 
 @pytest.fixture(scope="session")
 def machine(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """This machine, with a list of running servers of its own; none of them outlives the tests."""
+    """A machine with a list of running servers of its own; none of them outlives the tests."""
     found = Machine(weights, tmp_path_factory.mktemp("machine"))
     yield found
     found.close()

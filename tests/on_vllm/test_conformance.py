@@ -61,7 +61,11 @@ async def reached(client: OpenAIClient) -> Reached:
     async def check(messages: Sequence[Message], completion: Completion) -> None:
         text = {"prompt": written_out(messages), "add_special_tokens": False}
         tokens = (await client.post("../tokenize", text))["tokens"]
-        asked = {"messages": client.request_messages(messages), "max_tokens": 1, "return_token_ids": True}
+        asked = {
+            "messages": client.request_messages(messages),
+            "max_tokens": 1,
+            "return_token_ids": True,
+        }
         assert (await client.post("/chat/completions", asked))["prompt_token_ids"] == tokens
         assert completion.usage.input_tokens == len(tokens)
         assert completion.usage.output_tokens

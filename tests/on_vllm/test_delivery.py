@@ -72,8 +72,9 @@ async def test_a_template_that_refuses_a_persona(server: Served) -> None:
     asked = [Message("system", PERSONA), *QUESTION]
     with pytest.raises(BadRequestError):
         await render_prompt(client, asked)
+    body = {"messages": client.request_messages(asked), "max_tokens": 1}
     with pytest.raises(BadRequestError):  # and so is the question itself
-        await client.post("/chat/completions", {"messages": client.request_messages(asked), "max_tokens": 1})
+        await client.post("/chat/completions", body)
     await client.aclose()
     folded = await audited(Templated(server, template("gemma2")), PERSONA, persona_in="user")
     assert (folded.delivery.verdict, folded.delivery.persona_in) == ("delivered", "user")

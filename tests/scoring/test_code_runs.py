@@ -236,7 +236,8 @@ def test_it_ends_with_its_caller() -> None:
     """A kernel that is killed while it grades leaves no code behind."""
     program = (
         "from assistants.scoring.sandbox import SandboxLimits, run\n"
-        "run(['import time\\nwhile True: time.sleep(1)  # ends-with-caller'], SandboxLimits(seconds=60))"
+        "run(['import time\\nwhile True: time.sleep(1)  # ends-with-caller'], "
+        "SandboxLimits(seconds=60))"
     )
     caller = subprocess.Popen([sys.executable, "-c", program])
     try:

@@ -158,19 +158,19 @@ def test_reasons_are_safe_to_store_and_show() -> None:
     def rude(answered: ScorerInput) -> float:
         raise ValueError("\ud800\n\x1b[2J" + "x" * 10_000)
 
-    class Unprintable(Exception):
+    class UnprintableError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
     def unprintable(answered: ScorerInput) -> float:
-        raise Unprintable
+        raise UnprintableError
 
     reason = str(apply_scorer(measure(rude, "rude/1", unit="x"), ScorerInput("?", "x")).reason)
     reason.encode()
     assert len(reason) <= 300
     assert not set(reason) & {"\n", "\x1b"}
     got = apply_scorer(measure(unprintable, "unprintable/1", unit="x"), ScorerInput("?", "x"))
-    assert got == Score(None, "Unprintable")
+    assert got == Score(None, "UnprintableError")
 
 
 def test_what_is_graded_has_a_digest_of_all_that_is_seen() -> None:

@@ -106,7 +106,8 @@ async def test_a_page_keeps_a_turn(mine: Path) -> None:
     ("path", "said"),
     [
         ("", "is a folder"), (".", "is a folder"), ("missing.yaml", "no such file"),
-        ("/etc/passwd", "not an experiment"), ("x\0y", "is not a path"), ("x" * 5_000, "cannot be read"),
+        ("/etc/passwd", "not an experiment"), ("x\0y", "is not a path"),
+        ("x" * 5_000, "cannot be read"),
         ("<script>window.hacked=1</script>.yaml", "no such file"), ("mine.yaml/x", "mine.yaml/x"),
         ("\ud800.yaml", "ud800"), ("plain.jsonl", "not an experiment"), (7, ""), (None, ""),
         (["mine.yaml"], ""),

@@ -141,8 +141,10 @@ async def test_running_servers_can_be_chosen(
     chat = Chat(KIND, ScriptedClient(echo, "echo"), results=None)
     assert "vllm:new" not in chat.models_known
     for name in ("new", "gone"):
-        registry.write(registry.ServerRecord(name, name, name, "http://127.0.0.1:9", "k" * 20, "python",
-                                    "log", 1, 1, 0.0))  # fmt: skip
+        record = registry.ServerRecord(
+            name, name, name, "http://127.0.0.1:9", "k" * 20, "python", "log", 1, 1, 0.0
+        )
+        registry.write(record)
         registry.lock_path(name).touch()
     with registry.lock_path("new").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

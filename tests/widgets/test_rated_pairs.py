@@ -156,8 +156,8 @@ def test_what_is_left_is_bounded(text: str, named: bool) -> None:
 
 def test_the_last_votes_are_left(run: Run) -> None:
     """In the order in which they were given, and numbered so."""
-    page = rated_pairs_html(many(200, "Tea? " * 500), lambda pair: [RatedTurn("Tea?", "x " * MAX_TEXT, "y")],
-                 named=True)  # fmt: skip
+    turn = RatedTurn("Tea?", "x " * MAX_TEXT, "y")
+    page = rated_pairs_html(many(200, "Tea? " * 500), lambda pair: [turn], named=True)
     numbers = [int(part.partition(".")[0]) for part in page.split("<summary>")[1:]]
     assert numbers == list(range(201 - len(numbers), 201))
     assert f"{200 - len(numbers)} pairs before these" in page

@@ -19,7 +19,7 @@ _ENDINGS = {
 }
 
 _MIN_STREAM_SHARE = 0.01
-"""Share of a call's time: text that arrived in less was buffered by a server, and tells no speed."""
+"""Share of a call's time: text that arrived in less was buffered by a server."""
 
 
 def answer_facts(answer: Answer, cost: float | None) -> list[str]:

@@ -121,7 +121,7 @@ class Compare(ConversationColumns):
         background.call(work)
 
     def show_diff(self, column: int | str | None = None) -> None:
-        """Show which words the other columns add to this one's answers; ``None`` shows the answers."""
+        """Show which words other columns add to this one's answers; ``None`` shows the answers."""
 
         def work() -> None:
             self.diff_base = "" if column in (None, "") else self._find(column).id

@@ -22,7 +22,8 @@ class Answer:
     """One draw of an answer, as it grows.
 
     ``text`` is what has arrived, ``repeat`` which draw of its request it is, ``error`` why it
-    failed (``exception`` in words), and ``note`` anything else a reader has to know, such as that it could not be stored.
+    failed (``exception`` in words), and ``note`` anything else a reader has
+    to know, such as that it could not be stored.
     """
 
     assistant: Assistant
