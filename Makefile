@@ -6,9 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-NBVAL := $(BIN)/pytest --nbval --nbval-sanitize-with notebooks/sanitise.cfg
+NBVAL := $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
 ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
+
+# Without bytecode every process of the tests would take seconds to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Tests wait more than they compute, so there are more workers than cores.
 WORKERS := 4
@@ -68,7 +71,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 fast: $(VENV)/installed-test
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST)"
+	$(PYTEST) -q -n 3 --dist loadfile -m "$(FAST)"
 
 unit: $(VENV)/installed-test
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser and not serial" $(DURATIONS)
@@ -92,7 +95,7 @@ notebooks: $(VENV)/installed-test
 numerics: $(VENV)/installed-test
 	@case "$$(uname -m)" in \
 		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) tests/analysis" && \
-			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile -m "not slow" tests/analysis ;; \
+			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile tests/analysis ;; \
 		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
 	esac
 

@@ -40,11 +40,25 @@ SLOW_MODULES = (
 """Modules that are slow as a whole: nearly each of their tests starts processes or simulates."""
 
 
+SLOW_TESTS = {
+    "test_a_huge_answer_takes_no_time", "test_equal_input_is_an_equal_picture",
+    "test_false_alarms_are_as_rare_as_promised",
+    "test_half_the_calls_fail_and_no_row_is_missing", "test_holm_is_that_of_statsmodels",
+    "test_intervals_hold_the_truth", "test_its_intervals_hold_the_truth",
+    "test_large_tables_make_small_pictures", "test_laws", "test_names_cannot_break_out",
+    "test_no_name_leads_out_of_the_folders", "test_no_repeated_text_takes_long",
+    "test_no_text_makes_more_of_a_page_than_a_page_can_draw",
+    "test_raters_at_random_agree_by_chance", "test_spending_stops_at_the_cap",
+}  # fmt: skip
+"""Tests that compute for over two seconds: a third of all computing of the quick ones."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of ``SLOW_MODULES`` as slow."""
+    """Mark ``SLOW_MODULES`` and ``SLOW_TESTS`` as slow."""
     for item in items:
-        if any(item.path.match(f"tests/{pattern}") for pattern in SLOW_MODULES):
+        name = getattr(item, "originalname", item.name)
+        if name in SLOW_TESTS or any(item.path.match(f"tests/{path}") for path in SLOW_MODULES):
             item.add_marker("slow")
 
 
