@@ -36,7 +36,7 @@ TABLES = ".jp-RenderedHTMLCommon table:visible"
 NOTEBOOKS = [
     Shown("01-start-here", ".assistants .card", 8),
     Shown("02-run-experiment", "td article", 8),
-    Shown("03-judge-differences", TABLES, 10),
+    Shown("03-judge-differences", TABLES, 9),
     Shown("04-read-results", TABLES, 5),
     Shown("05-chat-with-a-persona", ".assistants-live.chat > .main-part > .grid > .column", 1),
     Shown("06-compare-personas", ".assistants-live.compare .column", 3),
