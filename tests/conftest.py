@@ -41,16 +41,18 @@ SLOW_MODULES = (
 
 
 SLOW_TESTS = {
-    "test_a_huge_answer_takes_no_time", "test_equal_input_is_an_equal_picture",
-    "test_false_alarms_are_as_rare_as_promised",
-    "test_half_the_calls_fail_and_no_row_is_missing", "test_holm_is_that_of_statsmodels",
+    "test_a_huge_answer_takes_no_time", "test_a_second_event_loop",
+    "test_equal_input_is_an_equal_picture", "test_every_answer_has_a_score_or_a_reason",
+    "test_false_alarms_are_as_rare_as_promised", "test_half_the_calls_fail_and_no_row_is_missing",
+    "test_holm_is_that_of_statsmodels", "test_hostile_code_is_printed_without_colours",
     "test_intervals_hold_the_truth", "test_its_intervals_hold_the_truth",
-    "test_large_tables_make_small_pictures", "test_laws", "test_names_cannot_break_out",
-    "test_no_name_leads_out_of_the_folders", "test_no_repeated_text_takes_long",
-    "test_no_text_makes_more_of_a_page_than_a_page_can_draw",
-    "test_raters_at_random_agree_by_chance", "test_spending_stops_at_the_cap",
+    "test_large_tables_make_small_pictures", "test_laws", "test_long_text_makes_no_long_line",
+    "test_names_cannot_break_out", "test_no_name_leads_out_of_the_folders",
+    "test_no_repeated_text_takes_long", "test_no_text_makes_more_of_a_page_than_a_page_can_draw",
+    "test_no_text_takes_long", "test_raters_at_random_agree_by_chance",
+    "test_spending_stops_at_the_cap",
 }  # fmt: skip
-"""Tests that compute for over two seconds: a third of all computing of the quick ones."""
+"""Tests that compute for over two seconds, with all their parameters."""
 
 
 @pytest.hookimpl(tryfirst=True)
