@@ -36,7 +36,7 @@ from collections.abc import Iterable
 
 
 class AssistantsError(Exception):
-    """What went wrong and where (``message``), and what to do next (``fix``)."""
+    """An error that says what went wrong and where (``message``), and what to do (``fix``)."""
 
     def __init__(self, message: str, *, fix: str = "") -> None:
         super().__init__(message)

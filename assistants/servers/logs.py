@@ -20,7 +20,7 @@ _STAGES = (
     ("Starting to load model|Loading safetensors", "loading weights"),
     ("Initializing a V1 LLM engine", "starting the engine"),
 )
-"""What a line says, and what that means; the furthest stage first."""
+"""Texts of log lines and the stage each shows; the furthest stage first."""
 
 _ADVICE = (
     (
@@ -57,7 +57,7 @@ _ADVICE = (
         "This build of vLLM finds no GPU that it can use.",
     ),
 )
-"""What goes wrong most, told by the log, since there is nothing else to tell it by."""
+"""The most frequent failures, recognised by the log, since nothing else shows them."""
 
 
 def create_log(name: str) -> Path:

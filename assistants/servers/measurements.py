@@ -1,4 +1,4 @@
-"""What starts of planned servers showed, kept so that it can stand beside a prediction."""
+"""Measurements of the starts of planned servers, stored to stand beside a prediction."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from assistants.widgets.html import Html
 
 _TICK_S = 0.1
-"""How often a cell that waits looks whether an answer is there, or an interrupt."""
+"""Seconds between two looks of a waiting cell for an answer, or an interrupt."""
 
 _PATIENCE_S = 0.8
-"""How long the prompt waits, after an interrupt, for the text so far to be kept."""
+"""Seconds that the prompt waits, after an interrupt, for the text so far to be stored."""
 
 _WORD = re.compile(r"\S*$")
 _OF_ASK = re.compile(r"\s*%%ask\s(?:.*\s)?(-p|--persona|-m|--model)[\s=]\s*\S*$")

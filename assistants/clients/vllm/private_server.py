@@ -99,7 +99,7 @@ class PrivateServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the server still runs."""
+        """True while the server runs."""
         return not self._ended.is_set()
 
     def is_healthy(self) -> bool:

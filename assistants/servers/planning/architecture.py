@@ -1,4 +1,4 @@
-"""What planning needs to know of a model, read from its ``config.json`` and its weight files."""
+"""The facts about a model that planning needs, read from its ``config.json`` and its weight files."""
 
 from __future__ import annotations
 

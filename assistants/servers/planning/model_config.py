@@ -48,7 +48,7 @@ _DEFAULTS: dict[str, dict[str, int]] = {
     "mixtral": dict(zip(_TEXT, (32_000, 131_072), strict=True)),
     "qwen2": dict(zip(_TEXT, (151_936, 32_768), strict=True)),
 }  # fmt: skip
-"""What published configs leave out, from the classes in ``transformers`` 5: those of Gemma 3 (4B,
+"""Defaults that published configs leave out, from the classes in ``transformers`` 5: those of Gemma 3 (4B,
 12B, 27B) say neither vocabulary nor context nor heads."""
 
 _INHERITED = ("torch_dtype", "dtype", "quantization_config", "tie_word_embeddings", "vocab_size")
@@ -192,7 +192,7 @@ class ModelConfig:
 
     @property
     def has_context(self) -> bool:
-        """Whether the config says how long a conversation may be."""
+        """True if the config says how long a conversation may be."""
         return any(self.data.get(name) is not None for name in _CONTEXT)
 
     def count_sliding_layers(self) -> int:

@@ -70,7 +70,7 @@ class ModelRequest:
 
     @property
     def weights_kind(self) -> str:
-        """How its weights are kept: ``16 bit``, ``fp8``, ...; empty where nobody knows."""
+        """The format of its weights: ``16 bit``, ``fp8``, ...; empty where nobody knows."""
         return self.planned.weights.kind if self.planned else ""
 
     def kv_cache(self, gpus: int) -> KVCache | None:
@@ -171,7 +171,7 @@ class Unplaced:
 
 @dataclass(frozen=True, slots=True)
 class StartMeasurement:
-    """What one start showed: bytes on each GPU, tokens of the whole server.
+    """The measurements of one start: bytes on each GPU, tokens of the whole server.
 
     ``budget`` is the bytes it was allowed, ``memory`` what the driver says it took, and
     ``cache_tokens`` what it reported when started for ``context`` tokens a conversation.

@@ -1,4 +1,4 @@
-"""Which model goes onto which GPUs: first fit decreasing, and what is left goes to the caches."""
+"""The placement of models on GPUs: first fit decreasing, and what is left goes to the caches."""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ class ConversationColumn:
 
     @property
     def assistant(self) -> Assistant:
-        """Who answers now."""
+        """The assistant that answers now."""
         return self.conversation.assistant
 
     @property
     def is_edited(self) -> bool:
-        """Whether its system prompt differs from its persona's."""
+        """True if its system prompt differs from its persona's."""
         return self.assistant.prompt_digest != self.original.prompt_digest
 
     def head(self) -> Item:

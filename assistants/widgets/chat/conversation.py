@@ -67,7 +67,7 @@ class Conversation:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is on its way."""
+        """True while an answer is on its way."""
         return any(turn.is_pending for turn in self.turns)
 
     async def ask(self, question: str, *, repeats: int = 1) -> Turn:

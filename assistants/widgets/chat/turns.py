@@ -39,12 +39,12 @@ class Answer:
 
     @property
     def is_pending(self) -> bool:
-        """Whether more text may arrive."""
+        """True while more text may arrive."""
         return self.state in ("waiting", "streaming")
 
     @property
     def is_complete(self) -> bool:
-        """Whether a conversation can continue from it."""
+        """True if a conversation can continue from it."""
         return self.state == "done" and bool(self.text)
 
 
@@ -70,7 +70,7 @@ class Turn:
 
     @property
     def is_pending(self) -> bool:
-        """Whether an answer is on its way."""
+        """True while an answer is on its way."""
         return any(answer.is_pending for answer in self.answers)
 
     def author_label(self, answer: Answer) -> str:

@@ -67,7 +67,7 @@ class Rate(LiveWidget):
     earlier = traitlets.List(traitlets.Dict()).tag(sync=True)
     """``question``, ``left`` and ``right`` of the turns before the last one, as safe HTML."""
     question = traitlets.Unicode("").tag(sync=True)
-    """What was asked last, as safe HTML; empty when nothing is left, or while names are shown."""
+    """The last question, as safe HTML; empty when nothing is left, or while names are shown."""
     left = traitlets.Unicode("").tag(sync=True)
     """The answer on the left, as safe HTML."""
     right = traitlets.Unicode("").tag(sync=True)
@@ -79,9 +79,9 @@ class Rate(LiveWidget):
     total = traitlets.Int(0).tag(sync=True)
     """Pairs there are."""
     done = traitlets.Bool(False).tag(sync=True)
-    """Whether every pair is rated."""
+    """True once every pair is rated."""
     revealed = traitlets.Bool(False).tag(sync=True)
-    """Whether the tally, and with it the names, is shown."""
+    """True once the tally, and with it the names, is shown."""
     tally = traitlets.List(traitlets.Dict()).tag(sync=True)
     """One row per persona once ``revealed``, the best first; empty before."""
     rater = traitlets.Unicode("").tag(sync=True)
