@@ -1,4 +1,4 @@
-"""The facts about a model that planning needs, read from its ``config.json`` and its weight files."""
+"""Facts about a model that planning needs, from its ``config.json`` and its weight files."""
 
 from __future__ import annotations
 

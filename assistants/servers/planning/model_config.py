@@ -48,8 +48,8 @@ _DEFAULTS: dict[str, dict[str, int]] = {
     "mixtral": dict(zip(_TEXT, (32_000, 131_072), strict=True)),
     "qwen2": dict(zip(_TEXT, (151_936, 32_768), strict=True)),
 }  # fmt: skip
-"""Defaults that published configs leave out, from the classes in ``transformers`` 5: those of Gemma 3 (4B,
-12B, 27B) say neither vocabulary nor context nor heads."""
+"""Defaults that published configs leave out, from the classes in ``transformers`` 5: those of
+Gemma 3 (4B, 12B, 27B) say neither vocabulary nor context nor heads."""
 
 _INHERITED = ("torch_dtype", "dtype", "quantization_config", "tie_word_embeddings", "vocab_size")
 """Keys that a config with a nested text part may have outside of that part."""
