@@ -229,6 +229,7 @@ def program(smol: Path, body: str) -> subprocess.Popen[str]:
     code = textwrap.dedent(start) + textwrap.dedent(body)
     return subprocess.Popen(
         [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -269,6 +270,7 @@ def test_a_fork_leaves_the_model_alone(smol: Path) -> None:
 def test_ctrl_c_gives_the_prompt_back(smol: Path, server: FaultyServer) -> None:
     """Ctrl-C ends the call at once and leaves the model as it is."""
     body = """
+        sys.stdin.readline()
         try:
             asyncio.run(ask())
         except KeyboardInterrupt:
@@ -276,10 +278,13 @@ def test_ctrl_c_gives_the_prompt_back(smol: Path, server: FaultyServer) -> None:
         print((time.sleep(0.3), client._server.is_alive)[1], flush=True)
     """
     with program(smol, body) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
-        server.latency = 30
-        end = time.monotonic() + 30
+        server.latency = 120
+        process.stdin.write("\n")
+        process.stdin.flush()
+        end = time.monotonic() + 60
         while server.in_flight == 0:
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -133,7 +133,10 @@ class FaultyServer:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection; a task that is cancelled before it began could not close it."""
         self._writers.append(writer)
-        self._tasks.append(asyncio.ensure_future(self._connected(reader, writer)))
+        task = asyncio.ensure_future(self._connected(reader, writer))
+        # What a broken request raises is seen by the client: its connection closes.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._tasks.append(task)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
