@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def killed_run(url: str, results: Path, after: int, delay: float) -> int:
     return acknowledged
 
 
+def read_all(server: FaultyServer) -> None:
+    """Wait until the server has read what a dead child sent: it takes turns."""
+    for _ in range(2):
+        urllib.request.urlopen(f"{server.url}/models").close()
+
+
 @pytest.mark.kill
 async def test_a_killed_run_loses_and_doubles_nothing(here: Path) -> None:
     """At random moments: every acknowledged answer is there, and the next run asks the rest."""
@@ -68,6 +75,7 @@ async def test_a_killed_run_loses_and_doubles_nothing(here: Path) -> None:
             assert acknowledged <= finished
             cut += 0 < len(kept) < CALLS
 
+            read_all(server)
             before = len(server.requests)
             run = await experiment_at(server.url, turns(TURNS, CASES)).run(
                 results, on_progress=quiet

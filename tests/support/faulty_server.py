@@ -122,13 +122,14 @@ class FaultyServer:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        await _turns()  # a connection just accepted is closed only by a task that has begun
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
         for writer in self._writers:  # one that still has to send closes no other way
             writer.transport.abort()
-        await asyncio.sleep(0)  # in which they close
+        await _turns()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection; a task that is cancelled before it began could not close it."""
@@ -243,6 +244,12 @@ def at(url: str, key: str | None = None) -> Endpoint:
 def echo(request: dict[str, Any]) -> str:
     """Everything a model could go by, as JSON, so that a test can see what arrived."""
     return json.dumps(request["messages"], ensure_ascii=False)
+
+
+async def _turns() -> None:
+    """Let the loop do what is due, and what follows from that."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def _read(reader: asyncio.StreamReader, ahead: bytes) -> Request:
