@@ -121,8 +121,10 @@ class FaultyServer:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
+        # A connection just accepted gets its transport first: a closed server would leave it open.
+        self._loop.remove_reader(server.sockets[0].fileno())
+        await _turns()
         server.close()
-        await _turns()  # a connection just accepted is closed only by a task that has begun
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in others:
                 task.cancel()
