@@ -17,7 +17,6 @@ import pandas as pd
 from support.commands import Done, call, start, write_experiment
 from support.faulty_server import FaultyServer
 
-
 HOMES = ("CONFIG", "STATE")
 """Folders of a person: of settings, and of what was learnt of models."""
 
