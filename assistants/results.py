@@ -35,8 +35,9 @@ class Run:
     """An execution of an experiment, read from the store each time it is asked.
 
     What the answers say comes from ``statistics`` and is offered here under the same names:
-    ``scores``, ``effects``, ``control_contrasts``, ``mixed_model``, ``text_distance``,
-    ``embeddings``, ``votes``, ``ranking``, ``agreement``, ``position_bias``, ``prompt_audit``.
+    ``scores``, ``effects``, ``interactions``, ``control_contrasts``, ``mixed_model``,
+    ``text_distance``, ``embeddings``, ``votes``, ``ranking``, ``agreement``, ``position_bias``,
+    ``prompt_audit``.
     ``plot`` draws it: ``run.plot.effects("words")``.
     """
 
@@ -48,6 +49,7 @@ class Run:
         # Bound here, so that a reader's tools see the real signatures and docstrings.
         self.scores = statistics.scores
         self.effects = statistics.effects
+        self.interactions = statistics.interactions
         self.control_contrasts = statistics.control_contrasts
         self.mixed_model = statistics.mixed_model
         self.text_distance = statistics.text_distance
@@ -137,8 +139,8 @@ class Run:
         ----------
         sections
             ``overview``, ``prompt_audit``, ``summary``, ``status_counts``, ``effects``,
-            ``control_contrasts``, ``text_distance``, ``votes``, ``answers``, ``failures``,
-            ``prompts``; all of them, in this order, if none is named.
+            ``models``, ``control_contrasts``, ``text_distance``, ``votes``, ``answers``,
+            ``failures``, ``prompts``; all of them, in this order, if none is named.
 
         Raises
         ------
