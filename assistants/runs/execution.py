@@ -24,11 +24,13 @@ from assistants.runs.audit.records import (
     unanswered_assistants,
 )
 from assistants.runs.budget import Budget
+from assistants.runs.first_calls import refusal_error, settle_parameters
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import (
     BATCH,
     Outcome,
+    Price,
     ProgressCallback,
     Runner,
     batches,
@@ -88,8 +90,9 @@ class ExecutionContext:
         """Ask, judge and score; return the run's id and its outcome."""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         known = [*design.scorers, *(s for judge in design.judges for s in judge.scorers({}))]
+        design, first_answers = await self._first_calls(run, design)
         with self._recorded(run, design, scorers=scores.describe_scorers(known)) as record:
-            outcomes: list[Outcome] = [await self._ask(run, design, record)]
+            outcomes: list[Outcome] = [await self._ask(run, design, record, first_answers)]
             scorers = [*design.scorers]
             if outcomes[0] in ("complete", "failures"):
                 for judge in design.judges:
@@ -111,7 +114,26 @@ class ExecutionContext:
             manifest = final_manifest(record.manifest, self.store, run)
             self.store.end_run(run, record.outcome, manifest)
 
-    async def _ask(self, run: str, design: Design, record: _RunRecord) -> Outcome:
+    async def _first_calls(self, run: str, design: Design) -> tuple[Design, set[str]]:
+        """Ask each model once, alone; return the design that it takes, and the keys answered."""
+        if self.tape is not None and self.tape.replays:
+            return design, set()
+        taped = _with_tape(design, self.tape)
+        runner = Runner(self.store, run, price=_price(design), budget=self.budget)
+        try:
+            settled = await settle_parameters(taped, runner)
+        except BaseException:
+            for assistant in taped.assistants:
+                await assistant.client.aclose()
+            raise
+        unsupported = [assistant.unsupported for assistant in settled.assistants]
+        pairs = zip(design.assistants, unsupported, strict=True)
+        assistants = tuple(replace(a, unsupported=names) for a, names in pairs)
+        return replace(design, assistants=assistants), runner.first_answers
+
+    async def _ask(
+        self, run: str, design: Design, record: _RunRecord, first_answers: set[str]
+    ) -> Outcome:
         taped = _with_tape(design, self.tape)
         reused = await _add_trials(self.store, run, taped)
         audits = await self._audit(run, design)
@@ -119,22 +141,25 @@ class ExecutionContext:
         self.store.describe_run(run, record.manifest)
         reporting_clients = self._reporting_clients(design)
         before = await read_prefix_caches(reporting_clients)
-        bar = progress_bar(reused, design.name)
+        bar = progress_bar(reused - len(first_answers), design.name)
         with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
             runner = Runner(
                 self.store,
                 run,
-                price=lambda client, usage: call_cost(design.model(client.model), usage),
+                price=_price(design),
                 budget=self.budget,
                 retry=self.retry,
                 concurrency=design.concurrency,
                 on_progress=on_progress,
+                first_answers=first_answers,
             )
             outcome = await runner.ask(_trials_by_client(taped), len(design))
         after = await read_prefix_caches(reporting_clients)
         record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
         for client in reporting_clients:
             await client.aclose()
+        if runner.refused is not None:
+            raise refusal_error(design, *runner.refused)
         return outcome
 
     def _reporting_clients(self, design: Design) -> list[Client]:
@@ -183,8 +208,9 @@ class ExecutionContext:
     async def _ask_judge(self, judged_run: str, design: Design) -> Outcome:
         """Ask in a run of its own, so that a judge's replies can be read like other answers."""
         run = f"{judged_run}-{secrets.token_hex(2)}"
+        design, first_answers = await self._first_calls(run, design)
         with self._recorded(run, design, judge_of=judged_run) as record:
-            record.outcome = outcome = await self._ask(run, design, record)
+            record.outcome = outcome = await self._ask(run, design, record, first_answers)
         return outcome
 
 
@@ -197,6 +223,10 @@ class _RunRecord:
 
     manifest: dict[str, Any]
     outcome: Outcome = "interrupted"
+
+
+def _price(design: Design) -> Price:
+    return lambda client, usage: call_cost(design.model(client.model), usage)
 
 
 def _check_prices(design: Design) -> None:
