@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -74,15 +73,6 @@ def pytest_report_header() -> str:
         return "BLAS kernel: unknown"
     kernels = {library.get("architecture", "unknown") for library in threadpool_info()}
     return f"BLAS kernel: {', '.join(sorted(kernels))}"
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What models refuse is learnt by each test anew, and never on behalf of this machine's user."""
-    folder = tmp_path_factory.getbasetemp() / f"state-{uuid4().hex}"
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
 
 
 @pytest.fixture(autouse=True)

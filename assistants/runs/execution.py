@@ -29,8 +29,8 @@ from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import (
     BATCH,
+    FirstCalls,
     Outcome,
-    Price,
     ProgressCallback,
     Runner,
     batches,
@@ -90,9 +90,8 @@ class ExecutionContext:
         """Ask, judge and score; return the run's id and its outcome."""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         known = [*design.scorers, *(s for judge in design.judges for s in judge.scorers({}))]
-        design, first_answers = await self._first_calls(run, design)
         with self._recorded(run, design, scorers=scores.describe_scorers(known)) as record:
-            outcomes: list[Outcome] = [await self._ask(run, design, record, first_answers)]
+            outcomes: list[Outcome] = [await self._ask(run, design, record)]
             scorers = [*design.scorers]
             if outcomes[0] in ("complete", "failures"):
                 for judge in design.judges:
@@ -114,44 +113,26 @@ class ExecutionContext:
             manifest = final_manifest(record.manifest, self.store, run)
             self.store.end_run(run, record.outcome, manifest)
 
-    async def _first_calls(self, run: str, design: Design) -> tuple[Design, set[str]]:
-        """Ask each model once, alone; return the design that it takes, and the keys answered."""
-        if self.tape is not None and self.tape.replays:
-            return design, set()
-        taped = _with_tape(design, self.tape)
-        runner = Runner(self.store, run, price=_price(design), budget=self.budget)
-        try:
-            settled = await settle_parameters(taped, runner)
-        except BaseException:
-            for assistant in taped.assistants:
-                await assistant.client.aclose()
-            raise
-        unsupported = [assistant.unsupported for assistant in settled.assistants]
-        pairs = zip(design.assistants, unsupported, strict=True)
-        assistants = tuple(replace(a, unsupported=names) for a, names in pairs)
-        return replace(design, assistants=assistants), runner.first_answers
-
-    async def _ask(
-        self, run: str, design: Design, record: _RunRecord, first_answers: set[str]
-    ) -> Outcome:
+    async def _ask(self, run: str, design: Design, record: _RunRecord) -> Outcome:
         taped = _with_tape(design, self.tape)
         reused = await _add_trials(self.store, run, taped)
         audits = await self._audit(run, design)
         record.manifest["delivery"] = [each.as_dict() for each in audits]
         self.store.describe_run(run, record.manifest)
+        first = FirstCalls()
+        if not (self.tape is not None and self.tape.replays):
+            settled = await self._first_calls(run, taped, first)
+            if settled != taped:  # other settings are other keys
+                taped = settled
+                record.manifest["models"] = initial_manifest(settled)["models"]
+                self.store.remove_trials(run)
+                reused = await _add_trials(self.store, run, taped) - len(first.answered)
         reporting_clients = self._reporting_clients(design)
         before = await read_prefix_caches(reporting_clients)
-        bar = progress_bar(reused - len(first_answers), design.name)
+        bar = progress_bar(reused, design.name)
         with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
-            runner = Runner(
-                self.store,
-                run,
-                price=_price(design),
-                budget=self.budget,
-                retry=self.retry,
-                concurrency=design.concurrency,
-                on_progress=on_progress,
-                first_answers=first_answers,
+            runner = self._runner(
+                run, design, first, concurrency=design.concurrency, on_progress=on_progress
             )
             outcome = await runner.ask(_trials_by_client(taped), len(design))
         after = await read_prefix_caches(reporting_clients)
@@ -161,6 +142,28 @@ class ExecutionContext:
         if runner.refused is not None:
             raise refusal_error(design, *runner.refused)
         return outcome
+
+    async def _first_calls(self, run: str, design: Design, first: FirstCalls) -> Design:
+        """Ask each model once, alone, and return the design with settings that all of them take."""
+        try:
+            return await settle_parameters(design, self._runner(run, design, first))
+        except BaseException as error:
+            for client in dict.fromkeys(assistant.client for assistant in design.assistants):
+                await client.aclose()
+            if isinstance(error, UsageError):  # nothing was asked: there is no run to look at
+                self.store.remove_run(run)
+            raise
+
+    def _runner(self, run: str, design: Design, first: FirstCalls, **more: Any) -> Runner:
+        return Runner(
+            self.store,
+            run,
+            price=lambda client, usage: call_cost(design.model(client.model), usage),
+            budget=self.budget,
+            retry=self.retry,
+            first=first,
+            **more,
+        )
 
     def _reporting_clients(self, design: Design) -> list[Client]:
         """Return the clients of own servers, which may report on their prefix cache.
@@ -208,9 +211,8 @@ class ExecutionContext:
     async def _ask_judge(self, judged_run: str, design: Design) -> Outcome:
         """Ask in a run of its own, so that a judge's replies can be read like other answers."""
         run = f"{judged_run}-{secrets.token_hex(2)}"
-        design, first_answers = await self._first_calls(run, design)
         with self._recorded(run, design, judge_of=judged_run) as record:
-            record.outcome = outcome = await self._ask(run, design, record, first_answers)
+            record.outcome = outcome = await self._ask(run, design, record)
         return outcome
 
 
@@ -223,10 +225,6 @@ class _RunRecord:
 
     manifest: dict[str, Any]
     outcome: Outcome = "interrupted"
-
-
-def _price(design: Design) -> Price:
-    return lambda client, usage: call_cost(design.model(client.model), usage)
 
 
 def _check_prices(design: Design) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -79,12 +79,19 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
         yield on_progress
 
 
+@dataclass(frozen=True, slots=True)
+class FirstCalls:
+    """Outcomes of the calls that go alone, by the key of the trial: answered whole, or failed."""
+
+    answered: set[str] = field(default_factory=set)
+    failures: dict[str, CallError] = field(default_factory=dict)
+
+
 class Runner:
     """A runner that asks for what the store lacks, and stores each answer once it is complete.
 
-    One pool of workers a client. Trials of one client are asked in the order they come in.
-    ``first_answers`` are the keys of trials that were answered for this run before it began, by
-    ``first_call``. A refused parameter ends the run, as a limit does: ``refused`` says whose it is.
+    One pool of workers a client. Trials of one client are asked in the order they come in. A
+    refused parameter ends the run, as a limit does: ``refused`` says whose it is.
     """
 
     def __init__(
@@ -97,13 +104,13 @@ class Runner:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         concurrency: int | None = None,
         on_progress: ProgressCallback = lambda progress: None,
-        first_answers: Collection[str] = (),
+        first: FirstCalls | None = None,
     ) -> None:
         self.store = store
         self.run = run
         self.stopped_by: BudgetExceededError | None = None
         self.refused: tuple[Assistant, ParameterRefusedError] | None = None
-        self.first_answers = set(first_answers)
+        self.first = first or FirstCalls()
         self._price = price
         self._retry = retry
         self._budget = budget
@@ -142,7 +149,7 @@ class Runner:
     async def first_call(self, trial: Trial) -> None:
         """Ask the first turn of a trial once, and store the answer, unless it is stored already.
 
-        A failure is left for the run itself to meet, and to record.
+        A failure is kept in ``first``: it counts as the first try of the run itself.
 
         Raises
         ------
@@ -162,11 +169,12 @@ class Runner:
             return
         except CallError as error:
             self._spend_failure(trial, history, error)
+            self.first.failures[key] = error
             return
         is_last = len(trial.case.questions) == 1
         self._keep(trial, key, 0, reply, is_last=is_last, attempts=1)
         if is_last or not reply.completion.text:
-            self.first_answers.add(key)
+            self.first.answered.add(key)
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
         queue: asyncio.Queue[Trial | None] = asyncio.Queue(maxsize=2 * client.max_concurrency)
@@ -189,7 +197,7 @@ class Runner:
         answered = [t for t, key in zip(batch, keys, strict=True) if key in done]
         for trial in answered:
             _copy_to_tape(trial, self.store)
-        new = sum(key in self.first_answers for key in done)
+        new = len(done & self.first.answered)
         if answered:
             self._count(reused=len(answered) - new, answered=new)
         return [t for t, key in zip(batch, keys, strict=True) if key not in done]
@@ -260,9 +268,12 @@ class Runner:
                 self._budget.check()
                 tried += 1
                 try:
+                    if (failed := self.first.failures.pop(key, None)) is not None:
+                        raise failed
                     reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
                 except CallError as error:
-                    self._spend_failure(trial, history, error)
+                    if failed is None:
+                        self._spend_failure(trial, history, error)
                     wait = self._retry.wait_s(tried, error)
                     if wait is None:
                         raise

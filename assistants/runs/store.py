@@ -306,6 +306,17 @@ class Store:
         done = self.finished(keys)
         return sum(key in done for key in keys)
 
+    def remove_trials(self, run: str) -> None:
+        """Remove the list of a run's trials. Their answers stay."""
+        with self._db.transaction():
+            for table in ("assistants", "placements", "cases", "trials"):
+                self._db.write(f"DELETE FROM {table} WHERE run = ?", [run])  # noqa: S608 - constants
+
+    def remove_run(self, run: str) -> None:
+        """Remove the record of a run in which nothing was asked. Answers stay."""
+        self.remove_trials(run)
+        self._db.write("DELETE FROM runs WHERE run = ?", [run])
+
     def describe_run(self, run: str, manifest: Mapping[str, Any]) -> None:
         """Update the manifest of a run that goes on."""
         self._db.write("UPDATE runs SET manifest = ? WHERE run = ?", (to_json(manifest), run))

@@ -120,7 +120,7 @@ def _facts(row: Mapping[str, Any]) -> list[list[str]]:
         facts.append(["asked", row["started_at"][:19].replace("T", " ") + " UTC"])
     if is_known(row["sampling"]) and row["sampling"] != "{}":
         facts.append(["sampling", row["sampling"]])
-    if row["applied_sampling"] != row["sampling"]:
+    if is_known(row["applied_sampling"]) and row["applied_sampling"] != row["sampling"]:
         facts.append(["sent", row["applied_sampling"]])
     return [[name, escape_control_chars(value)] for name, value in facts]
 
