@@ -119,6 +119,8 @@ class ExecutionContext:
         audits = await self._audit(run, design)
         record.manifest["delivery"] = [each.as_dict() for each in audits]
         self.store.describe_run(run, record.manifest)
+        reporting_clients = self._reporting_clients(design)
+        before = await read_prefix_caches(reporting_clients)
         first = FirstCalls()
         if not (self.tape is not None and self.tape.replays):
             settled = await self._first_calls(run, taped, first)
@@ -127,8 +129,6 @@ class ExecutionContext:
                 record.manifest["models"] = initial_manifest(settled)["models"]
                 self.store.remove_trials(run)
                 reused = await _add_trials(self.store, run, taped) - len(first.answered)
-        reporting_clients = self._reporting_clients(design)
-        before = await read_prefix_caches(reporting_clients)
         bar = progress_bar(reused, design.name)
         with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
             runner = self._runner(

@@ -165,8 +165,8 @@ def _error_type(error: Mapping[str, Any] | None, status: int) -> type[CallError]
 def _refused_parameter(error: Mapping[str, Any] | None) -> str:
     """Return the top-level name of the parameter that a model refuses; ``""`` if it is not that.
 
-    ``reasoning.effort`` is what OpenAI's newer messages call ``reasoning_effort``. OpenRouter passes
-    on the error of the host behind it as text.
+    ``reasoning.effort`` is what OpenAI's newer messages call ``reasoning_effort``. OpenRouter
+    passes on the error of the host behind it as text.
     """
     behind = error.get("metadata") if error is not None else None
     if isinstance(behind, dict) and isinstance(behind.get("raw"), str):
