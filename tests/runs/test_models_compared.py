@@ -103,9 +103,9 @@ async def test_the_figure_says_what_was_compared(run: Run) -> None:
     figure = run.plot.effects("words", by="model")
     assert figure.title == "words: what the model changed"
     assert "2 comparisons against scripted:m0-0" in figure.alt
-    models = [answering(extra, 0) for extra in (0, 5, 9)]
+    models = [answering(extra, 0) for extra in (0, 5, 10)]
     alone = await experiment(*models, personas=["none"]).run(on_progress=quiet)
-    assert "Farthest from 0: scripted:m9-0" in alone.plot.effects("words", by="model").alt
+    assert "Farthest from 0: scripted:m10-0" in alone.plot.effects("words", by="model").alt
 
 
 async def test_control_personas_are_left_out(here: Path) -> None:
