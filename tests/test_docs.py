@@ -51,6 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "personas").mkdir()
     (made / "personas" / "gardener.md").write_text(blocks(README, "markdown")[0])
     (made / "experiments" / "yours.yaml").write_text(blocks(README, "yaml")[0])
+    # The embedded model says as much as it likes; what it is asked is tested with its client.
+    (made / "models.toml").write_text('[models]\nsmollm2 = "scripted:echo"\n')
     python_with_vllm(made)
     yield made
     run("assistants stop --all", made)
