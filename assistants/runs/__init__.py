@@ -16,6 +16,7 @@ from assistants.runs.manifest import (
     final_manifest,
     initial_manifest,
 )
+from assistants.runs.migration import Migration, migration
 from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
@@ -28,6 +29,7 @@ __all__ = [
     "VOTES",
     "Budget",
     "Forecast",
+    "Migration",
     "Progress",
     "ProgressCallback",
     "RetryPolicy",
@@ -44,6 +46,7 @@ __all__ = [
     "forecast_trials",
     "initial_manifest",
     "is_known",
+    "migration",
     "missing_controls",
     "paraphrase_model",
     "power_table",

@@ -149,4 +149,7 @@ def _answer(request: dict[str, Any]) -> str:
     if first["content"].startswith("You rewrite"):
         return f"In other words: {last['content']}"
     persona = first["content"] if first["role"] in ("system", "developer") else "nobody"
-    return f"As {persona[:40]}: {last['content'][:40]}"
+    answer = f"As {persona[:40]}: {last['content'][:40]}"
+    if request["model"] == "wordy":
+        answer += " and more" * (2 + len(last["content"]) // 20)
+    return answer
