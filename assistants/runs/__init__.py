@@ -11,7 +11,12 @@ from assistants.runs.control_texts import (
 )
 from assistants.runs.execution import execute
 from assistants.runs.forecast import Forecast, forecast_design, forecast_trials, power_table
-from assistants.runs.manifest import final_manifest, initial_manifest
+from assistants.runs.manifest import (
+    changes_of_served_model,
+    final_manifest,
+    initial_manifest,
+)
+from assistants.runs.migration import Migration, migration
 from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
@@ -24,6 +29,7 @@ __all__ = [
     "VOTES",
     "Budget",
     "Forecast",
+    "Migration",
     "Progress",
     "ProgressCallback",
     "RetryPolicy",
@@ -32,6 +38,7 @@ __all__ = [
     "RunStatistics",
     "Store",
     "averaged",
+    "changes_of_served_model",
     "draft_controls",
     "execute",
     "final_manifest",
@@ -39,6 +46,7 @@ __all__ = [
     "forecast_trials",
     "initial_manifest",
     "is_known",
+    "migration",
     "missing_controls",
     "paraphrase_model",
     "power_table",
