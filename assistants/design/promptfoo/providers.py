@@ -8,9 +8,8 @@ from typing import Any
 
 from assistants.design.promptfoo.source import Node, Source
 from assistants.errors import FileError, UsageError
-from assistants.messages import Sampling
+from assistants.messages import Sampling, sampling_from
 from assistants.models import Catalogue
-from assistants.personas import sampling_from
 from assistants.utils import has_variables
 
 _SAMPLING = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens"}
