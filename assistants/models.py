@@ -54,6 +54,9 @@ class Provider(StrictModel):
     key: str | None = None
     key_optional: bool = False
     concurrency: int = Field(default=8, ge=1, le=4096)
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     max_tokens_field: str = "max_tokens"
     prices: Prices | None = None
 
@@ -78,6 +81,9 @@ class ModelEntry(StrictModel):
 
     model: str
     concurrency: int | None = Field(default=None, ge=1, le=4096)
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     prices: Prices | None = None
 
 
@@ -101,9 +107,29 @@ class Model:
     server: Provider | None = None
     concurrency: int | None = None
     prices: Prices | None = None
+    entry: ModelEntry | None = None
 
     def __repr__(self) -> str:
         return truncate_line(f"Model({truncate_line(self.name, 100)!r})", 120)
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """The most calls in flight; ``None`` if the server's own bound is not known."""
+        return self._own_or_server("max_concurrency")
+
+    @property
+    def requests_per_minute(self) -> int | None:
+        """A cap on requests that was set here, whatever the server allows."""
+        return self._own_or_server("requests_per_minute")
+
+    @property
+    def tokens_per_minute(self) -> int | None:
+        """A cap on tokens that was set here, whatever the server allows."""
+        return self._own_or_server("tokens_per_minute")
+
+    def _own_or_server(self, name: str) -> int | None:
+        own: int | None = getattr(self.entry, name, None)
+        return own or getattr(self.server, name, None)
 
     @property
     def provider(self) -> str:
@@ -200,7 +226,7 @@ class Catalogue:
             raise UnknownNameError(
                 "provider", provider, [*self.providers, *IN_PROCESS], where=where
             )
-        return Model(entry.model, server, entry.concurrency, entry.prices or server.prices)
+        return Model(entry.model, server, entry.concurrency, entry.prices or server.prices, entry)
 
 
 def user_file() -> Path:
