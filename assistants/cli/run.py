@@ -85,6 +85,8 @@ def run(
         draft = draft_controls(file, personas=personas or (), **changes)
         forecast = forecast_design(_with_options(draft, limit, tape, caps), results)
         say(f"{draft.name}: {forecast}")
+        for warning in forecast.warnings:
+            say(f"warning: {warning}")
         if as_json:
             out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
         return 0
@@ -92,6 +94,8 @@ def run(
     experiment = _with_options(experiment, limit, tape, caps)
     forecast = experiment.forecast(results)
     say(f"{experiment.name}: {forecast}")
+    for warning in forecast.warnings:
+        say(f"warning: {warning}")
     if not yes:
         _confirm(experiment, forecast)
     finished = _execute(experiment, results, budget)
@@ -242,6 +246,8 @@ def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
 
 def _print_counts(run: Run, *, replayed: bool) -> None:
     """Print counts by status, errors, and what is left to do, which a tape would not change."""
+    from assistants.runs import changes_of_served_model
+
     counts = run.statuses()
     say(f"{run.experiment}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
     if "length" in counts:
@@ -253,6 +259,8 @@ def _print_counts(run: Run, *, replayed: bool) -> None:
     for scorer, reasons in _scoring_failures(run):
         say(f"  {scorer}: {reasons}", style="red")
     _print_errors(run)
+    for sentence in changes_of_served_model(run.manifest):
+        say(f"  {sentence}")
     if run.outcome == "limit":
         left = sum(n for status, n in counts.items() if status not in FINISHED)
         say(f"A limit stopped the run; {left} left. Raise it and run again for the rest.")

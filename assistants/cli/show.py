@@ -20,7 +20,7 @@ from assistants.utils import escape_control_chars, pluralize, truncate_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.models import Catalogue
+    from assistants.models import Catalogue, Model
     from assistants.results import Run
 
 PACKAGE = Path(__file__).parents[1]
@@ -49,6 +49,7 @@ def models(
     ] = "",
 ) -> int:
     """List the models and their providers, or check the servers."""
+    from assistants.clients import all_observed, describe_observations
     from assistants.models import IN_PROCESS, Catalogue, base_url, user_file
 
     if check not in ("", "check"):
@@ -57,13 +58,30 @@ def models(
     if check:
         return asyncio.run(_check_providers(catalogue))
     rows = [
-        [name, catalogue.find(name).name, _short_path(catalogue.sources[name])]
+        [
+            name,
+            catalogue.find(name).name,
+            _about(catalogue.find(name)),
+            _short_path(catalogue.sources[name]),
+        ]
         for name in catalogue.models
     ]
-    out.print(table(["model", "full name", "file"], rows))
+    out.print(table(["model", "full name", "about", "file"], rows))
+    seen = [
+        [identity, ", ".join(describe_observations(value)), value.seen]
+        for identity, value in all_observed().items()
+    ]
+    if seen:
+        out.print()
+        out.print(table(["seen of", "what", "last"], seen))
     out.print()
     servers = [
-        [f"{name}:", base_url(server), server.key, _short_path(catalogue.sources[f"{name}:"])]
+        [
+            f"{name}:",
+            base_url(server) or f"(set {server.address_from})",
+            server.key,
+            _short_path(catalogue.sources[f"{name}:"]),
+        ]
         for name, server in catalogue.providers.items()
     ]
     in_process = [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
@@ -73,6 +91,13 @@ def models(
         f"Add your own to models.toml here, or to {user_file()}."
     )
     return 0
+
+
+def _about(model: Model) -> str:
+    """Return what a models.toml says of a model, in a few words."""
+    settings = ", ".join(f"{name} {value}" for name, value in model.sampling.as_dict().items())
+    ends = f"ends {model.ends}" if model.ends else ""
+    return "; ".join(filter(None, [settings, "reasons" if model.reasons else "", ends]))
 
 
 def results(

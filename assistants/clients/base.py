@@ -24,6 +24,9 @@ class Client(Protocol):
     max_concurrency: int
     """The most calls in flight: more would only wait. See ``start_concurrency``."""
 
+    default_sampling: Sampling
+    """Settings of the model's entry; those of a persona and of an assistant win over them."""
+
     @property
     def identity(self) -> str:
         """The model's part of an answer's key: equal if and only if answers may be shared.

@@ -20,6 +20,7 @@ class IsolatedClient:
         self.model = client.model
         self.max_concurrency = client.max_concurrency
         self.start_concurrency = start_concurrency(client)
+        self.default_sampling = client.default_sampling
         self._history = history
 
     @property

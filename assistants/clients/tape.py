@@ -88,6 +88,7 @@ class TapedClient:
         self.identity = client.identity
         self.max_concurrency = client.max_concurrency
         self.start_concurrency = start_concurrency(client)
+        self.default_sampling = client.default_sampling
         self.tape = tape
         self._client = client
 

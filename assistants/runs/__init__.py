@@ -11,7 +11,11 @@ from assistants.runs.control_texts import (
 )
 from assistants.runs.execution import execute
 from assistants.runs.forecast import Forecast, forecast_design, forecast_trials, power_table
-from assistants.runs.manifest import final_manifest, initial_manifest
+from assistants.runs.manifest import (
+    changes_of_served_model,
+    final_manifest,
+    initial_manifest,
+)
 from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
@@ -32,6 +36,7 @@ __all__ = [
     "RunStatistics",
     "Store",
     "averaged",
+    "changes_of_served_model",
     "draft_controls",
     "execute",
     "final_manifest",

@@ -24,10 +24,12 @@ from assistants.runs.audit.records import (
     unanswered_assistants,
 )
 from assistants.runs.budget import Budget
+from assistants.runs.first_calls import refusal_error, settle_parameters
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import (
     BATCH,
+    FirstCalls,
     Outcome,
     ProgressCallback,
     Runner,
@@ -119,23 +121,49 @@ class ExecutionContext:
         self.store.describe_run(run, record.manifest)
         reporting_clients = self._reporting_clients(design)
         before = await read_prefix_caches(reporting_clients)
+        first = FirstCalls()
+        if not (self.tape is not None and self.tape.replays):
+            settled = await self._first_calls(run, taped, first)
+            if settled != taped:  # other settings are other keys
+                taped = settled
+                record.manifest["models"] = initial_manifest(settled)["models"]
+                self.store.remove_trials(run)
+                reused = await _add_trials(self.store, run, taped) - len(first.answered)
         bar = progress_bar(reused, design.name)
         with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
-            runner = Runner(
-                self.store,
-                run,
-                price=lambda client, usage: call_cost(design.model(client.model), usage),
-                budget=self.budget,
-                retry=self.retry,
-                concurrency=design.concurrency,
-                on_progress=on_progress,
+            runner = self._runner(
+                run, design, first, concurrency=design.concurrency, on_progress=on_progress
             )
             outcome = await runner.ask(_trials_by_client(taped), len(design))
         after = await read_prefix_caches(reporting_clients)
         record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
         for client in reporting_clients:
             await client.aclose()
+        if runner.refused is not None:
+            raise refusal_error(design, *runner.refused)
         return outcome
+
+    async def _first_calls(self, run: str, design: Design, first: FirstCalls) -> Design:
+        """Ask each model once, alone, and return the design with settings that all of them take."""
+        try:
+            return await settle_parameters(design, self._runner(run, design, first))
+        except BaseException as error:
+            for client in dict.fromkeys(assistant.client for assistant in design.assistants):
+                await client.aclose()
+            if isinstance(error, UsageError):  # nothing was asked: there is no run to look at
+                self.store.remove_run(run)
+            raise
+
+    def _runner(self, run: str, design: Design, first: FirstCalls, **more: Any) -> Runner:
+        return Runner(
+            self.store,
+            run,
+            price=lambda client, usage: call_cost(design.model(client.model), usage),
+            budget=self.budget,
+            retry=self.retry,
+            first=first,
+            **more,
+        )
 
     def _reporting_clients(self, design: Design) -> list[Client]:
         """Return the clients of own servers, which may report on their prefix cache.
