@@ -25,6 +25,7 @@ AssistantsError                     what went wrong, where, and what to do next
     ├── MalformedReplyError         a reply that breaks the protocol
     │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
+    ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
 """
@@ -216,6 +217,14 @@ class IncompleteReplyError(CallError):
 
     retryable = True
     billable = True
+
+
+class BatchError(CallError):
+    """A batch, or one request of it, ended without an answer; ``code`` is the provider's word."""
+
+    def __init__(self, message: str, *, fix: str = "", code: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.code = code
 
 
 class TapeMissError(CallError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from assistants.cli import audit, chat, controls, run, serve, show
+from assistants.cli import audit, batches, chat, controls, run, serve, show
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -53,6 +53,7 @@ def _print_error(error: AssistantsError) -> None:
 _command("run", run.run)
 _command("ask", chat.ask)
 _command("chat", chat.chat)
+_command("batches", batches.batches)
 _command("audit", audit.audit)
 _command("personas", show.personas)
 _command("models", show.models)

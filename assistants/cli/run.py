@@ -50,6 +50,13 @@ def run(
     concurrency: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Number of simultaneous calls.")
     ] = None,
+    batch: Annotated[
+        bool | None,
+        typer.Option(
+            "--batch/--no-batch",
+            help="Send files of questions, for part of the price; answers may take a day.",
+        ),
+    ] = None,
     tape: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Record every answer; replay the file if it exists."),
@@ -65,7 +72,12 @@ def run(
     from assistants.experiment import Experiment
     from assistants.runs import Budget, draft_controls, forecast_design, missing_controls
 
-    changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
+    changes: dict[str, Any] = {
+        "models": model,
+        "repeats": repeats,
+        "concurrency": concurrency,
+        "batch": batch,
+    }
     caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
     budget: Budget | None = None
@@ -171,15 +183,20 @@ def _progress_bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[left]}"), TimeElapsedColumn(),
     )  # fmt: skip
     last_tenth = -1
+    last_waiting = ""
 
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("asking", total=None, left="")
 
         def report(progress: Progress) -> None:
-            nonlocal last_tenth
+            nonlocal last_tenth, last_waiting
             bar.update(
                 task, total=progress.total, completed=progress.done, left=_status_line(progress)
             )
+            if progress.waiting != last_waiting:
+                last_waiting = progress.waiting
+                if last_waiting and not err.is_terminal:
+                    say(f"waiting for {last_waiting}")
             tenth = 10 * progress.done // max(1, progress.total)
             if not err.is_terminal and tenth > last_tenth and progress.done > progress.reused:
                 last_tenth = tenth
@@ -194,7 +211,9 @@ def _status_line(progress: Progress) -> str:
         parts.append(f"${progress.usd:.4f}")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if progress.left_s is not None and progress.done < progress.total:
+    if progress.waiting:
+        parts.append(f"waiting for {progress.waiting}")
+    elif progress.left_s is not None and progress.done < progress.total:
         parts.append(f"about {progress.left_s:.0f} s left")
     return ", ".join(parts)
 

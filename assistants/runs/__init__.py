@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assistants.runs.batch_list import cancel_batch, refresh_batches
 from assistants.runs.budget import Budget
 from assistants.runs.control_texts import (
     draft_controls,
@@ -16,12 +17,13 @@ from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
 from assistants.runs.statistics import VOTES, RunStatistics
-from assistants.runs.store import FILE, RunRecord, Store
+from assistants.runs.store import FILE, BatchRecord, RunRecord, Store
 from assistants.runs.tables import averaged, is_known, status_counts, word_counts
 
 __all__ = [
     "FILE",
     "VOTES",
+    "BatchRecord",
     "Budget",
     "Forecast",
     "Progress",
@@ -32,6 +34,7 @@ __all__ = [
     "RunStatistics",
     "Store",
     "averaged",
+    "cancel_batch",
     "draft_controls",
     "execute",
     "final_manifest",
@@ -42,6 +45,7 @@ __all__ = [
     "missing_controls",
     "paraphrase_model",
     "power_table",
+    "refresh_batches",
     "status_counts",
     "word_counts",
     "write_controls",

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from assistants.runs.audit.records import (
     merge_with_previous,
     unanswered_assistants,
 )
+from assistants.runs.batch import BatchRunner, check_batches
 from assistants.runs.budget import Budget
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.retry import RetryPolicy
@@ -59,6 +60,8 @@ async def execute(
         If an answer cannot be stored.
     """
     _check_prices(design)
+    if design.batch:
+        check_batches(design)
     tape = Tape(design.tape) if design.tape is not None else None
     with Store(results) as store:
         context = ExecutionContext(
@@ -88,8 +91,9 @@ class ExecutionContext:
         """Ask, judge and score; return the run's id and its outcome."""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         known = [*design.scorers, *(s for judge in design.judges for s in judge.scorers({}))]
+        batch_runner = await self._collect(run, design)
         with self._recorded(run, design, scorers=scores.describe_scorers(known)) as record:
-            outcomes: list[Outcome] = [await self._ask(run, design, record)]
+            outcomes: list[Outcome] = [await self._ask(run, design, record, batch_runner)]
             scorers = [*design.scorers]
             if outcomes[0] in ("complete", "failures"):
                 for judge in design.judges:
@@ -111,7 +115,34 @@ class ExecutionContext:
             manifest = final_manifest(record.manifest, self.store, run)
             self.store.end_run(run, record.outcome, manifest)
 
-    async def _ask(self, run: str, design: Design, record: _RunRecord) -> Outcome:
+    async def _collect(self, run: str, design: Design) -> BatchRunner:
+        """Wait for batches of earlier runs, also where this one asks call by call.
+
+        What they hold is paid for. Return the runner that knows what they answered.
+        """
+        runner = BatchRunner(
+            self.store, run, model_of=design.model, budget=self.budget, retry=self.retry
+        )
+        if not self._is_replay:
+            with self._progress(0, f"{design.name}, sent before") as on_progress:
+                await runner.collect(design, on_progress)
+        return runner
+
+    def _progress(self, reused: int, what: str) -> AbstractContextManager[ProgressCallback]:
+        """Return the caller's callback, or a bar where there is none."""
+        return (
+            progress_bar(reused, what)
+            if self.on_progress is None
+            else nullcontext(self.on_progress)
+        )
+
+    @property
+    def _is_replay(self) -> bool:
+        return self.tape is not None and self.tape.replays
+
+    async def _ask(
+        self, run: str, design: Design, record: _RunRecord, batch_runner: BatchRunner
+    ) -> Outcome:
         taped = _with_tape(design, self.tape)
         reused = await _add_trials(self.store, run, taped)
         audits = await self._audit(run, design)
@@ -119,18 +150,22 @@ class ExecutionContext:
         self.store.describe_run(run, record.manifest)
         reporting_clients = self._reporting_clients(design)
         before = await read_prefix_caches(reporting_clients)
-        bar = progress_bar(reused, design.name)
-        with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
-            runner = Runner(
-                self.store,
-                run,
-                price=lambda client, usage: call_cost(design.model(client.model), usage),
-                budget=self.budget,
-                retry=self.retry,
-                concurrency=design.concurrency,
-                on_progress=on_progress,
-            )
-            outcome = await runner.ask(_trials_by_client(taped), len(design))
+        with self._progress(reused, design.name) as on_progress:
+            if batch_runner.is_over_limit:
+                outcome: Outcome = "limit"
+            elif design.batch and not self._is_replay:
+                outcome = await batch_runner.ask(design, on_progress)
+            else:
+                runner = Runner(
+                    self.store,
+                    run,
+                    price=lambda client, usage: call_cost(design.model(client.model), usage),
+                    budget=self.budget,
+                    retry=self.retry,
+                    concurrency=design.concurrency,
+                    on_progress=on_progress,
+                )
+                outcome = await runner.ask(_trials_by_client(taped), len(design))
         after = await read_prefix_caches(reporting_clients)
         record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
         for client in reporting_clients:
@@ -142,7 +177,7 @@ class ExecutionContext:
 
         Hosted ones and the embedded model do not, and a replay asks nobody.
         """
-        if self.tape is not None and self.tape.replays:
+        if self._is_replay:
             return []
         clients = dict.fromkeys(assistant.client for assistant in design.assistants)
         models = {client: design.model(client.model) for client in clients}
@@ -153,7 +188,7 @@ class ExecutionContext:
         if not design.cases:
             return []
         cases = design.cases
-        if self.tape is not None and self.tape.replays:
+        if self._is_replay:
             return audits_of_reused_answers(
                 self.store, run, design.assistants, cases, "It replays from a tape."
             )
@@ -183,8 +218,9 @@ class ExecutionContext:
     async def _ask_judge(self, judged_run: str, design: Design) -> Outcome:
         """Ask in a run of its own, so that a judge's replies can be read like other answers."""
         run = f"{judged_run}-{secrets.token_hex(2)}"
+        batch_runner = await self._collect(run, design)
         with self._recorded(run, design, judge_of=judged_run) as record:
-            record.outcome = outcome = await self._ask(run, design, record)
+            record.outcome = outcome = await self._ask(run, design, record, batch_runner)
         return outcome
 
 
