@@ -7,6 +7,7 @@ AssistantsError                     what went wrong, where, and what to do next
 │   └── MissingDependencyError      an extra, a program or weights that are not installed
 ├── StoreError                      the record cannot be read or written
 ├── ReportError                     a notebook broke off while it was executed
+├── ExportError                     an export did not arrive where it was sent
 ├── ServerStartError                a server of our own did not start
 ├── BudgetExceededError             a cap on money, tokens or minutes stopped the run
 └── CallError                       one call to one model failed
@@ -79,6 +80,10 @@ class StoreError(AssistantsError):
 
 class ReportError(AssistantsError):
     """The notebook of a report broke off; the answers themselves are all stored."""
+
+
+class ExportError(AssistantsError):
+    """An export did not arrive where it was sent; the record itself is untouched."""
 
 
 class ServerStartError(AssistantsError):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from assistants.assistant import inline_system_prompt
 from assistants.design import Control
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
-from assistants.messages import AVERAGED, FINISHED, Message, Transcript
-from assistants.runs import FILE, RunPlots, RunRecord, RunStatistics, Store, tables, transcripts
+from assistants.messages import AVERAGED, Transcript
+from assistants.runs import FILE, RunPlots, RunRecord, RunStatistics, Store, tables
 from assistants.scoring import FunctionScorer
 from assistants.utils import (
     Displayable,
     check_name,
     display_path,
-    from_utf8,
     notebook_html,
     pluralize,
     run_sections,
@@ -38,8 +35,9 @@ class Run:
     """An execution of an experiment, read from the store each time it is asked.
 
     What the answers say comes from ``statistics`` and is offered here under the same names:
-    ``scores``, ``effects``, ``control_contrasts``, ``mixed_model``, ``text_distance``,
-    ``embeddings``, ``votes``, ``ranking``, ``agreement``, ``position_bias``, ``prompt_audit``.
+    ``scores``, ``effects``, ``interactions``, ``control_contrasts``, ``mixed_model``,
+    ``text_distance``, ``embeddings``, ``votes``, ``ranking``, ``agreement``, ``position_bias``,
+    ``prompt_audit``.
     ``plot`` draws it: ``run.plot.effects("words")``.
     """
 
@@ -51,6 +49,7 @@ class Run:
         # Bound here, so that a reader's tools see the real signatures and docstrings.
         self.scores = statistics.scores
         self.effects = statistics.effects
+        self.interactions = statistics.interactions
         self.control_contrasts = statistics.control_contrasts
         self.mixed_model = statistics.mixed_model
         self.text_distance = statistics.text_distance
@@ -140,8 +139,8 @@ class Run:
         ----------
         sections
             ``overview``, ``prompt_audit``, ``summary``, ``status_counts``, ``effects``,
-            ``control_contrasts``, ``text_distance``, ``votes``, ``answers``, ``failures``,
-            ``prompts``; all of them, in this order, if none is named.
+            ``models``, ``control_contrasts``, ``text_distance``, ``votes``, ``answers``,
+            ``failures``, ``prompts``; all of them, in this order, if none is named.
 
         Raises
         ------
@@ -224,35 +223,67 @@ class Run:
 
     def transcripts(self) -> Iterator[tuple[str, Transcript, dict[str, Any]]]:
         """Yield name, transcript and facts of every answered trial."""
-        with Store(self.results) as store:
-            frame = tables.trials(store, self.id)
-            columns = ["persona", "model", "case", "repeat", "key", "system_prompt", "persona_in",
-                       "status"]  # fmt: skip
-            for position, row in enumerate(frame[columns].itertuples(index=False)):
-                if row.status not in FINISHED:
-                    continue
-                completions = store.completions(row.key)
-                questions = self._questions(store, row.case)
-                prompt = row.system_prompt
-                system = from_utf8(prompt) if tables.is_known(prompt) else None
-                facts = {name: getattr(row, name) for name in columns[:-3]}
-                name = transcripts.file_name(position, row.persona, row.case, row.repeat)
-                yield name, _transcript(system, row.persona_in, questions, completions), facts
+        from assistants.runs.export import answered_transcripts
 
-    def export(self) -> Path:
-        """Write manifest, table and transcripts into ``folder``, and return it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        manifest = json.dumps(self.manifest, indent=2, sort_keys=True)
-        (self.folder / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
-        tables.export(self.trials(), "parquet", self.folder / "trials.parquet")
-        for name, transcript, facts in self.transcripts():
-            transcripts.write(self.folder / "transcripts" / name, transcript, facts)
-        return self.folder
+        yield from answered_transcripts(self.results, self.id)
 
-    def _questions(self, store: Store, case: str) -> list[str]:
-        query = "SELECT turns FROM cases WHERE run = ? AND case_id = ?"
-        ((turns,),) = store.read(query, [self.id, case])
-        return list(json.loads(turns))
+    @overload
+    def export(
+        self, to: Literal["files", "inspect", "huggingface"] = ..., out: str | Path | None = ...
+    ) -> Path: ...
+
+    @overload
+    def export(self, to: Literal["otel"], out: None = ...) -> str: ...
+
+    def export(self, to: str = "files", out: str | Path | None = None) -> Path | str:
+        """Write the run for other programs, and return where it is.
+
+        A trial without an answer is exported as the failure that it is.
+
+        Parameters
+        ----------
+        to
+            ``files``: manifest, table and transcripts. ``inspect``: logs of inspect_ai, one per
+            persona and model. ``huggingface``: a dataset folder with a card. ``otel``:
+            OpenTelemetry spans, sent to the collector that ``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
+        out
+            A folder that is new or empty; a place in ``folder`` by default. Not for ``otel``.
+
+        Returns
+        -------
+        Path or str
+            The folder, or the address of the collector.
+
+        Raises
+        ------
+        UnknownNameError
+            For another ``to``.
+        UsageError
+            If there is something in ``out``, or the extra that ``to`` needs is missing.
+        ExportError
+            If the collector does not take the spans.
+        """
+        from assistants.runs import export
+
+        if to == "otel":
+            if out is not None:
+                raise UsageError(
+                    "Spans are sent to a collector, not written to a path.",
+                    fix="Leave out the path, and name the collector in "
+                    "OTEL_EXPORTER_OTLP_ENDPOINT.",
+                )
+            return export.export_otel(self.results, self.record)
+        writers = {
+            "files": export.export_files,
+            "inspect": export.export_inspect,
+            "huggingface": export.export_huggingface,
+        }
+        if to not in writers:
+            raise UnknownNameError("export", to, [*writers, "otel"])
+        own = self.folder if to == "files" else self.folder / to
+        folder = export.output_folder(own, Path(out) if out is not None else None)
+        writers[to](self.results, self.record, folder)
+        return folder
 
 
 class Results:
@@ -324,16 +355,3 @@ def _helps(run: Run) -> bool:
     if run.manifest.get("source") == "live":  # as ``SessionStore`` marks it
         return True
     return "judge_of" in run.manifest or run.experiment.endswith(made)
-
-
-def _transcript(
-    system: str | None, persona_in: str, questions: list[str], completions: list[Any]
-) -> Transcript:
-    messages: list[Message] = []
-    for question, completion in zip(questions, completions, strict=False):
-        messages += [Message("user", question), Message("assistant", completion.text)]
-    sent = tuple(messages[:-1])
-    if system is not None:
-        as_system = (Message("system", system), *sent)
-        sent = as_system if persona_in == "system" else inline_system_prompt(system, sent)
-    return Transcript(sent, completions[-1])

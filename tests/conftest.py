@@ -81,6 +81,12 @@ def no_keys_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_keys, "_seen", set())
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model of an earlier test refused, or one of the person's own, is not known here."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, no settings in the environment, and no user's configuration."""

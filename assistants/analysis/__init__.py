@@ -12,7 +12,16 @@ from assistants.analysis.attribution_effects import (
     log_likelihood_effects,
 )
 from assistants.analysis.control_contrasts import control_contrasts
-from assistants.analysis.effects import PERCENTAGE_POINTS, effects, note_truncation
+from assistants.analysis.effect_table import PERCENTAGE_POINTS
+from assistants.analysis.effects import (
+    Arm,
+    ScoreTable,
+    check_arm,
+    effects,
+    effects_of_scores,
+    interactions,
+    note_truncation,
+)
 from assistants.analysis.mixed_model import mixed_model
 from assistants.analysis.pairwise_votes import combine_orders, position_bias
 from assistants.analysis.permutation import holm
@@ -32,14 +41,19 @@ __all__ = [
     "PERCENTAGE_POINTS",
     "RAISES_LIKELIHOOD",
     "TOO_LITTLE",
+    "Arm",
+    "ScoreTable",
     "Sentences",
     "ablation_effects",
     "agreement",
     "cases_needed",
+    "check_arm",
     "combine_orders",
     "control_contrasts",
     "effects",
+    "effects_of_scores",
     "holm",
+    "interactions",
     "log_likelihood_effects",
     "mixed_model",
     "note_truncation",

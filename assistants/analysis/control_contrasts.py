@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistants.analysis.effects import PERCENTAGE_POINTS
+from assistants.analysis.effect_table import PERCENTAGE_POINTS
 from assistants.analysis.paired import (
     CaseMeans,
     binary_interval,

@@ -1,43 +1,67 @@
-"""The effect table: what each persona changed, with its uncertainty and a verdict."""
+"""Effect tables: what each persona, or another model, changed, with uncertainty and verdict."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from assistants.analysis.effect_table import (
+    COLUMNS,
+    Comparison,
+    effect_numbers,
+    effect_tables,
+)
 from assistants.analysis.paired import (
-    CaseMeans,
     binary_interval,
     by_case,
     differences,
+    double_differences,
     mcnemar,
-    moments,
     noise_floor,
     skewed,
     t_interval,
 )
-from assistants.analysis.permutation import EXACT, FLIPS, Floats, holm, sign_flip
-from assistants.analysis.power import cases_needed, special
+from assistants.analysis.permutation import Floats
 from assistants.analysis.score_matrix import Grid, grids
-from assistants.analysis.verdict import VerdictInput, note, verdict
 from assistants.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = tuple(
-    "persona model n_cases n_trials n_missing mean baseline_mean effect low high p p_adjusted "
-    "size noise_floor cases_needed mcnemar_p verdict note".split()
-)
-"""Columns of the effect table, in order."""
-
-PERCENTAGE_POINTS = "percentage points"
+Arm: TypeAlias = Literal["persona", "model"]
+"""Column whose values are compared with one another, within each value of the other column."""
 
 _MANY_CUT = 0.5
 """Share of one side's answers cut at a token limit from which the table says so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreTable:
+    """One score of a run: its name, one row per trial, and how to speak of it.
+
+    Attributes
+    ----------
+    frame
+        ``persona``, ``model``, ``case``, ``repeat`` and ``value``, which is NaN where a trial
+        failed, is missing or does not count. The order of rows does not matter.
+    unit
+        In the plural (``words``), for verdicts.
+    binary
+        Scores are 0 or 1. Means, effects and the like are then given in percentage points, the
+        interval allows for few cases that differ, and McNemar's test is added.
+    smallest_effect
+        Smallest difference that would matter, in the units of the table (percentage points where
+        ``binary``). Without it, "no difference" is said of narrow intervals (``verdict``).
+    """
+
+    name: str
+    frame: pd.DataFrame
+    unit: str = ""
+    binary: bool = False
+    smallest_effect: float | None = None
 
 
 def effects(
@@ -45,30 +69,25 @@ def effects(
     score: str,
     *,
     baseline: str,
+    by: Arm = "persona",
     unit: str = "",
     binary: bool = False,
     smallest_effect: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare each persona with the baseline: one row per persona and model.
+    """Compare each persona, or each model, with the baseline: one row per persona and model.
 
     Parameters
     ----------
-    frame
-        One row a trial: ``persona``, ``model``, ``case``, ``repeat`` and ``value``, which is NaN
-        where a trial failed, is missing or does not count. The order of rows does not matter.
+    frame, unit, binary, smallest_effect
+        As in ``ScoreTable``.
     score
         What the values are, for messages.
     baseline
-        The persona that the others are compared with, on the same cases and model.
-    unit
-        Of the score, in the plural (``words``), for verdicts.
-    binary
-        Scores are 0 or 1. Means, effects and the like are then given in percentage points, the
-        interval allows for few cases that differ, and McNemar's test is added.
-    smallest_effect
-        Smallest difference that would matter, in the units of the table (percentage points where
-        ``binary``). Without it, "no difference" is said of narrow intervals (``verdict``).
+        The persona that the others are compared with, on the same cases and model; or, ``by``
+        model, the model that the others are compared with, on the same cases and persona.
+    by
+        What is compared: ``persona`` or ``model``.
     seed
         Of the random permutations: the same seed gives the same table.
 
@@ -77,13 +96,14 @@ def effects(
     pandas.DataFrame
         With ``COLUMNS``; the baseline has no row. ``n_cases`` counts cases scored on both sides,
         and everything but ``n_trials`` and ``n_missing`` is over those. ``n_trials`` counts the
-        persona's trials with a score, ``n_missing`` those without (or without a row).
+        row's trials with a score, ``n_missing`` those without (or without a row).
         ``low`` and ``high`` are of the 95% interval, clustered by case and not widened for the
-        number of personas; ``p_adjusted`` is ``p`` after Holm over all rows of the table.
+        number of rows; ``p_adjusted`` is ``p`` after Holm over all rows of the table.
         ``size`` is Cohen's d_z: the effect over the standard deviation of the case differences.
-        ``noise_floor`` is how far the persona would lie from itself, asked again.
+        ``noise_floor`` is how far the row would lie from itself, asked again.
         ``cases_needed`` is for 80% power at the observed effect, all rows of the table counted,
-        about: the effect itself is uncertain. NaN or NA is "not known", never 0.
+        or for an interval within ``smallest_effect`` if fewer do for that; about: the effect
+        itself is uncertain. NaN or NA is "not known", never 0.
 
     Raises
     ------
@@ -91,44 +111,126 @@ def effects(
         If a column is missing, a trial occurs twice, a value is infinite, ``binary`` scores are
         other than 0 and 1, or ``smallest_effect`` is not above 0.
     UnknownNameError
-        If no row is of ``baseline``.
+        If no row is of ``baseline``, or ``by`` is another word.
     MissingDependencyError
         If scipy is not installed.
     """
-    import pandas as pd
-
-    if smallest_effect is not None and not smallest_effect > 0:
-        raise UsageError(
-            f"smallest_effect is {smallest_effect}; a difference that matters is above 0."
-        )
-    models = grids(frame, score)
-    names = {name for grid in models for name in grid.personas}
-    if baseline not in names:
-        raise UnknownNameError("persona", baseline, names)
-    if binary and any(_not_binary(grid) for grid in models):
-        raise UsageError(
-            f"{score!r} has values other than 0 and 1.", fix="Leave out `binary` for this score."
-        )
-    compared = [c for c in (_compare(grid, baseline, binary) for grid in models) if c.personas]
-    if not compared:
-        return pd.DataFrame({name: [] for name in COLUMNS})
-    rows = sum(len(c.personas) for c in compared)
-    flips = max(FLIPS, 200 * rows - 1)
-    p = np.concatenate([sign_flip(c.d, seed=seed, flips=flips) for c in compared])
-    adjusted = holm(p)
-    unit = PERCENTAGE_POINTS if binary else unit
-    least = _least_p(np.concatenate([moments(c.d)[0] for c in compared]))
-    parts, start = [], 0
-    for one in compared:
-        stop = start + len(one.personas)
-        parts.append(
-            _table(one, p[start:stop], adjusted[start:stop], least, rows, unit, smallest_effect)
-        )
-        start = stop
-    return pd.concat(parts, ignore_index=True)
+    table = ScoreTable(score, frame, unit, binary, smallest_effect)
+    parts = effect_tables(_comparisons(table, baseline, by), seed=seed)
+    return _joined(parts)
 
 
-def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def effects_of_scores(
+    scores: Sequence[ScoreTable], *, baseline: str, by: Arm, seed: int = 0
+) -> pd.DataFrame:
+    """Return the effect tables of several scores as one family: p is adjusted over all rows.
+
+    Parameters and errors are those of ``effects``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The column ``score``, then ``effect_table.COLUMNS``.
+    """
+    comparisons = [(table.name, _comparisons(table, baseline, by)) for table in scores]
+    names = [name for name, of_score in comparisons for _ in of_score]
+    parts = effect_tables([c for _, of_score in comparisons for c in of_score], seed=seed)
+    for name, part in zip(names, parts, strict=True):
+        part.insert(0, "score", name)
+    return _joined(parts, ("score", *COLUMNS))
+
+
+def interactions(
+    table: ScoreTable, *, baseline: str, baseline_model: str, seed: int = 0
+) -> pd.DataFrame:
+    """Compare each persona's effect between models: one row per persona and model.
+
+    A persona's effect is its difference from the baseline persona, case by case. What is given
+    here is how much larger that is on a model than on the baseline model, on the same cases: a
+    difference of differences.
+
+    Parameters
+    ----------
+    table
+        The score.
+    baseline
+        The persona that the others are compared with.
+    baseline_model
+        The model whose effects those on the other models are compared with.
+    seed
+        Of the random permutations.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as ``effects`` has them; the baseline persona and the baseline model have no row.
+        ``n_cases`` counts cases with all four scores (persona and baseline, on both models).
+        ``mean`` is the persona's effect on the row's model, ``baseline_mean`` that on the
+        baseline model, ``effect`` the first less the second. ``n_trials`` and ``n_missing`` are
+        of the persona and the baseline on the row's model. ``noise_floor`` is how far from 0 the
+        difference would be if all four were one persona on one model. ``mcnemar_p`` is not known.
+
+    Raises
+    ------
+    UsageError, UnknownNameError, MissingDependencyError
+        As ``effects`` does.
+    """
+    models = _checked(table)
+    for kind, name, known in (
+        ("persona", baseline, {p for grid in models for p in grid.personas}),
+        ("model", baseline_model, {grid.model for grid in models}),
+    ):
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
+    rows = [
+        (persona, grid.model)
+        for grid in models
+        for persona in grid.personas
+        if persona != baseline and grid.model != baseline_model
+    ]
+    if not rows:
+        return _joined([])
+    cells = _Cells(table.frame, table.name)
+    values = [
+        np.stack([cells.of(*cell) for cell in side])
+        for side in (
+            rows,
+            [(baseline, model) for _, model in rows],
+            [(persona, baseline_model) for persona, _ in rows],
+            [(baseline, baseline_model)] * len(rows),
+        )
+    ]
+    here, base, there, base_there = sides = [by_case(of_side) for of_side in values]
+    d = double_differences(here, base, there, base_there)
+    lost = np.isnan(np.stack(values)).reshape(4, len(rows), -1)
+    both = np.concatenate([lost[0], lost[1]], axis=1)
+    both_there = np.concatenate([lost[2], lost[3]], axis=1)
+    numbers = effect_numbers(
+        d,
+        (here.mean - base.mean, there.mean - base_there.mean),
+        binary_interval(d, bound=2.0) if table.binary else t_interval(d),
+        (both, both_there),
+    )
+    numbers |= {
+        "noise_floor": noise_floor(*sides),
+        "mcnemar_p": np.full(len(rows), np.nan),
+        "skewed": np.zeros(len(rows), bool) if table.binary else skewed(d),
+    }
+    # One comparison per row, because each has missing trials of its own on the other side.
+    comparisons = [
+        Comparison(
+            (row,), d[[i]], {name: column[[i]] for name, column in numbers.items()}, "model",
+            int(both_there[i].sum()), both.shape[1], table.unit, table.binary,
+            table.smallest_effect,
+        )
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+    return _joined(effect_tables(comparisons, seed=seed))
+
+
+def note_truncation(
+    table: pd.DataFrame, frame: pd.DataFrame, baseline: str, by: Arm = "persona"
+) -> pd.DataFrame:
     """Add a note to the effect table where many answers of a side were cut.
 
     Parameters
@@ -138,18 +240,18 @@ def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> 
     frame
         What it was made of, with the ``status`` of each trial.
     baseline
-        The persona that the others are compared with.
+        The persona, or the model, that the others are compared with.
+    by
+        What is compared.
     """
     counted = frame[frame["value"].notna()]
     cut = (counted["status"] == "length").groupby([counted["persona"], counted["model"]])
     cut_counts = cut.agg(["sum", "count"])
 
     def cut_note(persona: str, model: str) -> str:
-        sides = [
-            cut_counts.loc[(p, model)]
-            for p in (persona, baseline)
-            if (p, model) in cut_counts.index
-        ]
+        other = (baseline, model) if by == "persona" else (persona, baseline)
+        cells = ((persona, model), other)
+        sides = [cut_counts.loc[cell] for cell in cells if cell in cut_counts.index]
         if len(sides) < 2 or all(side["sum"] < _MANY_CUT * side["count"] for side in sides):
             return ""
         here, there = (f"{side['sum']:,} of {side['count']:,}" for side in sides)
@@ -165,20 +267,57 @@ def note_truncation(table: pd.DataFrame, frame: pd.DataFrame, baseline: str) -> 
     return table.assign(note=notes).astype({"note": "str"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """The personas of one model beside its baseline; numbers of shape ``(n_personas,)``."""
+def check_arm(by: str) -> Arm:
+    """Return the word for what is compared, if it is one.
 
-    model: str
-    personas: tuple[str, ...]
-    d: Floats  # (n_personas, n_cases)
-    numbers: dict[str, NDArray[Any]]
-    scale: float  # 100 for percentage points
-    baseline_lost: int
-    planned: int
+    Raises
+    ------
+    UnknownNameError
+        If it is none.
+    """
+    for arm in get_args(Arm):
+        if by == arm:
+            return arm  # type: ignore[no-any-return]
+    raise UnknownNameError("comparison", by, get_args(Arm))
 
 
-def _compare(grid: Grid, baseline: str, binary: bool) -> _Compared:
+def _joined(parts: Sequence[pd.DataFrame], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    import pandas as pd
+
+    if not parts:
+        return pd.DataFrame({name: [] for name in columns})
+    return pd.concat(parts, ignore_index=True)
+
+
+def _checked(table: ScoreTable) -> list[Grid]:
+    """Return the scores, one array per model, once they are what they are said to be."""
+    smallest = table.smallest_effect
+    if smallest is not None and not smallest > 0:
+        raise UsageError(f"smallest_effect is {smallest}; a difference that matters is above 0.")
+    models = grids(table.frame, table.name)
+    if table.binary and any(_not_binary(grid) for grid in models):
+        raise UsageError(
+            f"{table.name!r} has values other than 0 and 1.",
+            fix="Leave out `binary` for this score.",
+        )
+    return models
+
+
+def _comparisons(table: ScoreTable, baseline: str, by: str) -> list[Comparison]:
+    arm = check_arm(by)
+    places = _checked(table)
+    if arm == "model":
+        # The same array with the other axis within: models as arms, one grid per persona.
+        swapped = table.frame.rename(columns={"persona": "model", "model": "persona"})
+        places = grids(swapped, table.name)
+    names = {name for grid in places for name in grid.personas}
+    if baseline not in names:
+        raise UnknownNameError(arm, baseline, names)
+    comparisons = (_compare(grid, baseline, arm, table) for grid in places)
+    return [comparison for comparison in comparisons if comparison.rows]
+
+
+def _compare(grid: Grid, baseline: str, arm: Arm, table: ScoreTable) -> Comparison:
     others = [i for i, name in enumerate(grid.personas) if name != baseline]
     ours = grid.values[others]
     # A model that never met the baseline is compared with nothing, and says so.
@@ -187,116 +326,48 @@ def _compare(grid: Grid, baseline: str, binary: bool) -> _Compared:
     )
     persona, base = by_case(ours), by_case(theirs)
     d = differences(persona, base)
-    n, effect, sd = moments(d)
-    low, high = binary_interval(d) if binary else t_interval(d)
+    lost, lost_there = np.isnan(ours).reshape(len(ours), theirs.size), np.isnan(theirs).ravel()
+    intervals = binary_interval(d) if table.binary else t_interval(d)
+    numbers = effect_numbers(d, (persona.mean, base.mean), intervals, (lost, lost_there))
     unknown = np.full(len(others), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.where(sd > 0, effect / sd, np.nan)
-    lost, lost_there = np.isnan(ours), np.isnan(theirs)
-    numbers: dict[str, NDArray[Any]] = {
-        "n_cases": n,
-        "n_trials": (~lost).sum(axis=(1, 2)),
-        "n_missing": lost.sum(axis=(1, 2)),
-        "mean": _over_pairs(persona, d),
-        "baseline_mean": _over_pairs(base, d),
-        # One case is no effect: a difference without an interval is not shown.
-        "effect": np.where(n > 1, effect, np.nan),
-        "sd": sd,
-        "low": low,
-        "high": high,
-        "size": size,
+    numbers |= {
         "noise_floor": noise_floor(persona, base),
-        "mcnemar_p": mcnemar(persona, base) if binary else unknown,
-        "uneven": _uneven(lost, lost_there),
-        "skewed": np.zeros(len(others), bool) if binary else skewed(d),
+        "mcnemar_p": mcnemar(persona, base) if table.binary else unknown,
+        "skewed": np.zeros(len(others), bool) if table.binary else skewed(d),
     }
-    return _Compared(
-        grid.model,
-        tuple(grid.personas[i] for i in others),
-        d,
-        numbers,
-        100.0 if binary else 1.0,
-        int(lost_there.sum()),
-        lost_there.size,
+    names = [(grid.personas[i], grid.model) for i in others]
+    return Comparison(
+        rows=tuple(names if arm == "persona" else [(place, name) for name, place in names]),
+        d=d,
+        numbers=numbers,
+        arm=arm,
+        baseline_lost=int(lost_there.sum()),
+        planned=lost_there.size,
+        unit=table.unit,
+        binary=table.binary,
+        smallest_effect=table.smallest_effect,
     )
 
 
-def _table(
-    one: _Compared,
-    p: Floats,
-    adjusted: Floats,
-    least: float,
-    rows: int,
-    unit: str,
-    smallest_effect: float | None,
-) -> pd.DataFrame:
-    import pandas as pd
+class _Cells:
+    """The scores of each persona on each model, over the cases and repeats of all of them."""
 
-    scaled = ("mean", "baseline_mean", "effect", "low", "high", "noise_floor", "sd")
-    data = {k: v * one.scale if k in scaled else v for k, v in one.numbers.items()}
-    data |= {"p": p, "p_adjusted": adjusted, "persona": np.array(one.personas, dtype=object)}
-    data["model"] = np.full(len(p), one.model, dtype=object)
-    verdict_inputs = [
-        VerdictInput(
-            n_cases=int(data["n_cases"][i]),
-            n_all_cases=one.d.shape[1],
-            effect=float(data["effect"][i]),
-            sd=float(data["sd"][i]),
-            low=float(data["low"][i]),
-            high=float(data["high"][i]),
-            p_adjusted=float(adjusted[i]),
-            noise_floor=float(data["noise_floor"][i]),
-            least_p=least,
-            lost=int(data["n_missing"][i]),
-            baseline_lost=one.baseline_lost,
-            planned=one.planned,
-            uneven=bool(data["uneven"][i]),
-            skewed=bool(data["skewed"][i]),
-        )
-        for i in range(len(p))
-    ]
-    table = pd.DataFrame({name: data[name] for name in COLUMNS if name in data})
-    needed = [_needed(f.effect, f.sd, rows) for f in verdict_inputs]
-    table["cases_needed"] = pd.array(needed, dtype="Int64")
-    table["verdict"] = [
-        verdict(f, unit=unit, smallest_effect=smallest_effect) for f in verdict_inputs
-    ]
-    table["note"] = [note(f, unit=unit, smallest_effect=smallest_effect) for f in verdict_inputs]
-    types = {"persona": "str", "model": "str", "verdict": "str", "note": "str"}
-    return table[list(COLUMNS)].astype(types)
+    def __init__(self, frame: pd.DataFrame, score: str) -> None:
+        import pandas as pd
 
+        pairs = pd.MultiIndex.from_frame(frame[["persona", "model"]])
+        codes, cells = pd.factorize(pairs)
+        # One grid whose rows are pairs, so that cases line up where a model lacks some.
+        (grid,) = grids(frame.assign(persona=codes.astype(str), model=""), score)
+        self._values = grid.values[np.argsort([int(code) for code in grid.personas])]
+        self._places = {cell: place for place, cell in enumerate(cells)}
 
-def _over_pairs(side: CaseMeans, d: Floats) -> Floats:
-    """Return the mean over the paired cases, so that persona less baseline is the effect."""
-    return moments(np.where(np.isnan(d), np.nan, side.mean))[1]
-
-
-def _needed(effect: float, sd: float, rows: int) -> int | None:
-    if not sd > 0 or not abs(effect) > 0:  # NaN is neither
-        return None
-    try:
-        return cases_needed(effect, sd, personas=rows)
-    except ValueError:  # an effect that is 0 but for rounding
-        return None
-
-
-def _least_p(n: NDArray[np.int64]) -> float:
-    """Return the smallest adjusted p that the table can have, whatever the scores."""
-    tested = n[n > 1]
-    if not len(tested):
-        return 1.0
-    fewest = 2.0 ** (1 - int(tested.max())) if tested.max() <= EXACT else 0.0
-    return min(1.0, fewest * len(tested))
-
-
-def _uneven(lost: NDArray[np.bool_], lost_there: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell whether trials are missing on one side more than chance or 5 in 100 explains."""
-    only_here = (lost & ~lost_there).sum(axis=(1, 2))
-    only_there = (lost_there & ~lost).sum(axis=(1, 2))
-    either = only_here + only_there
-    p = 2 * special().bdtr(np.minimum(only_here, only_there), either, 0.5)
-    far = np.abs(only_here - only_there) > 0.05 * lost_there.size
-    return np.asarray((p < 0.05) | far)
+    def of(self, persona: str, model: str) -> Floats:
+        """Return the scores, shape ``(n_cases, n_repeats)``, all NaN where nothing was asked."""
+        place = self._places.get((persona, model))
+        if place is None:
+            return np.full(self._values.shape[1:], np.nan)
+        return np.asarray(self._values[place])
 
 
 def _not_binary(grid: Grid) -> bool:

@@ -70,8 +70,29 @@ def differences(persona: CaseMeans, baseline: CaseMeans) -> Floats:
     Floats
         Shape ``(..., n_cases)``, in the score's units.
     """
-    d = np.asarray(persona.mean - baseline.mean)
-    size = np.maximum(np.abs(persona.mean), np.abs(baseline.mean))
+    return _without_rounding(np.asarray(persona.mean - baseline.mean), persona, baseline)
+
+
+def double_differences(
+    persona: CaseMeans, baseline: CaseMeans, persona_there: CaseMeans, baseline_there: CaseMeans
+) -> Floats:
+    """Return how much larger a persona's difference is here than there, case by case.
+
+    Rounding is taken off as in ``differences``, once and from the scores: of two differences that
+    were rounded each for itself, what is left may be as large as what was taken off.
+
+    Returns
+    -------
+    Floats
+        Shape ``(..., n_cases)``, in the score's units; NaN where one of the four has no score.
+    """
+    here, there = persona.mean - baseline.mean, persona_there.mean - baseline_there.mean
+    sides = (persona, baseline, persona_there, baseline_there)
+    return _without_rounding(np.asarray(here - there), *sides)
+
+
+def _without_rounding(d: Floats, *sides: CaseMeans) -> Floats:
+    size = np.max(np.broadcast_arrays(*(np.abs(side.mean) for side in sides)), axis=0)
     largest = np.where(np.isnan(d), 0.0, size).max(axis=-1, initial=0.0)
     # A power of two, so that rounding to its multiples adds no error of its own.
     step = np.exp2(np.floor(np.log2(np.maximum(largest, 1e-290) * _STEP)))[..., None]
@@ -145,7 +166,7 @@ def t_interval(d: Floats) -> tuple[Floats, Floats]:
     return effect - half, effect + half
 
 
-def binary_interval(d: Floats) -> tuple[Floats, Floats]:
+def binary_interval(d: Floats, *, bound: float = 1.0) -> tuple[Floats, Floats]:
     """Return the 95% interval of the mean difference of scores that are 0 or 1.
 
     Where few cases differ, their spread is underestimated, and is 0 where none do: an interval
@@ -157,12 +178,14 @@ def binary_interval(d: Floats) -> tuple[Floats, Floats]:
     ----------
     d
         Shape ``(..., n_cases)``, from ``differences``, within -1 and 1.
+    bound
+        2 for ``double_differences``, which lie within -2 and 2.
 
     Returns
     -------
     tuple
-        ``low`` and ``high``, shape ``(...)``, within -1 and 1; NaN below two pairs. The observed
-        effect always lies between them.
+        ``low`` and ``high``, shape ``(...)``, within ``-bound`` and ``bound``; NaN below two pairs.
+        The observed effect always lies between them.
 
     Notes
     -----
@@ -180,17 +203,19 @@ def binary_interval(d: Floats) -> tuple[Floats, Floats]:
             t_interval(d), t_interval(np.concatenate([d, extra], axis=-1)), strict=True
         )
     ]
-    low = np.minimum(np.maximum(ends[0], -1.0), effect)
-    high = np.maximum(np.minimum(ends[1], 1.0), effect)
+    low = np.minimum(np.maximum(ends[0], -bound), effect)
+    high = np.maximum(np.minimum(ends[1], bound), effect)
     return np.where(n > 1, low, np.nan), np.where(n > 1, high, np.nan)
 
 
-def noise_floor(persona: CaseMeans, baseline: CaseMeans) -> Floats:
+def noise_floor(*sides: CaseMeans) -> Floats:
     """Estimate how far two sets of draws of one and the same persona would lie apart.
+
+    Or, of four sides, how far the difference of two such differences would lie from 0.
 
     A persona is never equal to itself: asked again, it scores otherwise. 95% of such differences
     stay below the floor, with as many cases and repeats as here. The variance of a draw around
-    its case's mean is pooled over both personas and all paired cases.
+    its case's mean is pooled over all sides and all paired cases.
 
     Returns
     -------
@@ -203,15 +228,16 @@ def noise_floor(persona: CaseMeans, baseline: CaseMeans) -> Floats:
     With variance ``s2`` of one draw, the difference of two means over ``n`` cases has variance
     ``s2 * sum(1/r1 + 1/r2) / n**2``; the quantile is Student's, since ``s2`` is an estimate.
     """
-    paired = (persona.draws > 0) & (baseline.draws > 0)
+    paired = np.all(np.broadcast_arrays(*(side.draws > 0 for side in sides)), axis=0)
     n = paired.sum(axis=-1)
 
-    def pooled(sides: list[Floats]) -> Floats:
-        return np.asarray(np.where(paired, sides[0] + sides[1], 0.0).sum(axis=-1))
+    def pooled(terms: list[Floats]) -> Floats:
+        total = np.sum(np.broadcast_arrays(*terms), axis=0)
+        return np.asarray(np.where(paired, total, 0.0).sum(axis=-1))
 
-    degrees = pooled([np.maximum(s.draws - 1.0, 0.0) for s in (persona, baseline)])
-    squares = pooled([persona.squares, baseline.squares])
-    shares = pooled([1.0 / np.maximum(s.draws, 1) for s in (persona, baseline)])
+    degrees = pooled([np.maximum(side.draws - 1.0, 0.0) for side in sides])
+    squares = pooled([side.squares for side in sides])
+    shares = pooled([1.0 / np.maximum(side.draws, 1) for side in sides])
     known = degrees > 0
     s2 = np.divide(squares, degrees, out=np.full(degrees.shape, np.nan), where=known)
     quantile = special().stdtrit(np.where(known, degrees, 1.0), 0.975)

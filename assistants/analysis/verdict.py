@@ -31,7 +31,7 @@ class VerdictInput:
     ``n_cases`` counts pairs; ``least_p`` is the smallest adjusted p that so many cases can give;
     ``lost`` and ``baseline_lost`` are missing trials out of ``planned`` each; ``uneven`` says that
     they are missing more often on one side than chance explains, ``skewed`` that the interval is
-    probably too narrow.
+    probably too narrow; ``arm`` is what is compared, ``persona`` or ``model``.
     """
 
     n_cases: int
@@ -48,6 +48,7 @@ class VerdictInput:
     planned: int
     uneven: bool
     skewed: bool = False
+    arm: str = "persona"
 
 
 def verdict(facts: VerdictInput, *, unit: str = "", smallest_effect: float | None = None) -> str:
@@ -113,10 +114,10 @@ def _missing(facts: VerdictInput) -> list[str]:
     if facts.n_cases < facts.n_all_cases:
         notes.append(f"Paired over {facts.n_cases:,} of {pluralize(facts.n_all_cases, 'case')}.")
     if facts.uneven:
-        side = "persona" if facts.lost > facts.baseline_lost else "baseline"
+        side = facts.arm if facts.lost > facts.baseline_lost else "baseline"
         notes.append(
             f"Warning: more is missing of the {side}; if that is because of what it says, the "
-            "effect is of the cases that remained, not of the persona."
+            f"effect is of the cases that remained, not of the {facts.arm}."
         )
     return notes
 

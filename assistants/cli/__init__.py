@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from assistants.cli import audit, batches, chat, controls, run, serve, show
+from assistants.cli import audit, batches, chat, controls, interchange, run, serve, show
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -59,6 +59,7 @@ _command("personas", show.personas)
 _command("models", show.models)
 _command("results", show.results)
 _command("effects", show.effects)
+_command("export", interchange.export)
 _command("controls", controls.controls)
 _command("serve", serve.serve)
 _command("plan", serve.plan)

@@ -44,6 +44,9 @@ def _extras() -> Iterator[Check]:
     yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
     for name in ("jupyterlab", "papermill"):
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
+    yield _package("inspect-ai", "pip install 'assistants[inspect]'", needed=False)
+    exporter = "opentelemetry-exporter-otlp-proto-http"
+    yield _package(exporter, "pip install 'assistants[otel]'", needed=False)
     from assistants.clients import vllm_python
 
     yield _checked("vLLM for `assistants serve`", vllm_python, needed=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.personas import Library, escape_template
-from assistants.utils import check_name, display_path
+from assistants.utils import check_name, display_path, to_yaml
 
 
 def write_experiment(
@@ -52,7 +51,7 @@ def write_experiment(
         content["baseline"] = "none"
     content |= {"cases": cases, "repeats": repeats}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_yaml(content), encoding="utf-8", newline="\n")
+    path.write_text(to_yaml(content), encoding="utf-8", newline="\n")
     return path
 
 
@@ -94,7 +93,7 @@ def _pairs(assistants: Sequence[Assistant], library: Library, path: Path) -> dic
             persona = names.setdefault(_identity(assistant), _free(persona, names.values()))
             file = path.parent / f"{path.stem}-personas" / f"{persona}.md"
             file.parent.mkdir(parents=True, exist_ok=True)
-            head = _yaml(_head(assistant))
+            head = to_yaml(_head(assistant))
             file.write_text(
                 f"---\n{head}---\n{escape_template(assistant.system_prompt or '')}\n",
                 encoding="utf-8",
@@ -163,15 +162,3 @@ def _check_model(name: str) -> None:
             f"the model {name} was given as an object, and no experiment file can name it.",
             fix="Give models by name, or run it in Python: Experiment(assistants=..., cases=...).",
         ) from error
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt")
-    yaml.width = 100
-    yaml.allow_unicode = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    written = io.StringIO()
-    yaml.dump(dict(content), written)
-    return written.getvalue()

@@ -14,6 +14,7 @@ from assistants.runs.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from assistants.analysis import Arm
     from assistants.analysis.plots import Figure
     from assistants.runs.attribution.attribution import Attribution
 
@@ -33,23 +34,30 @@ class RunPlots:
         self,
         score: Named | None = None,
         *,
+        by: Arm = "persona",
         baseline: str | None = None,
         statuses: Collection[str] = AVERAGED,
         smallest_effect: float | None = None,
     ) -> Figure:
-        """Draw each persona's effect with its interval and noise floor; see ``run.effects``."""
+        """Draw each effect with its interval and noise floor; see ``run.effects``."""
         from assistants.analysis import PERCENTAGE_POINTS
         from assistants.analysis.plots import forest
 
-        name, unit, binary = self._statistics.plot_unit(score)
-        table = self._statistics.effects(
-            score, baseline=baseline, statuses=statuses, smallest_effect=smallest_effect
+        statistics = self._statistics
+        name, unit, binary = statistics.plot_unit(score)
+        table = statistics.effects(
+            score, by=by, baseline=baseline, statuses=statuses, smallest_effect=smallest_effect
         )
+        if by == "model":
+            baseline_name = statistics.baseline_model(baseline)
+        else:
+            baseline_name = baseline or str(statistics.manifest["baseline"])
         return forest(
             table,
             score=name,
             unit=PERCENTAGE_POINTS if binary else unit,
-            baseline=baseline or str(self._statistics.manifest["baseline"]),
+            baseline=baseline_name,
+            by=by,
         )
 
     def heat_map(self, score: Named | None = None) -> Figure:

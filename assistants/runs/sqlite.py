@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,10 @@ class Database:
         """Close the file. Everything written is already there."""
         self._db.close()
 
-    def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a SELECT."""
+    def read(
+        self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a SELECT; ``values`` are in order for ``?``, by name for ``:name``."""
         with self._errors():
             yield from self._db.execute(query, values)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from assistants.design import Control
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import AVERAGED, FINISHED
+from assistants.models import Catalogue
 from assistants.runs import scores, tables, votes
 from assistants.runs.store import RunRecord, Store
 from assistants.scoring import SCORER_NAMES, FunctionScorer, ScorePendingError, Scorer, make_scorer
@@ -16,6 +17,8 @@ from assistants.scoring import SCORER_NAMES, FunctionScorer, ScorePendingError, 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+    from assistants.analysis import Arm
 
 VOTES = "votes"
 """The score made of people's votes: the share of its comparisons that an answer won."""
@@ -110,11 +113,16 @@ class RunStatistics:
         self,
         score: Named | None = None,
         *,
+        by: Arm = "persona",
         baseline: str | None = None,
         statuses: Collection[str] = AVERAGED,
         smallest_effect: float | None = None,
     ) -> pd.DataFrame:
-        """Return what each persona changed against the baseline, and whether the change is real.
+        """Return what each persona, or model, changed, and whether the change is real.
+
+        As a default, each persona is compared with the baseline on the same cases and model. With
+        ``by="model"``, each model is compared with the model ``baseline`` on the same cases and
+        persona: ``run.effects("words", by="model", baseline="openai:old")``.
 
         Control personas have no row here, so that they make nobody else's effect harder to see:
         ``control_contrasts`` is about them.
@@ -124,33 +132,127 @@ class RunStatistics:
         score
             What to measure; as a default the first scorer of the experiment, or ``words``. Of
             votes, the effect is the share of wins against the baseline, less a half.
+        by
+            What is compared: ``persona`` or ``model``.
         baseline
-            A persona; the experiment's own if none is named.
+            A persona; the experiment's own if none is named. By model: one of the run's, by short
+            name or ``provider:id``; the experiment's first if none is named.
         statuses
             The statuses of trials that count.
         smallest_effect
-            The smallest effect that would matter, in the scorer's unit; lets "no difference" be
-            said of smaller ones.
+            The smallest effect that would matter, in the scorer's unit (percentage points for a
+            binary one); lets "no difference" be said of smaller ones.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per persona and model, without the baseline's; ``effect``, ``low`` and ``high``
+            in the scorer's unit or percentage points. The columns are those of
+            ``analysis.effects``.
 
         Raises
         ------
         UsageError
-            If there is no baseline, or as ``scores`` does.
+            If there is no baseline, only one model to compare, votes are to compare models, or as
+            ``scores`` does.
         """
-        from assistants.analysis import effects, note_truncation
+        from assistants.analysis import check_arm, effects, note_truncation
 
-        baseline_name = self._baseline(baseline)
-        scorer, frame = self._counted(score, statuses, baseline_name)
-        frame = frame[self._compared(frame, baseline_name)]
+        if check_arm(by) == "model":
+            baseline_name = self.baseline_model(baseline)
+            scorer, frame = self._counted_by_model(score, statuses)
+        else:
+            baseline_name = self._baseline(baseline)
+            scorer, frame = self._counted(score, statuses, baseline_name)
+            frame = frame[self._compared(frame, baseline_name)]
         table = effects(
             frame,
             scorer.name,
             baseline=baseline_name,
+            by=by,
             unit=scorer.unit,
             binary=scorer.kind == "binary",
             smallest_effect=smallest_effect,
         )
-        return note_truncation(table, frame, baseline_name)
+        return note_truncation(table, frame, baseline_name, by)
+
+    def interactions(
+        self,
+        score: Named | None = None,
+        *,
+        baseline: str | None = None,
+        baseline_model: str | None = None,
+        statuses: Collection[str] = AVERAGED,
+        smallest_effect: float | None = None,
+    ) -> pd.DataFrame:
+        """Return how far each persona's effect differs between models, and whether that is real.
+
+        An effect is a difference from the baseline persona; this is the difference of two such
+        differences, on a model and on the baseline model, over the same cases.
+
+        Parameters
+        ----------
+        score, statuses, smallest_effect
+            As in ``effects``.
+        baseline
+            A persona; the experiment's own if none is named.
+        baseline_model
+            One of the run's models, by short name or ``provider:id``; the experiment's first if
+            none is named.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per persona and model, without those of the baseline persona and the baseline
+            model. ``mean`` is the persona's effect on the row's model, ``baseline_mean`` that on
+            the baseline model, ``effect`` the first less the second, in the scorer's unit or
+            percentage points. The columns are those of ``effects``.
+
+        Raises
+        ------
+        UsageError
+            As ``effects`` does.
+        """
+        from assistants.analysis import ScoreTable, interactions
+
+        baseline_name = self._baseline(baseline)
+        model = self.baseline_model(baseline_model)
+        scorer, frame = self._counted(score, statuses, baseline_name)
+        frame = frame[self._compared(frame, baseline_name)]
+        table = ScoreTable(
+            scorer.name, frame, scorer.unit, scorer.kind == "binary", smallest_effect
+        )
+        return interactions(table, baseline=baseline_name, baseline_model=model)
+
+    @property
+    def models(self) -> list[str]:
+        """The models that were asked, as ``provider:id``, in the order of the experiment."""
+        return [str(entry["name"]) for entry in self.manifest["models"]]
+
+    def baseline_model(self, named: str | None = None) -> str:
+        """Return the model that the others are compared with; the first one if none is named.
+
+        Raises
+        ------
+        UnknownNameError
+            For a model that the run did not ask.
+        UsageError
+            If it asked only one.
+        """
+        models = self.models
+        if named is not None and named not in models:
+            short_names = Catalogue.default().models
+            name = short_names[named].model if named in short_names else named
+            if name not in models:
+                raise UnknownNameError("model", named, models, where=f"run {self.id}")
+            named = name
+        if len(models) < 2:
+            raise UsageError(
+                f"Run {self.id} asked only {', '.join(models) or 'no model'}: there is no other "
+                "model to compare.",
+                fix="Name several under `models:`, or run `assistants migrate`.",
+            )
+        return named or models[0]
 
     def plot_unit(self, score: Named | None = None) -> tuple[str, str, bool]:
         """Return a score's name, its unit, and whether it is binary: what a plot is labelled by."""
@@ -296,6 +398,20 @@ class RunStatistics:
         else:
             frame = self.scores(score)
         return scorer, frame.assign(value=frame["value"].where(frame["status"].isin(statuses)))
+
+    def _counted_by_model(
+        self, score: Named | None, statuses: Collection[str]
+    ) -> tuple[Scorer, pd.DataFrame]:
+        """Return the scorer and the scores of all but control personas, to compare models by."""
+        score = self.main_score if score is None else score
+        if isinstance(score, str) and self._rater(score) is not None:
+            raise UsageError(
+                f"{score!r} compares the answers of one model, so it says nothing of two.",
+                fix="Compare models by a scorer that grades each answer.",
+            )
+        scorer, frame = self._counted(score, statuses, "")
+        controls = {control.persona for control in self.controls}
+        return scorer, frame[~frame["persona"].isin(controls)]
 
     def _answers(
         self, statuses: Collection[str], vectors: NDArray[Any] | None, baseline: str

@@ -265,10 +265,10 @@ class Store:
         """Return every vote between two trials of a run, oldest first."""
         query = (
             "SELECT rater, kind, first, second, winner, reason, voted_at FROM votes "
-            "WHERE first IN (SELECT key FROM trials WHERE run = ?1) "
-            "AND second IN (SELECT key FROM trials WHERE run = ?1) ORDER BY id"
+            "WHERE first IN (SELECT key FROM trials WHERE run = :run) "
+            "AND second IN (SELECT key FROM trials WHERE run = :run) ORDER BY id"
         )
-        return [Vote(from_utf8(rater), *rest) for rater, *rest in self.read(query, [run])]
+        return [Vote(from_utf8(rater), *rest) for rater, *rest in self.read(query, {"run": run})]
 
     def add_votes(self, votes: Iterable[Vote]) -> None:
         """Store votes; a rater's last vote on the same two answers in the same places stays."""
@@ -391,17 +391,23 @@ class Store:
 
     def runs(self, experiment: str | None = None) -> list[RunRecord]:
         """Return the runs, oldest first; those of one experiment if it is named."""
-        query = "SELECT * FROM runs WHERE ?1 IS NULL OR experiment = ?1 ORDER BY started_at, run"
+        query = (
+            "SELECT * FROM runs WHERE :name IS NULL OR experiment = :name ORDER BY started_at, run"
+        )
         return [
             RunRecord(run, name, started, finished, outcome, json.loads(manifest))
-            for run, name, started, finished, outcome, manifest in self.read(query, [experiment])
+            for run, name, started, finished, outcome, manifest in self.read(
+                query, {"name": experiment}
+            )
         ]
 
     def statuses(self, run: str) -> dict[str, int]:
         """Count the trials of a run by status, most frequent first; ``open``: never asked."""
         return dict(self.read(_STATUSES, [run]))
 
-    def read(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    def read(
+        self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a SELECT."""
         return self._db.read(query, values)
 

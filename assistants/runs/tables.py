@@ -47,7 +47,7 @@ WITH spent AS (
         SUM(attempts) AS attempts, MIN(started_at) AS started_at
     FROM answers WHERE key IN (SELECT key FROM answers WHERE final AND turn > 0) GROUP BY key),
 last_failure AS (
-    SELECT key, MAX(id) AS id FROM failures WHERE run = ?1 GROUP BY key)
+    SELECT key, MAX(id) AS id FROM failures WHERE run = :run GROUP BY key)
 SELECT t.case_id, t.persona, t.model, t.repeat, COALESCE(a.answer, f.partial), a.reasoning,
     COALESCE(a.status, f.status, 'open'), a.finish_reason,
     IIF(a.turn, s.input_tokens, a.input_tokens), IIF(a.turn, s.output_tokens, a.output_tokens),
@@ -61,7 +61,7 @@ LEFT JOIN answers a ON a.key = t.key AND a.final
 LEFT JOIN spent s ON s.key = t.key AND a.turn > 0
 LEFT JOIN last_failure l ON l.key = t.key AND a.key IS NULL
 LEFT JOIN failures f ON f.id = l.id
-WHERE t.run = ?1 ORDER BY t.position
+WHERE t.run = :run ORDER BY t.position
 """
 _SELECTED = (
     "case persona model repeat answer reasoning status finish_reason input_tokens output_tokens "
@@ -83,7 +83,7 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    columns = list(zip(*store.read(_TRIALS, [run]), strict=True)) or [()] * len(_SELECTED)
+    columns = list(zip(*store.read(_TRIALS, {"run": run}), strict=True)) or [()] * len(_SELECTED)
     data: dict[str, Sequence[Any]] = dict(zip(_SELECTED, columns, strict=True))
     # What many rows share is read once, and not once a row.
     ((experiment,),) = store.read("SELECT experiment FROM runs WHERE run = ?", [run])

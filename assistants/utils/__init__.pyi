@@ -9,6 +9,7 @@ from .config_files import display_path as display_path
 from .config_files import parse_toml as parse_toml
 from .config_files import parse_yaml as parse_yaml
 from .config_files import read_text as read_text
+from .config_files import to_yaml as to_yaml
 from .config_files import validate as validate
 from .display import Displayable as Displayable
 from .display import notebook_html as notebook_html
@@ -56,6 +57,7 @@ __all__ = [
     "templating",
     "to_json",
     "to_utf8",
+    "to_yaml",
     "truncate_line",
     "validate",
 ]

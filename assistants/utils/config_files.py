@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -178,6 +179,19 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
     except (YAMLError, ValueError, IndexError, RecursionError) as error:  # `-_` is an IndexError
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise FileError(source, f"is not valid YAML: {first}.") from None
+
+
+def to_yaml(content: Mapping[str, Any]) -> str:
+    """Return YAML as a person would write it, in the order of ``content``."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="rt")
+    yaml.width = 100
+    yaml.allow_unicode = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    written = io.StringIO()
+    yaml.dump(dict(content), written)
+    return written.getvalue()
 
 
 def parse_toml(text: str, source: str) -> Document:

@@ -160,7 +160,7 @@ def test_ctrl_c_ends_a_chat_that_waits_for_a_question() -> None:
         process.stderr.readline()  # it is about to read a line
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
 
 
 def test_personas_say_where_they_come_from() -> None:

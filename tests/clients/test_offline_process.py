@@ -250,7 +250,7 @@ def test_nothing_survives_its_parent(smol: Path, here: Path, end: str) -> None:
         if "sleep" in end:
             process.kill()
         assert gone(processes)
-        process.wait(10)
+        process.wait(60)
     assert not list(here.glob("*.log"))
 
 
@@ -263,7 +263,7 @@ def test_a_fork_leaves_the_model_alone(smol: Path) -> None:
         print(asyncio.run(ask()).status, flush=True)
     """
     with program(smol, body) as process:
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=60)
         assert said.split()[2:] == ["0", "ok"]
 
 

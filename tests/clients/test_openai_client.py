@@ -21,6 +21,7 @@ from assistants.clients.openai.client import OpenAIClient
 from assistants.clients.openai.request import Timeouts
 from assistants.messages import Completion, Message, Sampling
 from support import faulty_replies
+from support.conformance import until
 from support.faulty_replies import STREAMED, WHOLE, Rude
 from support.faulty_server import FaultyServer, at
 
@@ -363,11 +364,7 @@ async def test_a_left_stream_is_closed() -> None:
         parts = client.stream(TALK, PLAIN)
         await anext(parts)
         await parts.aclose()  # type: ignore[attr-defined]
-        for _ in range(200):
-            if server.disconnects:
-                break
-            await asyncio.sleep(0.01)
-        assert server.disconnects == 1
+        await until(lambda: server.disconnects == 1)
         await client.aclose()
 
 

@@ -49,7 +49,7 @@ def test_an_interrupt_gives_the_prompt_back_and_keeps_every_answer(
         while asked_of(server) < 20:
             time.sleep(0.01)
         manager.interrupt_kernel()
-        reply = client.get_shell_msg(timeout=30)
+        reply = client.get_shell_msg(timeout=60)
         assert reply["content"]["status"] == "error"
         time.sleep(0.3)
         asked = asked_of(server)

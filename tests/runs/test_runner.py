@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assistants.design.limits import Limits
-from assistants.errors import RateLimitError
+from assistants.errors import RateLimitError, ServerError
 from assistants.messages import Sampling
 from assistants.personas import Persona
 from assistants.results import Results
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress
 from assistants.trial import Case
+from support import faulty_replies
 from support.experiments import QUICK, client_at, experiment_at, quiet, turns
+from support.faulty_replies import Rude, http, reply, status
 from support.faulty_server import FaultyServer
 
 
@@ -138,10 +139,10 @@ async def test_only_what_may_succeed_is_tried_again(
 
 async def test_a_server_may_say_how_long_to_wait(here: Path, server: FaultyServer) -> None:
     """Retry-After goes before our own, much shorter, waits."""
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     experiment = experiment_at(server.url_of("503"), 1, personas=["none"])
     await experiment.run(on_progress=quiet, retry=replace(QUICK, most=2))
-    assert time.monotonic() - began >= 2
+    assert asyncio.get_running_loop().time() - began >= 2
 
 
 def test_waits_grow_with_jitter_and_end() -> None:
@@ -162,9 +163,7 @@ async def test_a_dead_server_does_not_cost_every_trial_its_attempts(here: Path) 
     with FaultyServer() as server:
         url = server.url
     experiment = experiment_at(url, 200, personas=["none"], max_concurrency=4)
-    began = time.monotonic()
     run = await experiment.run(on_progress=quiet, retry=QUICK)
-    assert time.monotonic() - began < 5
     frame = run.trials()
     assert run.statuses() == {"error": 200}
     assert frame["attempts"].sum() <= 9 * QUICK.most
@@ -200,15 +199,20 @@ async def test_spending_stops_at_the_cap(here: Path, cap: Limits, reported: bool
         assert rest.statuses() == {"ok": 300}
 
 
-@pytest.mark.parametrize("fault", ["", "503"])
-async def test_time_stops_at_the_cap(here: Path, fault: str) -> None:
-    """A run is over within a call of its minutes, even when the server asks for longer waits."""
+@pytest.mark.parametrize("fault", ["", "503 for an hour"])
+async def test_time_stops_at_the_cap(
+    here: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is over after its minutes, even when the server asks for an hour's wait."""
+    monkeypatch.setitem(
+        faulty_replies.WHOLE,
+        "503 for an hour",
+        Rude(status("503 Unavailable", None, "retry-after: 3600"), ServerError),
+    )
     with FaultyServer(latency=0.05) as server:
         url = server.url_of(fault) if fault else server.url
         experiment = experiment_at(url, 500, max_concurrency=2, limits=Limits(minutes=0.5 / 60))
-        began = time.monotonic()
         run = await experiment.run(on_progress=quiet)
-        assert time.monotonic() - began < 1.5
         assert run.outcome == "limit"
         assert run.statuses()["open"] > 900
 
@@ -229,19 +233,21 @@ async def test_calls_in_flight_never_exceed_the_cap(here: Path) -> None:
 async def test_an_interrupt_returns_at_once_and_keeps_what_is_complete(
     here: Path, after: float
 ) -> None:
-    """Cancelled at any moment, a run ends within a second; the next asks exactly the rest."""
+    """Cancelled at any moment, a run waits for no answer; the next asks exactly the rest."""
     with FaultyServer(latency=0.03) as server:
         experiment = experiment_at(server.url, 200)
         task = asyncio.create_task(experiment.run(on_progress=quiet))
         await asyncio.sleep(after)
+        server.latency = 3600
+        await asyncio.sleep(0.1)  # what is in flight now is not answered within this test
         task.cancel()
-        began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 1
+        server.latency = 0
         cut = Results().latest()
         assert cut.outcome == "interrupted"
         kept = cut.statuses().get("ok", 0)
+        assert cut.statuses() == {"open": 400 - kept} | ({"ok": kept} if kept else {})
         before = len(server.requests)
         run = await experiment.run(on_progress=quiet)
         assert len(server.requests) - before == 400 - kept
@@ -274,6 +280,4 @@ async def test_an_absurd_count_does_not_lose_the_answer(here: Path) -> None:
 
 
 def _absurd() -> bytes:
-    from support.faulty_replies import http, reply
-
     return http(json.dumps(reply(usage={"prompt_tokens": 10**30, "completion_tokens": 1})).encode())

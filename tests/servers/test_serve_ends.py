@@ -119,7 +119,7 @@ def test_ctrl_c_while_starting_ends_it_at_once(machine: Path) -> None:
         lambda: "never" in logs.read_tail(registry.folder() / "../logs/never.log"),
     )
     starter.send_signal(signal.SIGINT)
-    _, said = starter.communicate(timeout=30)
+    _, said = starter.communicate(timeout=60)
     assert starter.returncode == 130
     assert not re.search("Traceback", said)
 

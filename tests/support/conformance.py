@@ -61,7 +61,8 @@ def said(*turns: str) -> list[Message]:
     return [Message(role, text) for role, text in zip(roles, turns, strict=False)]
 
 
-async def until(condition: Callable[[], bool], limit: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], limit: float = 60.0) -> None:
+    """Wait for something that happens elsewhere; only what never happens reaches the limit."""
     end = time.perf_counter() + limit
     while not condition():
         assert time.perf_counter() < end, "did not happen"

@@ -45,7 +45,7 @@ class SlowServer(FaultyServer):
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Wait for something that happens in another thread, at most ten seconds."""
-    async with asyncio.timeout(10):
+    """Wait for something that happens in another thread, at most a minute."""
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)

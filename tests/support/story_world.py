@@ -17,6 +17,9 @@ import pandas as pd
 from support.commands import Done, call, start, write_experiment
 from support.faulty_server import FaultyServer
 
+HOMES = ("CONFIG", "STATE")
+"""Folders of a person: of settings, and of what was learnt of models."""
+
 
 class World:
     """One person at one terminal, in a folder of their own."""
@@ -71,7 +74,8 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        own = {"XDG_CONFIG_HOME": str(self.folder / ".config"), **self.extra_environment}
+        homes = {f"XDG_{kind}_HOME": str(self.folder / f".{kind.lower()}") for kind in HOMES}
+        own = {**homes, **self.extra_environment}
         return own | ({"VLLM_BASE_URL": f"http://127.0.0.1:{self.port}/v1"} if self.port else {})
 
     @contextmanager

@@ -15,7 +15,7 @@ from assistants.widgets import background
 from assistants.widgets.browse.browse import Browse
 from assistants.widgets.browse.grid import Grid
 from assistants.widgets.chat.chat import Chat
-from support.page_messages import click
+from support.page_messages import click, is_working
 
 
 @pytest.fixture
@@ -73,17 +73,22 @@ async def test_a_locked_store_holds_up_no_answer(
     two: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that cannot be read is not shown, says why, and others stream meanwhile."""
-    monkeypatch.setattr("assistants.widgets.browse.trial_panel.STORE_TIMEOUT_S", 0.5)
+    limit = "assistants.widgets.browse.trial_panel.STORE_TIMEOUT_S"
+    monkeypatch.setattr(limit, 60)
     chat = Chat("none", "echo", results=None)
     two.open(0)
     shown = two.opened
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         background.call(lambda: two.handle_message({"do": "open", "trial": 1}))
-        began = time.monotonic()
         await chat.ask("Tea?")
-        assert time.monotonic() - began < 0.4
-        click(two, do="turn", down=0, across=0)
+        assert is_working(two)
+    click(two, do="open", trial=0)
+    assert two.opened == shown
+    monkeypatch.setattr(limit, 0.5)
+    with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        click(two, do="open", trial=1)
     assert two.notice.startswith("results was busy for 0.5 s")
     assert two.opened == shown
     two.open(1)
@@ -109,9 +114,8 @@ async def test_a_case_is_kept_elsewhere(two: Browse, here: Path) -> None:
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         background.call(lambda: two.handle_message({"do": "keep", "trial": 0, "path": "mine.yaml"}))
-        began = time.monotonic()
         await chat.ask("Tea?")
-        assert time.monotonic() - began < 0.4
+        assert is_working(two)
         assert two.kept == ""
     click(two, do="turn", down=0, across=0)
     assert two.kept == "Kept as case 2 in mine.yaml."

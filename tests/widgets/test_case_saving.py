@@ -34,7 +34,7 @@ def wish(widget: Browse | Chat | Compare, **content: Any) -> None:
     """What a page sends; waits for what it is told."""
     widget.notice = widget.kept = ""
     widget._on_message(widget, content, [])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (widget.kept or widget.notice) and time.monotonic() < end:
         time.sleep(0.01)
     background.call(lambda: None)  # what is said with it is said

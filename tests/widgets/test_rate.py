@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +18,7 @@ from assistants.scoring.vote import Vote
 from assistants.widgets import background
 from assistants.widgets.chat.chat import Chat
 from assistants.widgets.rate.rate import Rate
+from support.page_messages import click, is_working, wait_for_tasks
 
 SECRET = ["zebra-persona", "okapi-persona", "gnu-persona"]
 
@@ -53,19 +52,6 @@ def state(rate: Rate) -> str:
     return (
         json.dumps(rate.get_state(), default=str) + json.dumps(rate.snapshot()) + rate.static_html()
     )
-
-
-def click(rate: Rate, **message: Any) -> None:
-    """What the page sends, done."""
-    background.call(lambda: rate.handle_message(message))
-    ended(rate)
-
-
-def ended(rate: Rate) -> None:
-    """Waits until everything that the page wished for is done, or was refused."""
-    end = time.monotonic() + 20
-    while background.call(lambda: list(rate._tasks)) and time.monotonic() < end:
-        time.sleep(0.01)
 
 
 def test_votes_are_stored_at_once_as_shown(run: Run, rate: Rate) -> None:
@@ -272,7 +258,7 @@ def test_keys_that_are_pressed_at_once_are_obeyed_in_order(run: Run, rate: Rate)
             other.handle_message({"do": wish, **more})
 
     background.call(at_once)
-    ended(other)
+    wait_for_tasks(other)
     assert (other.progress, other.revealed) == (rate.progress, rate.revealed) == ("2 of 6", False)
     assert Counter(run.votes()["rater"]) == {"ann": 2, "bob": 2}
 
@@ -281,17 +267,22 @@ async def test_a_locked_store_holds_up_nobody_else(
     run: Run, rate: Rate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page says so after a while, and no vote is stored behind the rater's back."""
-    monkeypatch.setattr("assistants.widgets.rate.rate.STORE_TIMEOUT_S", 0.5)
+    limit = "assistants.widgets.rate.rate.STORE_TIMEOUT_S"
+    monkeypatch.setattr(limit, 60)
     chat = Chat("none", "echo", results=None)
     with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        background.call(
-            lambda: rate.handle_message({"do": "vote", "winner": "left", "turn": rate.turn})
-        )
-        began = time.monotonic()
+        vote = {"do": "vote", "winner": "left", "turn": rate.turn}
+        background.call(lambda: rate.handle_message(vote))
         await chat.ask("Tea?")
-        assert time.monotonic() - began < 0.4
-        ended(rate)
+        assert is_working(rate)
+    wait_for_tasks(rate)
+    assert rate.progress == "1 of 6"
+    rate.undo()
+    monkeypatch.setattr(limit, 0.5)
+    with closing(sqlite3.connect("results/answers.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        click(rate, do="vote", winner="left", turn=rate.turn)
         assert rate.notice.startswith("results was busy for 0.5 s")
         assert rate.progress == "0 of 6"
     rate.skip()  # which waits for what came before

@@ -51,7 +51,7 @@ count = -(-len(batches) // 2)
 asked = [f"{n} times <img src=x onerror=window.hacked=1> further?" for n in range(count)]
 run = await Experiment.define(
     "stored", personas=["none", okapi], baseline="none", models=[ScriptedClient(said, "zebra")],
-    cases=[*asked, "What <b>is</b> everything?"]).run("results", report=lambda progress: None)""",
+    cases=[*asked, "What <b>is</b> everything?"]).run("results", on_progress=lambda progress: None)""",
     "browse = Browse(run)\nbrowse",
     "browse.filter('onerror')\nbrowse.open(run.trials()['key'].iloc[-1])",
     "rate = Rate(run, rater='ann')\nrate",
@@ -169,7 +169,7 @@ def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser
     with jupyter_lab(executed.parent) as lab:
         page = browser.new_page(viewport={"width": 1000, "height": 1000})
         page.on("request", lambda request: asked.append(request.url))
-        open_notebook(page, lab, "done.ipynb")
+        open_notebook(page, lab, executed)
         page.wait_for_selector("table.conversation")
         assert page.evaluate("window.hacked") is None
         foreign = [url for url in asked if not url.startswith((lab.url, "data:", "blob:"))]

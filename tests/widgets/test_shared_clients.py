@@ -32,6 +32,6 @@ async def test_a_fork_is_not_cut_off_by_its_chat(here: Path) -> None:
         await until(lambda: any(row["answer"] for row in compare.replies))
         await chat.ask("Short?")
         assert chat.replies[0]["state"] == "done"
-        await asyncio.wait_for(asked, 10)
+        await asyncio.wait_for(asked, 60)
         assert [(row["state"], row["answer"]) for row in compare.replies] == [("done", LONG)] * 2
         assert client._built is None

@@ -1,4 +1,4 @@
-"""The forest plot: what each persona changed, with intervals, noise floor and verdict."""
+"""The forest plot: what each persona, or model, changed, with interval, floor and verdict."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from assistants.analysis.effects import Arm
 from assistants.analysis.plots.figure import Figure
 from assistants.analysis.plots.layout import (
     MOST_MODELS,
@@ -42,12 +43,19 @@ _EMPTY = (-1.0, 1.0)
 
 
 def forest(
-    effects: pd.DataFrame, *, score: str, unit: str = "", baseline: str = "the baseline"
+    effects: pd.DataFrame,
+    *,
+    score: str,
+    unit: str = "",
+    baseline: str = "the baseline",
+    by: Arm = "persona",
 ) -> Figure:
     """Draw one row per persona: effect, 95% interval, noise floor, and the verdict in words.
 
-    Rows are sorted by effect. Where nothing is known of the interval, the reason stands in the
-    plot as text: never a point without an interval, never a 0.
+    There is a panel per model; where models are compared and only one persona is in the table,
+    there is one row per model instead, in one panel. Rows are sorted by effect. Where nothing is
+    known of the interval, the reason stands in the plot as text: never a point without an
+    interval, never a 0.
 
     Parameters
     ----------
@@ -58,7 +66,9 @@ def forest(
     unit
         Of ``effect`` (``words``; ``percentage points`` for scores of 0 and 1).
     baseline
-        The persona that the others are compared with, for titles.
+        The persona, or the model, that the others are compared with, for titles.
+    by
+        What was compared, for titles.
 
     Raises
     ------
@@ -68,6 +78,9 @@ def forest(
         If altair is not installed.
     """
     rows = _effect_rows(effects, score)
+    if by == "model" and len({row["row"] for row in rows}) == 1:
+        for row in rows:
+            row["row"], row["model"] = row["model"], row["row"]
     models: dict[str, list[dict[str, Any]]] = {row["model"]: [] for row in rows}
     for row in sorted(rows, key=_by_effect):
         models[row["model"]].append(row)
@@ -85,14 +98,16 @@ def forest(
         )
         for model, of_model in shown.items()
     ]
-    title = f"{score}: what each persona changed"
+    compared = "persona" if by == "persona" else "comparison"
+    changed = "what each persona changed" if by == "persona" else "what the model changed"
+    title = f"{score}: {changed}"
     subtitle = (
         f"Difference from {baseline}, paired by case. Dot and line: effect and 95% interval, not "
-        "widened for the number of personas. Grey band: noise floor, how far a persona lies from "
-        "itself asked again. Hollow: too little data to tell. Diamond: no difference of note."
-        + not_shown(len(rows) - sum(map(len, shown.values())), "persona")
+        "widened for the number of comparisons. Grey band: noise floor, how far a persona lies "
+        "from itself asked again. Hollow: too little data to tell. Diamond: no difference of note."
+        + not_shown(len(rows) - sum(map(len, shown.values())), compared)
     )
-    alt = _gist(rows, score, unit, baseline)
+    alt = _gist(rows, compared, score, unit, baseline)
     chart = stack_panels(panels, title=title, subtitle=subtitle, alt=alt)
     order = [row["position"] for of_model in models.values() for row in of_model]
     return Figure(title, chart, effects.iloc[order].reset_index(drop=True), alt)
@@ -206,13 +221,15 @@ def _reason(row: Mapping[str, Any], unit: str) -> str:
     )
 
 
-def _gist(rows: Sequence[Mapping[str, Any]], score: str, unit: str, baseline: str) -> str:
+def _gist(
+    rows: Sequence[Mapping[str, Any]], compared: str, score: str, unit: str, baseline: str
+) -> str:
     short = {NO_DIFFERENCE: "no difference of note"}
     counts = Counter(row["kind"] for row in rows)
     kinds = (MORE, LESS, NO_DIFFERENCE, TOO_LITTLE)
     listed = ", ".join(f"{counts[kind]} {short.get(kind, kind)}" for kind in kinds if counts[kind])
-    personas = pluralize(len(rows), "persona")
-    gist = f"Effects on {score} of {personas} against {baseline}: {listed}."
+    compared_rows = pluralize(len(rows), compared)
+    gist = f"Effects on {score} of {compared_rows} against {baseline}: {listed}."
     known = [row for row in rows if _has_interval(row)]
     if not known:
         return gist

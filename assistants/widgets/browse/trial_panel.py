@@ -22,6 +22,7 @@ from assistants.widgets.browse.trial_detail import (
     trial_html,
     trial_item,
 )
+from assistants.widgets.html import ui
 from assistants.widgets.stored_runs import conversation
 
 
@@ -142,7 +143,7 @@ class TrialPanel:
         if self._difference:
             parts.append(difference_html(self._difference))
         if self._chat is not None:
-            parts.append(Markup("<p><b>Chat:</b></p>{}").format(Markup(self._chat.static_html())))  # noqa: S704 - a widget's own
+            parts += [ui.emphasis("Chat:"), self._chat.static_html()]
         return Markup().join(parts)
 
     def _save_case(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import traitlets
+from markupsafe import Markup
 
 from assistants.assistant import Assistant, build_assistants
 from assistants.clients import Client, IsolatedClient, registry
@@ -24,6 +25,7 @@ from assistants.widgets import background
 from assistants.widgets.chat.columns import ConversationColumns
 from assistants.widgets.chat.compare import Compare
 from assistants.widgets.chat.turns import Answer, Turn, history
+from assistants.widgets.html import ui
 from assistants.widgets.stored_runs import conversation, restore_persona
 
 
@@ -188,11 +190,11 @@ class Chat(ConversationColumns):
 
     # -- for the page ----------------------------------------------------------------------------
 
-    def static_html(self) -> str:
+    def static_html(self) -> Markup:
         """Return the conversation, and the columns below it."""
         page = super().static_html()
         if self._fork is not None:
-            page += f"<p><b>Everybody else:</b></p>{self._fork.static_html()}"
+            page += ui.emphasis("Everybody else:") + self._fork.static_html()
         return page
 
     @traitlets.observe("persona", "model")

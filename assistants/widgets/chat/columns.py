@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import traitlets
+from markupsafe import Markup
 
 from assistants.assistant import Assistant
 from assistants.errors import UsageError
@@ -220,7 +221,7 @@ class ConversationColumns(LiveWidget):
         super().flush()
         self._update_replies()
 
-    def static_html(self) -> str:
+    def static_html(self) -> Markup:
         """Return the conversations as a table."""
         conversations = [column.conversation for column in self._columns]
         costs = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import traitlets
+from markupsafe import Markup
 
 from assistants.assistant import Assistant, build_assistants
 from assistants.clients import Client
@@ -179,7 +180,7 @@ class Compare(ConversationColumns):
         """Return every entry of every column, and the differences if they are shown."""
         return {**super().snapshot(), "differences": self._diff_update()["answers"]}
 
-    def static_html(self) -> str:
+    def static_html(self) -> Markup:
         """Return the conversations, and the differences if they are shown."""
         page = super().static_html()
         if self.diff_base:

@@ -8,23 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
+from markupsafe import Markup
+
 from assistants.widgets.base import Item
 from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html import compare_words, escape, finished_html, to_html
-
-_CELL = (
-    'align="left" valign="top" '
-    'style="text-align: left; vertical-align: top; overflow-wrap: break-word"'
-)
-"""Attributes of every cell, since no style sheet is available everywhere."""
+from assistants.widgets.html import compare_words, finished_html, to_html, ui
 
 
 def conversations_html(
     conversations: Sequence[Conversation], costs: Mapping[str, float | None]
-) -> str:
+) -> Markup:
     """Return safe HTML: a column per conversation, a row per turn, switches below their turn.
 
     Parameters
@@ -35,47 +31,43 @@ def conversations_html(
         US dollars of each answer, by its id.
     """
     if not any(conversation.turns for conversation in conversations):
-        names = ", ".join(escape(str(c.assistant)) for c in conversations)
-        return f"<p><i>Nothing has been asked yet. Here to answer: {names}.</i></p>"
-    rows: list[str] = []
+        names = ", ".join(str(conversation.assistant) for conversation in conversations)
+        return ui.aside(f"Nothing has been asked yet. Here to answer: {names}.")
+    rows = []
     for row in zip_longest(*map(_rows, conversations), fillvalue=()):
         questions = {e.question for entries in row for e in entries if isinstance(e, Turn)}
-        if len(questions) == 1:
-            rows.append(f'<tr><td colspan="{len(row)}" {_CELL}>{_question(*questions)}</td></tr>')
+        shared = to_html(*questions) if len(questions) == 1 else None
         cells = [
-            "".join(_entry(entry, costs, with_question=len(questions) > 1) for entry in entries)
+            Markup().join(_entry(entry, costs, with_question=shared is None) for entry in entries)
             for entries in row
         ]
-        rows.append("<tr>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>")
-    return _table([_head(conversation) for conversation in conversations], rows)
+        rows.append((shared, cells))
+    return ui.side_by_side([_head(conversation) for conversation in conversations], rows)
 
 
-def differences_html(columns: Sequence[ConversationColumn], base: ConversationColumn) -> str:
+def differences_html(columns: Sequence[ConversationColumn], base: ConversationColumn) -> Markup:
     """Return safe HTML of the word differences from ``base``: a column per other conversation.
 
     It is empty if nothing can be compared yet.
     """
     others = [column for column in columns if column is not base]
-    turns = base.conversation.turns
-    cells: list[dict[str, str]] = [{} for _ in turns]
+    cells: dict[str, dict[str, Markup]] = {}
     for column in others:
         for turn, base_turn in _answered_pairs(column, base):
             if _has_ended(turn.answer):
-                diff = _difference(base_turn.answer, turn.answer)
-                cells[turns.index(base_turn)][column.id] = (
-                    f"<p><small>{escape(diff['said'])}</small></p>{diff['html']}"
-                )
-    if not any(cells):
-        return ""
-    rows = []
-    for turn, row in zip(turns, cells, strict=True):
-        if row:
-            question = _question(turn.question)
-            rows.append(f'<tr><td colspan="{len(others)}" {_CELL}>{question}</td></tr>')
-            row_cells = "".join(f"<td {_CELL}>{row.get(c.id, '')}</td>" for c in others)
-            rows.append(f"<tr>{row_cells}</tr>")
-    title = f"<p><b>What differs from {escape(str(base.assistant))}:</b></p>"
-    return title + _table([escape(str(column.assistant)) for column in others], rows)
+                diff = compare_words(base_turn.answer.text, turn.answer.text)
+                cell = ui.small([diff.summary]) + diff.html
+                cells.setdefault(base_turn.id, {})[column.id] = cell
+    if not cells:
+        return Markup()
+    rows = [
+        (to_html(turn.question), [cells[turn.id].get(column.id, "") for column in others])
+        for turn in base.conversation.turns
+        if turn.id in cells
+    ]
+    heads = [str(column.assistant) for column in others]
+    title = ui.emphasis(f"What differs from {base.assistant}:")
+    return title + ui.side_by_side(heads, rows)
 
 
 def answer_differences(columns: Sequence[ConversationColumn], base: ConversationColumn) -> Item:
@@ -86,29 +78,19 @@ def answer_differences(columns: Sequence[ConversationColumn], base: Conversation
     dict
         ``html`` and ``said`` by the id of each answer that has ended.
     """
-    return {
-        answer.id: _difference(base_turn.answer, answer)
-        for column in columns
-        if column is not base
-        for turn, base_turn in _answered_pairs(column, base)
-        for answer in turn.answers
-        if _has_ended(answer)
-    }
+    items = {}
+    for column in columns:
+        if column is not base:
+            for turn, base_turn in _answered_pairs(column, base):
+                for answer in filter(_has_ended, turn.answers):
+                    diff = compare_words(base_turn.answer.text, answer.text)
+                    items[answer.id] = {"html": diff.html, "said": diff.summary}
+    return items
 
 
-def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    width = f'width="{100 // len(heads)}%" {_CELL}'
-    head = "".join(f"<th {width}>{cell}</th>" for cell in heads)
-    return (
-        f'<table class="conversation" width="100%"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-def _head(conversation: Conversation) -> str:
+def _head(conversation: Conversation) -> Markup:
     persona = conversation.assistant.persona
-    label = escape(persona.label or persona.name)
-    return f"<b>{label}</b><br><small>{escape(str(conversation.assistant))}</small>"
+    return ui.titled(persona.label or persona.name, conversation.assistant)
 
 
 def _rows(conversation: Conversation) -> list[list[Entry]]:
@@ -121,35 +103,28 @@ def _rows(conversation: Conversation) -> list[list[Entry]]:
     return rows
 
 
-def _question(text: str) -> str:
-    return f"<blockquote>{to_html(text)}</blockquote>"
-
-
-def _entry(entry: Entry, costs: Mapping[str, float | None], *, with_question: bool) -> str:
+def _entry(entry: Entry, costs: Mapping[str, float | None], *, with_question: bool) -> Markup:
     if isinstance(entry, AssistantSwitch):
-        return f"<p><i>{escape(entry.line)}</i></p>"
-    question = _question(entry.question) if with_question else ""
-    others = "".join(
-        f"<details><summary>another answer</summary>{_answer(entry, answer, costs)}</details>"
+        return ui.aside(entry.line)
+    question = ui.quote(to_html(entry.question)) if with_question else ""
+    others = [
+        ui.folded("another answer", _answer(entry, answer, costs))
         for answer in entry.answers
         if answer is not entry.answer
-    )
-    return question + _answer(entry, entry.answer, costs) + others
+    ]
+    return Markup().join([question, _answer(entry, entry.answer, costs), *others])
 
 
-def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> str:
+def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> Markup:
     author = turn.author_label(answer)
-    parts = [f"<p><small>Answered by {escape(author)}</small></p>" if author else ""]
-    parts.append(finished_html(answer.text) if answer.text else "")
-    if answer.state != "done":
-        texts = {"stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
-        text = texts.get(answer.state, "The answer is on its way.")
-        parts.append(f"<p><b>{escape(text)}</b></p>")
-    if answer.note:
-        parts.append(f"<p><b>{escape(answer.note)}</b></p>")
-    if facts := answer_facts(answer, costs.get(answer.id)):
-        parts.append(f"<p><small>{escape(' · '.join(facts))}</small></p>")
-    return "".join(parts)
+    endings = {"done": "", "stopped": "Stopped here.", "failed": f"Failed. {answer.error}"}
+    notes = filter(None, [endings.get(answer.state, "The answer is on its way."), answer.note])
+    return Markup().join([
+        ui.small([f"Answered by {author}"]) if author else "",
+        finished_html(answer.text) if answer.text else "",
+        *map(ui.emphasis, notes),
+        ui.small(answer_facts(answer, costs.get(answer.id))),
+    ])  # fmt: skip
 
 
 def _answered_pairs(
@@ -164,8 +139,3 @@ def _answered_pairs(
 
 def _has_ended(answer: Answer) -> bool:
     return bool(answer.text) and not answer.is_pending
-
-
-def _difference(old: Answer, new: Answer) -> dict[str, str]:
-    diff = compare_words(old.text, new.text)
-    return {"html": diff.html, "said": diff.summary}

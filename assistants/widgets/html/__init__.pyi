@@ -17,6 +17,7 @@ from .run_statistics import OutputGroup as OutputGroup
 from .run_statistics import contrasts as contrasts
 from .run_statistics import effects as effects
 from .run_statistics import endings as endings
+from .run_statistics import models as models
 from .run_statistics import prompt_audit as prompt_audit
 from .run_statistics import votes as votes
 from .run_statistics import wording as wording
@@ -45,6 +46,7 @@ __all__ = [
     "escape",
     "failures",
     "finished_html",
+    "models",
     "overview",
     "page",
     "personas_table",

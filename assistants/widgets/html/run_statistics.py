@@ -46,6 +46,11 @@ def effects(run: Run) -> OutputGroup:
     return OutputGroup(lambda: _effects(run))
 
 
+def models(run: Run) -> OutputGroup:
+    """Show for each score what another model changed, and for which personas it did."""
+    return OutputGroup(lambda: _models(run))
+
+
 def contrasts(run: Run) -> OutputGroup:
     """Show for each score how much is due to having a prompt, to its meaning and its wording."""
     return OutputGroup(lambda: _contrasts(run))
@@ -115,6 +120,30 @@ def _effects(run: Run) -> Iterator[Any]:
     further = [scorer.name for scorer in run.scorers[MAX_SCORES:]]
     if further:
         yield sentence(f"Not shown here: {', '.join(further)}. See run.effects(name).")
+
+
+def _models(run: Run) -> Iterator[Any]:
+    from assistants.analysis.plots import forest
+
+    if len(run.statistics.models) < 2:
+        yield sentence("One model was asked, so there is none to compare it with.")
+        return
+    first = run.statistics.baseline_model()
+    yield sentence(f"Differences from {first}, on the same cases and the same persona.")
+    for scorer in _scorers(run):
+        unit = PERCENTAGE_POINTS if scorer.kind == "binary" else scorer.unit
+        rows = run.effects(scorer.name, by="model")
+        yield heading(scorer.name)
+        if len(rows):
+            yield forest(rows, score=scorer.name, unit=unit, baseline=first, by="model")
+            yield _with_notes(rows[_EFFECTS])
+        against = run.manifest["baseline"]
+        if against is not None and len(by_persona := run.interactions(scorer.name)):
+            yield sentence(
+                f"Each persona's effect against {against}, on the row's model "
+                f"(mean) and on {first} (baseline_mean), and how far these two differ (effect):"
+            )
+            yield _with_notes(by_persona[_EFFECTS])
 
 
 def _contrasts(run: Run) -> Iterator[Any]:

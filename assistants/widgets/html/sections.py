@@ -17,6 +17,7 @@ SECTIONS: dict[str, Callable[[Run], Any]] = {
     "summary": lambda run: table(run.summary()),
     "status_counts": run_statistics.endings,
     "effects": run_statistics.effects,
+    "models": run_statistics.models,
     "control_contrasts": run_statistics.contrasts,
     "text_distance": run_statistics.wording,
     "votes": run_statistics.votes,
