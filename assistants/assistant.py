@@ -21,7 +21,9 @@ from assistants.utils import notebook_html, to_json, truncate_line
 class Assistant:
     """A persona on a model.
 
-    ``sampling`` wins over the persona's own sampling, and ``variables`` over its default values.
+    ``sampling`` wins over the persona's own sampling, which wins over that of the model's entry;
+    ``variables`` win over the persona's default values. ``unsupported`` are settings that are left
+    out, because the model refuses them.
     ``first_draw`` is the draw of its first repeat: equal requests share their answers, so an
     assistant that is compared with itself must use later draws. ``persona_in`` is where the
     persona is sent: in the ``system`` message, or at the head of the first question (``user``),
@@ -34,6 +36,7 @@ class Assistant:
     variables: Mapping[str, Any] = field(default_factory=dict)
     first_draw: int = 0
     persona_in: Literal["system", "user"] = "system"
+    unsupported: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.persona_in not in ("system", "user"):
@@ -70,9 +73,15 @@ class Assistant:
         return digest_of(self.system_prompt)
 
     @cached_property
+    def requested_sampling(self) -> Sampling:
+        """The sampling that is asked for: its own, its persona's, and that of its model's entry."""
+        own = self.sampling.with_defaults(self.persona.sampling)
+        return own.with_defaults(self.client.default_sampling)
+
+    @cached_property
     def effective_sampling(self) -> Sampling:
-        """The sampling that is sent: the assistant's own, with its persona's as defaults."""
-        return self.sampling.with_defaults(self.persona.sampling)
+        """The sampling that is sent: what is asked for, without what the model refuses."""
+        return self.requested_sampling.without(self.unsupported)
 
     @property
     def digest(self) -> str:
@@ -206,7 +215,13 @@ def build_assistants(
     for assistant in complete:
         entries.setdefault(assistant.model, find_model(assistant.client, catalogue))
     built = [
-        Assistant(persona, client, sampling, variables.get(persona.name, {}))
+        Assistant(
+            persona,
+            client,
+            sampling,
+            variables.get(persona.name, {}),
+            persona_in="user" if entries[client.model].system_role == "user" else "system",
+        )
         for client in clients
         for persona in found
         if not isinstance(persona, Assistant)

@@ -12,6 +12,7 @@ AssistantsError                     what went wrong, where, and what to do next
 ├── BudgetExceededError             a cap on money, tokens or minutes stopped the run
 └── CallError                       one call to one model failed
     ├── MissingKeyError             no API key where the model's entry says it is
+    ├── MissingAddressError         no address where the model's entry says it is
     ├── ServerUnreachableError      nothing answered at the address
     ├── CallTimeoutError            first token, idle or total
     │   └── ConnectTimeoutError     nobody took the call in time
@@ -20,12 +21,14 @@ AssistantsError                     what went wrong, where, and what to do next
     ├── BadRequestError             4xx: sending it again cannot help
     │   ├── AuthenticationError     401, 403
     │   ├── ModelNotFoundError      404
-    │   └── ContextLengthError      the conversation does not fit the model
+    │   ├── ContextLengthError      the conversation does not fit the model
+    │   └── ParameterRefusedError   the model does not take a parameter, or not this value of it
     ├── RedirectRefusedError        3xx: the prompt would go to another address
     ├── ReplyTooLargeError          more bytes than any answer needs
     ├── MalformedReplyError         a reply that breaks the protocol
     │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
+    ├── ReasoningLimitError         reasoning used the whole cap on tokens; there is no answer
     ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
@@ -134,6 +137,16 @@ class MissingKeyError(CallError):
         )
 
 
+class MissingAddressError(CallError):
+    """No address where the model's entry says it is."""
+
+    def __init__(self, model: str, name: str) -> None:
+        super().__init__(
+            f"{model}: the environment variable {name} holds no address.",
+            fix=f"Set it to the base URL of your own endpoint (`export {name}=https://...`).",
+        )
+
+
 class ServerUnreachableError(CallError):
     """Nothing answered at a model's address."""
 
@@ -188,6 +201,24 @@ class ContextLengthError(BadRequestError):
     """The conversation and the answer together do not fit the model's context."""
 
 
+class ParameterRefusedError(BadRequestError):
+    """The model does not take a parameter, or not this value of it; nothing was spent.
+
+    ``parameter`` is the name in a request's body, without what is below it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        parameter: str,
+        fix: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, fix=fix, retry_after=retry_after)
+        self.parameter = parameter
+
+
 class RedirectRefusedError(CallError):
     """HTTP 3xx: following it would send the prompt, and perhaps the key, somewhere else."""
 
@@ -221,6 +252,16 @@ class IncompleteReplyError(CallError):
     """The reply ended before the model had finished; ``partial`` keeps what arrived."""
 
     retryable = True
+    billable = True
+
+
+class ReasoningLimitError(CallError):
+    """Reasoning used the whole cap on tokens, so there is no answer; ``partial`` has the usage.
+
+    Another try would most likely end in the same way, and cost as much.
+    """
+
+    at_fault = True
     billable = True
 
 

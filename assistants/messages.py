@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self, get_args
 
-from assistants.errors import AssistantsError, CallError
+from assistants.errors import AssistantsError, CallError, FileError, nearest
 from assistants.utils import notebook_html, pluralize, truncate_line
 
 Role = Literal["system", "user", "assistant"]
 
-Status = Literal["ok", "length", "refusal", "content_filter", "empty", "truncated", "error"]
-"""Outcome of a trial. The first five are replies a model finished; the last two are failures."""
+Status = Literal[
+    "ok", "length", "refusal", "content_filter", "empty", "reasoning_limit", "truncated", "error"
+]
+"""Outcome of a trial. The first five are replies a model finished; the others are failures.
+
+``reasoning_limit`` is a reply of which reasoning used the whole cap on tokens.
+"""
 
 FINISHED: frozenset[Status] = frozenset({"ok", "length", "refusal", "content_filter", "empty"})
 """Statuses of a complete reply, which is stored and never asked for again."""
@@ -20,7 +26,13 @@ FINISHED: frozenset[Status] = frozenset({"ok", "length", "refusal", "content_fil
 AVERAGED: frozenset[Status] = frozenset({"ok", "length"})
 """Statuses that count in averages by default."""
 
-_FLOATS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
+_FLOATS = ("temperature", "top_p", "min_p", "frequency_penalty", "presence_penalty")
+_WHOLE = ("max_tokens", "seed", "top_k")
+_TEXTS = ("reasoning_effort", "verbosity")
+_TABLES = ("response_format", "extra")
+_NOT_EXTRA = frozenset(
+    {"model", "messages", "stream", "stream_options", "n", "max_completion_tokens"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +59,10 @@ class Message:
 class Sampling:
     """Sampling parameters of a request. ``None`` leaves a setting to the server.
 
-    ``repeat`` is the index of the draw, from 0. It is not sent; it tells draws of one request
-    apart.
+    The names are those of OpenAI's chat completions; ``top_k`` and ``min_p`` are known to vLLM and
+    llama.cpp. ``reasoning_effort`` and ``verbosity`` are words that the model's provider defines.
+    ``extra`` is passed through: more keys of the request's body, as JSON values. ``repeat`` is the
+    index of the draw, from 0. It is not sent; it tells draws of one request apart.
     """
 
     temperature: float | None = None
@@ -58,6 +72,12 @@ class Sampling:
     stop: tuple[str, ...] = ()
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    response_format: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     repeat: int = 0
 
     def __post_init__(self) -> None:
@@ -66,10 +86,17 @@ class Sampling:
         _in_range("max_tokens", self.max_tokens, 1, None)
         _in_range("frequency_penalty", self.frequency_penalty, -2, 2)
         _in_range("presence_penalty", self.presence_penalty, -2, 2)
+        _in_range("min_p", self.min_p, 0, 1)
         _in_range("repeat", self.repeat, 0, None)
-        for name in ("max_tokens", "seed"):
+        for name in _WHOLE:
             if type(getattr(self, name)) not in (int, type(None)):
                 raise ValueError(f"{name} must be a whole number, not {getattr(self, name)!r}.")
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and value):
+                raise ValueError(f"{name} must be a word, not {value!r}.")
+        for name in _TABLES:
+            _check_table(name, getattr(self, name))
         if not all(isinstance(stop, str) and stop for stop in self.stop):
             raise ValueError(f"stop must be texts, not {list(self.stop)!r}.")
         for name in _FLOATS:  # 1 and 1.0 are one temperature, and make one key
@@ -83,9 +110,14 @@ class Sampling:
 
     def with_defaults(self, defaults: Sampling) -> Sampling:
         """Return these settings, with those of ``defaults`` where they are not set."""
-        unset = Sampling()
-        own = {k: v for k, v in _items(self) if v != getattr(unset, k)}
+        own = {k: v for k, v in _items(self) if v != getattr(_UNSET, k)}
         return replace(defaults, **own)
+
+    def without(self, names: Collection[str]) -> Sampling:
+        """Return these settings with those named left to the server; keys of ``extra`` too."""
+        known = {name: getattr(_UNSET, name) for name in names if name in _NAMES}
+        extra = {k: v for k, v in self.extra.items() if k not in names}
+        return replace(self, **{"extra": extra, **known})
 
     def for_repeat(self, repeat: int) -> Sampling:
         """Return the settings of one draw, with a seed of its own.
@@ -97,11 +129,10 @@ class Sampling:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings that are set, as JSON values, without ``repeat``."""
-        unset = Sampling()
         return {
             k: list(v) if isinstance(v, tuple) else v
             for k, v in _items(self)
-            if k != "repeat" and v != getattr(unset, k)
+            if k != "repeat" and v != getattr(_UNSET, k)
         }
 
 
@@ -120,7 +151,8 @@ class Completion:
     """A model's reply to one request.
 
     Times are seconds since the request was sent. ``first_token_s`` is ``None`` for a reply that
-    was not streamed. ``served_model`` is the server's name of the model that answered.
+    was not streamed. ``served_model`` is the server's name of the model that answered, and
+    ``system_fingerprint`` of what it ran on. ``note`` says what was sent otherwise than asked for.
     """
 
     text: str
@@ -132,6 +164,8 @@ class Completion:
     started_at: str = ""
     first_token_s: float | None = None
     total_s: float | None = None
+    system_fingerprint: str | None = None
+    note: str | None = None
 
     def __repr__(self) -> str:
         tokens = self.usage.output_tokens
@@ -193,6 +227,41 @@ def _items(value: Any) -> list[tuple[str, Any]]:
     return [(f.name, getattr(value, f.name)) for f in fields(value)]
 
 
+def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
+    """Return decoding settings as a file writes them.
+
+    Raises
+    ------
+    FileError
+        For an unknown setting or a value out of range.
+    """
+    for key in settings:
+        if key not in _NAMES:
+            raise FileError(where, f"unknown setting {key!r}.", fix=nearest(key, _NAMES))
+    values = dict(settings)
+    stop = values.get("stop") or ()
+    try:
+        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+        return Sampling(**values)
+    except (TypeError, ValueError) as error:
+        raise FileError(where, str(error)) from None
+
+
+def _check_table(name: str, value: object) -> None:
+    """Raise unless ``value`` is a JSON object that a request's body may hold."""
+    if value == {}:
+        return
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must be a table of keys, not {value!r}.")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold JSON values: {error}.") from None
+    taken = sorted((_NOT_EXTRA | _NAMES) & value.keys()) if name == "extra" else []
+    if taken:
+        raise ValueError(f"extra cannot set {taken[0]!r}: it has a place of its own.")
+
+
 def _in_range(name: str, value: float | None, low: float, high: float | None) -> None:
     if value is None:
         return
@@ -207,3 +276,7 @@ def partial_completion(error: AssistantsError) -> Completion | None:
     """Return what had arrived of a reply before its call failed."""
     partial = error.partial if isinstance(error, CallError) else None
     return partial if isinstance(partial, Completion) else None
+
+
+_NAMES = frozenset(f.name for f in fields(Sampling) if f.name != "repeat")
+_UNSET = Sampling()

@@ -9,15 +9,16 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from assistants.errors import FileError, UnknownNameError, UsageError
-from assistants.messages import Usage
+from assistants.messages import Sampling, Usage, sampling_from
 from assistants.utils import (
     Document,
     StrictModel,
@@ -34,6 +35,8 @@ from assistants.utils import (
 PACKAGED = Path(__file__).with_name("models.toml")
 IN_PROCESS = ("local", "scripted", "vllm-offline")
 """Providers that need no server of their own."""
+
+SystemRole = Literal["system", "developer", "user"]
 
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|TOKEN)")
 
@@ -58,12 +61,14 @@ class Provider(StrictModel):
     prices: Prices | None = None
     batch_discount: float | None = Field(default=None, ge=0, le=1)
     """The part of the price that a batch saves; ``None`` where there are no batches."""
+    ignores: tuple[str, ...] = ()
+    """Parameters that are sent, and not known to be applied."""
 
     @field_validator("address")
     @classmethod
     def _address_is_usable(cls, address: str) -> str:
         try:
-            return check_url(address)
+            return check_url(address) if address else ""
         except UsageError as error:
             raise ValueError(str(error)) from None
 
@@ -76,11 +81,28 @@ class Provider(StrictModel):
 
 
 class ModelEntry(StrictModel):
-    """The model behind a short name, and the settings that differ from its provider's."""
+    """The model behind a short name, and the settings that differ from its provider's.
+
+    An entry may also be called ``provider:id`` itself; then it holds for every name of the model.
+    """
 
     model: str
     concurrency: int | None = Field(default=None, ge=1, le=4096)
     prices: Prices | None = None
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    system_role: SystemRole | None = None
+    ends: date | None = None
+    reasons: bool = False
+    refuses: tuple[str, ...] = ()
+
+    @field_validator("sampling")
+    @classmethod
+    def _sampling_is_usable(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        try:
+            sampling_from(settings, "")
+        except FileError as error:
+            raise ValueError(str(error).removeprefix(": ")) from None
+        return settings
 
 
 class _ModelsFile(StrictModel):
@@ -92,17 +114,40 @@ class _ModelsFile(StrictModel):
     def _a_text_is_a_model(cls, models: Any) -> Any:
         if not isinstance(models, Mapping):
             return models
-        return {k: {"model": v} if isinstance(v, str) else v for k, v in models.items()}
+        entries = {k: {"model": v} if isinstance(v, str) else v for k, v in models.items()}
+        return {
+            k: {"model": k, **v} if ":" in k and isinstance(v, Mapping) else v
+            for k, v in entries.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that can be called. ``server`` is ``None`` for one that needs no server."""
+    """A model that can be called. ``server`` is ``None`` for one that needs no server.
+
+    Attributes
+    ----------
+    sampling
+        Settings where neither a persona nor an assistant has its own.
+    system_role
+        The role of a message with the system prompt; ``user`` puts it into the first question.
+    ends
+        The day on which the provider switches the model off.
+    reasons
+        Whether it reasons unless told otherwise, which counts towards ``max_tokens``.
+    refuses
+        Parameters that it is thought to refuse: a hint, which decides nothing.
+    """
 
     name: str
     server: Provider | None = None
     concurrency: int | None = None
     prices: Prices | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    system_role: SystemRole = "system"
+    ends: date | None = None
+    reasons: bool = False
+    refuses: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return truncate_line(f"Model({truncate_line(self.name, 100)!r})", 120)
@@ -199,15 +244,29 @@ class Catalogue:
         if not colon or not identifier:
             known = [short_name for short_name in self.models if short_name != name]
             raise UnknownNameError("model", entry.model, [*known, "provider:id"], where=where)
-        if provider in IN_PROCESS:
-            free = Prices(input=0, output=0)
-            return Model(entry.model, None, entry.concurrency, entry.prices or free)
-        server = self.providers.get(provider)
-        if server is None:
+        server = None if provider in IN_PROCESS else self.providers.get(provider)
+        if server is None and provider not in IN_PROCESS:
             raise UnknownNameError(
                 "provider", provider, [*self.providers, *IN_PROCESS], where=where
             )
-        return Model(entry.model, server, entry.concurrency, entry.prices or server.prices)
+        return _model(server, entry, self.models.get(entry.model, entry))
+
+
+def _model(server: Provider | None, entry: ModelEntry, general: ModelEntry) -> Model:
+    """Return the model of an entry, with what the entry called ``provider:id`` says beside it."""
+    usual_prices = Prices(input=0, output=0) if server is None else server.prices
+    own = sampling_from(entry.sampling, entry.model)
+    return Model(
+        entry.model,
+        server,
+        entry.concurrency or general.concurrency,
+        entry.prices or general.prices or usual_prices,
+        sampling=own.with_defaults(sampling_from(general.sampling, entry.model)),
+        system_role=entry.system_role or general.system_role or "system",
+        ends=entry.ends or general.ends,
+        reasons=entry.reasons or general.reasons,
+        refuses=frozenset(entry.refuses) | frozenset(general.refuses),
+    )
 
 
 def user_file() -> Path:

@@ -39,7 +39,7 @@ def provider(address: str, **more: str) -> str:
 def test_short_names_stand_for_models(here: Path) -> None:
     """chatgpt, smollm2 and echo work out of the box; a full name always does."""
     catalogue = Catalogue.default()
-    assert catalogue.find("chatgpt").name == "openai:gpt-5-mini"
+    assert catalogue.find("chatgpt").name == "openai:gpt-6-luna"
     assert catalogue.find("smollm2").name == "local:smollm2"
     assert catalogue.find("vllm:Qwen/Qwen3-8B:free").id == "Qwen/Qwen3-8B:free"
     assert connect("echo").model == "scripted:echo"

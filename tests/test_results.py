@@ -44,7 +44,9 @@ async def test_a_manifest_is_enough_to_believe_a_run(here: Path, server: FaultyS
     terse = next(p for p in manifest["system_prompts"] if p["persona"] == "terse")
     assert terse["system_prompt"] == "Be terse."
     assert terse["digest"] == hashlib.sha256(b"Be terse.").hexdigest()[:16]
-    assert manifest["served"] == [{"model": "test:m", "served_model": "m"}]
+    assert manifest["served"] == [
+        {"model": "test:m", "served_model": "m", "system_fingerprint": None, "answers": 4}
+    ]
     assert manifest["models"][0]["name"] == "test:m"
     assert manifest["personas"][1]["sampling"] == {"seed": 7}
     assert manifest["counts"] == {"ok": 4}

@@ -8,7 +8,17 @@ from typing import Any
 
 import typer
 
-from assistants.cli import audit, batches, chat, controls, interchange, run, serve, show
+from assistants.cli import (
+    audit,
+    batches,
+    chat,
+    controls,
+    interchange,
+    migrate,
+    run,
+    serve,
+    show,
+)
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -51,6 +61,7 @@ def _print_error(error: AssistantsError) -> None:
 
 
 _command("run", run.run)
+_command("migrate", migrate.migrate)
 _command("ask", chat.ask)
 _command("chat", chat.chat)
 _command("batches", batches.batches)

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from assistants.errors import AssistantsError
@@ -27,7 +28,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Run all checks; no model is asked and no server is called."""
-    return [*_python(), *_extras(), _weights(), *_files(), *_keys()]
+    return [*_python(), *_extras(), _weights(), *_files(), *_endings(), *_keys()]
 
 
 def _python() -> Iterator[Check]:
@@ -74,6 +75,24 @@ def _files() -> Iterator[Check]:
     place = Path("results") if Path("results").is_dir() else Path()
     fix = "Use `--results DIR` with a folder of yours."
     yield Check("results can be written", os.access(place, os.W_OK), str(place.resolve()), fix)
+
+
+def _endings() -> Iterator[Check]:
+    """Check the models with a short name: a provider may switch one off soon."""
+    from assistants.models import Catalogue
+
+    try:
+        catalogue = Catalogue.default()
+    except AssistantsError:
+        return  # reported under "models"
+    for name in catalogue.models:
+        model = catalogue.find(name)
+        if model.ends is not None and name != model.name:
+            left = (model.ends - datetime.now(UTC).date()).days
+            found = f"{model.name} is switched off on {model.ends}"
+            yield Check(
+                f"model {name}", left > 90, found, "Name another one in models.toml.", False
+            )
 
 
 def _keys() -> Iterator[Check]:

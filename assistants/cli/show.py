@@ -20,7 +20,7 @@ from assistants.utils import escape_control_chars, pluralize, truncate_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from assistants.models import Catalogue
+    from assistants.models import Catalogue, Model
     from assistants.results import Run
 
 PACKAGE = Path(__file__).parents[1]
@@ -49,6 +49,7 @@ def models(
     ] = "",
 ) -> int:
     """List the models and their providers, or check the servers."""
+    from assistants.clients import all_observed, describe_observations
     from assistants.models import IN_PROCESS, Catalogue, base_url, user_file
 
     if check not in ("", "check"):
@@ -57,13 +58,30 @@ def models(
     if check:
         return asyncio.run(_check_providers(catalogue))
     rows = [
-        [name, catalogue.find(name).name, _short_path(catalogue.sources[name])]
+        [
+            name,
+            catalogue.find(name).name,
+            _about(catalogue.find(name)),
+            _short_path(catalogue.sources[name]),
+        ]
         for name in catalogue.models
     ]
-    out.print(table(["model", "full name", "file"], rows))
+    out.print(table(["model", "full name", "about", "file"], rows))
+    seen = [
+        [identity, ", ".join(describe_observations(value)), value.seen]
+        for identity, value in all_observed().items()
+    ]
+    if seen:
+        out.print()
+        out.print(table(["seen of", "what", "last"], seen))
     out.print()
     servers = [
-        [f"{name}:", base_url(server), server.key, _short_path(catalogue.sources[f"{name}:"])]
+        [
+            f"{name}:",
+            base_url(server) or f"(set {server.address_from})",
+            server.key,
+            _short_path(catalogue.sources[f"{name}:"]),
+        ]
         for name, server in catalogue.providers.items()
     ]
     in_process = [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
@@ -73,6 +91,13 @@ def models(
         f"Add your own to models.toml here, or to {user_file()}."
     )
     return 0
+
+
+def _about(model: Model) -> str:
+    """Return what a models.toml says of a model, in a few words."""
+    settings = ", ".join(f"{name} {value}" for name, value in model.sampling.as_dict().items())
+    ends = f"ends {model.ends}" if model.ends else ""
+    return "; ".join(filter(None, [settings, "reasons" if model.reasons else "", ends]))
 
 
 def results(
@@ -142,17 +167,26 @@ def effects(
         typer.Option("--score", metavar="SCORER", help="The scorer; by default the first one."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="PERSONA", help="A baseline in place of the experiment's.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A persona in place of the experiment's baseline; with `--by model` a model.",
+        ),
     ] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="ARM", help="What is compared: persona or model.")
+    ] = "persona",
     as_json: options.Json = False,
 ) -> int:
-    """Show the effect of each persona, with intervals and verdicts."""
+    """Show the effect of each persona or model, with intervals and verdicts."""
+    from assistants.analysis import check_arm
     from assistants.results import Results
     from assistants.runs import VOTES, tables
 
     run = Results(results).latest(experiment)
     score = score or run.statistics.main_score
-    frame = run.effects(score, baseline=baseline)
+    arm = check_arm(by)
+    frame = run.effects(score, by=arm, baseline=baseline)
     scored = run.scores(score)
     if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
         raise UsageError(
@@ -165,12 +199,15 @@ def effects(
     columns = ["persona", "model", "n_cases", "effect", "low", "high", "p_adjusted", "verdict"]
     if frame["model"].nunique() == 1:
         columns.remove("model")
-    reference = baseline or run.manifest["baseline"]
+    statistics = run.statistics
+    is_by_model = arm == "model"
+    reference = statistics.baseline_model(baseline) if is_by_model else baseline
+    reference = reference or run.manifest["baseline"]
     title = f"{run.experiment}: {score}, against {reference}, 95% intervals, p adjusted by Holm"
     shown = frame[columns].rename(columns={"n_cases": "cases", "p_adjusted": "p"})
     out.print(table(list(shown), shown.itertuples(index=False), title=title))
     _print_notes(frame)
-    if run.controls and baseline is None:
+    if run.controls and baseline is None and not is_by_model:
         _print_contrasts(run, score)
     return 0
 

@@ -20,6 +20,10 @@ from .openai.logprobs import answer_logprobs as answer_logprobs
 from .openai.logprobs import answer_tokens as answer_tokens
 from .openai.logprobs import prompt_tokens as prompt_tokens
 from .openai.logprobs import prompt_tokens_without_reasoning as prompt_tokens_without_reasoning
+from .openai.observations import Observations as Observations
+from .openai.observations import all_observed as all_observed
+from .openai.observations import describe_observations as describe_observations
+from .openai.observations import refused_parameters as refused_parameters
 from .openai.rendered_prompt import RenderedPrompt as RenderedPrompt
 from .openai.rendered_prompt import RenderMethod as RenderMethod
 from .openai.rendered_prompt import count_tokens as count_tokens
@@ -54,6 +58,7 @@ __all__ = [
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",
+    "Observations",
     "OpenAIClient",
     "PrefixCache",
     "ProviderStatus",
@@ -66,12 +71,14 @@ __all__ = [
     "ThreadBenchmark",
     "Timeouts",
     "Tokens",
+    "all_observed",
     "answer_affecting_options",
     "answer_logprobs",
     "answer_tokens",
     "check_providers",
     "connect",
     "count_tokens",
+    "describe_observations",
     "echo",
     "endpoint",
     "fetch_weights",
@@ -86,6 +93,7 @@ __all__ = [
     "read_metrics",
     "read_prefix_cache",
     "read_prefix_caches",
+    "refused_parameters",
     "registry",
     "render_prompt",
     "stored_thread_benchmark",

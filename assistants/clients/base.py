@@ -23,6 +23,9 @@ class Client(Protocol):
     max_concurrency: int
     """Number of calls in flight that the model behind the client can make use of."""
 
+    default_sampling: Sampling
+    """Settings of the model's entry; those of a persona and of an assistant win over them."""
+
     @property
     def identity(self) -> str:
         """The model's part of an answer's key: equal if and only if answers may be shared.

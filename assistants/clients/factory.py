@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assistants.clients.base import Client
 from assistants.clients.vllm import registry
+from assistants.errors import MissingAddressError
 from assistants.models import PACKAGED, Catalogue, Model, Provider, base_url
 from assistants.utils import Address, Endpoint, api_keys
 
@@ -33,25 +34,28 @@ def connect(
     if model.provider == "scripted":
         from assistants.clients.scripted import build_scripted_client
 
-        return build_scripted_client(model.id, Path(folder))
+        return build_scripted_client(model.id, Path(folder), model.sampling)
     if model.provider == "local":
         from assistants.clients.llamacpp.client import build_local_client
 
-        return build_local_client(model.id)
+        return build_local_client(model.id, model.sampling)
     if model.provider == "vllm-offline":
         from assistants.clients.vllm.offline_client import offline_client
 
-        return offline_client(model.id, Path(folder))
+        return offline_client(model.id, Path(folder), model.sampling)
     name, server = model.name, model.server
     assert server is not None
+    suffix = "+developer" if model.system_role == "developer" else ""
     from assistants.clients.openai.client import OpenAIClient
 
     return OpenAIClient(
         name,
         endpoint=endpoint(name, server),
-        identity=lambda: _identity(name, server),
+        identity=lambda: _identity(name, server) + suffix,
         max_concurrency=model.concurrency or server.concurrency,
+        default_sampling=model.sampling,
         max_tokens_field=server.max_tokens_field,
+        system_role="developer" if model.system_role == "developer" else "system",
     )
 
 
@@ -67,7 +71,10 @@ def endpoint(name: str, server: Provider) -> Endpoint:
             record = registry.find_by_model(name.partition(":")[2])
             if record is not None:
                 return record.address
-        return Address(base_url(server), _read_key(name, server))
+        url = base_url(server)
+        if not url:
+            raise MissingAddressError(name, server.address_from or "")
+        return Address(url, _read_key(name, server))
 
     return address
 

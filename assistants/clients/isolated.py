@@ -19,6 +19,7 @@ class IsolatedClient:
         self.client = client
         self.model = client.model
         self.max_concurrency = client.max_concurrency
+        self.default_sampling = client.default_sampling
         self._history = history
 
     @property

@@ -25,11 +25,17 @@ class ScriptedClient:
     """
 
     def __init__(
-        self, answer: AnswerFunction, name: str = "function", *, max_concurrency: int = 8
+        self,
+        answer: AnswerFunction,
+        name: str = "function",
+        *,
+        max_concurrency: int = 8,
+        default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     ) -> None:
         self.model = f"scripted:{name}"
         self.identity = self.model
         self.max_concurrency = max_concurrency
+        self.default_sampling = default_sampling
         self._answer = answer
 
     def __repr__(self) -> str:
@@ -70,7 +76,11 @@ def echo(messages: Sequence[Message], sampling: Sampling) -> str:
     return "\n\n".join([*lines, f"({settings or 'no settings'})"])
 
 
-def build_scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
+def build_scripted_client(
+    name: str,
+    folder: Path = Path(),
+    default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+) -> ScriptedClient:
     """Build a client that echoes, or answers from a YAML file that maps questions to answers.
 
     The file is relative to ``folder``. The question ``"*"`` stands for any other.
@@ -81,7 +91,7 @@ def build_scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
         If the file is missing or is not such a table.
     """
     if name == "echo":
-        return ScriptedClient(echo, "echo")
+        return ScriptedClient(echo, "echo", default_sampling=default_sampling)
     path = folder / name
     text = read_text(path)
     table = parse_yaml(text, display_path(path)).data
@@ -89,7 +99,8 @@ def build_scripted_client(name: str, folder: Path = Path()) -> ScriptedClient:
         raise FileError(
             display_path(path), "a script maps questions to answers: `Question?: Answer.`"
         )
-    client = ScriptedClient(_answer_from_table(table, display_path(path)), name)
+    answer = _answer_from_table(table, display_path(path))
+    client = ScriptedClient(answer, name, default_sampling=default_sampling)
     client.identity = f"scripted:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return client
 

@@ -86,6 +86,7 @@ class TapedClient:
         self.model = client.model
         self.identity = client.identity
         self.max_concurrency = client.max_concurrency
+        self.default_sampling = client.default_sampling
         self.tape = tape
         self._client = client
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from assistants.assistant import Assistant
 from assistants.clients import Client
@@ -25,6 +25,7 @@ from assistants.scoring import Judge, Scorer
 from assistants.trial import Case, Trial
 from assistants.utils import (
     Document,
+    Place,
     check_name,
     display_path,
     notebook_html,
@@ -62,6 +63,10 @@ class Design:
         Seed of the order of the cases; ``None`` keeps the order of the file.
     models
         The catalogue's entries of the models that are asked.
+    unsupported
+        Whether a setting that a model refuses stops the run, or is dropped for that model.
+    lines
+        The line of each value in the file ``source``.
     """
 
     name: str
@@ -80,6 +85,8 @@ class Design:
     tape: Path | None = None
     models: Mapping[str, Model] = field(default_factory=dict)
     source: str = "python"
+    unsupported: Literal["stop", "drop"] = "stop"
+    lines: Mapping[Place, int] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         check_name(self.name, "experiment")
@@ -140,7 +147,8 @@ class Design:
         controls: Mapping[str, Any] | None = None,
         limits: Mapping[str, Any] | None = None,
         vars: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the file
-        system_prompt_in: str | Mapping[str, str] = "system",
+        system_prompt_in: str | Mapping[str, str] | None = None,
+        unsupported: Literal["stop", "drop"] = "stop",
         description: str = "",
         concurrency: int | None = None,
         batch: bool = False,
@@ -171,7 +179,10 @@ class Design:
         limits
             Caps on a run: ``usd``, ``tokens``, ``minutes``.
         system_prompt_in
-            ``system`` message, or ``user`` for the first question; for all or by model.
+            ``system`` message, or ``user`` for the first question; for all or by model. By default
+            what the model's entry says.
+        unsupported
+            Whether a setting that a model refuses stops the run, or is dropped for that model.
         allow_code
             Whether scorers may run code: ``code_runs``, and functions named by ``python:``.
 
@@ -184,7 +195,7 @@ class Design:
             "cases": cases, "personas": personas, "models": models, "assistants": assistants,
             "baseline": baseline, "repeats": repeats, "sampling": sampling, "scorers": scorers,
             "controls": controls, "limits": limits, "vars": vars,
-            "system_prompt_in": system_prompt_in,
+            "system_prompt_in": system_prompt_in, "unsupported": unsupported,
             "description": description, "concurrency": concurrency, "batch": batch,
             "shuffle": shuffle,
             "tape": None if tape is None else str(tape), "allow_code": allow_code,
@@ -243,6 +254,8 @@ class Design:
             tape=folder / content.tape if content.tape else None,
             models=models,
             source=document.source,
+            unsupported=content.unsupported,
+            lines=document.lines,
         )
 
     def trials(self, client: Client | None = None) -> Iterator[Trial]:
@@ -290,6 +303,8 @@ class Design:
             batch=self.batch,
             models=self.models,
             source=self.source,
+            unsupported=self.unsupported,
+            lines=self.lines,
         )
 
     def model(self, name: str) -> Model:

@@ -19,8 +19,9 @@ from assistants.design.schema import (
     SystemPromptPlace,
 )
 from assistants.errors import FileError, UnknownNameError, UsageError, nearest
+from assistants.messages import sampling_from
 from assistants.models import Catalogue, Model
-from assistants.personas import Library, Persona, sampling_from
+from assistants.personas import Library, Persona
 from assistants.scoring import Judge, Pairwise, Scorer, make_scorer, pairwise, rubric
 from assistants.trial import Case
 from assistants.utils import Document, Place, check_name, validate
@@ -74,7 +75,7 @@ def read_assistants(
             raise FileError(
                 document.where(("assistants",)),
                 "`assistants` names exact pairs.",
-                fix="Leave out `personas` and `models`.",
+                fix="Leave out `personas` and `models`, also on the command line.",
             )
         for index in range(len(content.assistants)):
             place: Place = ("assistants", index)
@@ -100,7 +101,7 @@ def read_assistants(
         raise FileError(document.source, "there are no personas, or no models, to ask.")
     _check_vars(document, content.vars, assistants)
     _refuse_duplicates(document, assistants)
-    assistants = _placed(document, content.system_prompt_in, assistants, catalogue)
+    assistants = _placed(document, content.system_prompt_in, assistants, catalogue, clients.models)
     order = list(clients.by_model)
     return sorted(assistants, key=lambda a: order.index(a.model)), clients.models
 
@@ -210,10 +211,17 @@ def _placed(
     place: SystemPromptPlace | dict[str, SystemPromptPlace],
     assistants: list[Assistant],
     catalogue: Catalogue,
+    models: Mapping[str, Model],
 ) -> list[Assistant]:
     """Return the assistants with their system prompt where ``system_prompt_in:`` puts it."""
     if isinstance(place, str):
         return [replace(a, persona_in=place) for a in assistants]
+    assistants = [
+        replace(a, persona_in="user")
+        if a.model in models and models[a.model].system_role == "user"
+        else a
+        for a in assistants
+    ]
     known = {assistant.model for assistant in assistants}
     places: dict[str, SystemPromptPlace] = {}
     for name, chosen in place.items():

@@ -67,11 +67,12 @@ class ExperimentFile(StrictModel):
     personas: list[str | dict[str, Any]] = Field(default_factory=list)
     models: list[Any] = Field(default_factory=list)
     assistants: list[dict[str, Any]] = Field(default_factory=list)
-    system_prompt_in: SystemPromptPlace | dict[str, SystemPromptPlace] = "system"
+    system_prompt_in: SystemPromptPlace | dict[str, SystemPromptPlace] = Field(default_factory=dict)
     baseline: str | None = None
     cases: str | list[str | dict[str, Any]]
     repeats: int = Field(default=1, ge=1)
     sampling: dict[str, Any] = Field(default_factory=dict)
+    unsupported: Literal["stop", "drop"] = "stop"
     vars: dict[str, Any] = Field(default_factory=dict)
     limits: LimitsEntry = LimitsEntry()
     concurrency: int | None = Field(default=None, ge=1)

@@ -6,7 +6,6 @@ from assistants.personas.persona import (
     digest_of,
     edited_persona,
     escape_template,
-    sampling_from,
 )
 
 __all__ = [
@@ -15,5 +14,4 @@ __all__ = [
     "digest_of",
     "edited_persona",
     "escape_template",
-    "sampling_from",
 ]

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
-from assistants.errors import FileError, UsageError, nearest
-from assistants.messages import Sampling
+from assistants.errors import FileError, UsageError
+from assistants.messages import Sampling, sampling_from
 from assistants.utils import (
     Document,
     StrictModel,
@@ -192,27 +192,6 @@ def read_base(path: Path) -> str:
     if not body:
         raise FileError(document.source, "the base has no text.")
     return body
-
-
-def sampling_from(settings: Mapping[str, Any], where: str) -> Sampling:
-    """Return decoding settings as a file writes them.
-
-    Raises
-    ------
-    FileError
-        For an unknown setting or a value out of range.
-    """
-    known = [name for name in Sampling.__dataclass_fields__ if name != "repeat"]
-    for key in settings:
-        if key not in known:
-            raise FileError(where, f"unknown setting {key!r}.", fix=nearest(key, known))
-    values = dict(settings)
-    stop = values.get("stop") or ()
-    try:
-        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
-        return Sampling(**values)
-    except (TypeError, ValueError) as error:
-        raise FileError(where, str(error)) from None
 
 
 def _split(path: Path) -> tuple[Document, str]:

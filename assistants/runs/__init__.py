@@ -12,7 +12,12 @@ from assistants.runs.control_texts import (
 )
 from assistants.runs.execution import execute
 from assistants.runs.forecast import Forecast, forecast_design, forecast_trials, power_table
-from assistants.runs.manifest import final_manifest, initial_manifest
+from assistants.runs.manifest import (
+    changes_of_served_model,
+    final_manifest,
+    initial_manifest,
+)
+from assistants.runs.migration import Migration, migration
 from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
@@ -26,6 +31,7 @@ __all__ = [
     "BatchRecord",
     "Budget",
     "Forecast",
+    "Migration",
     "Progress",
     "ProgressCallback",
     "RetryPolicy",
@@ -35,6 +41,7 @@ __all__ = [
     "Store",
     "averaged",
     "cancel_batch",
+    "changes_of_served_model",
     "draft_controls",
     "execute",
     "final_manifest",
@@ -42,6 +49,7 @@ __all__ = [
     "forecast_trials",
     "initial_manifest",
     "is_known",
+    "migration",
     "missing_controls",
     "paraphrase_model",
     "power_table",

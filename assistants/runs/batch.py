@@ -136,8 +136,12 @@ class BatchRunner:
             for batch_client in out.values():
                 await batch_client.client.aclose()
 
-    async def ask(self, design: Design, on_progress: ProgressCallback) -> Outcome:
+    async def ask(
+        self, design: Design, first_answers: Collection[str], on_progress: ProgressCallback
+    ) -> Outcome:
         """Ask every trial by batch, turn by turn, to an answer, a recorded failure, or a cap.
+
+        ``first_answers`` are keys of trials that this run has answered already.
 
         Raises
         ------
@@ -149,7 +153,7 @@ class BatchRunner:
         self._is_asking = True
         self._on_progress = on_progress
         self.progress = Progress(total=len(design))
-        self._reused = self._count_reused(design)
+        self._reused = self._count_reused(design, first_answers)
         try:
             while True:
                 self._recount(design)
@@ -494,14 +498,14 @@ class BatchRunner:
 
     # -- counting --------------------------------------------------------------------------------
 
-    def _count_reused(self, design: Design) -> int:
+    def _count_reused(self, design: Design, first_answers: Collection[str]) -> int:
         """Count the trials that were answered before, and the copies of each key."""
         reused = 0
         seen: set[str] = set()
         for chunk in batches(design.trials(), BATCH):
             keys = [trial.key for trial in chunk]
             done = self.store.finished(keys)
-            reused += sum(key in done and key not in self.collected for key in keys)
+            reused += sum(key in done and key not in first_answers for key in keys)
             for key in keys:
                 if key in seen:
                     self._copies[key] += 1

@@ -25,10 +25,12 @@ from assistants.runs.audit.records import (
 )
 from assistants.runs.batch import BatchRunner, check_batches
 from assistants.runs.budget import Budget
+from assistants.runs.first_calls import refusal_error, settle_parameters, with_known_refusals
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import (
     BATCH,
+    FirstCalls,
     Outcome,
     ProgressCallback,
     Runner,
@@ -91,9 +93,8 @@ class ExecutionContext:
         """Ask, judge and score; return the run's id and its outcome."""
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         known = [*design.scorers, *(s for judge in design.judges for s in judge.scorers({}))]
-        batch_runner = await self._collect(run, design)
         with self._recorded(run, design, scorers=scores.describe_scorers(known)) as record:
-            outcomes: list[Outcome] = [await self._ask(run, design, record, batch_runner)]
+            outcomes: list[Outcome] = [await self._ask(run, design, record)]
             scorers = [*design.scorers]
             if outcomes[0] in ("complete", "failures"):
                 for judge in design.judges:
@@ -125,7 +126,7 @@ class ExecutionContext:
         )
         if not self._is_replay:
             with self._progress(0, f"{design.name}, sent before") as on_progress:
-                await runner.collect(design, on_progress)
+                await runner.collect(with_known_refusals(design), on_progress)
         return runner
 
     def _progress(self, reused: int, what: str) -> AbstractContextManager[ProgressCallback]:
@@ -140,37 +141,64 @@ class ExecutionContext:
     def _is_replay(self) -> bool:
         return self.tape is not None and self.tape.replays
 
-    async def _ask(
-        self, run: str, design: Design, record: _RunRecord, batch_runner: BatchRunner
-    ) -> Outcome:
+    async def _ask(self, run: str, design: Design, record: _RunRecord) -> Outcome:
         taped = _with_tape(design, self.tape)
         reused = await _add_trials(self.store, run, taped)
+        batch_runner = await self._collect(run, design)
         audits = await self._audit(run, design)
         record.manifest["delivery"] = [each.as_dict() for each in audits]
         self.store.describe_run(run, record.manifest)
         reporting_clients = self._reporting_clients(design)
         before = await read_prefix_caches(reporting_clients)
+        first = FirstCalls(answered=set(batch_runner.collected))
+        if not (self._is_replay or batch_runner.is_over_limit):
+            settled = await self._first_calls(run, taped, first)
+            if settled != taped:  # other settings are other keys
+                taped = settled
+                record.manifest["models"] = initial_manifest(settled)["models"]
+                self.store.remove_trials(run)
+                reused = await _add_trials(self.store, run, taped) - len(first.answered)
+        refused = None
         with self._progress(reused, design.name) as on_progress:
             if batch_runner.is_over_limit:
                 outcome: Outcome = "limit"
             elif design.batch and not self._is_replay:
-                outcome = await batch_runner.ask(design, on_progress)
+                outcome = await batch_runner.ask(taped, first.answered, on_progress)
             else:
-                runner = Runner(
-                    self.store,
-                    run,
-                    price=lambda client, usage: call_cost(design.model(client.model), usage),
-                    budget=self.budget,
-                    retry=self.retry,
-                    concurrency=design.concurrency,
-                    on_progress=on_progress,
+                runner = self._runner(
+                    run, design, first, concurrency=design.concurrency, on_progress=on_progress
                 )
                 outcome = await runner.ask(_trials_by_client(taped), len(design))
+                refused = runner.refused
         after = await read_prefix_caches(reporting_clients)
         record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
         for client in reporting_clients:
             await client.aclose()
+        if refused is not None:
+            raise refusal_error(design, *refused)
         return outcome
+
+    async def _first_calls(self, run: str, design: Design, first: FirstCalls) -> Design:
+        """Ask each model once, alone, and return the design with settings that all of them take."""
+        try:
+            return await settle_parameters(design, self._runner(run, design, first))
+        except BaseException as error:
+            for client in dict.fromkeys(assistant.client for assistant in design.assistants):
+                await client.aclose()
+            if isinstance(error, UsageError):  # nothing was asked: there is no run to look at
+                self.store.remove_run(run)
+            raise
+
+    def _runner(self, run: str, design: Design, first: FirstCalls, **more: Any) -> Runner:
+        return Runner(
+            self.store,
+            run,
+            price=lambda client, usage: call_cost(design.model(client.model), usage),
+            budget=self.budget,
+            retry=self.retry,
+            first=first,
+            **more,
+        )
 
     def _reporting_clients(self, design: Design) -> list[Client]:
         """Return the clients of own servers, which may report on their prefix cache.
@@ -218,9 +246,8 @@ class ExecutionContext:
     async def _ask_judge(self, judged_run: str, design: Design) -> Outcome:
         """Ask in a run of its own, so that a judge's replies can be read like other answers."""
         run = f"{judged_run}-{secrets.token_hex(2)}"
-        batch_runner = await self._collect(run, design)
         with self._recorded(run, design, judge_of=judged_run) as record:
-            record.outcome = outcome = await self._ask(run, design, record, batch_runner)
+            record.outcome = outcome = await self._ask(run, design, record)
         return outcome
 
 

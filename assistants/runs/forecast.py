@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from assistants.errors import UsageError
 from assistants.messages import Usage
 from assistants.models import Model, batch_cost, call_cost
 from assistants.runs import judging
+from assistants.runs.manifest import ignored_settings
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
 from assistants.trial import Trial
@@ -34,7 +36,7 @@ class Forecast:
     answers, or else by ``max_tokens``; ``seconds`` by earlier answers, as many in flight as the
     model takes. ``judging`` of the trials are what judges are asked. ``replays`` says that a tape
     answers and no model is asked. ``batch_discount`` is the part of the price that a run by batch
-    saves; ``None`` for another run.
+    saves; ``None`` for another run. ``warnings`` are sentences on what is likely to go wrong.
     """
 
     trials: int
@@ -45,6 +47,7 @@ class Forecast:
     seconds: float | None
     judging: int = 0
     replays: bool = False
+    warnings: tuple[str, ...] = ()
     batch_discount: float | None = None
 
     @property
@@ -200,8 +203,48 @@ def forecast_design(design: Design, results: str | Path) -> Forecast:
     """Return what a run of ``design`` would ask and cost. Nothing is asked or written."""
     with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
         estimate = _estimate(design, store)
-    is_replay = design.tape is not None and design.tape.exists()
-    return replace(estimate, usd=0.0, seconds=0.0, replays=True) if is_replay else estimate
+    if design.tape is not None and design.tape.exists():
+        return replace(estimate, usd=0.0, seconds=0.0, replays=True)
+    return (
+        replace(estimate, warnings=tuple(model_warnings(design))) if estimate.to_ask else estimate
+    )
+
+
+_SOON = timedelta(days=90)
+_ROOM_TO_REASON = 1_000
+"""Tokens; below such a cap, reasoning often leaves no room for an answer."""
+
+
+def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
+    """Yield a sentence for whatever of the models is likely to go wrong."""
+    today = today or datetime.now(UTC).date()
+    asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
+    for name in dict.fromkeys(assistant.model for assistant in asked):
+        model = design.model(name)
+        if model.ends is not None and model.ends < today:
+            yield f"{name} was to be switched off on {model.ends}."
+        elif model.ends is not None and model.ends - today <= _SOON:
+            yield f"{name} is switched off on {model.ends}."
+        settings = [a.effective_sampling for a in asked if a.model == name]
+        reasoning = [s for s in settings if _reasons(model, s.reasoning_effort)]
+        caps = [s.max_tokens for s in reasoning if s.max_tokens is not None]
+        if caps and min(caps) < _ROOM_TO_REASON:
+            yield (
+                f"{name} reasons, which counts as answer tokens: {min(caps):,} may leave no room "
+                f"for an answer. Raise `max_tokens`, or lower `reasoning_effort`."
+            )
+        sent = {setting for s in reasoning for setting in s.as_dict()}
+        if refused := sorted(model.refuses & sent):
+            yield (
+                f"{name} is thought to refuse {' and '.join(refused)} while it reasons; the first "
+                "call will tell, for nothing."
+            )
+        if ignored := sorted(ignored_settings(design, name)):
+            yield f"{' and '.join(ignored)}: sent to {name}, and not known to be applied there."
+
+
+def _reasons(model: Model, effort: str | None) -> bool:
+    return model.reasons if effort is None else effort != "none"
 
 
 def _estimate(design: Design, store: Store | None) -> Forecast:

@@ -20,6 +20,9 @@ def initial_manifest(design: Design) -> dict[str, Any]:
     assistants = design.assistants
     personas = {a.name: a for a in assistants}
     clients = {a.model: a.client for a in assistants}
+    dropped: dict[str, set[str]] = {}
+    for a in assistants:
+        dropped.setdefault(a.model, set()).update(a.unsupported)
     return {
         "format": 1,
         "experiment": design.name,
@@ -33,12 +36,18 @@ def initial_manifest(design: Design) -> dict[str, Any]:
                 "source": a.persona.source,
                 "text": a.persona.text,
                 "variables": dict(a.variables),
-                "sampling": a.effective_sampling.as_dict(),
+                "sampling": a.requested_sampling.as_dict(),
             }
             for name, a in personas.items()
         ],
         "models": [
-            {"name": name, "identity": client.identity, "max_concurrency": client.max_concurrency}
+            {
+                "name": name,
+                "identity": client.identity,
+                "max_concurrency": client.max_concurrency,
+                "unsupported": sorted(dropped.get(name, ())),
+                "sent_not_known_to_be_applied": sorted(ignored_settings(design, name)),
+            }
             for name, client in clients.items()
         ],
         "fold": sorted({a.model for a in assistants if a.persona_in == "user"}),
@@ -72,8 +81,9 @@ def final_manifest(manifest: Mapping[str, Any], store: Store, run: str) -> dict[
         [run],
     )
     served = store.read(
-        "SELECT DISTINCT t.model, a.served_model FROM trials t JOIN answers a ON a.key = t.key "
-        "WHERE t.run = ? AND a.served_model IS NOT NULL",
+        "SELECT t.model, a.served_model, a.system_fingerprint, COUNT(*) FROM trials t "
+        "JOIN answers a ON a.key = t.key WHERE t.run = ? AND a.served_model IS NOT NULL "
+        "GROUP BY 1, 2, 3 ORDER BY MIN(a.started_at)",
         [run],
     )
     return {
@@ -82,9 +92,47 @@ def final_manifest(manifest: Mapping[str, Any], store: Store, run: str) -> dict[
             {"persona": persona, "digest": digest, "system_prompt": text}
             for persona, digest, text in prompts
         ],
-        "served": [{"model": model, "served_model": name} for model, name in served],
+        "served": [
+            {
+                "model": model,
+                "served_model": name,
+                "system_fingerprint": fingerprint,
+                "answers": answers,
+            }
+            for model, name, fingerprint, answers in served
+        ],
         "counts": store.statuses(run),
     }
+
+
+def ignored_settings(design: Design, model: str) -> set[str]:
+    """Return the settings sent to a model that its provider is not known to apply."""
+    server = design.model(model).server
+    ignores = set(server.ignores) if server is not None else set()
+    sent = (a.effective_sampling.as_dict() for a in design.assistants if a.model == model)
+    return ignores & {name for settings in sent for name in settings}
+
+
+def changes_of_served_model(manifest: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each model whose server changed within the run."""
+    sentences = []
+    for model in dict.fromkeys(entry["model"] for entry in manifest.get("served", ())):
+        entries = [entry for entry in manifest["served"] if entry["model"] == model]
+        if len(entries) > 1:
+            kinds = ", ".join(
+                " ".join(
+                    str(part)
+                    for part in (
+                        entry["served_model"],
+                        entry.get("system_fingerprint"),
+                        f"({entry['answers']:,})" if "answers" in entry else None,
+                    )
+                    if part is not None
+                )
+                for entry in entries
+            )
+            sentences.append(f"{model} was not the same all the time: answers are of {kinds}.")
+    return sentences
 
 
 def _versions() -> dict[str, str]:

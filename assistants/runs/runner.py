@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, TypeVar
 
+from assistants.assistant import Assistant
 from assistants.clients import Client, TapedClient
-from assistants.errors import AssistantsError, BudgetExceededError, CallError, UsageError
+from assistants.errors import (
+    AssistantsError,
+    BudgetExceededError,
+    CallError,
+    ParameterRefusedError,
+    UsageError,
+)
 from assistants.messages import Completion, Message, Transcript, Usage, partial_completion
 from assistants.runs.budget import Budget
 from assistants.runs.retry import CircuitBreaker, RetryPolicy
@@ -81,10 +88,19 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
         yield on_progress
 
 
+@dataclass(frozen=True, slots=True)
+class FirstCalls:
+    """Outcomes of the calls that go alone, by the key of the trial: answered whole, or failed."""
+
+    answered: set[str] = field(default_factory=set)
+    failures: dict[str, CallError] = field(default_factory=dict)
+
+
 class Runner:
     """A runner that asks for what the store lacks, and stores each answer once it is complete.
 
-    One pool of workers a client. Trials of one client are asked in the order they come in.
+    One pool of workers a client. Trials of one client are asked in the order they come in. A
+    refused parameter ends the run, as a limit does: ``refused`` says whose it is.
     """
 
     def __init__(
@@ -97,10 +113,13 @@ class Runner:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         concurrency: int | None = None,
         on_progress: ProgressCallback = lambda progress: None,
+        first: FirstCalls | None = None,
     ) -> None:
         self.store = store
         self.run = run
         self.stopped_by: BudgetExceededError | None = None
+        self.refused: tuple[Assistant, ParameterRefusedError] | None = None
+        self.first = first or FirstCalls()
         self._price = price
         self._retry = retry
         self._budget = budget
@@ -130,11 +149,41 @@ class Runner:
         finally:
             for client in trials:
                 await client.aclose()
-        if self.stopped_by is not None:
+        if self._is_stopping:
             return "limit"
         # Never silently fewer rows: whoever hands in trials has to hand in all that it announced.
         assert self.progress.done == total, f"{self.progress.done} of {total} trials were run"
         return "failures" if self.progress.failed else "complete"
+
+    async def first_call(self, trial: Trial) -> None:
+        """Ask the first turn of a trial once, and store the answer, unless it is stored already.
+
+        A failure is kept in ``first``: it counts as the first try of the run itself.
+
+        Raises
+        ------
+        ParameterRefusedError
+            If the model refuses a setting, which has cost nothing.
+        """
+        key = trial.key
+        if self.store.completions(key):
+            return
+        history = [Message("user", trial.case.questions[0])]
+        try:
+            self._budget.check()
+            reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
+        except ParameterRefusedError:
+            raise
+        except BudgetExceededError:
+            return
+        except CallError as error:
+            self._spend_failure(trial, history, error)
+            self.first.failures[key] = error
+            return
+        is_last = len(trial.case.questions) == 1
+        self._keep(trial, key, 0, reply, is_last=is_last, attempts=1)
+        if is_last or not reply.completion.text:
+            self.first.answered.add(key)
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
         queue: asyncio.Queue[Trial | None] = asyncio.Queue(maxsize=2 * client.max_concurrency)
@@ -143,7 +192,7 @@ class Runner:
             for _ in range(client.max_concurrency):
                 group.create_task(self._work(queue, breaker))
             for batch in batches(trials, BATCH):
-                if self.stopped_by is not None:
+                if self._is_stopping:
                     break
                 for trial in self._open(batch):
                     await queue.put(trial)
@@ -157,13 +206,14 @@ class Runner:
         answered = [t for t, key in zip(batch, keys, strict=True) if key in done]
         for trial in answered:
             _copy_to_tape(trial, self.store)
+        new = len(done & self.first.answered)
         if answered:
-            self._count(reused=len(answered))
+            self._count(reused=len(answered) - new, answered=new)
         return [t for t, key in zip(batch, keys, strict=True) if key not in done]
 
     async def _work(self, queue: asyncio.Queue[Trial | None], breaker: CircuitBreaker) -> None:
         while (trial := await queue.get()) is not None:
-            if self.stopped_by is not None:
+            if self._is_stopping:
                 continue
             if self._cap is None:
                 await self._one(trial, breaker)
@@ -227,13 +277,12 @@ class Runner:
                 self._budget.check()
                 tried += 1
                 try:
+                    if (failed := self.first.failures.pop(key, None)) is not None:
+                        raise failed
                     reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
                 except CallError as error:
-                    if error.billable:
-                        sent = trial.resolved_assistant.messages(history)
-                        self._spend(
-                            trial, Transcript(sent, partial_completion(error) or Completion(""))
-                        )
+                    if failed is None:
+                        self._spend_failure(trial, history, error)
                     wait = self._retry.wait_s(tried, error)
                     if wait is None:
                         raise
@@ -241,23 +290,43 @@ class Runner:
         except (BudgetExceededError, UsageError):
             raise
         except AssistantsError as error:
+            if isinstance(error, ParameterRefusedError):
+                self.refused = (trial.assistant, error)
             breaker.failed(who, error)
             self.store.add_failure(key, turn, error, run=self.run, attempts=tried)
             raise _TrialFailedError from None
         breaker.succeeded(who)
+        is_first = self._keep(trial, key, turn, reply, is_last=turn == last, attempts=tried)
+        # Where another process was first, the conversation goes on from what it has stored.
+        return [*stored, reply.completion] if is_first else self.store.completions(key)
+
+    def _keep(
+        self, trial: Trial, key: str, turn: int, reply: Transcript, *, is_last: bool, attempts: int
+    ) -> bool:
+        """Store a reply and count its cost; return whether it was the first to this turn."""
         completion = reply.completion
         is_first = self.store.add_answer(
             key,
             turn,
             completion,
-            final=turn == last or not completion.text,
+            final=is_last or not completion.text,
             run=self.run,
             cost_usd=self._price(trial.assistant.client, completion.usage),
-            attempts=tried,
+            attempts=attempts,
         )
         self._spend(trial, reply)
-        # Where another process was first, the conversation goes on from what it has stored.
-        return [*stored, completion] if is_first else self.store.completions(key)
+        return is_first
+
+    def _spend_failure(self, trial: Trial, history: Sequence[Message], error: CallError) -> None:
+        """Count a failed call, if the model was at work."""
+        if error.billable:
+            sent = trial.resolved_assistant.messages(history)
+            self._spend(trial, Transcript(sent, partial_completion(error) or Completion("")))
+
+    @property
+    def _is_stopping(self) -> bool:
+        """True once a limit is reached or a parameter was refused: nothing more is asked."""
+        return self.stopped_by is not None or self.refused is not None
 
     def _spend(self, trial: Trial, reply: Transcript) -> None:
         """Count a call; where the server reported no tokens, by four characters a token."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from assistants.errors import StoreError
@@ -30,6 +31,9 @@ class Database:
         a line end. A later version may only add to them.
     version
         Of the schema, kept in the file; a file of an earlier one is brought up to it.
+    added
+        Columns that a table of an earlier version may lack, each as the schema declares it, in the
+        order of the schema.
 
     Raises
     ------
@@ -37,7 +41,13 @@ class Database:
         Here and from every method, with what to do next.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        version: int,
+        added: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +60,7 @@ class Database:
             with self._errors():
                 self._write_ahead()
                 self._db.execute("PRAGMA synchronous = NORMAL")
-                self._create(schema, version)
+                self._create(schema, version, added)
         except BaseException:
             self._db.close()
             raise
@@ -101,7 +111,7 @@ class Database:
                     raise
                 time.sleep(0.01)
 
-    def _create(self, schema: str, latest: int) -> None:
+    def _create(self, schema: str, latest: int, added: Mapping[str, Sequence[str]]) -> None:
         with self.transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > latest:
@@ -112,6 +122,11 @@ class Database:
             if version < latest:
                 for statement in schema.strip().split(";\n"):
                     self._db.execute(statement)
+                for table, columns in added.items():
+                    known = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+                    for column in columns:
+                        if column.split()[0] not in known:
+                            self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
                 self._db.execute(f"PRAGMA user_version = {latest}")
 
     @contextmanager

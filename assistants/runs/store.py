@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS runs (
     finished_at TEXT, outcome TEXT, manifest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS prompts (digest TEXT PRIMARY KEY, system_prompt TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS assistants (
-    run TEXT, persona TEXT, model TEXT, sampling TEXT NOT NULL,
+    run TEXT, persona TEXT, model TEXT, sampling TEXT NOT NULL, applied_sampling TEXT,
     PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS placements (
     run TEXT, persona TEXT, model TEXT, persona_in TEXT NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS answers (
     answer TEXT NOT NULL, reasoning TEXT, status TEXT NOT NULL, finish_reason TEXT,
     input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER,
     cost_usd REAL, served_model TEXT, started_at TEXT, first_token_s REAL, total_s REAL,
-    attempts INTEGER NOT NULL, UNIQUE (key, turn));
+    attempts INTEGER NOT NULL, system_fingerprint TEXT, note TEXT, UNIQUE (key, turn));
 CREATE TABLE IF NOT EXISTS failures (
     id INTEGER PRIMARY KEY, run TEXT NOT NULL, key TEXT NOT NULL, turn INTEGER NOT NULL,
     status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
@@ -73,6 +73,12 @@ CREATE INDEX IF NOT EXISTS votes_by_trial ON votes (first);
 CREATE TABLE IF NOT EXISTS vectors (
     model TEXT, text TEXT, vector BLOB NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID;
 """
+
+_ADDED = {
+    "assistants": ("applied_sampling TEXT",),
+    "answers": ("system_fingerprint TEXT", "note TEXT"),
+}
+"""Columns that version 4 lacks. ``applied_sampling`` is NULL where it is the sampling asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.path = self.folder / FILE
-        self._db = Database(self.path, SCHEMA, VERSION)
+        self._db = Database(self.path, SCHEMA, VERSION, _ADDED)
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +176,7 @@ class Store:
             _kept(c.finish_reason), _count(u.input_tokens), _count(u.output_tokens),
             _count(u.cached_tokens), _count(u.reasoning_tokens), cost_usd,
             _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
+            _kept(c.system_fingerprint), c.note,
         )  # fmt: skip
         marks = ",".join("?" * len(row))
         return self._db.write(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row) > 0  # noqa: S608
@@ -336,13 +343,14 @@ class Store:
                 ((digest, _kept(text)) for digest, text in prompts.items()),
             )
             self._db.write_many(
-                "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO assistants VALUES (?, ?, ?, ?, ?)",
                 {
                     (
                         run,
                         to_utf8(a.name),
                         to_utf8(a.model),
-                        to_json(a.effective_sampling.as_dict()),
+                        to_json(a.requested_sampling.as_dict()),
+                        to_json(a.effective_sampling.as_dict()) if a.unsupported else None,
                     )
                     for a in assistants
                 },
@@ -377,6 +385,17 @@ class Store:
             )  # fmt: skip
         done = self.finished(keys)
         return sum(key in done for key in keys)
+
+    def remove_trials(self, run: str) -> None:
+        """Remove the list of a run's trials. Their answers stay."""
+        with self._db.transaction():
+            for table in ("assistants", "placements", "cases", "trials"):
+                self._db.write(f"DELETE FROM {table} WHERE run = ?", [run])  # noqa: S608 - constants
+
+    def remove_run(self, run: str) -> None:
+        """Remove the record of a run in which nothing was asked. Answers stay."""
+        self.remove_trials(run)
+        self._db.write("DELETE FROM runs WHERE run = ?", [run])
 
     def describe_run(self, run: str, manifest: Mapping[str, Any]) -> None:
         """Update the manifest of a run that goes on."""
@@ -415,6 +434,7 @@ class Store:
 _COMPLETION = (
     "answer", "status", "finish_reason", "reasoning", "input_tokens", "output_tokens",
     "cached_tokens", "reasoning_tokens", "served_model", "started_at", "first_token_s", "total_s",
+    "system_fingerprint", "note",
 )  # fmt: skip
 _STATUSES = """
 SELECT COALESCE(a.status, (
@@ -426,7 +446,8 @@ WHERE t.run = ? GROUP BY 1 ORDER BY 2 DESC, 1
 
 
 def _completion(row: Iterable[Any]) -> Completion:
-    text, status, finish, reasoning, *usage, served, started, first, total = row
+    text, status, finish, reasoning, *rest = row
+    *usage, served, started, first, total, fingerprint, note = rest
     return Completion(
         text=from_utf8(text),
         status=status,
@@ -437,6 +458,8 @@ def _completion(row: Iterable[Any]) -> Completion:
         started_at=started,
         first_token_s=first,
         total_s=total,
+        system_fingerprint=_restored(fingerprint),
+        note=note,
     )
 
 

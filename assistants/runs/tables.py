@@ -25,6 +25,7 @@ _TYPES = {
     "input_tokens": "Int64",
     "output_tokens": "Int64",
     "cached_tokens": "Int64",
+    "reasoning_tokens": "Int64",
     "cost_usd": "Float64",
     "first_token_s": "Float64",
     "total_s": "Float64",
@@ -42,6 +43,8 @@ WITH spent AS (
         CASE WHEN COUNT(input_tokens) = COUNT(*) THEN SUM(input_tokens) END AS input_tokens,
         CASE WHEN COUNT(output_tokens) = COUNT(*) THEN SUM(output_tokens) END AS output_tokens,
         CASE WHEN COUNT(cached_tokens) = COUNT(*) THEN SUM(cached_tokens) END AS cached_tokens,
+        CASE WHEN COUNT(reasoning_tokens) = COUNT(*) THEN SUM(reasoning_tokens) END
+            AS reasoning_tokens,
         CASE WHEN COUNT(cost_usd) = COUNT(*) THEN SUM(cost_usd) END AS cost_usd,
         CASE WHEN COUNT(total_s) = COUNT(*) THEN SUM(total_s) END AS total_s,
         SUM(attempts) AS attempts, MIN(started_at) AS started_at
@@ -51,11 +54,13 @@ last_failure AS (
 SELECT t.case_id, t.persona, t.model, t.repeat, COALESCE(a.answer, f.partial), a.reasoning,
     COALESCE(a.status, f.status, 'open'), a.finish_reason,
     IIF(a.turn, s.input_tokens, a.input_tokens), IIF(a.turn, s.output_tokens, a.output_tokens),
-    IIF(a.turn, s.cached_tokens, a.cached_tokens), IIF(a.turn, s.cost_usd, a.cost_usd),
+    IIF(a.turn, s.cached_tokens, a.cached_tokens),
+    IIF(a.turn, s.reasoning_tokens, a.reasoning_tokens), IIF(a.turn, s.cost_usd, a.cost_usd),
     a.first_token_s, IIF(a.turn, s.total_s, a.total_s),
     COALESCE(IIF(a.turn, s.attempts, a.attempts), f.attempts),
     CASE WHEN a.key IS NULL THEN f.error END, t.prompt, t.key,
-    COALESCE(IIF(a.turn, s.started_at, a.started_at), f.started_at)
+    COALESCE(IIF(a.turn, s.started_at, a.started_at), f.started_at),
+    a.served_model, a.system_fingerprint, a.note
 FROM trials t
 LEFT JOIN answers a ON a.key = t.key AND a.final
 LEFT JOIN spent s ON s.key = t.key AND a.turn > 0
@@ -65,13 +70,15 @@ WHERE t.run = :run ORDER BY t.position
 """
 _SELECTED = (
     "case persona model repeat answer reasoning status finish_reason input_tokens output_tokens "
-    "cached_tokens cost_usd first_token_s total_s attempts error persona_digest key started_at"
+    "cached_tokens reasoning_tokens cost_usd first_token_s total_s attempts error persona_digest "
+    "key started_at served_model system_fingerprint note"
 ).split()
 
 COLUMNS = tuple(
     "experiment run case question reference persona model repeat answer reasoning status "
-    "finish_reason input_tokens output_tokens cached_tokens cost_usd first_token_s total_s "
-    "attempts error system_prompt persona_in persona_digest sampling key started_at".split()
+    "finish_reason input_tokens output_tokens cached_tokens reasoning_tokens cost_usd "
+    "first_token_s total_s attempts error system_prompt persona_in persona_digest sampling "
+    "applied_sampling key started_at served_model system_fingerprint note".split()
 )
 """Of the trials table, in order."""
 
@@ -95,9 +102,9 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     }
     prompts = dict(store.read("SELECT digest, system_prompt FROM prompts"))
     sampling = {
-        (persona, model): settings
-        for persona, model, settings in store.read(
-            "SELECT persona, model, sampling FROM assistants WHERE run = ?", [run]
+        (persona, model): (asked, asked if applied is None else applied)
+        for persona, model, asked, applied in store.read(
+            "SELECT persona, model, sampling, applied_sampling FROM assistants WHERE run = ?", [run]
         )
     }
     placed = {
@@ -112,7 +119,9 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     data["reference"] = [cases.get(case, ("", None))[1] for case in data["case"]]
     data["system_prompt"] = [prompts.get(digest) for digest in data["persona_digest"]]
     pairs = list(zip(data["persona"], data["model"], strict=True))
-    data["sampling"] = [sampling.get(pair, "{}") for pair in pairs]  # a stranger's may lack some
+    settings = [sampling.get(pair, ("{}", "{}")) for pair in pairs]  # a stranger's may lack some
+    data["sampling"] = [asked for asked, _ in settings]
+    data["applied_sampling"] = [applied for _, applied in settings]
     data["persona_in"] = [placed.get(pair, "system") for pair in pairs]
 
     def column(name: str) -> pd.Series[Any]:

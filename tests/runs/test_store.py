@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -134,8 +135,8 @@ async def test_a_full_file_stops_the_run_and_loses_nothing(
     """The same without a disk of one's own: SQLite is told that its file may not grow."""
     original = Database.__init__
 
-    def capped(database: Database, path: Path, schema: str, version: int) -> None:
-        original(database, path, schema, version)
+    def capped(database: Database, path: Path, *schema: Any) -> None:
+        original(database, path, *schema)
         list(database.read("PRAGMA max_page_count = 60"))
 
     monkeypatch.setattr(Database, "__init__", capped)

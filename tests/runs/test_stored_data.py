@@ -31,6 +31,7 @@ class RefusingClient:
     def __init__(self, client: Client) -> None:
         self.model, self.identity = client.model, client.identity
         self.max_concurrency = client.max_concurrency
+        self.default_sampling = client.default_sampling
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         raise AssertionError(f"{self.model} was asked {messages[-1].content!r}.")

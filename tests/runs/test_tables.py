@@ -21,8 +21,9 @@ from support.faulty_server import FaultyServer
 
 COLUMNS = (
     "experiment run case question reference persona model repeat answer reasoning status "
-    "finish_reason input_tokens output_tokens cached_tokens cost_usd first_token_s total_s "
-    "attempts error system_prompt persona_in persona_digest sampling key started_at"
+    "finish_reason input_tokens output_tokens cached_tokens reasoning_tokens cost_usd "
+    "first_token_s total_s attempts error system_prompt persona_in persona_digest sampling "
+    "applied_sampling key started_at served_model system_fingerprint note"
 ).split()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistants.analysis.plots.png import compress_png
 from assistants.analysis.plots.style import missing, theme
 from assistants.errors import UsageError
 from assistants.utils import escape_control_chars, pluralize, truncate_line
@@ -76,7 +77,7 @@ class Figure:
         MissingDependencyError
             If vl-convert is not installed.
         """
-        return bytes(_vl_convert().svg_to_png(self.svg(), scale=scale))
+        return compress_png(_vl_convert().svg_to_png(self.svg(), scale=scale))
 
     def save(self, path: str | Path) -> Path:
         """Write the picture as ``.svg`` or ``.png``, and return where.
@@ -119,7 +120,7 @@ class Figure:
         from IPython.display import display
 
         svg = self.svg()
-        png = bytes(_vl_convert().svg_to_png(svg, scale=SCALE))
+        png = compress_png(_vl_convert().svg_to_png(svg, scale=SCALE))
         width = round(float(re.findall(r'width="([\d.]+)"', svg)[0]))
         picture = {
             "image/svg+xml": svg,

@@ -17,13 +17,17 @@ from assistants.clients.llamacpp.thread_benchmark import (
     stored_thread_benchmark,
 )
 from assistants.clients.openai.client import OpenAIClient
+from assistants.messages import Sampling
 from assistants.utils import Address, Endpoint, run_in_daemon_thread
 
 _running: dict[str, LlamaProcess] = {}
 _starting = threading.Lock()
 
 
-def build_local_client(name: str = "smollm2") -> OpenAIClient:
+def build_local_client(
+    name: str = "smollm2",
+    default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+) -> OpenAIClient:
     """Build a client for an embedded model; its process starts with the first call.
 
     The first call raises ``MissingDependencyError`` if weights or xllamacpp are not installed.
@@ -39,6 +43,7 @@ def build_local_client(name: str = "smollm2") -> OpenAIClient:
         # Threads and slots do not change what the model says; its weights do.
         identity=f"local:{name}@{weights.find_weights(name).sha256[:16]}",
         max_concurrency=SLOTS,
+        default_sampling=default_sampling,
         always_system=True,
     )
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from assistants.clients.openai import response
+from assistants.clients.openai.observations import Observations, Refusal, observed, remember
 from assistants.clients.openai.request import Request, Timeouts, remember_sdk_key
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import build_sdk
-from assistants.errors import CallError, UsageError
+from assistants.errors import CallError, ParameterRefusedError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.utils import Address, Endpoint, truncate_line
 
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIClient", "Timeouts"]
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+_OTHER_FIELD = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_FORMS = (True, True, False)
+"""Whether a refused request may be sent in another form: the other name of its cap, unstreamed."""
+
+_NOT_STREAMED = "Asked for the whole reply at once: the server refuses to stream it."
 
 
 class OpenAIClient:
@@ -44,8 +52,13 @@ class OpenAIClient:
         The model's part of an answer's key, or a function that returns it; by default ``model``.
     timeouts
         Time limits of each call.
+    default_sampling
+        Settings of the model's entry, which those of personas and assistants win over.
     max_tokens_field
         The server's name for ``max_tokens``; OpenAI's newer models use ``max_completion_tokens``.
+        Where the model refuses one name, the other is sent from then on.
+    system_role
+        The role under which system messages are sent.
     always_system
         Send an empty system message when the conversation has none, for a model whose template
         would insert one of its own.
@@ -62,7 +75,9 @@ class OpenAIClient:
         identity: str | Callable[[], str] | None = None,
         max_concurrency: int = 8,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen, so sharing it is safe
+        default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
         max_tokens_field: str = "max_tokens",
+        system_role: Literal["system", "developer"] = "system",
         always_system: bool = False,
         max_bytes: int = response.MAX_REPLY_BYTES,
     ) -> None:
@@ -76,16 +91,19 @@ class OpenAIClient:
         self.model = model
         self._identity = identity or model
         self.max_concurrency = max_concurrency
+        self.default_sampling = default_sampling
         self.timeouts = timeouts
         self._served = served
         self._endpoint = endpoint
         self._own_sdk = sdk
         self._max_tokens_field = max_tokens_field
+        self._system_role = system_role
         self._always_system = always_system
         self._max_bytes = max_bytes
         self._built: openai.AsyncOpenAI | None = None
         self._built_for: tuple[asyncio.AbstractEventLoop, Address] | None = None
         self._replaced: list[openai.AsyncOpenAI] = []  # these may still have calls in flight
+        self._seen: Observations | None = None
 
     def __repr__(self) -> str:
         return truncate_line(f"{type(self).__name__}({self.model!r})", 120)
@@ -97,39 +115,56 @@ class OpenAIClient:
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Send the whole conversation and wait for the whole reply."""
-        request = await self._chat_request(messages, sampling, streamed=False)
-        try:
-            body = await request.read_body(self._max_bytes)
-            return request.with_times(response.read_reply(body, self.model))
-        except Exception as error:
-            failure = request.to_call_error(error)
+        for may_change in _FORMS:
+            field = self._field
+            request = await self._chat_request(messages, sampling, streamed=False)
+            try:
+                body = await request.read_body(self._max_bytes)
+                return request.with_times(response.read_reply(body, self.model))
+            except Exception as error:
+                failure = request.to_call_error(error)
+            if not (self._note_refusal(failure, sampling, field) and may_change):
+                break
         # Outside the handler: a chained SDK error would carry the request's headers along.
         raise failure
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling
     ) -> AsyncIterator[Delta | Completion]:
-        """Yield the reply in pieces; the last item is the ``Completion``."""
-        request = await self._chat_request(messages, sampling, streamed=True)
-        reader = StreamReader(self.model, self._max_bytes)
+        """Yield the reply in pieces; the last item is the ``Completion``.
+
+        A model that refuses to stream is asked for the whole reply; its ``note`` says so.
+        """
         failure: CallError | None = None
-        async with contextlib.aclosing(request.stream_body(reader)) as chunks:
-            while failure is None:
-                completion: Completion | None = None
-                try:
-                    chunk = await anext(chunks, None)
-                    if chunk is not None:
-                        reader.feed(chunk)
-                    else:
-                        completion = reader.finish()
-                except Exception as error:
-                    failure = request.to_call_error(error, reader)
-                request.note_progress(reader.progress)
-                for delta in reader.take_deltas():
-                    yield delta
-                if completion is not None:
-                    yield request.with_times(completion)
-                    return
+        for may_change in _FORMS:
+            if not self._observations.streams:
+                completion = await self.complete(messages, sampling)
+                yield Delta(completion.text, completion.reasoning or "")
+                yield replace(completion, note=_NOT_STREAMED)
+                return
+            field, failure = self._field, None
+            request = await self._chat_request(messages, sampling, streamed=True)
+            reader = StreamReader(self.model, self._max_bytes)
+            async with contextlib.aclosing(request.stream_body(reader)) as chunks:
+                while failure is None:
+                    last: Completion | None = None
+                    try:
+                        chunk = await anext(chunks, None)
+                        if chunk is not None:
+                            reader.feed(chunk)
+                        else:
+                            last = reader.finish()
+                    except Exception as error:
+                        failure = request.to_call_error(error, reader)
+                    request.note_progress(reader.progress)
+                    for delta in reader.take_deltas():
+                        yield delta
+                    if last is not None:
+                        yield request.with_times(last)
+                        return
+            if not (self._note_refusal(failure, sampling, field) and may_change):
+                break
+        assert failure is not None
         raise failure
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -194,9 +229,10 @@ class OpenAIClient:
 
     def request_messages(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         """Return the messages to send, with an empty system message if ``always_system``."""
-        sent = [{"role": m.role, "content": m.content} for m in messages]
+        roles = {"system": self._system_role}
+        sent = [{"role": roles.get(m.role, m.role), "content": m.content} for m in messages]
         if self._always_system and not any(m.role == "system" for m in messages):
-            sent.insert(0, {"role": "system", "content": ""})
+            sent.insert(0, {"role": self._system_role, "content": ""})
         return sent
 
     async def aclose(self) -> None:
@@ -253,11 +289,46 @@ class OpenAIClient:
         self, messages: Sequence[Message], sampling: Sampling, *, streamed: bool
     ) -> dict[str, Any]:
         settings = sampling.as_dict()
+        settings |= settings.pop("extra", {})
         if "max_tokens" in settings:
-            settings[self._max_tokens_field] = settings.pop("max_tokens")
+            settings[self._field] = settings.pop("max_tokens")
         if streamed:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
         return {"model": self._served, "messages": self.request_messages(messages), **settings}
+
+    @property
+    def _observations(self) -> Observations:
+        """What is known of the model's refusals, read before the first call."""
+        if self._seen is None:
+            self._seen = observed(self.identity)
+        return self._seen
+
+    @property
+    def _field(self) -> str:
+        """The name under which the model takes the cap on tokens, as far as is known."""
+        return self._observations.max_tokens_field or self._max_tokens_field
+
+    def _note_refusal(self, failure: CallError, sampling: Sampling, field: str) -> bool:
+        """Remember a refusal; return whether the call may succeed in the form it has from now on.
+
+        ``field`` is the name under which the cap on tokens was sent.
+        """
+        if not isinstance(failure, ParameterRefusedError):
+            return False
+        known, refused = self._observations, failure.parameter
+        if refused in ("stream", "stream_options"):
+            self._remember(replace(known, streams=False))
+            return True
+        if refused == field:
+            self._remember(replace(known, max_tokens_field=_OTHER_FIELD[field]))
+            return True
+        refusal = Refusal(refused, sampling.reasoning_effort)
+        self._remember(replace(known, refusals=known.refusals | {refusal}))
+        return False
+
+    def _remember(self, new: Observations) -> None:
+        self._seen = new
+        remember(self.identity, new)
 
 
 class GetRequest(Request):

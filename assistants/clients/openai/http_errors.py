@@ -7,6 +7,7 @@ changes from release to release. The text is quoted: cut, escaped, and without k
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ from assistants.errors import (
     CallError,
     ContextLengthError,
     ModelNotFoundError,
+    ParameterRefusedError,
     RateLimitError,
     RedirectRefusedError,
     ServerError,
@@ -44,6 +46,8 @@ _ERROR_TYPES: dict[str, type[CallError]] = {
     "model_not_found": ModelNotFoundError,
 }
 _CONTEXT_PARAMS = frozenset({"input_tokens", "input_text"})  # vLLM names the parameter at fault
+_REFUSED_PARAMETER = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _TRANSIENT_STATUSES = frozenset({408, 409, 425})
 
 _FIXES: dict[type[CallError], str] = {
@@ -75,6 +79,12 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, model: str
             RedirectRefusedError, f"{model}: HTTP {status} redirects the prompt{target_note}."
         )
     message = _server_message(error) if error is not None else _body_message(body)
+    if status in (400, 422) and (parameter := _refused_parameter(error)):
+        return ParameterRefusedError(
+            f"{model} does not take `{parameter}` as it was sent. The server said: {message}",
+            parameter=parameter,
+            fix=f"Leave out `{parameter}`, or give it a value that this model takes.",
+        )
     return _build(
         _error_type(error, status),
         f"{model}: the server answered HTTP {status}{f' and said: {message}' if message else '.'}",
@@ -150,6 +160,24 @@ def _error_type(error: Mapping[str, Any] | None, status: int) -> type[CallError]
     if _read_text_field(error, "param") in _CONTEXT_PARAMS:
         return ContextLengthError
     return BadRequestError
+
+
+def _refused_parameter(error: Mapping[str, Any] | None) -> str:
+    """Return the top-level name of the parameter that a model refuses; ``""`` if it is not that.
+
+    ``reasoning.effort`` is what OpenAI's newer messages call ``reasoning_effort``. OpenRouter
+    passes on the error of the host behind it as text.
+    """
+    behind = error.get("metadata") if error is not None else None
+    if isinstance(behind, dict) and isinstance(behind.get("raw"), str):
+        error = _error_object(_parse_json(behind["raw"].encode("utf-8", "replace"))) or error
+    if _read_text_field(error, "code") not in _REFUSED_PARAMETER:
+        return ""
+    path = _read_text_field(error, "param")
+    if path == "reasoning.effort":
+        return "reasoning_effort"
+    found = _PARAMETER.match(path)
+    return found[0] if found else ""
 
 
 def _read_text_field(error: Mapping[str, Any] | None, name: str) -> str:

@@ -17,6 +17,7 @@ from assistants.clients.openai import http_errors
 from assistants.errors import (
     IncompleteReplyError,
     MalformedReplyError,
+    ReasoningLimitError,
     ReplyTooLargeError,
     UnknownFinishReasonError,
 )
@@ -74,7 +75,8 @@ def read_reply(body: bytes, model: str) -> Completion:
         refused=bool(refusal),
         finish_reason=read_finish_reason(choice, model),
         usage=read_usage(data.get("usage")),
-        served_model=read_model_name(data.get("model")),
+        served_model=read_name(data.get("model")),
+        system_fingerprint=read_name(data.get("system_fingerprint")),
     )
 
 
@@ -108,10 +110,12 @@ def build_completion(
     finish_reason: str | None,
     usage: Usage,
     served_model: str | None,
+    system_fingerprint: str | None,
 ) -> Completion:
     """Return a finished reply with its status.
 
-    Raises ``IncompleteReplyError`` or ``UnknownFinishReasonError``, with the reply as ``partial``.
+    Raises ``IncompleteReplyError``, ``ReasoningLimitError`` or ``UnknownFinishReasonError``, with
+    the reply as ``partial``.
     """
     if finish_reason is None or finish_reason in _INCOMPLETE:
         status: Status | None = "truncated"
@@ -119,6 +123,8 @@ def build_completion(
         status = _STATUSES.get(finish_reason)
     if refused and status in ("ok", "length"):
         status = "refusal"
+    elif not text and status == "length" and (reasoning or usage.reasoning_tokens):
+        status = "reasoning_limit"
     elif not text and status in ("ok", "length"):
         status = "empty"
     reason = redact_finish_reason(finish_reason)
@@ -129,7 +135,16 @@ def build_completion(
         reasoning=reasoning or None,
         usage=usage,
         served_model=served_model or None,
+        system_fingerprint=system_fingerprint or None,
     )
+    if status == "reasoning_limit":
+        tokens = usage.reasoning_tokens or usage.output_tokens
+        raise ReasoningLimitError(
+            f"{model}: reasoning used all {f'{tokens:,} ' if tokens else ''}tokens, and there is "
+            "no answer.",
+            fix="Raise `max_tokens`, which counts reasoning too, or lower `reasoning_effort`.",
+            partial=completion,
+        )
     if status is None:
         raise UnknownFinishReasonError(
             f"{model}: the reply breaks the protocol: the finish reason "
@@ -218,8 +233,8 @@ def redact_finish_reason(finish_reason: str | None) -> str | None:
     return None if finish_reason is None else api_keys.redact(finish_reason)
 
 
-def read_model_name(value: object) -> str | None:
-    """Return the server's name of the model, without known keys."""
+def read_name(value: object) -> str | None:
+    """Return a name that a server gives, of its model or of itself, without known keys."""
     return api_keys.redact(value) if isinstance(value, str) else None
 
 

@@ -42,6 +42,7 @@ class StreamReader:
         self._finish_reason: str | None = None
         self._usage = Usage()
         self._served_model: str | None = None
+        self._system_fingerprint: str | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Read the next bytes."""
@@ -89,6 +90,7 @@ class StreamReader:
             finish_reason=self._finish_reason,
             usage=self._usage,
             served_model=self._served_model,
+            system_fingerprint=self._system_fingerprint,
         )
 
     def partial(self) -> Completion:
@@ -101,6 +103,7 @@ class StreamReader:
             reasoning=self._joined(self._reasoning) or None,
             usage=self._usage,
             served_model=self._served_model,
+            system_fingerprint=self._system_fingerprint,
         )
 
     def _start(self, chunk: bytes) -> None:
@@ -133,7 +136,10 @@ class StreamReader:
             choices = [] if choices is None else choices  # a chunk that only counts
         choice = response.first_choice(choices, self._model)
         self._understood = True
-        self._served_model = self._served_model or response.read_model_name(data.get("model"))
+        self._served_model = self._served_model or response.read_name(data.get("model"))
+        self._system_fingerprint = self._system_fingerprint or response.read_name(
+            data.get("system_fingerprint")
+        )
         if choice is not None and not self.is_finished:
             self._add(choice)
 

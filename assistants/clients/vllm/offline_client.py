@@ -43,7 +43,11 @@ _TIMEOUTS = Timeouts(first_token=600.0, idle=600.0, total=3600.0)
 """Longer than another server's: with hundreds in flight, a call waits its turn inside vLLM."""
 
 
-def offline_client(model: str, folder: str | Path = "") -> OfflineClient:
+def offline_client(
+    model: str,
+    folder: str | Path = "",
+    default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+) -> OfflineClient:
     """Return a client for weights that vLLM can load. Nothing starts before its first call.
 
     The first call starts vLLM, which takes one to several minutes and most of the GPU's memory;
@@ -56,6 +60,8 @@ def offline_client(model: str, folder: str | Path = "") -> OfflineClient:
         A folder with weights, or a Hugging Face name that is in the local cache already.
     folder
         What a relative path is relative to.
+    default_sampling
+        Settings of the model's entry.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def offline_client(model: str, folder: str | Path = "") -> OfflineClient:
         If there are no such weights here, or the options are wrong.
     """
     weights = find_weights(model, Path(folder))
-    return OfflineClient(model, weights, options_from_environment(), _python())
+    return OfflineClient(model, weights, options_from_environment(), _python(), default_sampling)
 
 
 class OfflineClient(OpenAIClient):
@@ -73,13 +79,21 @@ class OfflineClient(OpenAIClient):
     they lie: the same weights elsewhere share answers, and another server's are not shared.
     """
 
-    def __init__(self, model: str, weights: Path, options: tuple[str, ...], python: str) -> None:
+    def __init__(
+        self,
+        model: str,
+        weights: Path,
+        options: tuple[str, ...],
+        python: str,
+        default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    ) -> None:
         facts = [weights_digest(weights)[:16], *answer_affecting_options(options)]
         super().__init__(
             f"vllm-offline:{model}",
             endpoint=self._address,
             identity=f"vllm-offline@{' '.join(facts)}",
             max_concurrency=MAX_CONCURRENCY,
+            default_sampling=default_sampling,
             timeouts=_TIMEOUTS,
         )
         # What vLLM calls the model, and so what answers say: never a path on this machine.

@@ -109,7 +109,7 @@ def answered_trials(
             system=from_utf8(row.system_prompt),
             questions=cases[row.case][0],
             completions=tuple(store.completions(row.key)),
-            sampling=json.loads(row.sampling),
+            sampling=json.loads(row.applied_sampling),
             reference=cases[row.case][1],
             persona_in="user" if row.persona_in == "user" else "system",
         )

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from assistants.assistant import Assistant
-from assistants.errors import AssistantsError, BadRequestError
-from assistants.messages import Message, Sampling
+from assistants.errors import AssistantsError, BadRequestError, ReasoningLimitError
+from assistants.messages import Message, Sampling, partial_completion
 from assistants.runs.audit.verdicts import PromptAudit, Verdict
 from assistants.runs.store import Store
 from assistants.utils import from_utf8, truncate_line
@@ -158,6 +158,9 @@ async def _input_tokens(assistant: Assistant, conversation: Sequence[Message]) -
     for sampling in shorter:
         try:
             return (await assistant.client.complete(messages, sampling)).usage.input_tokens
+        except ReasoningLimitError as error:  # the prompt was read, which is all that matters
+            partial = partial_completion(error)
+            return partial.usage.input_tokens if partial is not None else None
         except BadRequestError as error:
             if error.at_fault:  # of the model or the key: no cap would help
                 raise

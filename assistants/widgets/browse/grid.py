@@ -26,7 +26,7 @@ _AROUND = 40
 _NEEDED = (
     "case question reference persona model repeat answer reasoning status finish_reason "
     "input_tokens output_tokens cached_tokens cost_usd first_token_s total_s attempts error "
-    "persona_digest sampling key started_at"
+    "persona_digest sampling applied_sampling reasoning_tokens key started_at"
 ).split()
 
 

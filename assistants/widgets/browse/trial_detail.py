@@ -108,7 +108,7 @@ def _facts(row: Mapping[str, Any]) -> list[list[str]]:
     facts = [["status", row["status"]]]
     if is_known(row["finish_reason"]):
         facts.append(["finish reason", row["finish_reason"]])
-    tokens = {name: row[f"{name}_tokens"] for name in ("input", "output", "cached")}
+    tokens = {name: row[f"{name}_tokens"] for name in ("input", "output", "reasoning", "cached")}
     facts += [[name, pluralize(int(n), "token")] for name, n in tokens.items() if is_known(n)]
     if is_known(row["cost_usd"]):
         facts.append(["cost", dollars(float(row["cost_usd"]))])
@@ -120,6 +120,8 @@ def _facts(row: Mapping[str, Any]) -> list[list[str]]:
         facts.append(["asked", row["started_at"][:19].replace("T", " ") + " UTC"])
     if is_known(row["sampling"]) and row["sampling"] != "{}":
         facts.append(["sampling", row["sampling"]])
+    if is_known(row["applied_sampling"]) and row["applied_sampling"] != row["sampling"]:
+        facts.append(["sent", row["applied_sampling"]])
     return [[name, escape_control_chars(value)] for name, value in facts]
 
 

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from assistants.assistant import Assistant, build_assistants
 from assistants.clients import Client, IsolatedClient, registry
 from assistants.errors import UsageError
-from assistants.messages import Completion, Sampling
+from assistants.messages import Completion, Sampling, sampling_from
 from assistants.models import Catalogue
-from assistants.personas import Library, Persona, sampling_from
+from assistants.personas import Library, Persona
 from assistants.results import Run
 from assistants.runs import is_known
 from assistants.trial import Case, Trial

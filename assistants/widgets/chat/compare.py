@@ -29,7 +29,7 @@ class Compare(ConversationColumns):
     personas
         Names, or ``Persona`` or ``Assistant`` objects.
     models
-        Names (``smollm2``, ``openai:gpt-5-mini``) or clients.
+        Names (``smollm2``, ``openai:gpt-6-luna``) or clients.
     assistants
         Instead of both: exactly these.
     results
