@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from assistants.results import Run
     from assistants.runs import Budget, Forecast, Progress, ProgressCallback
 
+_SETTLED = {"reasoning_limit"}
+"""Failures that asking again, with nothing changed, would most likely repeat."""
+
 EXIT = {"complete": 0, "failures": 1, "limit": 3}
 
 
@@ -305,10 +308,13 @@ def print_counts(run: Run, *, replayed: bool) -> None:
     _print_errors(run)
     for sentence in changes_of_served_model(run.manifest):
         say(f"  {sentence}")
+    for model in run.manifest["models"]:
+        if dropped := model.get("unsupported"):
+            say(f"  {model['name']} was asked without {' and '.join(dropped)}, which it refuses.")
     if run.outcome == "limit":
         left = sum(n for status, n in counts.items() if status not in FINISHED)
         say(f"A limit stopped the run; {left} left. Raise it and run again for the rest.")
-    elif run.outcome == "failures" and not replayed:
+    elif run.outcome == "failures" and not replayed and counts.keys() - FINISHED - _SETTLED:
         say("Run the same command again to ask only for what failed.")
 
 
