@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS := 4
 PYTEST := $(BIN)/python -m pytest
 DURATIONS := --durations=20 --durations-min=1
-FAST := not slow and not browser and not kill and not serial
+FAST := not slow and not browser and not kill
 STAGES := unit browser notebooks behaviour numerics lint
 TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 # The output of a stage comes in one piece; make on macOS is too old for it.
@@ -71,11 +71,10 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 fast: $(VENV)/installed-test
-	$(PYTEST) -q -n 3 --dist loadfile -m "$(FAST)"
+	$(PYTEST) -q -n 3 --dist loadfile -m "$(FAST)" --hypothesis-profile quick
 
 unit: $(VENV)/installed-test
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser and not serial" $(DURATIONS)
-	$(PYTEST) -m serial || [ $$? = 5 ] # 5: there is none
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser" $(DURATIONS)
 
 behaviour: $(VENV)/installed-test
 	$(BIN)/behave --format progress --no-capture --logging-level WARNING tests/features

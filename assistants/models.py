@@ -62,6 +62,8 @@ class Provider(StrictModel):
     tokens_per_minute: int | None = Field(default=None, ge=1)
     max_tokens_field: str = "max_tokens"
     prices: Prices | None = None
+    batch_discount: float | None = Field(default=None, ge=0, le=1)
+    """The part of the price that a batch saves; ``None`` where there are no batches."""
     ignores: tuple[str, ...] = ()
     """Parameters that are sent, and not known to be applied."""
 
@@ -177,6 +179,11 @@ class Model:
     def is_self_hosted(self) -> bool:
         """True if its server is the user's own: one is known, and it needs no API key."""
         return self.server is not None and (self.server.key is None or self.server.key_optional)
+
+    @property
+    def batch_discount(self) -> float | None:
+        """The part of the price that a batch saves; ``None`` if its provider takes none."""
+        return self.server.batch_discount if self.server is not None else None
 
     @property
     def id(self) -> str:
@@ -334,6 +341,12 @@ def call_cost(model: Model, usage: Usage) -> float | None:
         )
         return dollars / 1e6
     return _table_cost(model.provider, model.id, usage)
+
+
+def batch_cost(model: Model, usage: Usage) -> float | None:
+    """Return the US dollars of one completion that comes by batch."""
+    cost = call_cost(model, usage)
+    return cost if cost is None else cost * (1 - (model.batch_discount or 0.0))
 
 
 def is_cost_known(model: Model) -> bool:

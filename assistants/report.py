@@ -18,8 +18,9 @@ from markupsafe import Markup
 
 from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
+from assistants.runs import Migration
 from assistants.utils import quick_imports, to_utf8
-from assistants.widgets.html import clean, render_template, stylesheet, ui
+from assistants.widgets.html import clean, migration, render_template, stylesheet, ui
 
 NOTEBOOK = "02-run-experiment.ipynb"
 
@@ -59,6 +60,14 @@ def write_report(run: Run, experiment: str | Path) -> Path:
     execute(batch_notebook(), notebook, parameters)
     page = run.folder / "report.html"
     page.write_text(to_page(notebook, run.experiment), encoding="utf-8")
+    return page
+
+
+def write_migration(run: Run, value: Migration) -> Path:
+    """Write ``migration.html`` into the run's folder, and return it."""
+    page = run.folder / "migration.html"
+    title = f"{value.experiment}: {value.old} to {value.new}"
+    page.write_text(_page(title, migration(value).body), encoding="utf-8")
     return page
 
 
@@ -175,12 +184,16 @@ def to_page(notebook: Path, title: str) -> str:
     body = str(clean(body))
     for placeholder, picture in pictures.items():
         body = body.replace(placeholder, picture)
+    return _page(title, Markup(body))  # noqa: S704 - cleaned above
+
+
+def _page(title: str, body: Markup) -> str:
     css = files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8")
     return render_template(
         "report.html",
         title=title,
         css=Markup(css + stylesheet()),  # noqa: S704 - our own files
-        body=Markup(body),  # noqa: S704 - cleaned above
+        body=body,
     )
 
 

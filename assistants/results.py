@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from assistants.design import Control
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.messages import AVERAGED, Transcript
-from assistants.runs import FILE, RunPlots, RunRecord, RunStatistics, Store, tables
+from assistants.runs import (
+    FILE,
+    Migration,
+    RunPlots,
+    RunRecord,
+    RunStatistics,
+    Store,
+    migration,
+    tables,
+)
 from assistants.scoring import FunctionScorer
 from assistants.utils import (
     Displayable,
@@ -131,6 +140,48 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """Return one row per persona and model: trials that count, mean words, tokens, seconds."""
         return tables.summary(self.trials())
+
+    def migration(
+        self,
+        old: str,
+        new: str,
+        *,
+        margin: float | Mapping[str, float] | None = None,
+        statuses: Collection[str] = AVERAGED,
+        most: int = 5,
+    ) -> Migration:
+        """Return what this run says of replacing one of its models by another.
+
+        ``experiment = Experiment.load(file, models=[old, new])`` has both, and its run asks only
+        for answers that are missing. Control personas are left out.
+
+        Parameters
+        ----------
+        old, new
+            Models of the run, by short name or ``provider:id``.
+        margin
+            The largest difference that would not matter, in each scorer's unit (percentage points
+            for a binary one): a number for all scorers, or one by the name of a scorer. Without
+            it, "no difference" is said of narrow intervals, with how narrow they are.
+        statuses
+            The statuses of trials that count.
+        most
+            Cases in ``differing``, at most.
+
+        Returns
+        -------
+        Migration
+            ``verdicts``: one row per scorer and persona, all of them tested as one family.
+            ``differing``: the answers that differ most, side by side.
+
+        Raises
+        ------
+        UsageError
+            For two names of one model, or a margin that is not above 0.
+        UnknownNameError
+            For a model or a scorer that the run does not have.
+        """
+        return migration(self.statistics, old, new, margin=margin, statuses=statuses, most=most)
 
     def show(self, *sections: str) -> Displayable:
         """Return sections of the report for a notebook to show: ``run.show("effects")``.

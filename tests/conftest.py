@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from assistants.utils import api_keys
+from assistants.utils.imports import quick_imports
 from support.faulty_server import FaultyServer
 
 # Tests run beside each other: threads of their own for sums would only wait for each other.
@@ -21,7 +24,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile(
     "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+settings.register_profile("quick", settings.get_profile("assistants"), max_examples=25)
 settings.load_profile("assistants")
+
+# Half the modules import jsonschema in the end, and would build its slowest part for nothing.
+with quick_imports(), suppress(ImportError):
+    import jsonschema  # noqa: F401
 
 
 # These run in an environment of their own: `make test-vllm`.
@@ -35,15 +43,17 @@ SLOW_MODULES = (
     "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
     "clients/test_offline*", "runs/test_batch_kernel.py", "runs/test_kill.py",
     "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
-    "test_secret_leaks.py", "widgets/test_magics.py",
+    "test_secret_leaks.py", "widgets/test_magics*",
 )  # fmt: skip
 """Modules that are slow as a whole: nearly each of their tests starts processes or simulates."""
 
 
 SLOW_TESTS = {
     "test_a_huge_answer_takes_no_time", "test_a_second_event_loop",
+    "test_bad_templates_deliver_no_text_that_they_spoil",
     "test_equal_input_is_an_equal_picture", "test_every_answer_has_a_score_or_a_reason",
-    "test_false_alarms_are_as_rare_as_promised", "test_half_the_calls_fail_and_no_row_is_missing",
+    "test_false_alarms_are_as_rare_as_promised",
+    "test_good_templates_deliver_every_text", "test_half_the_calls_fail_and_no_row_is_missing",
     "test_holm_is_that_of_statsmodels", "test_hostile_code_is_printed_without_colours",
     "test_intervals_hold_the_truth", "test_its_intervals_hold_the_truth",
     "test_large_tables_make_small_pictures", "test_laws", "test_long_text_makes_no_long_line",
@@ -55,13 +65,31 @@ SLOW_TESTS = {
 """Tests that compute for over two seconds, with all their parameters."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules of which no test is asked for: their imports alone take seconds."""
+    asked = config.option.markexpr
+    slow = "not slow" in asked and _is_one_of(SLOW_MODULES, collection_path)
+    browser = "not browser" in asked and _is_one_of(("browser",), collection_path)
+    return True if slow or browser else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark ``SLOW_MODULES`` and ``SLOW_TESTS`` as slow."""
     for item in items:
         name = getattr(item, "originalname", item.name)
-        if name in SLOW_TESTS or any(item.path.match(f"tests/{path}") for path in SLOW_MODULES):
+        if name in SLOW_TESTS or _is_one_of(SLOW_MODULES, item.path):
             item.add_marker("slow")
+
+
+def _is_one_of(modules: Iterable[str], path: Path) -> bool:
+    return any(path.match(f"tests/{module}") for module in modules)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now out of every later search for garbage: it stays anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assistants.analysis.agreement import agreement
+from assistants.analysis.answer_differences import answer_differences
 from assistants.analysis.attribution_effects import (
     ATTRIBUTION_TOTALS,
     ATTRIBUTION_TRIALS,
@@ -46,6 +47,7 @@ __all__ = [
     "Sentences",
     "ablation_effects",
     "agreement",
+    "answer_differences",
     "cases_needed",
     "check_arm",
     "combine_orders",

@@ -130,14 +130,14 @@ def effects_of_scores(
     Returns
     -------
     pandas.DataFrame
-        The column ``score``, then ``effect_table.COLUMNS``.
+        The column ``scorer``, then ``effect_table.COLUMNS``.
     """
     comparisons = [(table.name, _comparisons(table, baseline, by)) for table in scores]
     names = [name for name, of_score in comparisons for _ in of_score]
     parts = effect_tables([c for _, of_score in comparisons for c in of_score], seed=seed)
     for name, part in zip(names, parts, strict=True):
-        part.insert(0, "score", name)
-    return _joined(parts, ("score", *COLUMNS))
+        part.insert(0, "scorer", name)
+    return _joined(parts, ("scorer", *COLUMNS))
 
 
 def interactions(

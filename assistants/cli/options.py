@@ -96,3 +96,30 @@ SystemPromptIn = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Repeats = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Answers of each assistant to each case.")
+]
+FirstCases = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N cases.")]
+MaxUsd = Annotated[
+    float | None, typer.Option(min=0, metavar="X", help="Stop at this cost in dollars.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Stop at this number of tokens.")
+]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Number of simultaneous calls.")
+]
+ByBatch = Annotated[
+    bool | None,
+    typer.Option(
+        "--batch/--no-batch",
+        help="Send files of questions, for part of the price; answers may take a day.",
+    ),
+]
+Tape = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Record every answer; replay the file if it exists."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be asked, and ask nothing.")
+]

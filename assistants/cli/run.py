@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from assistants.results import Run
     from assistants.runs import Budget, Forecast, Progress, ProgressCallback
 
+_SETTLED = {"reasoning_limit"}
+"""Failures that asking again, with nothing changed, would most likely repeat."""
+
 EXIT = {"complete": 0, "failures": 1, "limit": 3}
 
 
@@ -35,62 +38,104 @@ def run(
     results: options.ResultsFolder = Path("results"),
     personas: options.Folders = None,
     model: options.Models = None,
-    repeats: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Answers of each assistant to each case.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the first N cases.")
-    ] = None,
-    max_usd: Annotated[
-        float | None, typer.Option(min=0, metavar="X", help="Stop at this cost in dollars.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Stop at this number of tokens.")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Number of simultaneous calls.")
-    ] = None,
-    tape: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Record every answer; replay the file if it exists."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be asked, and ask nothing.")
-    ] = False,
+    repeats: options.Repeats = None,
+    limit: options.FirstCases = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
+    concurrency: options.Concurrency = None,
+    batch: options.ByBatch = None,
+    tape: options.Tape = None,
+    dry_run: options.DryRun = False,
     yes: options.Yes = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     as_json: options.Json = False,
 ) -> int:
     """Run an experiment file: ask, compare, report."""
+    finished = forecast_and_run(
+        file,
+        results,
+        personas or (),
+        changes={
+            "models": model,
+            "repeats": repeats,
+            "concurrency": concurrency,
+            "batch": batch,
+        },
+        caps={"usd": max_usd, "tokens": max_tokens},
+        limit=limit,
+        tape=tape,
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
+    if finished is None:
+        return 0
+    page = None if no_report else _report(finished.run, file)
+    if as_json:
+        out.print_json(json.dumps(_as_json(finished.run, page)))
+    else:
+        _show(finished.run, page, replayed=finished.replayed)
+    return EXIT[finished.run.outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that has ended; ``replayed`` says that its answers came from a tape."""
+
+    run: Run
+    replayed: bool
+
+
+def forecast_and_run(
+    file: Path,
+    results: Path,
+    personas: Sequence[Path],
+    *,
+    changes: Mapping[str, Any],
+    caps: Mapping[str, Any],
+    limit: int | None,
+    tape: Path | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> Finished | None:
+    """Show the forecast of an experiment file, ask for consent, run it, and export the run.
+
+    Parameters
+    ----------
+    changes, caps
+        What replaces words of the file, and its limits; ``None`` replaces nothing.
+
+    Returns
+    -------
+    Finished | None
+        ``None`` after a dry run, which only shows the forecast.
+    """
     from assistants.experiment import Experiment
     from assistants.runs import Budget, draft_controls, forecast_design, missing_controls
 
-    changes: dict[str, Any] = {"models": model, "repeats": repeats, "concurrency": concurrency}
-    caps = {"usd": max_usd, "tokens": max_tokens}
     changes = {name: value for name, value in changes.items() if value is not None}
     budget: Budget | None = None
-    if missing := len(missing_controls(file, personas or (), **changes)):
+    if missing := len(missing_controls(file, personas, **changes)):
         texts = pluralize(missing, "control text")
         if dry_run:
             say(f"{texts} would be made first (`assistants controls {file}`); included below.")
         else:
             say(f"making {texts}")
-            plain = Experiment.load(file, personas=personas or (), **changes | {"controls": {}})
+            plain = Experiment.load(file, personas=personas, **changes | {"controls": {}})
             budget = Budget(_capped(plain.limits, caps))
-            written = make_controls(
-                file, personas or (), results, yes=yes, budget=budget, **changes
-            )
+            written = make_controls(file, personas, results, yes=yes, budget=budget, **changes)
             say(f"They are in {written}; read and edit them there.")
     if dry_run:
-        draft = draft_controls(file, personas=personas or (), **changes)
+        draft = draft_controls(file, personas=personas, **changes)
         forecast = forecast_design(_with_options(draft, limit, tape, caps), results)
         say(f"{draft.name}: {forecast}")
         for warning in forecast.warnings:
             say(f"warning: {warning}")
         if as_json:
             out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
-        return 0
-    experiment = Experiment.load(file, personas=personas or (), **changes)
+        return None
+    experiment = Experiment.load(file, personas=personas, **changes)
     experiment = _with_options(experiment, limit, tape, caps)
     forecast = experiment.forecast(results)
     say(f"{experiment.name}: {forecast}")
@@ -100,19 +145,14 @@ def run(
         _confirm(experiment, forecast)
     finished = _execute(experiment, results, budget)
     finished.export()
-    page = None if no_report else _report(finished, file)
-    if as_json:
-        out.print_json(json.dumps(_as_json(finished, page)))
-    else:
-        _show(finished, page, replayed=forecast.replays)
-    return EXIT[finished.outcome]
+    return Finished(finished, replayed=forecast.replays)
 
 
 DesignT = TypeVar("DesignT", bound=Design)
 
 
 def _with_options(
-    design: DesignT, limit: int | None, tape: Path | None, caps: dict[str, Any]
+    design: DesignT, limit: int | None, tape: Path | None, caps: Mapping[str, Any]
 ) -> DesignT:
     """Return the design with the options of the command line."""
     return replace(
@@ -123,7 +163,7 @@ def _with_options(
     )
 
 
-def _capped(limits: Limits, caps: dict[str, Any]) -> Limits:
+def _capped(limits: Limits, caps: Mapping[str, Any]) -> Limits:
     """Return the limits, with those of the command line in their place."""
     return replace(limits, **{name: cap for name, cap in caps.items() if cap is not None})
 
@@ -175,15 +215,20 @@ def _progress_bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[left]}"), TimeElapsedColumn(),
     )  # fmt: skip
     last_tenth = -1
+    last_waiting = ""
 
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("asking", total=None, left="")
 
         def report(progress: Progress) -> None:
-            nonlocal last_tenth
+            nonlocal last_tenth, last_waiting
             bar.update(
                 task, total=progress.total, completed=progress.done, left=_status_line(progress)
             )
+            if progress.waiting != last_waiting:
+                last_waiting = progress.waiting
+                if last_waiting and not err.is_terminal:
+                    say(f"waiting for {last_waiting}")
             tenth = 10 * progress.done // max(1, progress.total)
             if not err.is_terminal and tenth > last_tenth and progress.done > progress.reused:
                 last_tenth = tenth
@@ -198,7 +243,9 @@ def _status_line(progress: Progress) -> str:
         parts.append(f"${progress.usd:.4f}")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if progress.left_s is not None and progress.done < progress.total:
+    if progress.waiting:
+        parts.append(f"waiting for {progress.waiting}")
+    elif progress.left_s is not None and progress.done < progress.total:
         parts.append(f"about {progress.left_s:.0f} s left")
     return ", ".join(parts)
 
@@ -239,12 +286,12 @@ def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
         if frame["case"].nunique() > 3:
             show(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
             break
-    _print_counts(run, replayed=replayed)
+    print_counts(run, replayed=replayed)
     if page is not None:
         show(f"report: {page}")
 
 
-def _print_counts(run: Run, *, replayed: bool) -> None:
+def print_counts(run: Run, *, replayed: bool) -> None:
     """Print counts by status, errors, and what is left to do, which a tape would not change."""
     from assistants.runs import changes_of_served_model
 
@@ -261,10 +308,13 @@ def _print_counts(run: Run, *, replayed: bool) -> None:
     _print_errors(run)
     for sentence in changes_of_served_model(run.manifest):
         say(f"  {sentence}")
+    for model in run.manifest["models"]:
+        if dropped := model.get("unsupported"):
+            say(f"  {model['name']} was asked without {' and '.join(dropped)}, which it refuses.")
     if run.outcome == "limit":
         left = sum(n for status, n in counts.items() if status not in FINISHED)
         say(f"A limit stopped the run; {left} left. Raise it and run again for the rest.")
-    elif run.outcome == "failures" and not replayed:
+    elif run.outcome == "failures" and not replayed and counts.keys() - FINISHED - _SETTLED:
         say("Run the same command again to ask only for what failed.")
 
 

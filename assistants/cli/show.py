@@ -167,17 +167,26 @@ def effects(
         typer.Option("--score", metavar="SCORER", help="The scorer; by default the first one."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="PERSONA", help="A baseline in place of the experiment's.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A persona in place of the experiment's baseline; with `--by model` a model.",
+        ),
     ] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="ARM", help="What is compared: persona or model.")
+    ] = "persona",
     as_json: options.Json = False,
 ) -> int:
-    """Show the effect of each persona, with intervals and verdicts."""
+    """Show the effect of each persona or model, with intervals and verdicts."""
+    from assistants.analysis import check_arm
     from assistants.results import Results
     from assistants.runs import VOTES, tables
 
     run = Results(results).latest(experiment)
     score = score or run.statistics.main_score
-    frame = run.effects(score, baseline=baseline)
+    arm = check_arm(by)
+    frame = run.effects(score, by=arm, baseline=baseline)
     scored = run.scores(score)
     if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
         raise UsageError(
@@ -190,12 +199,15 @@ def effects(
     columns = ["persona", "model", "n_cases", "effect", "low", "high", "p_adjusted", "verdict"]
     if frame["model"].nunique() == 1:
         columns.remove("model")
-    reference = baseline or run.manifest["baseline"]
+    statistics = run.statistics
+    is_by_model = arm == "model"
+    reference = statistics.baseline_model(baseline) if is_by_model else baseline
+    reference = reference or run.manifest["baseline"]
     title = f"{run.experiment}: {score}, against {reference}, 95% intervals, p adjusted by Holm"
     shown = frame[columns].rename(columns={"n_cases": "cases", "p_adjusted": "p"})
     out.print(table(list(shown), shown.itertuples(index=False), title=title))
     _print_notes(frame)
-    if run.controls and baseline is None:
+    if run.controls and baseline is None and not is_by_model:
         _print_contrasts(run, score)
     return 0
 

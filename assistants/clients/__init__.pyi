@@ -12,6 +12,9 @@ from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_
 from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
 from .llamacpp.weights import fetch_weights as fetch_weights
 from .llamacpp.weights import weights_path as weights_path
+from .openai.batches import Batch as Batch
+from .openai.batches import BatchClient as BatchClient
+from .openai.batches import BatchFile as BatchFile
 from .openai.client import OpenAIClient as OpenAIClient
 from .openai.logprobs import LogprobsUnavailableError as LogprobsUnavailableError
 from .openai.logprobs import Tokens as Tokens
@@ -52,6 +55,9 @@ from .vllm.weights import weights_digest as weights_digest
 
 __all__ = [
     "EMBEDDED_MODELS",
+    "Batch",
+    "BatchClient",
+    "BatchFile",
     "Client",
     "IsolatedClient",
     "LogprobsUnavailableError",

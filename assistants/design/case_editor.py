@@ -15,6 +15,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def _append(path: Path, new: Case, id: str | None) -> str:  # noqa: A002 - as ab
     _refuse_duplicate(document.where(("cases",)), new, known, id)
     ids = {case.id for case in known}
     number = str(len(known) + 1)
-    name = id or (number if number not in ids else _free_id(number, ids))
+    candidates = chain([number], (f"case-{n}" for n in count(len(known) + 1)))
+    name = id or next(candidate for candidate in candidates if candidate not in ids)
     entry = _entry(new, name if id or name != number else None)
     if isinstance(entries, str) and entries.endswith((".jsonl", ".csv")) and " " not in entries:
         _append_line(path.parent / entries, entry)
@@ -98,14 +100,6 @@ def _refuse_duplicate(where: str, new: Case, known: Sequence[Case], named: str |
             raise FileError(
                 where, f"the case id {named!r} is there already.", fix="Choose another id."
             )
-
-
-def _free_id(number: str, ids: set[str]) -> str:
-    """Return the first id like ``case-3`` that no case has."""
-    count = int(number)
-    while f"case-{count}" in ids:
-        count += 1
-    return f"case-{count}"
 
 
 def _entry(case: Case, name: str | None) -> dict[str, Any]:
@@ -194,10 +188,8 @@ def _cut_comment(cases: Any, column: int) -> str:
     if not tokens or tokens[slot] is None:
         return ""
     beside, *lines = tokens[slot].value.split("\n")
-    own = 0
-    for number, line in enumerate(lines, start=1):
-        if line.lstrip().startswith("#") and len(line) - len(line.lstrip()) > column:
-            own = number
+    is_own = re.compile(rf"\s{{{column + 1},}}#").match
+    own = max((number for number, line in enumerate(lines, start=1) if is_own(line)), default=0)
     following = "\n".join(lines[own:])
     tokens[slot].value = "\n".join([beside, *lines[:own], ""])
     return following
@@ -219,8 +211,7 @@ def _last_value(node: Any) -> tuple[Any, Any, int]:
         is_map = isinstance(node, Mapping)
         key = list(node)[-1] if is_map else len(node) - 1
         value: Any = node[key]
-        is_block = hasattr(value, "fa") and value and not value.fa.flow_style()
-        if not is_block:
+        if not hasattr(value, "fa") or not value or value.fa.flow_style():
             return node, key, 2 if is_map else 0
         node = value
 

@@ -75,7 +75,7 @@ def read_assistants(
             raise FileError(
                 document.where(("assistants",)),
                 "`assistants` names exact pairs.",
-                fix="Leave out `personas` and `models`.",
+                fix="Leave out `personas` and `models`, also on the command line.",
             )
         for index in range(len(content.assistants)):
             place: Place = ("assistants", index)

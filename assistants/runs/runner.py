@@ -37,7 +37,10 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of a run. ``reused`` answers were there before and cost nothing."""
+    """The state of a run. ``reused`` answers were there before and cost nothing.
+
+    ``waiting`` says what a run by batch waits for.
+    """
 
     total: int
     reused: int = 0
@@ -47,6 +50,7 @@ class Progress:
     usd: float = 0.0
     statuses: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    waiting: str = ""
 
     @property
     def done(self) -> int:
@@ -77,7 +81,12 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
         def on_progress(progress: Progress) -> None:
             bar.total = progress.total - reused
             bar.n = max(0, progress.done - reused)
-            bar.set_postfix(failed=progress.failed, tokens=progress.tokens, refresh=False)
+            bar.set_postfix(
+                failed=progress.failed,
+                tokens=progress.tokens,
+                refresh=False,
+                **({"waiting": progress.waiting} if progress.waiting else {}),
+            )
             bar.update(0)
 
         yield on_progress

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from assistants.analysis import Arm
+    from assistants.analysis import Arm, ScoreTable
 
 VOTES = "votes"
 """The score made of people's votes: the share of its comparisons that an answer won."""
@@ -160,21 +160,20 @@ class RunStatistics:
 
         if check_arm(by) == "model":
             baseline_name = self.baseline_model(baseline)
-            scorer, frame = self._counted_by_model(score, statuses)
+            scored = self.score_by_model(score, statuses, smallest_effect=smallest_effect)
         else:
             baseline_name = self._baseline(baseline)
-            scorer, frame = self._counted(score, statuses, baseline_name)
-            frame = frame[self._compared(frame, baseline_name)]
+            scored = self._score_by_persona(score, statuses, baseline_name, smallest_effect)
         table = effects(
-            frame,
-            scorer.name,
+            scored.frame,
+            scored.name,
             baseline=baseline_name,
             by=by,
-            unit=scorer.unit,
-            binary=scorer.kind == "binary",
+            unit=scored.unit,
+            binary=scored.binary,
             smallest_effect=smallest_effect,
         )
-        return note_truncation(table, frame, baseline_name, by)
+        return note_truncation(table, scored.frame, baseline_name, by)
 
     def interactions(
         self,
@@ -213,16 +212,12 @@ class RunStatistics:
         UsageError
             As ``effects`` does.
         """
-        from assistants.analysis import ScoreTable, interactions
+        from assistants.analysis import interactions
 
         baseline_name = self._baseline(baseline)
         model = self.baseline_model(baseline_model)
-        scorer, frame = self._counted(score, statuses, baseline_name)
-        frame = frame[self._compared(frame, baseline_name)]
-        table = ScoreTable(
-            scorer.name, frame, scorer.unit, scorer.kind == "binary", smallest_effect
-        )
-        return interactions(table, baseline=baseline_name, baseline_model=model)
+        scored = self._score_by_persona(score, statuses, baseline_name, smallest_effect)
+        return interactions(scored, baseline=baseline_name, baseline_model=model)
 
     @property
     def models(self) -> list[str]:
@@ -399,10 +394,28 @@ class RunStatistics:
             frame = self.scores(score)
         return scorer, frame.assign(value=frame["value"].where(frame["status"].isin(statuses)))
 
-    def _counted_by_model(
-        self, score: Named | None, statuses: Collection[str]
-    ) -> tuple[Scorer, pd.DataFrame]:
-        """Return the scorer and the scores of all but control personas, to compare models by."""
+    def score_by_model(
+        self,
+        score: Named | None = None,
+        statuses: Collection[str] = AVERAGED,
+        *,
+        smallest_effect: float | None = None,
+        models: Collection[str] | None = None,
+    ) -> ScoreTable:
+        """Return a score of all but control personas, to compare models by.
+
+        Parameters
+        ----------
+        score, statuses, smallest_effect
+            As in ``effects``.
+        models
+            Only these; all of them if none are named.
+
+        Raises
+        ------
+        UsageError
+            For votes, which compare answers of one model, and as ``scores`` does.
+        """
         score = self.main_score if score is None else score
         if isinstance(score, str) and self._rater(score) is not None:
             raise UsageError(
@@ -411,7 +424,20 @@ class RunStatistics:
             )
         scorer, frame = self._counted(score, statuses, "")
         controls = {control.persona for control in self.controls}
-        return scorer, frame[~frame["persona"].isin(controls)]
+        frame = frame[~frame["persona"].isin(controls)]
+        if models is not None:
+            frame = frame[frame["model"].isin(models)]
+        return _score_table(scorer, frame, smallest_effect)
+
+    def _score_by_persona(
+        self,
+        score: Named | None,
+        statuses: Collection[str],
+        baseline: str,
+        smallest_effect: float | None,
+    ) -> ScoreTable:
+        scorer, frame = self._counted(score, statuses, baseline)
+        return _score_table(scorer, frame[self._compared(frame, baseline)], smallest_effect)
 
     def _answers(
         self, statuses: Collection[str], vectors: NDArray[Any] | None, baseline: str
@@ -476,3 +502,10 @@ class RunStatistics:
 
 def _not_scored(answered: Any) -> float:
     raise ScorePendingError("its value is made of votes, not computed from the answer")
+
+
+def _score_table(scorer: Scorer, frame: pd.DataFrame, smallest_effect: float | None) -> ScoreTable:
+    from assistants.analysis import ScoreTable
+
+    is_binary = scorer.kind == "binary"
+    return ScoreTable(scorer.name, frame, scorer.unit, is_binary, smallest_effect)

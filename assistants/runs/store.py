@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -56,6 +56,14 @@ CREATE TABLE IF NOT EXISTS failures (
     status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
     attempts INTEGER NOT NULL, started_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS failures_by_trial ON failures (run, key);
+CREATE TABLE IF NOT EXISTS batches (
+    token TEXT PRIMARY KEY, model TEXT NOT NULL, run TEXT NOT NULL, requests INTEGER NOT NULL,
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, status TEXT NOT NULL, id TEXT,
+    input_file TEXT, output_file TEXT, error_file TEXT, ended_at TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_requests (
+    key TEXT, turn INTEGER, token TEXT, is_last INTEGER NOT NULL,
+    PRIMARY KEY (key, turn, token)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS requests_by_batch ON batch_requests (token);
 CREATE TABLE IF NOT EXISTS scores (
     key TEXT, scorer TEXT, seen TEXT, value REAL, reason TEXT, detail TEXT,
     PRIMARY KEY (key, scorer, seen)) WITHOUT ROWID;
@@ -76,6 +84,28 @@ _ADDED = {
     "answers": ("system_fingerprint TEXT", "note TEXT"),
 }
 """Columns that version 4 lacks. ``applied_sampling`` is NULL where it is the sampling asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What is known of a batch. ``token`` is ours, ``id`` the provider's, once it has one.
+
+    ``status`` is the provider's word; before it has one, ``intended`` or ``uploaded``. ``run`` is
+    the run that sent it. ``ended_at`` is set once its answers are stored.
+    """
+
+    token: str
+    model: str
+    run: str
+    requests: int
+    created_at: str
+    updated_at: str
+    status: str = "intended"
+    id: str | None = None
+    input_file: str | None = None
+    output_file: str | None = None
+    error_file: str | None = None
+    ended_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +197,56 @@ class Store:
         )  # fmt: skip
         marks = ",".join("?" * len(row))
         self._db.write(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
+
+    # -- batches ---------------------------------------------------------------------------------
+
+    def add_batch(self, batch: BatchRecord, requests: Iterable[tuple[str, int, bool]]) -> None:
+        """Record a batch that is about to be sent: each request's key, turn, and if it is last."""
+        with self._db.transaction():
+            self._db.write(
+                f"INSERT INTO batches VALUES ({','.join('?' * 12)})",  # noqa: S608 - marks only
+                astuple(batch),
+            )
+            self._db.write_many(
+                "INSERT INTO batch_requests VALUES (?, ?, ?, ?)",
+                ((key, turn, batch.token, is_last) for key, turn, is_last in requests),
+            )
+
+    def update_batch(self, batch: BatchRecord) -> None:
+        """Record what became of a batch. One that has ended holds its trials no longer."""
+        with self._db.transaction():
+            self._db.write(
+                "UPDATE batches SET updated_at = ?, status = ?, id = ?, input_file = ?, "
+                "output_file = ?, error_file = ?, ended_at = ? WHERE token = ?",
+                [
+                    batch.updated_at, batch.status, batch.id, batch.input_file, batch.output_file,
+                    batch.error_file, batch.ended_at, batch.token,
+                ],
+            )  # fmt: skip
+            if batch.ended_at is not None:
+                self._db.write("DELETE FROM batch_requests WHERE token = ?", [batch.token])
+
+    def batches(self) -> list[BatchRecord]:
+        """Return the batches, oldest first."""
+        rows = self.read("SELECT * FROM batches ORDER BY created_at, token")
+        return [BatchRecord(*row) for row in rows]
+
+    def batch(self, token: str) -> BatchRecord:
+        """Return one batch."""
+        (row,) = self.read("SELECT * FROM batches WHERE token = ?", [token])
+        return BatchRecord(*row)
+
+    def batch_requests(self, token: str) -> Iterator[tuple[str, int, bool]]:
+        """Yield key, turn, and if it is the last one, of each request of a batch that is out."""
+        query = "SELECT key, turn, is_last FROM batch_requests WHERE token = ?"
+        for key, turn, is_last in self.read(query, [token]):
+            yield key, turn, bool(is_last)
+
+    def batches_of(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return those of ``keys`` (at most 1,000) that are in a batch, with its token."""
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT key, token FROM batch_requests WHERE key IN ({marks})"  # noqa: S608 - marks only
+        return dict(self.read(query, keys))
 
     # -- scores ----------------------------------------------------------------------------------
 

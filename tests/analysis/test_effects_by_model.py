@@ -183,7 +183,7 @@ def test_several_scores_are_one_family() -> None:
         [ScoreTable("a", one), ScoreTable("b", two.assign(value=two["value"] > 0), binary=True)],
         by="model", baseline="old",
     )  # fmt: skip
-    assert list(both["score"]) == ["a", "a", "b", "b"]
+    assert list(both["scorer"]) == ["a", "a", "b", "b"]
     alone = effects(one, "a", by="model", baseline="old")
     assert both["p"][:2].tolist() == alone["p"].tolist()
     assert both["p_adjusted"].to_numpy() == pytest.approx(holm(both["p"].to_numpy()))

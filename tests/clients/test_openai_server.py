@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -261,6 +262,27 @@ def test_the_sdk_waits_and_gets_through() -> None:
             client.chat.completions.create(model="gpt-4.1", messages=ASK)
         assert server.answered["gpt-4.1"] == 4
         assert server.refused["gpt-4.1"] >= 1
+
+
+def test_a_server_may_say_another_time_to_wait() -> None:
+    """A test chooses what a refusal above the limits says: nothing, zero, or a date in the past."""
+    limits = Limits(requests=1, tokens=1000, minute_s=3600)
+    with OpenAIServer(limits=limits, retry_after=lambda wait: {"retry-after": "0"}) as server:
+        ask(server, "gpt-4.1")
+        with pytest.raises(openai.RateLimitError) as caught:
+            ask(server, "gpt-4.1")
+    assert caught.value.response.headers["retry-after"] == "0"
+    assert "retry-after-ms" not in caught.value.response.headers
+
+
+async def test_calls_in_flight_are_counted() -> None:
+    """The most at once, whichever client they come from."""
+    with OpenAIServer(latency=1.0) as server:
+        async with openai.AsyncOpenAI(base_url=server.url, api_key=server.key) as client:
+            create = client.chat.completions.create
+            await asyncio.gather(*(create(model="gpt-4.1", messages=ASK) for _ in range(5)))
+        assert 1 < server.peak <= 5
+        assert server.in_flight == 0
 
 
 def test_no_money_is_a_429_of_its_own(server: OpenAIServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from assistants import Experiment, Message, Results, Run, Sampling, ScriptedClie
 from assistants.errors import UnknownNameError, UsageError
 from assistants.runs.statistics import RunStatistics
 from assistants.runs.store import Store
+from support.conformance import until
 
 HOSTILE = {
     "loop": "while True: pass",
@@ -55,7 +55,7 @@ async def test_hostile_code_is_contained_and_the_run_goes_on(here: Path) -> None
     HOSTILE["call"] = HOSTILE["call"].replace("PORT", "9")
     experiment = Experiment.define(
         "code", personas=["none"], models=[ScriptedClient(coder)], cases=list(HOSTILE),
-        scorers=[{"code_runs": {"seconds": 2, "memory_mib": 512}}, "words"], allow_code=True,
+        scorers=[{"code_runs": {"seconds": 1, "memory_mib": 512}}, "words"], allow_code=True,
     )  # fmt: skip
     run = await quiet(experiment)
     assert run.outcome == "complete"
@@ -77,25 +77,27 @@ async def test_code_runs_only_if_the_experiment_allows_it(here: Path) -> None:
 
 async def test_an_interrupt_ends_the_scoring_and_keeps_what_is_scored(here: Path) -> None:
     """The next run scores the rest; what takes long is not done twice."""
-    loops = {"1": "pass", "2": "while True: pass", "3": "while True: pass"}
+    Path("graders.py").write_text(GRADERS)
 
     def answer(messages: Sequence[Message], sampling: Sampling) -> str:
-        return f"```python\n{loops[messages[-1].content]}\n```"
+        code = "pass" if messages[-1].content == "0" else "import time\ntime.sleep(60)"
+        return f"```python\n{code}\n```"
 
     experiment = Experiment.define(
-        "slow", personas=["none"], models=[ScriptedClient(answer)], cases=list(loops),
-        scorers=["words", {"code_runs": {"seconds": 3}}], allow_code=True,
+        "slow", personas=["none"], models=[ScriptedClient(answer)], cases=list("01234"),
+        scorers=[{"python": "graders:shouting"}, {"code_runs": {"seconds": 1}}], allow_code=True,
     )  # fmt: skip
     task = asyncio.create_task(quiet(experiment))
-    await asyncio.sleep(1.5)
-    started = time.monotonic()
+    await until(Path("loaded").exists)  # the experiment is about to score
+    await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - started < 5
-    assert Results().latest().outcome == "interrupted"
+    cut = Results().latest()
+    assert cut.outcome == "interrupted"
+    assert cut.scores("code_runs")["value"].isna().any()
     done = await quiet(experiment)
-    assert list(done.scores("code_runs")["value"]) == [1, 0, 0]
+    assert list(done.scores("code_runs")["value"]) == [1, 0, 0, 0, 0]
 
 
 @pytest.fixture

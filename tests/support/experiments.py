@@ -70,7 +70,9 @@ def turns(count: int, cases: int) -> list[Case]:
 
 PRELOADED = get_context("forkserver")
 """Child processes that start in milliseconds: what they import is loaded once for all."""
-PRELOADED.set_forkserver_preload(["engine", "openai", "aiohttp", "assistants.runs.tables"])
+PRELOADED.set_forkserver_preload(
+    ["assistants.experiment", "assistants.runs.tables", "openai", "aiohttp"]
+)
 
 
 def run_in_child(url: str, results: str, cases: int, turn_count: int, pipe: Connection) -> None:

@@ -11,6 +11,7 @@ import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from assistants import errors
@@ -113,7 +114,13 @@ def echo_key(line: str) -> Callable[[Mapping[str, str]], Steps]:
 
 
 _HTML = b"<!DOCTYPE html><html><body>Bad gateway</body></html>"
-_BOMB = gzip.compress(b"a" * 64_000_000)
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(b"a" * 64_000_000)
+
+
 _CONTEXT = {"message": "too long", "type": "invalid_request_error"}
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
@@ -180,7 +187,8 @@ BOTH: dict[str, Rude] = {
         [b"HTTP/1.1 500 Internal\r\ncontent-length: 99\r\n\r\nx", Do.CLOSE], errors.ServerError
     ),
     "500 bomb": Rude(
-        [http(_BOMB, "500 Internal", "text/plain", "content-encoding: gzip")], errors.ServerError
+        lambda headers: [http(_bomb(), "500 Internal", "text/plain", "content-encoding: gzip")],
+        errors.ServerError,
     ),
     "502 html": Rude([http(_HTML, "502 Bad Gateway", "text/html")], errors.ServerError),
     "503": Rude(status("503 Unavailable", None, "retry-after: 2"), errors.ServerError),
@@ -201,7 +209,8 @@ BOTH: dict[str, Rude] = {
         errors.MalformedReplyError,
     ),
     "bomb": Rude(
-        [http(_BOMB, "200 OK", "application/json", "content-encoding: gzip")], errors.CallError
+        lambda headers: [http(_bomb(), "200 OK", "application/json", "content-encoding: gzip")],
+        errors.CallError,
     ),
     "empty body": Rude([http(b"")], errors.CallError),
     "204": Rude([b"HTTP/1.1 204 No Content\r\n\r\n"], errors.CallError),

@@ -54,7 +54,7 @@ def main() -> None:
             photograph(browser, figure, name)
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
         report = Results(ROOT / "results").latest("inverse-square-law").folder / "report.html"
-        page.goto(report.as_uri())
+        page.goto(report.resolve().as_uri())
         page.get_by_role("heading", name="What they answered").evaluate("e => e.scrollIntoView()")
         page.screenshot(path=DOCS / "report.png")
     shutil.copy(ROOT / "build" / "screenshots" / "notebook-06.png", DOCS / "compare.png")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from support.commands import Done, call, start, write_experiment
 from support.faulty_server import FaultyServer
+from support.openai_server import OpenAIServer
 
 HOMES = ("CONFIG", "STATE")
 """Folders of a person: of settings, and of what was learnt of models."""
@@ -26,7 +27,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.server: FaultyServer | None = None
+        self.server: FaultyServer | OpenAIServer | None = None
         self.port = 0
         self.extra_environment: dict[str, str] = {}
         self.done: Done | None = None
@@ -40,7 +41,7 @@ class World:
             self.process.communicate()
         if self.server is not None:
             self.server.__exit__(None, None, None)
-        if self.extra_environment:
+        if "ASSISTANTS_CACHE" in self.extra_environment:  # its servers, and nobody else's
             self.run(["stop", "--all"])
 
     # -- the server --------------------------------------------------------------------------------
@@ -49,6 +50,14 @@ class World:
         """Start a server that answers with the persona that it was given."""
         self.server = FaultyServer(_answer, latency=latency).__enter__()
         self.port = self.server.port
+
+    def serve_openai(self, key: str | None = None) -> None:
+        """Start an OpenAI to which the person's organisation is new; by default with a good key."""
+        self.server = OpenAIServer(_answer, verified=False).__enter__()
+        self.extra_environment |= {
+            "OPENAI_BASE_URL": self.server.url,
+            "OPENAI_API_KEY": key or self.server.key,
+        }
 
     def reserve_port(self) -> None:
         """Choose an address at which nobody answers."""
@@ -139,5 +148,8 @@ def _answer(request: dict[str, Any]) -> str:
         return "kind: 4 - it answers"
     if first["content"].startswith("You rewrite"):
         return f"In other words: {last['content']}"
-    persona = first["content"] if first["role"] == "system" else "nobody"
-    return f"As {persona[:40]}: {last['content'][:40]}"
+    persona = first["content"] if first["role"] in ("system", "developer") else "nobody"
+    answer = f"As {persona[:40]}: {last['content'][:40]}"
+    if request["model"] == "wordy":
+        answer += " and more" * (2 + len(last["content"]) // 20)
+    return answer

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import nbformat
 import papermill
-import pytest
 
 from support.jupyterlab import write_notebook
 
 
-@pytest.mark.slow
 def test_papermill_leaves_the_answers_to_read(tmp_path: Path) -> None:
     """Of the embedded model and of a scripted one, whole, as HTML and in the next cell."""
     cells = [

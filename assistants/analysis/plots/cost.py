@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from assistants.analysis.paired import by_case, moments, t_interval, wilson
 from assistants.analysis.plots.figure import Figure
@@ -16,6 +19,7 @@ from assistants.analysis.plots.layout import (
     refuse_other_than_binary,
     score_grids,
     stack_panels,
+    with_air,
 )
 from assistants.analysis.plots.style import PALETTE, SHAPES, altair, number, short_name
 from assistants.errors import UsageError
@@ -181,28 +185,23 @@ class _Axes:
     is_log: bool
 
     def pixels(self, x: float, y: float) -> tuple[float, float]:
-        low, high = self.x
-        share = (
-            math.log(x / low) / math.log(high / low) if self.is_log else (x - low) / (high - low)
-        )
-        return share * _WIDTH, (self.y[1] - y) / (self.y[1] - self.y[0]) * _HEIGHT
+        ends, x = (np.log(self.x), math.log(x)) if self.is_log else (self.x, x)
+        return float(np.interp(x, ends, (0, _WIDTH))), float(np.interp(y, self.y, (_HEIGHT, 0)))
 
     def log_ticks(self) -> list[float]:
         """Return 1, 2 and 5 of each power of ten: all of them would be a thicket of lines."""
-        powers = range(math.floor(math.log10(self.x[0])), math.ceil(math.log10(self.x[1])) + 1)
-        ticks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
-        return [tick for tick in ticks if self.x[0] <= tick <= self.x[1]]
+        low, high = self.x
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        return [t for p in powers for step in (1, 2, 5) if low <= (t := step * 10.0**p) <= high]
 
 
 def _axes(rows: Sequence[Mapping[str, Any]]) -> _Axes:
     ends = [row[name] for row in rows for name in ("low", "y", "high") if math.isfinite(row[name])]
-    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
-    air = 0.06 * (high - low) or max(1.0, abs(high) * 0.05)
-    y = (low - air, high + air)
+    y = with_air(ends, 0.06)
     spent = [row["x"] for row in rows]
-    if not spent or max(spent) <= 0:
+    least, most = min(spent, default=0.0), max(spent, default=0.0)
+    if most <= 0:
         return _Axes((0.0, 1.0), y, False)
-    least, most = min(spent), max(spent)
     if least > 0 and most > _LOG * least:
         return _Axes((least / 1.4, most * 1.8), y, True)
     # From 0, unless everything would then stand in one corner.
@@ -222,19 +221,17 @@ def _labels(rows: Sequence[Mapping[str, Any]], axes: _Axes) -> list[dict[str, An
     """Return the names that meet no point and no other name, each with its place."""
     spots = [axes.pixels(row["x"], row["y"]) for row in rows]
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
-    lines = []
-    for row, (x, _) in zip(rows, spots, strict=True):
-        if math.isfinite(row["low"] + row["high"]):
-            top, bottom = (axes.pixels(row["x"], row[end])[1] for end in ("high", "low"))
-            lines.append((x - 1, top, x + 1, bottom))
+    intervals = [
+        (x - 1, axes.pixels(row["x"], row["high"])[1], x + 1, axes.pixels(row["x"], row["low"])[1])
+        for row, (x, _) in zip(rows, spots, strict=True)
+        if math.isfinite(row["low"] + row["high"])
+    ]
     labels: list[dict[str, Any]] = []
     for row, (x, y) in zip(rows, spots, strict=True):
         text = truncate_line(row["persona"], 22)
         width = len(text) * _CHARACTER
         # Beside all intervals if there is room, else over one.
-        for place, obstacles in [
-            (p, o) for o in ([*taken, *lines], taken) for p in range(len(_PLACES))
-        ]:
+        for obstacles, place in product(([*taken, *intervals], taken), range(len(_PLACES))):
             align, dx, dy = _PLACES[place]
             left = x + dx - (width if align == "right" else 0)
             box = (left, y + dy - 7, left + width, y + dy + 7)

@@ -20,6 +20,7 @@ from assistants.analysis.plots.layout import (
     score_grids,
     spread_out,
     stack_panels,
+    with_air,
 )
 from assistants.analysis.plots.style import BLUE, GREY, INK, SKY, altair, number, short_name
 from assistants.messages import AVERAGED
@@ -102,7 +103,7 @@ def distributions(
         if dots_left_out:
             subtitle += f" {pluralize(dots_left_out, 'dot')} left out at even steps."
         axis_title = unit or score
-        domain = _domain(values)
+        domain = with_air(np.concatenate(values), 0.03)
     subtitle += not_shown(len(table) - count, "row")
     package = altair()
     has_axis = any(map(len, values))
@@ -217,15 +218,6 @@ def _words(rows: Sequence[Mapping[str, Any]], y: Any, binary: bool) -> list[Any]
         chart_of(inside).mark_text(align="left", fontStyle="italic", color=GREY).encode(
             x=package.value(8), y=y, text="text:N"),
     ]  # fmt: skip
-
-
-def _domain(values: Collection[Floats]) -> tuple[float, float]:
-    known = [v for v in values if len(v)]
-    if not known:
-        return 0.0, 1.0
-    low, high = float(min(v[0] for v in known)), float(max(v[-1] for v in known))
-    air = 0.03 * (high - low) or max(1.0, abs(high) * 0.05)
-    return low - air, high + air
 
 
 def _gist(table: pd.DataFrame, score: str, unit: str, binary: bool) -> str:

@@ -38,6 +38,13 @@ MOST_ROWS = 60
 """Limit of a figure; of more personas, it shows those at both ends."""
 
 _WIDTH, _ROW_HEIGHT = 360, 26
+_MARKS = {
+    MORE: (BLUE, "circle"),
+    LESS: (ORANGE, "circle"),
+    NO_DIFFERENCE: (GREY, "diamond"),
+    TOO_LITTLE: (GREY, "circle"),
+}
+"""The colour and shape of each kind of verdict."""
 _EMPTY = (-1.0, 1.0)
 """The axis where nothing is known; its numbers would say nothing, and are left out."""
 
@@ -124,15 +131,10 @@ def _panel(
     known, unknown = (
         [r for r in rows if _has_interval(r) is is_known] for is_known in (True, False)
     )
-    kinds = (TOO_LITTLE, MORE, LESS, NO_DIFFERENCE)
-    color = package.Color(
-        "kind:N", legend=None,
-        scale=package.Scale(domain=list(kinds), range=[GREY, BLUE, ORANGE, GREY]),
-    )  # fmt: skip
-    shape = package.Shape(
-        "kind:N", legend=None,
-        scale=package.Scale(domain=list(kinds), range=["circle", "circle", "circle", "diamond"]),
-    )  # fmt: skip
+    colors, shapes = zip(*_MARKS.values(), strict=True)
+    kinds = {"domain": list(_MARKS)}
+    color = package.Color("kind:N", legend=None, scale=package.Scale(range=colors, **kinds))
+    shape = package.Shape("kind:N", legend=None, scale=package.Scale(range=shapes, **kinds))
     floors = [
         {"row": r["row"], "low": -r["noise_floor"], "high": r["noise_floor"]}
         for r in known
@@ -172,10 +174,9 @@ def _effect_rows(effects: pd.DataFrame, score: str) -> list[dict[str, Any]]:
         raise UsageError(f"The effect table of {score!r} has no row.", fix="Add a second persona.")
     numbers = dict.fromkeys(("effect", "low", "high", "noise_floor"), "float64")
     rows: list[dict[str, Any]] = effects[needed].astype(numbers).to_dict("records")
-    kinds = (MORE, LESS, NO_DIFFERENCE, TOO_LITTLE)
     for position, row in enumerate(rows):
         row["position"], row["row"] = position, row.pop("persona")
-        row["kind"] = next((k for k in kinds if row["verdict"].startswith(k)), TOO_LITTLE)
+        row["kind"] = next((k for k in _MARKS if row["verdict"].startswith(k)), TOO_LITTLE)
     return rows
 
 
@@ -226,8 +227,7 @@ def _gist(
 ) -> str:
     short = {NO_DIFFERENCE: "no difference of note"}
     counts = Counter(row["kind"] for row in rows)
-    kinds = (MORE, LESS, NO_DIFFERENCE, TOO_LITTLE)
-    listed = ", ".join(f"{counts[kind]} {short.get(kind, kind)}" for kind in kinds if counts[kind])
+    listed = ", ".join(f"{counts[kind]} {short.get(kind, kind)}" for kind in _MARKS if counts[kind])
     compared_rows = pluralize(len(rows), compared)
     gist = f"Effects on {score} of {compared_rows} against {baseline}: {listed}."
     known = [row for row in rows if _has_interval(row)]

@@ -156,6 +156,15 @@ def spread_out(items: Sequence[Any], most: int) -> list[Any]:
     return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
 
 
+def with_air(values: Collection[float], share: float) -> tuple[float, float]:
+    """Return the lowest and the highest of the values, each moved out by a share of the range."""
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(min(values)), float(max(values))
+    air = share * (high - low) or max(1.0, abs(high) * 0.05)
+    return low - air, high + air
+
+
 def not_shown(count: int, what: str) -> str:
     """Return a sentence for a subtitle, or nothing."""
     return f" There is no room for {pluralize(count, what)}: see the table." if count > 0 else ""

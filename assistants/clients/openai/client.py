@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from assistants.clients.openai import response
 from assistants.clients.openai.observations import Observations, Refusal, observed, remember
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import openai
 
 __all__ = ["OpenAIClient", "Timeouts"]
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
 
 _OTHER_FIELD = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _FORMS = (True, True, False)
@@ -199,7 +201,7 @@ class OpenAIClient:
         CallError
             If the reply is not complete, or not a JSON object.
         """
-        request = await self._request({"model": self._served, **body}, path)
+        request: Request = await self._request({"model": self._served, **body}, path)
         try:
             reply = response.read_json_object(await request.read_body(self._max_bytes), self.model)
             response.raise_error_object(reply, self.model)
@@ -223,12 +225,26 @@ class OpenAIClient:
         CallError
             If the body is not complete.
         """
-        request = await self._request({}, path, request_type=_GetRequest)
+        request = await self._request({}, path, request_type=GetRequest)
         try:
             return await request.read_body(max_bytes or self._max_bytes)
         except Exception as error:
             failure = request.to_call_error(error)
         raise failure
+
+    def chat_body(self, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+        """Return the body of a request for a whole reply, as ``complete`` would send it."""
+        return self._body(messages, sampling, streamed=False)
+
+    async def new_request(
+        self,
+        path: str,
+        body: dict[str, Any],
+        request_type: type[AnyRequest],
+        timeouts: Timeouts | None = None,
+    ) -> AnyRequest:
+        """Return a request of another kind, which is not sent yet."""
+        return await self._request(body, path, request_type=request_type, timeouts=timeouts)
 
     def request_messages(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         """Return the messages to send, with an empty system message if ``always_system``."""
@@ -261,13 +277,19 @@ class OpenAIClient:
         body: dict[str, Any],
         path: str = "/chat/completions",
         *,
-        request_type: type[Request] = Request,
-    ) -> Request:
+        request_type: type[AnyRequest] = Request,  # type: ignore[assignment]
+        timeouts: Timeouts | None = None,
+    ) -> AnyRequest:
         sdk = self._own_sdk or await self._sdk()
         if path.startswith("../"):
             path = str(sdk.base_url.join(path))
         return request_type(
-            self.model, sdk, body, self.timeouts, ours=self._own_sdk is None, path=path
+            self.model,
+            sdk,
+            body,
+            timeouts or self.timeouts,
+            ours=self._own_sdk is None,
+            path=path,
         )
 
     async def _sdk(self) -> openai.AsyncOpenAI:
@@ -332,7 +354,7 @@ class OpenAIClient:
         remember(self.identity, new)
 
 
-class _GetRequest(Request):
+class GetRequest(Request):
     """A GET request, which sends no body."""
 
     async def _send(self) -> httpx2.Response:

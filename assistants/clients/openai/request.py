@@ -81,7 +81,7 @@ class Request:
                         received += chunk
                         check_size(len(received), max_bytes, self._model)
             finally:
-                await _close(response)
+                await close_response(response)
         return bytes(received)
 
     async def stream_body(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
@@ -115,7 +115,7 @@ class Request:
                         progress = reader.progress
                         until = self._next_deadline(loop.time() + self._timeouts.idle, end, "idle")
         finally:
-            await _close(response)
+            await close_response(response)
 
     def note_progress(self, progress: int) -> None:
         """Record the time of the first token, once ``progress`` characters have arrived."""
@@ -211,7 +211,7 @@ def _encode(body: dict[str, Any]) -> bytes:
     return json.dumps(body, allow_nan=False).encode("ascii")
 
 
-async def _close(response: httpx2.Response) -> None:
+async def close_response(response: httpx2.Response) -> None:
     """Close a response; unless it was read to its end, the server sees the connection go."""
     with contextlib.suppress(Exception):  # its cause has been reported already
         await response.aclose()

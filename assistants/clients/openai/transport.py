@@ -63,7 +63,12 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
     async def replace_headers(request: httpx2.Request) -> None:
         # The SDK adds headers from the environment, under any name, so only a full list of what
         # may go out is safe. aiohttp adds the host and the length.
-        request.headers = closing if request.headers.get("connection") == "close" else allowed
+        kept = closing if request.headers.get("connection") == "close" else allowed
+        kind = request.headers.get("content-type", "")
+        if kind.startswith("multipart/form-data;"):  # a file, whose parts the boundary tells apart
+            length = request.headers["content-length"]
+            kept = httpx2.Headers({**kept, "content-type": kind, "content-length": length})
+        request.headers = kept
 
     async def refuse_errors(response: httpx2.Response) -> None:
         if response.status_code >= 300:

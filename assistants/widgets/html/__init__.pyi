@@ -17,6 +17,7 @@ from .run_statistics import OutputGroup as OutputGroup
 from .run_statistics import contrasts as contrasts
 from .run_statistics import effects as effects
 from .run_statistics import endings as endings
+from .run_statistics import migration as migration
 from .run_statistics import models as models
 from .run_statistics import prompt_audit as prompt_audit
 from .run_statistics import votes as votes
@@ -46,6 +47,7 @@ __all__ = [
     "escape",
     "failures",
     "finished_html",
+    "migration",
     "models",
     "overview",
     "page",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from assistants.analysis import PERCENTAGE_POINTS
 from assistants.results import Run
-from assistants.runs import status_counts
+from assistants.runs import Migration, status_counts
 from assistants.runs.audit import AS_WITHOUT, GOOD, OPEN
 from assistants.scoring import Scorer
 from assistants.utils import pluralize
+from assistants.widgets.html.markdown import to_html
 from assistants.widgets.html.render import Html, heading, sentence, table, ui
 
 if TYPE_CHECKING:
@@ -49,6 +52,41 @@ def effects(run: Run) -> OutputGroup:
 def models(run: Run) -> OutputGroup:
     """Show for each score what another model changed, and for which personas it did."""
     return OutputGroup(lambda: _models(run))
+
+
+def migration(value: Migration) -> Html:
+    """Return the verdicts on replacing a model, and the answers that differ most."""
+    columns = ["scorer", *(name for name in _EFFECTS if name != "model")]
+    rows = table(value.verdicts[[name for name in columns if name != "note"]])
+    notes = [
+        f"{row.scorer}, {row.persona}: {row.note}"
+        for row in value.verdicts.itertuples()
+        if row.note
+    ]
+    notes += [f"{name} compares answers of one model: no verdict." for name in value.not_compared]
+    different = differing(value)
+    body = ui.emphasis(value.summary) + rows.body + ui.bullets(notes) + different.body
+    return Html(body, "\n".join([value.summary, rows.plain, *notes, different.plain]))
+
+
+def differing(value: Migration) -> Html:
+    """Return the answers of two models that differ most, side by side."""
+    if value.differing.empty:
+        return sentence("No answers differ.")
+    parts = [ui.emphasis("The answers that differ most")]
+    for row in value.differing.itertuples():
+        repeats = f", repeats {row.noise:.2f}" if row.noise == row.noise else ""
+        facts = f"{row.persona}, case {row.case}: distance {row.distance:.2f}{repeats}"
+        cards = [
+            ui.card(model, [f"repeat {repeat}"], to_html(answer))
+            for model, repeat, answer in (
+                (value.old, row.old_repeat, row.old_answer),
+                (value.new, row.new_repeat, row.new_answer),
+            )
+        ]
+        parts += [ui.sentence(facts), ui.question(to_html(row.question)), ui.cards(cards)]
+    plain = f"The answers that differ most, of {pluralize(len(value.differing), 'case')}"
+    return Html(Markup().join(parts), plain)
 
 
 def contrasts(run: Run) -> OutputGroup:
@@ -144,6 +182,9 @@ def _models(run: Run) -> Iterator[Any]:
                 f"(mean) and on {first} (baseline_mean), and how far these two differ (effect):"
             )
             yield _with_notes(by_persona[_EFFECTS])
+    for model in run.statistics.models:
+        if model != first:
+            yield differing(run.migration(first, model))
 
 
 def _contrasts(run: Run) -> Iterator[Any]:
