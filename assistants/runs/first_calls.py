@@ -69,6 +69,14 @@ def without_known_refusals(design: Design) -> Design:
     return replace(design, assistants=tuple(map(_without_known_refusals, design.assistants)))
 
 
+def with_known_refusals(design: Design) -> Design:
+    """Return the design without what its models are known to refuse, if it says to drop that."""
+    if design.unsupported != "drop":
+        return design
+    assistants = (_without(a, _known_refusals(a)) for a in design.assistants)
+    return replace(design, assistants=tuple(assistants))
+
+
 def refusal_error(
     design: Design, assistant: Assistant, refusal: ParameterRefusedError
 ) -> UsageError:
