@@ -62,19 +62,11 @@ async def settle_parameters(design: Design, runner: Runner) -> Design:
     return settled_design
 
 
-def without_known_refusals(design: Design) -> Design:
-    """Return the design without what its models were seen to refuse, where it says to drop that."""
+def with_known_refusals(design: Design) -> Design:
+    """Return the design without what its models are known to refuse, if it says to drop that."""
     if not _drops(design):
         return design
     return replace(design, assistants=tuple(map(_without_known_refusals, design.assistants)))
-
-
-def with_known_refusals(design: Design) -> Design:
-    """Return the design without what its models are known to refuse, if it says to drop that."""
-    if design.unsupported != "drop":
-        return design
-    assistants = (_without(a, _known_refusals(a)) for a in design.assistants)
-    return replace(design, assistants=tuple(assistants))
 
 
 def refusal_error(
