@@ -8,7 +8,17 @@ from typing import Any
 
 import typer
 
-from assistants.cli import audit, chat, controls, interchange, migrate, run, serve, show
+from assistants.cli import (
+    audit,
+    batches,
+    chat,
+    controls,
+    interchange,
+    migrate,
+    run,
+    serve,
+    show,
+)
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -54,6 +64,7 @@ _command("run", run.run)
 _command("migrate", migrate.migrate)
 _command("ask", chat.ask)
 _command("chat", chat.chat)
+_command("batches", batches.batches)
 _command("audit", audit.audit)
 _command("personas", show.personas)
 _command("models", show.models)

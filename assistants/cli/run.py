@@ -43,6 +43,7 @@ def run(
     max_usd: options.MaxUsd = None,
     max_tokens: options.MaxTokens = None,
     concurrency: options.Concurrency = None,
+    batch: options.ByBatch = None,
     tape: options.Tape = None,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
@@ -54,7 +55,12 @@ def run(
         file,
         results,
         personas or (),
-        changes={"models": model, "repeats": repeats, "concurrency": concurrency},
+        changes={
+            "models": model,
+            "repeats": repeats,
+            "concurrency": concurrency,
+            "batch": batch,
+        },
         caps={"usd": max_usd, "tokens": max_tokens},
         limit=limit,
         tape=tape,
@@ -209,15 +215,20 @@ def _progress_bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[left]}"), TimeElapsedColumn(),
     )  # fmt: skip
     last_tenth = -1
+    last_waiting = ""
 
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("asking", total=None, left="")
 
         def report(progress: Progress) -> None:
-            nonlocal last_tenth
+            nonlocal last_tenth, last_waiting
             bar.update(
                 task, total=progress.total, completed=progress.done, left=_status_line(progress)
             )
+            if progress.waiting != last_waiting:
+                last_waiting = progress.waiting
+                if last_waiting and not err.is_terminal:
+                    say(f"waiting for {last_waiting}")
             tenth = 10 * progress.done // max(1, progress.total)
             if not err.is_terminal and tenth > last_tenth and progress.done > progress.reused:
                 last_tenth = tenth
@@ -232,7 +243,9 @@ def _status_line(progress: Progress) -> str:
         parts.append(f"${progress.usd:.4f}")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if progress.left_s is not None and progress.done < progress.total:
+    if progress.waiting:
+        parts.append(f"waiting for {progress.waiting}")
+    elif progress.left_s is not None and progress.done < progress.total:
         parts.append(f"about {progress.left_s:.0f} s left")
     return ", ".join(parts)
 
