@@ -460,3 +460,31 @@ def test_whatever_stands_there_is_imported_or_refused(
     else:
         assert len(found.design) >= 1
     assert {p.name for p in folder.iterdir()} <= {"theirs", "out"}
+
+
+@pytest.mark.parametrize(
+    "prompt", ["{{" * 100_000, "{{ a" * 50_000, '{{ "' * 50_000, "{% " * 60_000, "{{a.b}}" * 20_000]
+)
+def test_no_template_takes_long(here: Path, prompt: str) -> None:
+    """Tags that never close are looked through once."""
+    with pytest.raises(UsageError):
+        import_promptfoo(config(f"prompts: ['{prompt}']\nproviders: echo\n"), Path("out"))
+
+
+def test_many_tests_of_one_name_take_no_longer_than_others(here: Path) -> None:
+    """Each is a case with a name of its own."""
+    rows = "".join(f"{n},The same\n" for n in range(20_000))
+    path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": f"q,__description\n{rows}"})
+    found = import_promptfoo(path, Path("out"))
+    assert len({case.id for case in found.design.cases}) == 20_000
+
+
+def test_deep_json_is_refused(here: Path) -> None:
+    """As deep YAML is; an expectation that only looks like an assertion is a text."""
+    path = config(f"{SIMPLE}tests: file://t.json\n", **{"t.json": "[" * 900 + "]" * 900})
+    with pytest.raises(FileError, match="nested more than 30 deep"):
+        import_promptfoo(path, Path("out"))
+    path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": "q,__expected\na,http://x\nb,c: d"})
+    assert [c.reference for c in import_promptfoo(path, Path("out")).design.cases] == [
+        "http://x", "c: d",
+    ]  # fmt: skip

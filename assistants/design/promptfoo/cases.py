@@ -30,6 +30,17 @@ _DATA_FILES = (".yaml", ".yml", ".json")
 _IGNORED = ("description", "metadata", "vars", "assert", "threshold", "options", "tags")
 _IGNORED_OPTIONS = ("provider", "disableDefaultAsserts", "disableVarExpansion", "runSerially")
 _EXPECTED = re.compile(r"__expected\d*")
+_TYPES = frozenset(
+    "equals contains icontains contains-any contains-all icontains-any icontains-all starts-with "
+    "regex is-json contains-json is-html contains-html is-sql contains-sql is-xml contains-xml "
+    "is-refusal javascript python ruby webhook rouge-n bleu gleu levenshtein latency meteor "
+    "perplexity perplexity-score cost similar classifier llm-rubric g-eval factuality "
+    "model-graded-closedqa model-graded-factuality answer-relevance context-faithfulness "
+    "context-recall context-relevance select-best max-score moderation guardrails word-count pi "
+    "finish-reason grade fn eval".split()
+)
+"""Words before the colon of a cell; any other cell is the text that an answer has to equal."""
+
 _SHORTHAND = re.compile(r"(?s)([a-z-]+)(?:\(([\d.]+)\))?:\s*(.*)")
 
 
@@ -138,7 +149,7 @@ def _csv(source: Source, path: Path) -> Iterator[Node]:
 def _shorthand(text: str) -> dict[str, Any]:
     """Return the assertion that a cell of a CSV file stands for."""
     match = _SHORTHAND.fullmatch(text.strip())
-    if match is None:
+    if match is None or match[1].removeprefix("not-") not in _TYPES:
         return {"type": "equals", "value": text.strip()}
     value: Any = match[3]
     if re.fullmatch(r"(?:not-)?i?contains-(?:any|all)", match[1]):
