@@ -57,6 +57,9 @@ class Provider(StrictModel):
     key: str | None = None
     key_optional: bool = False
     concurrency: int = Field(default=8, ge=1, le=4096)
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     max_tokens_field: str = "max_tokens"
     prices: Prices | None = None
     batch_discount: float | None = Field(default=None, ge=0, le=1)
@@ -88,6 +91,9 @@ class ModelEntry(StrictModel):
 
     model: str
     concurrency: int | None = Field(default=None, ge=1, le=4096)
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     prices: Prices | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     system_role: SystemRole | None = None
@@ -137,6 +143,10 @@ class Model:
         Whether it reasons unless told otherwise, which counts towards ``max_tokens``.
     refuses
         Parameters that it is thought to refuse: a hint, which decides nothing.
+    max_concurrency
+        The most calls in flight; ``None`` where the server's own bound is not known.
+    requests_per_minute, tokens_per_minute
+        Caps that were set here, whatever the server allows.
     """
 
     name: str
@@ -148,6 +158,9 @@ class Model:
     ends: date | None = None
     reasons: bool = False
     refuses: frozenset[str] = frozenset()
+    max_concurrency: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
     def __repr__(self) -> str:
         return truncate_line(f"Model({truncate_line(self.name, 100)!r})", 120)
@@ -266,7 +279,15 @@ def _model(server: Provider | None, entry: ModelEntry, general: ModelEntry) -> M
         ends=entry.ends or general.ends,
         reasons=entry.reasons or general.reasons,
         refuses=frozenset(entry.refuses) | frozenset(general.refuses),
+        max_concurrency=_cap("max_concurrency", entry, general, server),
+        requests_per_minute=_cap("requests_per_minute", entry, general, server),
+        tokens_per_minute=_cap("tokens_per_minute", entry, general, server),
     )
+
+
+def _cap(name: str, *entries: ModelEntry | Provider | None) -> int | None:
+    """Return the first of the entries' own caps, so that a model's goes before its provider's."""
+    return next((cap for entry in entries if (cap := getattr(entry, name, None))), None)
 
 
 def user_file() -> Path:

@@ -1,4 +1,6 @@
 from .base import Client as Client
+from .base import known_rate_limits as known_rate_limits
+from .base import start_concurrency as start_concurrency
 from .factory import connect as connect
 from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
@@ -32,6 +34,8 @@ from .openai.rendered_prompt import render_prompt as render_prompt
 from .openai.request import Timeouts as Timeouts
 from .openai.response import raise_malformed as raise_malformed
 from .openai.response import read_json_object as read_json_object
+from .rate_limits import Quota as Quota
+from .rate_limits import RateLimits as RateLimits
 from .scripted import ScriptedClient as ScriptedClient
 from .scripted import echo as echo
 from .tape import Tape as Tape
@@ -62,6 +66,8 @@ __all__ = [
     "OpenAIClient",
     "PrefixCache",
     "ProviderStatus",
+    "Quota",
+    "RateLimits",
     "RenderMethod",
     "RenderedPrompt",
     "ScriptedClient",
@@ -84,6 +90,7 @@ __all__ = [
     "fetch_weights",
     "folder_of",
     "ignores_chat_template",
+    "known_rate_limits",
     "measure_threads",
     "prefix_cache_usage",
     "prompt_tokens",
@@ -96,6 +103,7 @@ __all__ = [
     "refused_parameters",
     "registry",
     "render_prompt",
+    "start_concurrency",
     "stored_thread_benchmark",
     "vllm_python",
     "weights_digest",

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistants.clients import start_concurrency
 from assistants.design import Design
 from assistants.errors import UsageError
 from assistants.messages import Usage
@@ -123,7 +124,7 @@ def forecast_trials(
                 answered += 1
                 continue
             model = trial.assistant.model
-            workers[model] = trial.assistant.client.max_concurrency
+            workers[model] = start_concurrency(trial.assistant.client)
             _add(sums.setdefault(model, _Sum()), trial, usual.get(model, (None, None))[0])
     return Forecast(
         trials=total,

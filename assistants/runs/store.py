@@ -8,7 +8,8 @@ is a record of its own and leaves the trial open. Text is kept so that UTF-8 can
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,13 @@ from typing import Any, Self
 from assistants.errors import AssistantsError
 from assistants.messages import Completion, Usage, partial_completion
 from assistants.runs.sqlite import Database
+from assistants.runs.token_bucket import TokenBucket
 from assistants.scoring import Score, Vote
 from assistants.trial import Trial
 from assistants.utils import from_utf8, to_json, to_utf8
 
 FILE = "answers.sqlite"
-VERSION = 5
+VERSION = 6
 """A later one may only add."""
 
 SCHEMA = """
@@ -72,6 +74,9 @@ CREATE TABLE IF NOT EXISTS votes (
 CREATE INDEX IF NOT EXISTS votes_by_trial ON votes (first);
 CREATE TABLE IF NOT EXISTS vectors (
     model TEXT, text TEXT, vector BLOB NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rate_limits (
+    model TEXT, kind TEXT, capacity REAL NOT NULL, rate REAL NOT NULL, level REAL NOT NULL,
+    taken REAL NOT NULL, at REAL NOT NULL, PRIMARY KEY (model, kind)) WITHOUT ROWID;
 """
 
 _ADDED = {
@@ -311,6 +316,33 @@ class Store:
                 "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)",
                 ((to_utf8(model), text, vector) for text, vector in vectors.items()),
             )
+
+    # -- rate limits -----------------------------------------------------------------------------
+
+    def rate_limits(self, model: str) -> dict[str, TokenBucket]:
+        """Return what is left of a model's rate limits, by ``requests`` and ``tokens``."""
+        query = "SELECT kind, capacity, rate, level, taken, at FROM rate_limits WHERE model = ?"
+        return {kind: TokenBucket(*rest) for kind, *rest in self.read(query, [to_utf8(model)])}
+
+    def update_rate_limits(
+        self,
+        model: str,
+        update: Callable[[Mapping[str, TokenBucket], float], Mapping[str, TokenBucket]],
+    ) -> Mapping[str, TokenBucket]:
+        """Replace a model's rate limits by what ``update`` makes of them and of the time.
+
+        Other processes wait meanwhile, so that what is taken is taken once.
+        """
+        with self._db.transaction():
+            buckets = update(self.rate_limits(model), time.time())
+            self._db.write_many(
+                "INSERT OR REPLACE INTO rate_limits VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (to_utf8(model), kind, b.capacity, b.rate, b.level, b.taken, b.at)
+                    for kind, b in buckets.items()
+                ),
+            )
+        return buckets
 
     # -- runs ------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from assistants.clients.openai.observations import Observations, Refusal, observ
 from assistants.clients.openai.request import Request, Timeouts, remember_sdk_key
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import build_sdk
+from assistants.clients.rate_limits import RateLimits
 from assistants.errors import CallError, ParameterRefusedError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.utils import Address, Endpoint, truncate_line
@@ -50,6 +51,12 @@ class OpenAIClient:
         ``aclose`` leaves it open, and it belongs to one event loop.
     identity
         The model's part of an answer's key, or a function that returns it; by default ``model``.
+    max_concurrency
+        The most calls in flight that the server can make use of.
+    start_concurrency
+        The number of calls in flight that a run begins with; by default the most.
+    rate_caps
+        Requests and tokens that may be spent in a minute, whatever the server says.
     timeouts
         Time limits of each call.
     default_sampling
@@ -64,6 +71,11 @@ class OpenAIClient:
         would insert one of its own.
     max_bytes
         Size limit of a reply.
+
+    Attributes
+    ----------
+    rate_limits
+        The limits that hold, with the server's last word on what is left of them.
     """
 
     def __init__(
@@ -74,6 +86,8 @@ class OpenAIClient:
         sdk: openai.AsyncOpenAI | None = None,
         identity: str | Callable[[], str] | None = None,
         max_concurrency: int = 8,
+        start_concurrency: int | None = None,
+        rate_caps: RateLimits | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen, so sharing it is safe
         default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
         max_tokens_field: str = "max_tokens",
@@ -91,6 +105,9 @@ class OpenAIClient:
         self.model = model
         self._identity = identity or model
         self.max_concurrency = max_concurrency
+        self.start_concurrency = min(start_concurrency or max_concurrency, max_concurrency)
+        self._rate_caps = rate_caps or RateLimits()
+        self.rate_limits = rate_caps
         self.default_sampling = default_sampling
         self.timeouts = timeouts
         self._served = served
@@ -120,6 +137,7 @@ class OpenAIClient:
             request = await self._chat_request(messages, sampling, streamed=False)
             try:
                 body = await request.read_body(self._max_bytes)
+                self._note_rate_limits(request)
                 return request.with_times(response.read_reply(body, self.model))
             except Exception as error:
                 failure = request.to_call_error(error)
@@ -154,6 +172,7 @@ class OpenAIClient:
                             reader.feed(chunk)
                         else:
                             last = reader.finish()
+                            self._note_rate_limits(request)
                     except Exception as error:
                         failure = request.to_call_error(error, reader)
                     request.note_progress(reader.progress)
@@ -248,6 +267,10 @@ class OpenAIClient:
         self, messages: Sequence[Message], sampling: Sampling, *, streamed: bool
     ) -> Request:
         return await self._request(self._body(messages, sampling, streamed=streamed))
+
+    def _note_rate_limits(self, request: Request) -> None:
+        if request.rate_limits is not None:
+            self.rate_limits = request.rate_limits.within(self._rate_caps)
 
     async def _request(
         self,

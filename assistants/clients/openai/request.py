@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from assistants.clients.openai.response import check_size
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import CLOSE_CONNECTION, display_url, translate_error
+from assistants.clients.rate_limits import RateLimits, read_rate_limits
 from assistants.errors import CallError, CallTimeoutError
 from assistants.messages import Completion, partial_completion
 from assistants.utils import api_keys
@@ -67,6 +68,7 @@ class Request:
         self._start = time.perf_counter()
         self._first_token_s: float | None = None
         self._limit = "total"  # the name of the time limit that ends next
+        self.rate_limits: RateLimits | None = None
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Return the body of a reply that is not streamed."""
@@ -156,7 +158,7 @@ class Request:
         # Azure and the SDK's other providers read the model from `body`; a text that is not valid
         # UTF-8 has to go out as bytes nevertheless.
         as_bytes = self._ours or not _is_valid_utf8(self._body)
-        response = await self._sdk.post(
+        reply = await self._sdk.post(
             self._path,
             cast_to=cast("type[Any]", httpx2.Response),
             body=None if as_bytes else self._body,
@@ -165,7 +167,9 @@ class Request:
             stream=True,
             stream_cls=openai.AsyncStream[Any],
         )
-        return cast("httpx2.Response", response)
+        response = cast("httpx2.Response", reply)
+        self.rate_limits = read_rate_limits(response.headers)
+        return response
 
     def _options(self, timeout: httpx2.Timeout) -> RequestOptions:
         options: RequestOptions = {"max_retries": 0, "follow_redirects": False, "timeout": timeout}

@@ -34,6 +34,9 @@ _ERROR_BODY_S = 5.0
 _KEEPALIVE_S = 2.0
 """Seconds. uvicorn closes idle connections after 5: never send on one that is being closed."""
 
+MAX_CONNECTIONS = 1000
+"""Calls in flight at most."""
+
 CLOSE_CONNECTION = {"connection": "close"}
 """Header of a request after which the connection is not used again."""
 
@@ -77,7 +80,7 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
         verify=_certificates(),
         # A proxy would see an unencrypted prompt, and has no part in a loopback address.
         trust_env=address.url.startswith("https:") and not is_loopback(host),
-        limits=httpx2.Limits(max_connections=1000, keepalive_expiry=_KEEPALIVE_S),
+        limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=_KEEPALIVE_S),
         event_hooks={"request": [replace_headers], "response": [refuse_errors]},
     )
     # The SDK requires a key. The hook above sends ours, or none.
