@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assistants.runs.store import Store
-from support.batches import batch_experiment, batch_server, run_by_batch, run_large
+from support.batches import batch_experiment, batch_server, run_and_die, run_by_batch, run_large
 from support.experiments import PRELOADED, quiet, turns
 from support.openai_batches import OpenAIBatches
 from support.openai_server import OpenAIServer
@@ -92,6 +92,23 @@ async def test_a_kill_at_any_step_costs_nothing_twice(
 
 
 @pytest.mark.kill
+async def test_a_kill_while_answers_are_stored(here: Path) -> None:
+    """The answers that were stored by then are kept, the rest is read again."""
+    batches = OpenAIBatches()
+    with batch_server(batches) as server:
+        child = PRELOADED.Process(
+            target=run_and_die, args=(server.url, server.key, "r", CASES, TURNS)
+        )
+        child.start()
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL
+        with Store("r") as store:
+            ((stored,),) = store.read("SELECT COUNT(*) FROM answers WHERE final")
+        assert 0 < stored < TRIALS
+        await check_the_rest(server, batches, "r")
+
+
+@pytest.mark.kill
 @pytest.mark.parametrize(
     "points",
     [
@@ -127,4 +144,5 @@ async def test_a_large_batch_needs_little_memory(here: Path) -> None:
         assert peak_mb < 300
         assert batches.created == 1
         with Store("r") as store:
-            assert list(store.read("SELECT COUNT(*) FROM answers WHERE final")) == [(50_001,)]  # the first call goes alone
+            count = "SELECT COUNT(*) FROM answers WHERE final"
+            assert list(store.read(count)) == [(50_001,)]  # the first call goes alone

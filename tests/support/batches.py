@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 from assistants.clients import OpenAIClient
 from assistants.experiment import Experiment
 from assistants.models import Model, Provider
+from assistants.runs import Progress
 from assistants.trial import Case
 from support.experiments import PRICES, QUICK, experiment_at, quiet, turns
 from support.faulty_server import at
@@ -50,6 +53,17 @@ def run_by_batch(url: str, key: str, results: str, cases: int, turn_count: int) 
     """Run an experiment by batch; for a child process that is killed."""
     experiment = batch_experiment_at(url, turns(turn_count, cases), key=key)
     asyncio.run(experiment.run(results, batch=True, on_progress=quiet, retry=QUICK))
+
+
+def run_and_die(url: str, key: str, results: str, cases: int, turn_count: int) -> None:
+    """Run an experiment by batch in a process that kills itself at the third answer."""
+
+    def die(progress: Progress) -> None:
+        if progress.answered == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    experiment = batch_experiment_at(url, turns(turn_count, cases), key=key)
+    asyncio.run(experiment.run(results, batch=True, on_progress=die, retry=QUICK))
 
 
 def run_large(url: str, key: str, results: str, cases: int, pipe: Connection) -> None:
