@@ -131,14 +131,8 @@ def _show(migration: Migration) -> None:
     names = ["scorer", "persona", "cases", "difference", "95% interval", "verdict"]
     title = f"{migration.experiment}: {migration.new} less {migration.old}, paired by case"
     out.print(table(names, rows, title=title))
-    notes: dict[str, list[str]] = {}
-    for row in migration.verdicts.itertuples():
-        notes.setdefault(row.note, []).append(f"{row.scorer} of {row.persona}")
-    for note, of in notes.items():
-        if note:
-            say(f"{', '.join(of)}: {note}")
-    for name in migration.not_compared:
-        say(f"{name} compares answers of one model: no verdict.")
+    for note in migration.notes:
+        say(note)
     for row in migration.differing.itertuples():
         repeats = "" if math.isnan(row.noise) else f", repeats {row.noise:.2f}"
         title = f"{row.persona}, case {row.case}: {truncate_line(row.question, 90)}"

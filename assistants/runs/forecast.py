@@ -16,6 +16,7 @@ from assistants.errors import UsageError
 from assistants.messages import Usage
 from assistants.models import Model, batch_cost, call_cost
 from assistants.runs import judging
+from assistants.runs.first_calls import with_known_refusals
 from assistants.runs.manifest import ignored_settings
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
@@ -202,6 +203,7 @@ def _span(seconds: float) -> str:
 
 def forecast_design(design: Design, results: str | Path) -> Forecast:
     """Return what a run of ``design`` would ask and cost. Nothing is asked or written."""
+    design = with_known_refusals(design)
     with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
         estimate = _estimate(design, store)
     if design.tape is not None and design.tape.exists():

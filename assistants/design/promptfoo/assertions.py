@@ -296,6 +296,10 @@ def _rendered(source: Source, node: Node, test: Test) -> Any:
         source.lose(held.where, f"`{node.data['type']}` with an object to compare with.")
         return None
     values = [each.data for each in held.each()]
+    is_list = node.data["type"].endswith(("-any", "-all", "g-eval"))
+    if isinstance(held.data, list) and not (values and is_list):
+        source.lose(held.where, f"`{node.data['type']}` with a list to compare with.")
+        return None
     if not all(isinstance(value, str | int | float) and str(value).strip() for value in values):
         return _lost_value(source, node)
     texts = [
@@ -304,6 +308,8 @@ def _rendered(source: Source, node: Node, test: Test) -> Any:
     ]
     if any(text is None for text in texts):
         return None
+    if node.data["type"].endswith(("-any", "-all")) and isinstance(held.data, str):
+        return [part.strip() for part in str(texts[0]).split(",") if part.strip()] or texts
     return texts if isinstance(held.data, list) else texts[0]
 
 

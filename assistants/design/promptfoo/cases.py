@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistants.design.promptfoo.source import MAX_FILE_BYTES, PROGRAMS, Node, Source, flattened
+from assistants.design.promptfoo.source import (
+    MAX_FILE_BYTES,
+    PROGRAMS,
+    Node,
+    Source,
+    flattened,
+    parse_json,
+)
 from assistants.errors import FileError
 from assistants.utils import Document, display_path, has_variables, read_text
 
@@ -93,10 +99,7 @@ def _file(source: Source, path: Path, entry: Node) -> Iterator[Node]:
         lines = read_text(path, limit=MAX_FILE_BYTES).split("\n")
         for number, line in enumerate(lines, start=1):
             where = f"{display_path(path)}:{number}"
-            try:
-                data = json.loads(line) if line.strip() else None
-            except (ValueError, RecursionError) as error:
-                raise FileError(where, f"is not JSON: {error}.") from None
+            data = parse_json(line, where) if line.strip() else None
             if isinstance(data, dict):
                 yield Node(Document(where, data, {}), (), data)
     elif suffix == ".csv":

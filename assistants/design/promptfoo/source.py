@@ -124,10 +124,7 @@ class Source:
         shown = display_path(path)
         if path.suffix == ".json":
             text = read_text(path, limit=MAX_FILE_BYTES)
-            try:
-                data = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise FileError(shown, f"is not JSON: {error}.") from None
+            data = parse_json(text, shown)
             return Node(Document(shown, data, {}), (), data)
         try:
             document = parse_yaml(read_text(path), shown)
@@ -135,6 +132,7 @@ class Source:
             if "anchors and aliases" in error.message or "merge keys" in error.message:
                 error.fix = "`yq 'explode(.)' FILE > PLAIN.yaml` writes them out."
             raise
+        _check_characters(document.data, shown)
         return Node(document, (), document.data)
 
     def paths(self, reference: str, where: str) -> list[Path]:
@@ -155,13 +153,17 @@ class Source:
                 found = sorted(p for p in path.iterdir() if p.is_file())
             else:
                 found = [path] if path.is_file() else []
-        except (OSError, ValueError, NotImplementedError):
-            found = []
-        inside = [p for p in found[: MAX_FILES + 1] if self._is_inside(p)]
+            inside = [p for p in found[: MAX_FILES + 1] if self._is_inside(p)]
+            is_outside = len(inside) < min(len(found), MAX_FILES + 1) or not (
+                found or self._is_inside(path)
+            )
+        except (OSError, ValueError, NotImplementedError):  # a NUL, a name that is too long
+            self.lose(where, "a path that no file can have.")
+            return []
         if len(found) > MAX_FILES:
             self.lose(where, f"`{reference}` stands for more than {MAX_FILES:,} files.")
             return []
-        if len(inside) < len(found) or (not found and not self._is_inside(path)):
+        if is_outside:
             self.lose(where, f"`{reference}` is outside the configuration's folder.")
             return []
         if not found:
@@ -212,6 +214,31 @@ class Source:
 
     def _is_inside(self, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Return the value that ``text`` is in JSON.
+
+    Raises
+    ------
+    FileError
+        If it is none, or holds half a character.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(where, f"is not JSON: {error}.") from None
+    _check_characters(data, where)
+    return data
+
+
+def _check_characters(data: Any, where: str) -> None:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise FileError(
+            where, "holds half a character (a lone surrogate), which no file can."
+        ) from None
 
 
 _ENVIRONMENT = re.compile(r"\{[{%][^}]*\b(?:env|process)\s*[.\[]")
