@@ -170,13 +170,14 @@ def _capped(limits: Limits, caps: Mapping[str, Any]) -> Limits:
 
 def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Run:
     left = total = len(experiment)
+    waiting = ""
 
     async def execute() -> Run:
         with _progress_bar() as show_progress:
 
             def report(progress: Progress) -> None:
-                nonlocal left, total
-                total = progress.total
+                nonlocal left, total, waiting
+                total, waiting = progress.total, progress.waiting
                 left = progress.total - progress.reused - progress.answered
                 show_progress(progress)
 
@@ -189,6 +190,8 @@ def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Ru
             f"Interrupted. Every complete answer is kept; {left} of {total} trials are "
             "left. Run the same command to continue."
         )
+        if waiting:
+            say("What was sent by batch goes on without us; `assistants batches` lists it.")
         raise
 
 

@@ -220,6 +220,11 @@ _ROOM_TO_REASON = 1_000
 
 def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
     """Yield a sentence for whatever of the models is likely to go wrong."""
+    if design.batch and design.limits.minutes is not None:
+        yield (
+            f"The cap of {design.limits.minutes:g} minutes ends the wait for a batch, but not the "
+            "batch: run again to collect it."
+        )
     today = today or datetime.now(UTC).date()
     asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
     for name in dict.fromkeys(assistant.model for assistant in asked):
