@@ -12,6 +12,7 @@ import pytest
 from assistants import Experiment, Results
 from assistants.clients import all_observed
 from assistants.errors import FileError, UsageError
+from assistants.messages import Sampling
 from assistants.runs import forecast_design
 from support.experiments import QUICK, quiet
 from support.openai_server import OpenAIServer
@@ -135,6 +136,14 @@ async def test_a_persona_s_own_setting_is_found_in_its_file(openai: OpenAIServer
     Path("personas/hot.md").write_text("---\nsampling: {temperature: 1.5}\n---\nBe wild.\n")
     with pytest.raises(UsageError, match=r"personas/hot\.md.*temperature"):
         await run(models=["openai:gpt-5"], personas=["hot"], sampling={})
+
+
+async def test_a_setting_from_elsewhere_is_found_there(openai: OpenAIServer) -> None:
+    """The error names the option that gave it, not a line that does not."""
+    experiment = Experiment.load(file_of(models=["openai:gpt-5"]))
+    given = experiment.with_sampling(Sampling(temperature=1.5), {"temperature": "--temperature"})
+    with pytest.raises(UsageError, match=r"^--temperature: .*`temperature: 1.5`"):
+        await given.run(on_progress=quiet, retry=QUICK)
 
 
 async def test_a_failed_first_call_is_the_first_try(openai: OpenAIServer) -> None:
