@@ -30,6 +30,7 @@ AssistantsError                     what went wrong, where, and what to do next
     │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
     ├── ReasoningLimitError         reasoning used the whole cap on tokens; there is no answer
+    ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
 """
@@ -276,6 +277,14 @@ class ReasoningLimitError(CallError):
 
     at_fault = True
     billable = True
+
+
+class BatchError(CallError):
+    """A batch, or one request of it, ended without an answer; ``code`` is the provider's word."""
+
+    def __init__(self, message: str, *, fix: str = "", code: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.code = code
 
 
 class TapeMissError(CallError):

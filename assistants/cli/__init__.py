@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from assistants.cli import audit, chat, controls, interchange, migrate, run, serve, show, view
+from assistants.cli import (
+    audit,
+    batches,
+    chat,
+    controls,
+    interchange,
+    migrate,
+    run,
+    serve,
+    show,
+    view,
+)
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
@@ -72,6 +83,7 @@ _command("run", run.run)
 _command("migrate", migrate.migrate)
 _command("ask", chat.ask)
 _command("chat", chat.chat)
+_command("batches", batches.batches)
 _command("audit", audit.audit)
 _command("personas", show.personas)
 _command("models", show.models)

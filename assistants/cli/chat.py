@@ -201,11 +201,12 @@ def _columns(
     listener: ConversationListener | None = None,
 ) -> list[ChatColumn]:
     """Return a conversation per assistant, all stored in one run of that name."""
+    from assistants.clients import start_concurrency
     from assistants.widgets import Conversation, SessionStore
 
     session = SessionStore(results, name, entries)
     log = display_path(session.folder / "conversation.md") if session.folder is not None else None
-    limits = {id(a.client): asyncio.Semaphore(a.client.max_concurrency) for a in assistants}
+    limits = {id(a.client): asyncio.Semaphore(start_concurrency(a.client)) for a in assistants}
     return [
         ChatColumn(
             Conversation(

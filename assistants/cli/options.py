@@ -121,6 +121,13 @@ LimitMinutes = Annotated[
 Concurrency = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Number of simultaneous calls.")
 ]
+ByBatch = Annotated[
+    bool | None,
+    typer.Option(
+        "--batch/--no-batch",
+        help="Send files of questions, for part of the price; answers may take a day.",
+    ),
+]
 Tape = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Record every answer; replay the file if it exists."),

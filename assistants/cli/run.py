@@ -52,6 +52,7 @@ def run(
     limit_tokens: options.LimitTokens = None,
     limit_minutes: options.LimitMinutes = None,
     concurrency: options.Concurrency = None,
+    batch: options.ByBatch = None,
     tape: options.Tape = None,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
@@ -75,7 +76,12 @@ def run(
         file,
         results,
         personas or (),
-        changes={"models": model, "repeats": repeats, "concurrency": concurrency},
+        changes={
+            "models": model,
+            "repeats": repeats,
+            "concurrency": concurrency,
+            "batch": batch,
+        },
         limits={"usd": limit_usd, "tokens": limit_tokens, "minutes": limit_minutes},
         cases=cases,
         sampling=sampling,
@@ -183,13 +189,14 @@ def _limited(limits: Limits, given: Mapping[str, float | None]) -> Limits:
 
 def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Run:
     left = total = len(experiment)
+    waiting = ""
 
     async def execute() -> Run:
         with _progress_bar() as show_progress:
 
             def report(progress: Progress) -> None:
-                nonlocal left, total
-                total = progress.total
+                nonlocal left, total, waiting
+                total, waiting = progress.total, progress.waiting
                 left = progress.total - progress.reused - progress.answered
                 show_progress(progress)
 
@@ -202,6 +209,8 @@ def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Ru
             f"Interrupted. Every complete answer is kept; {left} of {total} trials are "
             "left. Run the same command to continue."
         )
+        if waiting:
+            say("What was sent by batch goes on without us; `assistants batches` lists it.")
         raise
 
 
@@ -228,15 +237,20 @@ def _progress_bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[left]}"), TimeElapsedColumn(),
     )  # fmt: skip
     last_tenth = -1
+    last_waiting = ""
 
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("asking", total=None, left="")
 
         def report(progress: Progress) -> None:
-            nonlocal last_tenth
+            nonlocal last_tenth, last_waiting
             bar.update(
                 task, total=progress.total, completed=progress.done, left=_status_line(progress)
             )
+            if progress.waiting != last_waiting:
+                last_waiting = progress.waiting
+                if last_waiting and not err.is_terminal:
+                    say(f"waiting for {last_waiting}")
             tenth = 10 * progress.done // max(1, progress.total)
             if not err.is_terminal and tenth > last_tenth and progress.done > progress.reused:
                 last_tenth = tenth
@@ -251,7 +265,9 @@ def _status_line(progress: Progress) -> str:
         parts.append(f"${progress.usd:.4f}")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if progress.left_s is not None and progress.done < progress.total:
+    if progress.waiting:
+        parts.append(f"waiting for {progress.waiting}")
+    elif progress.left_s is not None and progress.done < progress.total:
         parts.append(f"about {progress.left_s:.0f} s left")
     return ", ".join(parts)
 

@@ -1,4 +1,6 @@
 from .base import Client as Client
+from .base import known_rate_limits as known_rate_limits
+from .base import start_concurrency as start_concurrency
 from .factory import connect as connect
 from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
@@ -10,6 +12,9 @@ from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_
 from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
 from .llamacpp.weights import fetch_weights as fetch_weights
 from .llamacpp.weights import weights_path as weights_path
+from .openai.batches import Batch as Batch
+from .openai.batches import BatchClient as BatchClient
+from .openai.batches import BatchFile as BatchFile
 from .openai.client import OpenAIClient as OpenAIClient
 from .openai.logprobs import LogprobsUnavailableError as LogprobsUnavailableError
 from .openai.logprobs import Tokens as Tokens
@@ -29,6 +34,8 @@ from .openai.rendered_prompt import render_prompt as render_prompt
 from .openai.request import Timeouts as Timeouts
 from .openai.response import raise_malformed as raise_malformed
 from .openai.response import read_json_object as read_json_object
+from .rate_limits import Quota as Quota
+from .rate_limits import RateLimits as RateLimits
 from .scripted import ScriptedClient as ScriptedClient
 from .scripted import echo as echo
 from .tape import Tape as Tape
@@ -48,6 +55,9 @@ from .vllm.weights import weights_digest as weights_digest
 
 __all__ = [
     "EMBEDDED_MODELS",
+    "Batch",
+    "BatchClient",
+    "BatchFile",
     "Client",
     "IsolatedClient",
     "LogprobsUnavailableError",
@@ -56,6 +66,8 @@ __all__ = [
     "OpenAIClient",
     "PrefixCache",
     "ProviderStatus",
+    "Quota",
+    "RateLimits",
     "RenderMethod",
     "RenderedPrompt",
     "ScriptedClient",
@@ -78,6 +90,7 @@ __all__ = [
     "fetch_weights",
     "folder_of",
     "ignores_chat_template",
+    "known_rate_limits",
     "measure_threads",
     "prefix_cache_usage",
     "prompt_tokens",
@@ -90,6 +103,7 @@ __all__ = [
     "refused_parameters",
     "registry",
     "render_prompt",
+    "start_concurrency",
     "stored_thread_benchmark",
     "vllm_python",
     "weights_digest",

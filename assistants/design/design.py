@@ -58,6 +58,8 @@ class Design:
         What grades the answers; judges are scorers that ask a model.
     concurrency
         Calls in flight at most, over all models.
+    batch
+        Whether trials go out as batches of their provider, which cost less and may take a day.
     shuffle
         Seed of the order of the cases; ``None`` keeps the order of the file.
     models
@@ -81,6 +83,7 @@ class Design:
     controls: tuple[Control, ...] = ()
     limits: Limits = field(default_factory=Limits)
     concurrency: int | None = None
+    batch: bool = False
     shuffle: int | None = None
     tape: Path | None = None
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -152,6 +155,7 @@ class Design:
         unsupported: Literal["stop", "drop"] = "stop",
         description: str = "",
         concurrency: int | None = None,
+        batch: bool = False,
         shuffle: int | None = None,
         tape: str | Path | None = None,
         allow_code: bool = False,
@@ -196,7 +200,8 @@ class Design:
             "baseline": baseline, "repeats": repeats, "sampling": sampling, "scorers": scorers,
             "controls": controls, "limits": limits, "vars": vars,
             "system_prompt_in": system_prompt_in, "unsupported": unsupported,
-            "description": description, "concurrency": concurrency, "shuffle": shuffle,
+            "description": description, "concurrency": concurrency, "batch": batch,
+            "shuffle": shuffle,
             "tape": None if tape is None else str(tape), "allow_code": allow_code,
         }  # fmt: skip
         content = {
@@ -248,6 +253,7 @@ class Design:
             controls=tuple(controls),
             limits=Limits(**content.limits.model_dump()),
             concurrency=content.concurrency,
+            batch=content.batch,
             shuffle=content.shuffle,
             tape=folder / content.tape if content.tape else None,
             models=models,
@@ -311,6 +317,7 @@ class Design:
             description=f"What the judge {judge.name} says of {self.name}.",
             limits=self.limits,
             concurrency=self.concurrency,
+            batch=self.batch,
             models=self.models,
             source=self.source,
             unsupported=self.unsupported,

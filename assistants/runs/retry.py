@@ -6,20 +6,23 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from assistants.errors import AssistantsError, CallError, CircuitOpenError
+from assistants.errors import AssistantsError, CallError, CircuitOpenError, RateLimitError
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """At most ``most`` tries at a call; waits double from ``first_wait_s``, with jitter.
 
-    A server's ``Retry-After`` goes before our own waits.
+    A server's ``Retry-After`` goes before our own waits; never under the first of them, so that
+    a server that says 0 is not stormed. A refusal (429) that says when to come back is no try, for
+    as long as some call to the model was answered in the last ``patience_s`` seconds.
     """
 
     most: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
     jitter_s: float = 0.5
+    patience_s: float = 900.0
 
     def __post_init__(self) -> None:
         if self.most < 1:
@@ -30,9 +33,19 @@ class RetryPolicy:
         if not error.retryable or tried >= self.most:
             return None
         if error.retry_after is not None:
-            return error.retry_after
+            return self._after(error.retry_after)
         wait = self.first_wait_s * 2.0 ** min(tried - 1, 60) + random.uniform(0, self.jitter_s)  # noqa: S311
         return min(wait, self.longest_wait_s)
+
+    def refusal_wait_s(self, error: CallError) -> float | None:
+        """Return the seconds to wait after a refusal that is no try; ``None`` for other errors."""
+        is_refusal = isinstance(error, RateLimitError) and error.retryable
+        if not is_refusal or error.retry_after is None:
+            return None
+        return self._after(error.retry_after)
+
+    def _after(self, seconds: float) -> float:
+        return max(seconds, self.first_wait_s) + random.uniform(0, self.jitter_s)  # noqa: S311
 
 
 _MAX_ASSISTANTS_GIVEN_UP = 2

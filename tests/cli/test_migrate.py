@@ -62,7 +62,7 @@ def test_json_is_one_object() -> None:
     assert [(row["scorer"], row["persona"]) for row in found["verdicts"]] == [
         ("words", "none"), ("words", "art"), ("sentences", "none"), ("sentences", "art"),
     ]  # fmt: skip
-    assert found["verdicts"][0]["verdict"] == "more"
+    assert found["verdicts"][0]["verdict"] == "more, within the margin of 20 words"
     assert found["differing"][0]["case"] == "6"
     assert found["outcome"] == "complete"
     assert Path(found["page"]).is_file()

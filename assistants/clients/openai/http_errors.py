@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from assistants.clients.rate_limits import read_reset_s
 from assistants.errors import (
     AuthenticationError,
     BadRequestError,
@@ -88,7 +89,7 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, model: str
     return _build(
         _error_type(error, status),
         f"{model}: the server answered HTTP {status}{f' and said: {message}' if message else '.'}",
-        retry_after=read_retry_after(headers),
+        retry_after=read_retry_after(headers) if status != 429 else _rate_limit_wait(headers),
         out_of_credit=_read_text_field(error, "code") == "insufficient_quota",
     )
 
@@ -124,6 +125,11 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     return _cap_seconds((when - (now or datetime.now(UTC))).total_seconds())
+
+
+def _rate_limit_wait(headers: Mapping[str, str]) -> float | None:
+    wait = read_retry_after(headers)
+    return wait if wait is not None else read_reset_s(headers)
 
 
 def quote_server_text(message: str) -> str:
