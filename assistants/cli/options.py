@@ -179,7 +179,11 @@ def read_sampling(settings: Sequence[str] | None, **named: str | None) -> GivenS
     UsageError
         For an unknown setting, one that is given twice, and a value that a file may not have.
     """
-    given = [(f"--{name.replace('_', '-')}", name, text) for name, text in named.items()]
+    given = [
+        (f"--{name.replace('_', '-')}", name, text)
+        for name, text in named.items()
+        if text is not None
+    ]
     for setting in settings or ():
         name, equals, text = setting.partition("=")
         if not equals:
@@ -188,8 +192,6 @@ def read_sampling(settings: Sequence[str] | None, **named: str | None) -> GivenS
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for option, name, text in given:
-        if text is None:
-            continue
         if name in values:
             raise UsageError(f"{option}: {name} is set by {origins[name]} already.")
         if sampling_from({name: _value(text)}, option) == Sampling():

@@ -114,7 +114,7 @@ def forecast_and_run(
     personas: Sequence[Path],
     *,
     changes: Mapping[str, Any],
-    limits: Mapping[str, float | None],
+    limits: Mapping[str, Any],
     cases: int | None,
     sampling: options.GivenSampling,
     tape: Path | None,
@@ -182,7 +182,7 @@ def forecast_and_run(
     return Finished(finished, replayed=forecast.replays)
 
 
-def _limited(limits: Limits, given: Mapping[str, float | None]) -> Limits:
+def _limited(limits: Limits, given: Mapping[str, Any]) -> Limits:
     """Return the limits, with those of the command line in their place."""
     return replace(limits, **{name: cap for name, cap in given.items() if cap is not None})
 
