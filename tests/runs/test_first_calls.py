@@ -217,6 +217,17 @@ async def test_a_failed_first_call_is_the_first_try(openai: OpenAIServer) -> Non
     assert len(openai.calls) == 6
 
 
+async def test_an_account_without_credit_is_not_asked_for_every_trial(
+    openai: OpenAIServer,
+) -> None:
+    """All trials have their reason, and few of them were asked for it."""
+    openai.has_credit = False
+    done = await run(cases=[f"Question {i}?" for i in range(100)], concurrency=4)
+    assert done.statuses() == {"error": 200}
+    assert done.trials()["error"].notna().all()
+    assert len(openai.calls) < 50
+
+
 async def test_reasoning_that_uses_the_cap_is_no_answer(openai: OpenAIServer) -> None:
     """It is a failure that says so, with its tokens; the next run asks again."""
     done = await run(
