@@ -12,6 +12,7 @@ import pytest
 from assistants import Experiment, Results
 from assistants.clients import all_observed
 from assistants.errors import FileError, UsageError
+from assistants.messages import Sampling
 from assistants.runs import Budget, Progress, forecast_design
 from assistants.runs.first_calls import settle_parameters
 from assistants.runs.runner import Runner
@@ -200,12 +201,31 @@ async def test_a_persona_s_own_setting_is_found_in_its_file(openai: OpenAIServer
         await run(models=["openai:gpt-5"], personas=["hot"], sampling={})
 
 
+async def test_a_setting_from_elsewhere_is_found_there(openai: OpenAIServer) -> None:
+    """The error names the option that gave it, not a line that does not."""
+    experiment = Experiment.load(file_of(models=["openai:gpt-5"]))
+    given = experiment.with_sampling(Sampling(temperature=1.5), {"temperature": "--temperature"})
+    with pytest.raises(UsageError, match=r"^--temperature: .*`temperature: 1.5`"):
+        await given.run(on_progress=quiet, retry=QUICK)
+
+
 async def test_a_failed_first_call_is_the_first_try(openai: OpenAIServer) -> None:
     """A failure that is no refusal is recorded by the run itself, and not paid for twice."""
     openai.has_credit = False
     done = await run()
     assert set(done.trials()["status"]) == {"error"}
     assert len(openai.calls) == 6
+
+
+async def test_an_account_without_credit_is_not_asked_for_every_trial(
+    openai: OpenAIServer,
+) -> None:
+    """All trials have their reason, and few of them were asked for it."""
+    openai.has_credit = False
+    done = await run(cases=[f"Question {i}?" for i in range(100)], concurrency=4)
+    assert done.statuses() == {"error": 200}
+    assert done.trials()["error"].notna().all()
+    assert len(openai.calls) < 50
 
 
 async def test_reasoning_that_uses_the_cap_is_no_answer(openai: OpenAIServer) -> None:
