@@ -107,7 +107,7 @@ MaxTokens = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Stop at this number of tokens.")
 ]
 Concurrency = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Number of simultaneous calls.")
+    int | None, typer.Option(min=1, metavar="N", help="Number of calls in flight; found by itself if not given.")
 ]
 ByBatch = Annotated[
     bool | None,

@@ -24,7 +24,7 @@ from assistants.errors import (
 from assistants.messages import Completion, Message, Transcript, Usage, partial_completion
 from assistants.runs.budget import Budget
 from assistants.runs.concurrency import Concurrency
-from assistants.runs.pacing import Pace, estimate_tokens
+from assistants.runs.pacing import Pace, Ticket, estimate_tokens
 from assistants.runs.retry import CircuitBreaker, RetryPolicy
 from assistants.runs.store import Store
 from assistants.trial import Trial
@@ -341,28 +341,28 @@ class Runner:
         ticket = None
         if lane.pace.is_limited:
             tokens = estimate_tokens(assistant.messages(history), assistant.effective_sampling)
-            try:
-                left = self._budget.left_s
-                ticket = await asyncio.wait_for(
-                    lane.pace.admit(tokens), left if left < math.inf else None
-                )
-            except TimeoutError:
+            ticket = await self._admitted(lane.pace, tokens)
+        try:
+            async with self._cap:
+                lane.breaker.check(who)
                 self._budget.check()
-                raise
-        async with self._cap:
-            lane.breaker.check(who)
-            self._budget.check()
-            lane.concurrency.call_began()
-            try:
-                reply = await assistant.reply(history, repeat=trial.draw_index)
-            except CallError as error:
-                lane.concurrency.failed(error)
-                raise
-            finally:
-                lane.concurrency.call_ended()
-        lane.concurrency.answered(reply.completion.total_s, reply.completion.usage.output_tokens)
-        lane.pace.answered(ticket)
+                with lane.concurrency.call():
+                    reply = await assistant.reply(history, repeat=trial.draw_index)
+            lane.concurrency.answered(reply.completion)
+            lane.pace.answered(ticket)
+        finally:
+            lane.pace.ended(ticket)
         return reply
+
+    async def _admitted(self, pace: Pace, tokens: int) -> Ticket | None:
+        """Wait for the rate limits of a model, at most until this run's minutes are over."""
+        left = self._budget.left_s
+        try:
+            async with asyncio.timeout(left if left < math.inf else None):
+                return await pace.admit(tokens)
+        except TimeoutError:
+            self._budget.check()
+            raise
 
     def _spend(self, trial: Trial, reply: Transcript) -> None:
         """Count a call; where the server reported no tokens, by four characters a token."""
