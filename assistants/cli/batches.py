@@ -43,22 +43,20 @@ def batches(
         if not records:
             say("No run has sent a batch. Send one with `assistants run FILE --batch`.")
             return 0
-        names = ["batch", "model", "run", "requests", "sent", "status", "answers"]
+        names = ["batch", "model", "requests", "sent (UTC)", "status"]
         out.print(table(names, [_row(record) for record in records]))
+        if left := sum(record.ended_at is None for record in records):
+            say(f"\nOut: {left}. The next run of the same experiment collects what comes.")
         for problem in problems:
             say(str(problem), style="red")
     return 1 if problems else 0
 
 
 def _row(record: BatchRecord) -> list[object]:
-    stored = "stored" if record.ended_at and record.id else None
-    waiting = "the next run collects them" if not record.ended_at else stored
     return [
         record.id,
         record.model,
-        record.run,
         record.requests,
         record.created_at[:16].replace("T", " "),
         record.status.replace("_", " "),
-        waiting,
     ]

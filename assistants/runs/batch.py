@@ -601,7 +601,7 @@ class _Draft:
 
 @dataclass(slots=True)
 class _Reserved:
-    """What the requests of a round may cost at most, held against what is left of the budget."""
+    """Highest cost of the requests of a round, held against what is left of the budget."""
 
     budget: Budget
     usd: float = 0.0

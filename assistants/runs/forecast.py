@@ -16,6 +16,7 @@ from assistants.errors import UsageError
 from assistants.messages import Usage
 from assistants.models import Model, batch_cost, call_cost
 from assistants.runs import judging
+from assistants.runs.first_calls import with_known_refusals
 from assistants.runs.manifest import ignored_settings
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
@@ -206,6 +207,7 @@ def _span(seconds: float) -> str:
 
 def forecast_design(design: Design, results: str | Path) -> Forecast:
     """Return what a run of ``design`` would ask and cost. Nothing is asked or written."""
+    design = with_known_refusals(design)
     with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
         estimate = _estimate(design, store)
     if design.tape is not None and design.tape.exists():
@@ -222,6 +224,11 @@ _ROOM_TO_REASON = 1_000
 
 def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
     """Yield a sentence for whatever of the models is likely to go wrong."""
+    if design.batch and design.limits.minutes is not None:
+        yield (
+            f"The cap of {design.limits.minutes:g} minutes ends the wait for a batch, but not the "
+            "batch: run again to collect it."
+        )
     today = today or datetime.now(UTC).date()
     asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
     for name in dict.fromkeys(assistant.model for assistant in asked):

@@ -88,7 +88,7 @@ _ADDED = {
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """What is known of a batch. ``token`` is ours, ``id`` the provider's, once it has one.
+    """Facts about a batch. ``token`` is ours, ``id`` the provider's, once it has one.
 
     ``status`` is the provider's word; before it has one, ``intended`` or ``uploaded``. ``run`` is
     the run that sent it. ``ended_at`` is set once its answers are stored.

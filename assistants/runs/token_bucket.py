@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """What is left of one rate limit of a model. All processes on a store take from it.
+    """Remainder of one rate limit of a model. All processes on a store take from it.
 
     Attributes
     ----------

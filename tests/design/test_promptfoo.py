@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from assistants.design import Imported, import_promptfoo
@@ -396,9 +398,93 @@ def test_hostile_names_and_texts_stay_where_they_belong(here: Path) -> None:
 
 async def test_many_cases_stand_in_a_file_of_their_own(here: Path) -> None:
     """An experiment file stays one that a person can read."""
-    rows = "".join(f'"{n}, please",contains:{n}\n' for n in range(300))
+    rows = "".join(f'"{n}, please",contains:{n}\n' for n in range(60))
     path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": f"q,__expected\n{rows}"})
     found = import_promptfoo(path, Path("out"))
     assert content(found)["cases"] == "theirs-cases.jsonl"
-    assert len(found.design.cases) == 300
+    assert len(found.design.cases) == 60
     assert set(scores(await run(found)).values()) == {1.0}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 5) | st.floats(allow_nan=False)
+    | st.sampled_from([
+        "", "x", "{{q}}", "{{env.HOME}}", "{% if", "file://x.txt", "file://*", "file://", "echo",
+        "openai:gpt-6-luna", "equals", "llm-rubric", "contains-all", "assert-set", "is-json",
+        "#/tests", "\x00", "\ud800", "[{\"role\": 1}]", "a\n\nb {{q}}",
+    ]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from([
+            "vars", "assert", "type", "value", "id", "raw", "label", "config", "options",
+            "provider", "q", "$ref", "description", "threshold", "metric", "role", "content",
+            "temperature",
+        ]),
+        inner, max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+ASSERTIONS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["equals", "contains-any", "not-regex", "g-eval", "is-json", "cost"])},
+    optional={"value": VALUES, "metric": VALUES, "provider": VALUES, "threshold": VALUES},
+)
+TESTS = st.fixed_dictionaries(
+    {"vars": st.fixed_dictionaries({"q": st.sampled_from(["Hi", ["a", "b"]]) | VALUES})},
+    optional={"assert": st.lists(ASSERTIONS, max_size=3) | VALUES, "options": VALUES},
+)
+
+
+@given(
+    data=st.fixed_dictionaries(
+        {"prompts": st.just(["{{q}}"]) | VALUES, "providers": st.just("echo") | VALUES},
+        optional={
+            "tests": st.lists(TESTS, max_size=3) | VALUES, "defaultTest": TESTS | VALUES,
+            "evaluateOptions": VALUES, "description": VALUES, "assertionTemplates": VALUES,
+        },
+    )
+)  # fmt: skip
+@settings(max_examples=150)
+def test_whatever_stands_there_is_imported_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
+) -> None:
+    """Each value in each place: an experiment that can be read, or an error that a person can."""
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "theirs" / "config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(data))
+    (path.parent / "x.txt").write_text("{{q}} of a file")
+    try:
+        found = import_promptfoo(path, folder / "out", partial=True)
+    except UsageError:
+        assert not (folder / "out").exists()
+    else:
+        assert len(found.design) >= 1
+    assert {p.name for p in folder.iterdir()} <= {"theirs", "out"}
+
+
+@pytest.mark.parametrize(
+    "prompt", ["{{" * 100_000, "{{ a" * 50_000, '{{ "' * 50_000, "{% " * 60_000, "{{a.b}}" * 5_000]
+)
+def test_no_template_takes_long(here: Path, prompt: str) -> None:
+    """Tags that never close are looked through once."""
+    with pytest.raises(UsageError):
+        import_promptfoo(config(f"prompts: ['{prompt}']\nproviders: echo\n"), Path("out"))
+
+
+def test_many_tests_of_one_name_take_no_longer_than_others(here: Path) -> None:
+    """Each is a case with a name of its own."""
+    rows = "".join(f"{n},The same\n" for n in range(4_000))
+    path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": f"q,__description\n{rows}"})
+    found = import_promptfoo(path, Path("out"))
+    assert len({case.id for case in found.design.cases}) == 4_000
+
+
+def test_deep_json_is_refused(here: Path) -> None:
+    """As deep YAML is; an expectation that only looks like an assertion is a text."""
+    path = config(f"{SIMPLE}tests: file://t.json\n", **{"t.json": "[" * 900 + "]" * 900})
+    with pytest.raises(FileError, match="nested more than 30 deep"):
+        import_promptfoo(path, Path("out"))
+    path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": "q,__expected\na,http://x\nb,c: d"})
+    assert [c.reference for c in import_promptfoo(path, Path("out")).design.cases] == [
+        "http://x", "c: d",
+    ]  # fmt: skip

@@ -44,7 +44,7 @@ def asked_alone(server: OpenAIServer) -> int:
 async def test_every_trial_goes_by_batch(
     here: Path, server: OpenAIServer, batches: OpenAIBatches
 ) -> None:
-    """One batch holds all but the first call; answers are each its own question's, at half price."""
+    """One batch holds all but a first call; each answer is its own question's, at half price."""
     experiment = batch_experiment(server, 20)
     run = await experiment.run("r", batch=True, on_progress=quiet)
     frame = run.trials()

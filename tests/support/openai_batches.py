@@ -44,7 +44,8 @@ class OpenAIBatches:
         Nothing goes on while it is true.
     on_request
         Called with the step, before and after it is done: ``("before", "upload")``. Steps are
-        ``upload``, ``create``, ``retrieve``, ``list``, ``cancel``, ``content``, ``delete``.
+        ``upload``, ``create``, ``retrieve``, ``list``, ``cancel``, ``content``, ``delete``. Where
+        it returns true, the step is not done, and the reply is an error.
     mangle
         Changes the bytes of an output file.
     """
@@ -59,7 +60,7 @@ class OpenAIBatches:
         self.end_after = 1
         self.enqueued_requests: int | None = None
         self.held = False
-        self.on_request: Callable[[str, str], None] = lambda when, step: None
+        self.on_request: Callable[[str, str], object] = lambda when, step: None
         self.mangle: Callable[[bytes], bytes] = lambda content: content
         self.steps: list[str] = []
         self._numbers = itertools.count(1)
@@ -98,9 +99,11 @@ class OpenAIBatches:
             found = re.fullmatch(pattern, path)
             if found is not None and request.method == method:
                 self.steps.append(step)
-                self.on_request("before", step)
+                if self.on_request("before", step):
+                    return _error("Try again later.", None, status=503)
                 reply = answer(request, *found.groups())
-                self.on_request("after", step)
+                if self.on_request("after", step):
+                    return _error("Try again later.", None, status=503)
                 return reply
         return None
 

@@ -321,7 +321,7 @@ class OpenAIClient:
 
     @property
     def _observations(self) -> Observations:
-        """What is known of the model's refusals, read before the first call."""
+        """The model's refusals so far, read before the first call."""
         if self._seen is None:
             self._seen = observed(self.identity)
         return self._seen

@@ -46,6 +46,9 @@ _WHY = {
     "contains-json": "JSON somewhere in an answer is not looked for; `json` wants all of it",
     "word-count": "`words` counts them, and does not pass or fail",
 }
+_RESERVED = {"votes": None, "paraphrases": None}
+"""Names that no scorer of an experiment may have."""
+
 _FIELDS = ("type", "value", "threshold", "weight", "metric", "provider")
 
 Check = tuple[str, str, str, str]
@@ -159,7 +162,8 @@ class _Scorers:
             judge = {"model": model, "name": name, "compare": _text(value), "pairs": "all"}
             self._entries[name] = {"judge": judge}
         elif kind in ("is-refusal", "not-is-refusal"):
-            self._entries["refusal"] = "refusal"
+            name = self._free(slug(metric or "refusal", "refusal"))
+            self._entries[name] = {"refusal": {"name": name}}
         else:
             self._deterministic(kind, value, metric, where)
 
@@ -191,7 +195,7 @@ class _Scorers:
         self._entries[name] = written
 
     def _free(self, name: str) -> str:
-        return free_name(name, self._entries)
+        return free_name(name, {**self._entries, **_RESERVED})
 
 
 def _scorer(kind: str, value: str) -> tuple[str, dict[str, Any]]:
@@ -289,13 +293,18 @@ def _rendered(source: Source, node: Node, test: Test) -> Any:
         if not held.data.endswith((".txt", ".md")):
             source.lose(held.where, f"`{held.data}` is a program, or no text.")
             return None
-        return source.text(held.data, held.where)
+        text = source.text(held.data, held.where)
+        return None if text is None else source.rendered(text, test.variables, held.where)
     if isinstance(held.data, Mapping):
         if node.data["type"] == "is-json":
             return held.data
         source.lose(held.where, f"`{node.data['type']}` with an object to compare with.")
         return None
     values = [each.data for each in held.each()]
+    is_list = node.data["type"].endswith(("-any", "-all", "g-eval"))
+    if isinstance(held.data, list) and not (values and is_list):
+        source.lose(held.where, f"`{node.data['type']}` with a list to compare with.")
+        return None
     if not all(isinstance(value, str | int | float) and str(value).strip() for value in values):
         return _lost_value(source, node)
     texts = [
@@ -304,6 +313,8 @@ def _rendered(source: Source, node: Node, test: Test) -> Any:
     ]
     if any(text is None for text in texts):
         return None
+    if node.data["type"].endswith(("-any", "-all")) and isinstance(held.data, str):
+        return [part.strip() for part in str(texts[0]).split(",") if part.strip()] or texts
     return texts if isinstance(held.data, list) else texts[0]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assistants.design.promptfoo.source import MAX_FILE_BYTES, PROGRAMS, Node, Source, flattened
+from assistants.design.promptfoo.source import (
+    MAX_FILE_BYTES,
+    PROGRAMS,
+    Node,
+    Source,
+    flattened,
+    parse_json,
+)
 from assistants.errors import FileError
 from assistants.utils import Document, display_path, has_variables, read_text
 
@@ -24,6 +30,17 @@ _DATA_FILES = (".yaml", ".yml", ".json")
 _IGNORED = ("description", "metadata", "vars", "assert", "threshold", "options", "tags")
 _IGNORED_OPTIONS = ("provider", "disableDefaultAsserts", "disableVarExpansion", "runSerially")
 _EXPECTED = re.compile(r"__expected\d*")
+_TYPES = frozenset(
+    "equals contains icontains contains-any contains-all icontains-any icontains-all starts-with "
+    "regex is-json contains-json is-html contains-html is-sql contains-sql is-xml contains-xml "
+    "is-refusal javascript python ruby webhook rouge-n bleu gleu levenshtein latency meteor "
+    "perplexity perplexity-score cost similar classifier llm-rubric g-eval factuality "
+    "model-graded-closedqa model-graded-factuality answer-relevance context-faithfulness "
+    "context-recall context-relevance select-best max-score moderation guardrails word-count pi "
+    "finish-reason grade fn eval".split()
+)
+"""Words before the colon of a cell; any other cell is the text that an answer has to equal."""
+
 _SHORTHAND = re.compile(r"(?s)([a-z-]+)(?:\(([\d.]+)\))?:\s*(.*)")
 
 
@@ -93,10 +110,7 @@ def _file(source: Source, path: Path, entry: Node) -> Iterator[Node]:
         lines = read_text(path, limit=MAX_FILE_BYTES).split("\n")
         for number, line in enumerate(lines, start=1):
             where = f"{display_path(path)}:{number}"
-            try:
-                data = json.loads(line) if line.strip() else None
-            except (ValueError, RecursionError) as error:
-                raise FileError(where, f"is not JSON: {error}.") from None
+            data = parse_json(line, where) if line.strip() else None
             if isinstance(data, dict):
                 yield Node(Document(where, data, {}), (), data)
     elif suffix == ".csv":
@@ -135,7 +149,7 @@ def _csv(source: Source, path: Path) -> Iterator[Node]:
 def _shorthand(text: str) -> dict[str, Any]:
     """Return the assertion that a cell of a CSV file stands for."""
     match = _SHORTHAND.fullmatch(text.strip())
-    if match is None:
+    if match is None or match[1].removeprefix("not-") not in _TYPES:
         return {"type": "equals", "value": text.strip()}
     value: Any = match[3]
     if re.fullmatch(r"(?:not-)?i?contains-(?:any|all)", match[1]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +34,8 @@ _IGNORED = (
     "$schema", "tags", "metadata", "outputPath", "sharing", "writeLatestResults", "tracing",
     "commandLineOptions", "evaluateOptions", "assertionTemplates", "version",
 )  # fmt: skip
-_IGNORED_OPTIONS = ("cache", "showProgressBar", "repeat", "maxConcurrency", "delay")
+_OPTIONS = {"repeat": "repeats", "maxConcurrency": "concurrency"}
+_IGNORED_OPTIONS = ("cache", "showProgressBar", "delay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,18 @@ def import_promptfoo(config: Path, out: Path | None = None, *, partial: bool = F
             fix="Name a folder that is new or empty with `--out`.",
         )
     draft = _Draft(source, root, Catalogue.default())
-    if source.losses and not partial:
-        raise PartialImportError(display_path(config), [str(loss) for loss in source.losses])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as scratch:
-        made = Path(scratch) / "made"
-        draft.write(made / f"{name}.yaml", config)
-        Design.load(made / f"{name}.yaml")  # what is written can be run, or nothing is written
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(made, folder)
-    path = folder / f"{name}.yaml"
-    return Imported(path, Design.load(path), tuple(source.losses))
+    losses = tuple(source.losses)
+    if losses and not partial:
+        raise PartialImportError(display_path(config), [str(loss) for loss in losses])
+    is_new, path = not folder.exists(), folder / f"{name}.yaml"
+    try:
+        draft.write(path, config)
+        return Imported(path, Design.load(path), losses)
+    except BaseException:  # an interrupt too: what cannot be run is not left behind
+        shutil.rmtree(folder, ignore_errors=True)
+        if not is_new:
+            folder.mkdir()
+        raise
 
 
 def _name(config: Path, root: Node) -> str:
@@ -126,6 +126,7 @@ class _Draft:
         for position, reference in grading.references.items():
             groups[position][0]["reference"] = reference
         self._scorers = grading.scorers
+        self._options = _options(source, root)
         self._case_entries = [case for case, _ in groups]
 
     def _compared(self, prompts: Sequence[Prompt]) -> tuple[list[tuple[str, str]], list[Prompt]]:
@@ -196,9 +197,10 @@ class _Draft:
                 if known is not None:
                     known[1].append(test)
                     continue
-                default = f"test-{len(found) + 1}"
+                number = len(found) + 1
                 words = " ".join(part for part in (test.description, label) if part)
-                case_id = free_name(slug(words, default), names)
+                case_id = slug(words, f"test-{number}")
+                case_id = free_name(f"{case_id}-{number}" if case_id in names else case_id, names)
                 names[case_id] = None
                 found[to_json(case)] = ({"id": case_id, **case}, [test])
         if not found:
@@ -229,20 +231,10 @@ class _Draft:
         if len(self._case_entries) > CASES_IN_FILE:
             content["cases"] = f"{path.stem}-cases.jsonl"
             write_cases(path.with_name(str(content["cases"])), self._case_entries)
-        content |= self._options()
+        content |= self._options
         if self._scorers:
             content["scorers"] = self._scorers
         write_file(path, content, self._comment(config))
-
-    def _options(self) -> dict[str, Any]:
-        node = self._root.get("evaluateOptions")
-        options = node.data if node and isinstance(node.data, Mapping) else {}
-        given: dict[str, Any] = {}
-        for theirs, ours in (("repeat", "repeats"), ("maxConcurrency", "concurrency")):
-            value = options.get(theirs)
-            if type(value) is int and value > 0:
-                given[ours] = value
-        return given
 
     def _comment(self, config: Path) -> list[str]:
         lines = [f"Imported from {config.name}, a configuration of promptfoo."]
@@ -272,6 +264,18 @@ def _split_heads(source: Source, prompts: Sequence[Prompt]) -> list[Prompt]:
     ]
 
 
+def _options(source: Source, root: Node) -> dict[str, Any]:
+    """Return what ``evaluateOptions:`` says in our words."""
+    options = root.get("evaluateOptions")
+    given: dict[str, Any] = {}
+    for key, node in options.items() if options else ():
+        if key in _OPTIONS and type(node.data) is int and node.data > 0:
+            given[_OPTIONS[key]] = node.data
+        elif key not in _IGNORED_OPTIONS:
+            source.lose(node.where, f"`{key}` among the options of the evaluation.")
+    return given
+
+
 def _who(personas: Sequence[str], targets: Sequence[Target]) -> dict[str, Any]:
     """Return personas and models, or exact pairs where each model has a sampling of its own."""
     samplings = [dict(target.sampling) for target in targets]
@@ -299,7 +303,7 @@ def _names(template: str | None) -> frozenset[str]:
 
 
 def _listed(source: Source) -> str:
-    return " ".join(str(loss) for loss in source.losses[:5])
+    return " ".join(str(loss) for loss in list(source.losses)[:5])
 
 
 _TOP_LEVEL = {

@@ -6,6 +6,7 @@ looked at.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -29,6 +30,9 @@ from assistants.utils import (
 
 MAX_FILE_BYTES = 64_000_000
 """Limit for a file of tests; YAML has a smaller one."""
+
+MAX_DEPTH = 30
+"""Limit of the nesting depth of JSON; YAML has the same."""
 
 MAX_FILES = 1_000
 """Files that one pattern may stand for."""
@@ -106,13 +110,12 @@ class Source:
     """The folder of a configuration, its losses, and notes on how it was carried over."""
 
     folder: Path
-    losses: list[Loss] = field(default_factory=list)
+    losses: dict[Loss, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def lose(self, where: str, what: str) -> None:
         """Record something that cannot be carried over; once, however often it is used."""
-        if (loss := Loss(where, what)) not in self.losses:
-            self.losses.append(loss)
+        self.losses[Loss(where, what)] = None
 
     def note(self, text: str) -> None:
         """Record, once, something about the way it was carried over."""
@@ -124,10 +127,7 @@ class Source:
         shown = display_path(path)
         if path.suffix == ".json":
             text = read_text(path, limit=MAX_FILE_BYTES)
-            try:
-                data = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise FileError(shown, f"is not JSON: {error}.") from None
+            data = parse_json(text, shown)
             return Node(Document(shown, data, {}), (), data)
         try:
             document = parse_yaml(read_text(path), shown)
@@ -135,6 +135,7 @@ class Source:
             if "anchors and aliases" in error.message or "merge keys" in error.message:
                 error.fix = "`yq 'explode(.)' FILE > PLAIN.yaml` writes them out."
             raise
+        _check_characters(document.data, shown)
         return Node(document, (), document.data)
 
     def paths(self, reference: str, where: str) -> list[Path]:
@@ -150,23 +151,25 @@ class Source:
         try:
             if any(mark in pattern for mark in "*?["):
                 relative = os.path.relpath(path, self.folder)
-                found = sorted(p for p in self.folder.glob(relative) if p.is_file())
+                files = (p for p in self.folder.glob(relative) if p.is_file())
+                found = sorted(itertools.islice(files, MAX_FILES + 1))
             elif path.is_dir():
                 found = sorted(p for p in path.iterdir() if p.is_file())
             else:
                 found = [path] if path.is_file() else []
-        except (OSError, ValueError, NotImplementedError):
-            found = []
-        inside = [p for p in found[: MAX_FILES + 1] if self._is_inside(p)]
+            is_outside = not all(map(self._is_inside, found or [path]))
+        except (OSError, ValueError, NotImplementedError):  # a NUL, a name that is too long
+            self.lose(where, "a path that no file can have.")
+            return []
         if len(found) > MAX_FILES:
             self.lose(where, f"`{reference}` stands for more than {MAX_FILES:,} files.")
             return []
-        if len(inside) < len(found) or (not found and not self._is_inside(path)):
+        if is_outside:
             self.lose(where, f"`{reference}` is outside the configuration's folder.")
             return []
         if not found:
             self.lose(where, f"`{reference}`: there is no such file.")
-        return inside
+        return found
 
     def text(self, reference: str, where: str) -> str | None:
         """Return the text of the one file that ``file://...`` names; ``None``, and a loss, else."""
@@ -188,10 +191,16 @@ class Source:
         """
         if not has_variables(template):
             return template
-        if _ENVIRONMENT.search(template):
-            self.lose(where, "`{{ env... }}` reads the environment, which an import never does.")
-            return None
-        ours = _TAG.sub(lambda tag: _DOTTED.sub(_underscored, tag[0]), template)
+        parts, end = [], 0
+        for start, stop in _tags(template):
+            tag = template[start:stop]
+            if _ENVIRONMENT.search(tag):
+                what = "`{{ env... }}` reads the environment, which an import never does."
+                self.lose(where, what)
+                return None
+            parts += [template[end:start], _DOTTED.sub(_underscored, tag)]
+            end = stop
+        ours = "".join([*parts, template[end:]])
         try:
             templating.names(ours, "the template")
         except UsageError as error:
@@ -214,9 +223,57 @@ class Source:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
 
 
-_ENVIRONMENT = re.compile(r"\{[{%][^}]*\b(?:env|process)\s*[.\[]")
-_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+def parse_json(text: str, where: str) -> Any:
+    """Return the value that ``text`` is in JSON.
+
+    Raises
+    ------
+    FileError
+        If it is none, or holds half a character.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(where, f"is not JSON: {error}.") from None
+    _check_depth(data, where)
+    _check_characters(data, where)
+    return data
+
+
+def _check_depth(data: Any, where: str) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        inner = [value.values() if isinstance(value, dict) else value
+                 for value in level if isinstance(value, (dict, list))]  # fmt: skip
+        level = list(itertools.chain.from_iterable(inner))
+        if not level:
+            return
+    raise FileError(where, f"nested more than {MAX_DEPTH} deep.")
+
+
+def _check_characters(data: Any, where: str) -> None:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise FileError(
+            where, "holds half a character (a lone surrogate), which no file can."
+        ) from None
+
+
+_ENVIRONMENT = re.compile(r"\b(?:env|process)\s*[.\[]")
+_OPENING = re.compile(r"\{[{%]")
 _DOTTED = re.compile(r"""("[^"]*"|'[^']*')|\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)""")
+
+
+def _tags(template: str) -> Iterator[tuple[int, int]]:
+    """Yield where each tag begins and ends, in time that is linear whatever the text."""
+    end = 0
+    while opening := _OPENING.search(template, end):
+        closing = template.find("}}" if opening[0] == "{{" else "%}", opening.end())
+        if closing < 0:
+            return
+        end = closing + 2
+        yield opening.start(), end
 
 
 def _underscored(match: re.Match[str]) -> str:
@@ -242,8 +299,7 @@ def slug(text: str, default: str, longest: int = 40) -> str:
 
 def free_name(name: str, taken: Mapping[str, Any]) -> str:
     """Return the name, or the first with a number that is free."""
-    number, free = 1, name
+    free, number = name, 2 if len(taken) < 100 else len(taken)
     while free in taken:
-        number += 1
-        free = f"{name}-{number}"
+        free, number = f"{name}-{number}", number + 1
     return free
