@@ -15,9 +15,13 @@ from assistants.assistant import Assistant
 from assistants.clients import Client, TapedClient
 from assistants.errors import (
     AssistantsError,
+    AuthenticationError,
     BudgetExceededError,
     CallError,
     CircuitOpenError,
+    MissingAddressError,
+    MissingKeyError,
+    ModelNotFoundError,
     ParameterRefusedError,
     UsageError,
 )
@@ -94,10 +98,24 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
 
 @dataclass(frozen=True, slots=True)
 class FirstCalls:
-    """Outcomes of the calls that go alone, by the key of the trial: answered whole, or failed."""
+    """Outcomes of the calls that go alone.
+
+    Attributes
+    ----------
+    answered
+        Keys of trials that were answered whole.
+    failures
+        Failures by the key of the trial.
+    hopeless
+        Failures that every other call would meet too, by model: a wrong key, an unknown model.
+    """
 
     answered: set[str] = field(default_factory=set)
     failures: dict[str, CallError] = field(default_factory=dict)
+    hopeless: dict[str, CallError] = field(default_factory=dict)
+
+
+_HOPELESS = (AuthenticationError, MissingAddressError, MissingKeyError, ModelNotFoundError)
 
 
 class Runner:
@@ -176,8 +194,9 @@ class Runner:
             return
         history = [Message("user", trial.case.questions[0])]
         try:
-            self._budget.check()
-            reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
+            async with self._cap:
+                self._budget.check()
+                reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
         except ParameterRefusedError:
             raise
         except BudgetExceededError:
@@ -185,6 +204,8 @@ class Runner:
         except CallError as error:
             self._spend_failure(trial, history, error)
             self.first.failures[key] = error
+            if isinstance(error, _HOPELESS):
+                self.first.hopeless[trial.assistant.model] = error
             return
         is_last = len(trial.case.questions) == 1
         self._keep(trial, key, 0, reply, is_last=is_last, attempts=1)
@@ -193,7 +214,7 @@ class Runner:
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
         lane = _Lane(
-            CircuitBreaker(client.model),
+            CircuitBreaker(client.model, self.first.hopeless.get(client.model)),
             Concurrency(client, self._concurrency),
             Pace(self.store, client),
         )
