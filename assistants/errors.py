@@ -4,6 +4,7 @@ AssistantsError                     what went wrong, where, and what to do next
 ├── UsageError                      something a person wrote: fix it and run again
 │   ├── FileError                   a persona, experiment, case or config file; names file and line
 │   ├── UnknownNameError            a name that is not defined; names the nearest ones
+│   ├── PartialImportError          a configuration of another tool has parts that we have not
 │   └── MissingDependencyError      an extra, a program or weights that are not installed
 ├── StoreError                      the record cannot be read or written
 ├── ReportError                     a notebook broke off while it was executed
@@ -29,6 +30,7 @@ AssistantsError                     what went wrong, where, and what to do next
     │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
     ├── ReasoningLimitError         reasoning used the whole cap on tokens; there is no answer
+    ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
 """
@@ -36,7 +38,7 @@ AssistantsError                     what went wrong, where, and what to do next
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AssistantsError(Exception):
@@ -70,6 +72,19 @@ class UnknownNameError(UsageError):
         place = f"{where}: " if where else ""
         super().__init__(f"{place}unknown {kind} {name!r}.", fix=nearest(name, known))
         self.name = name
+
+
+class PartialImportError(UsageError):
+    """A configuration of another tool has parts that cannot be carried over, all listed."""
+
+    def __init__(self, source: str, losses: Sequence[str]) -> None:
+        count = f"{len(losses)} things" if len(losses) > 1 else "one thing"
+        listed = "".join(f"\n- {loss}" for loss in losses)
+        super().__init__(
+            f"{source}: {count} cannot be carried over:{listed}",
+            fix="Change them, or leave them out with `--partial`: the experiment then lists them.",
+        )
+        self.losses = tuple(losses)
 
 
 class MissingDependencyError(UsageError):
@@ -262,6 +277,14 @@ class ReasoningLimitError(CallError):
 
     at_fault = True
     billable = True
+
+
+class BatchError(CallError):
+    """A batch, or one request of it, ended without an answer; ``code`` is the provider's word."""
+
+    def __init__(self, message: str, *, fix: str = "", code: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.code = code
 
 
 class TapeMissError(CallError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,7 @@ class Experiment(Design):
         on_progress: ProgressCallback | None = None,
         retry: RetryPolicy | None = None,
         budget: Budget | None = None,
+        batch: bool | None = None,
     ) -> Run:
         """Ask for what is missing, store each answer as it arrives, and return the run.
 
@@ -90,15 +91,22 @@ class Experiment(Design):
         budget
             What has been spent already and may be spent in all; by default nothing has been,
             and ``limits`` holds.
+        batch
+            Whether to send trials as batches of their provider, which cost less and may take a
+            day; by default what the experiment says. It may be interrupted at any time: the next
+            run collects what is out.
 
         Raises
         ------
         UsageError
             Before anything is asked.
+        CallError
+            If a provider does not let a run by batch look at what was sent.
         StoreError
             If an answer cannot be stored.
         """
-        run_id = await execute(self, results, on_progress=on_progress, retry=retry, budget=budget)
+        design = self if batch is None else replace(self, batch=batch)
+        run_id = await execute(design, results, on_progress=on_progress, retry=retry, budget=budget)
         return Results(results).get(run_id)
 
     def run_sync(self, results: str | Path = "results") -> Run:

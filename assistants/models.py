@@ -57,8 +57,13 @@ class Provider(StrictModel):
     key: str | None = None
     key_optional: bool = False
     concurrency: int = Field(default=8, ge=1, le=4096)
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     max_tokens_field: str = "max_tokens"
     prices: Prices | None = None
+    batch_discount: float | None = Field(default=None, ge=0, le=1)
+    """The part of the price that a batch saves; ``None`` where there are no batches."""
     ignores: tuple[str, ...] = ()
     """Parameters that are sent, and not known to be applied."""
 
@@ -86,6 +91,9 @@ class ModelEntry(StrictModel):
 
     model: str
     concurrency: int | None = Field(default=None, ge=1, le=4096)
+    max_concurrency: int | None = Field(default=None, ge=1, le=4096)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     prices: Prices | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     system_role: SystemRole | None = None
@@ -135,6 +143,10 @@ class Model:
         Whether it reasons unless told otherwise, which counts towards ``max_tokens``.
     refuses
         Parameters that it is thought to refuse: a hint, which decides nothing.
+    max_concurrency
+        The most calls in flight; ``None`` where the server's own bound is not known.
+    requests_per_minute, tokens_per_minute
+        Caps that were set here, whatever the server allows.
     """
 
     name: str
@@ -146,6 +158,9 @@ class Model:
     ends: date | None = None
     reasons: bool = False
     refuses: frozenset[str] = frozenset()
+    max_concurrency: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
     def __repr__(self) -> str:
         return truncate_line(f"Model({truncate_line(self.name, 100)!r})", 120)
@@ -164,6 +179,11 @@ class Model:
     def is_self_hosted(self) -> bool:
         """True if its server is the user's own: one is known, and it needs no API key."""
         return self.server is not None and (self.server.key is None or self.server.key_optional)
+
+    @property
+    def batch_discount(self) -> float | None:
+        """The part of the price that a batch saves; ``None`` if its provider takes none."""
+        return self.server.batch_discount if self.server is not None else None
 
     @property
     def id(self) -> str:
@@ -259,7 +279,15 @@ def _model(server: Provider | None, entry: ModelEntry, general: ModelEntry) -> M
         ends=entry.ends or general.ends,
         reasons=entry.reasons or general.reasons,
         refuses=frozenset(entry.refuses) | frozenset(general.refuses),
+        max_concurrency=_cap("max_concurrency", entry, general, server),
+        requests_per_minute=_cap("requests_per_minute", entry, general, server),
+        tokens_per_minute=_cap("tokens_per_minute", entry, general, server),
     )
+
+
+def _cap(name: str, *entries: ModelEntry | Provider | None) -> int | None:
+    """Return the first of the entries' own caps, so that a model's goes before its provider's."""
+    return next((cap for entry in entries if (cap := getattr(entry, name, None))), None)
 
 
 def user_file() -> Path:
@@ -313,6 +341,12 @@ def call_cost(model: Model, usage: Usage) -> float | None:
         )
         return dollars / 1e6
     return _table_cost(model.provider, model.id, usage)
+
+
+def batch_cost(model: Model, usage: Usage) -> float | None:
+    """Return the US dollars of one completion that comes by batch."""
+    cost = call_cost(model, usage)
+    return cost if cost is None else cost * (1 - (model.batch_discount or 0.0))
 
 
 def is_cost_known(model: Model) -> bool:

@@ -53,6 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "experiments" / "yours.yaml").write_text(blocks(README, "yaml")[0])
     # The embedded model says as much as it likes; what it is asked is tested with its client.
     (made / "models.toml").write_text('[models]\nsmollm2 = "scripted:echo"\n')
+    config = ROOT / "tests" / "design" / "promptfoo" / "text-and-variables" / "promptfooconfig.yaml"
+    shutil.copy(config, made)
     python_with_vllm(made)
     yield made
     run("assistants stop --all", made)
@@ -152,7 +154,9 @@ def test_links_and_pictures_exist() -> None:
             assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/interchange.md"]
+)
 def test_paths_on_the_pages_exist(page: str) -> None:
     """A path of the package, its tests or its benchmarks is where the page says."""
     text = (ROOT / page).read_text()

@@ -1,4 +1,4 @@
-"""``assistants export``: a run for other programs."""
+"""``assistants import`` and ``export``: configurations and runs of and for other programs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,29 @@ from assistants.utils import pluralize
 
 if TYPE_CHECKING:
     from assistants.results import Run
+
+
+def import_config(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="promptfooconfig.yaml, or a config in JSON.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="A new folder; experiments/NAME by default."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out, and list, what cannot be carried over.")
+    ] = False,
+) -> int:
+    """Import a promptfoo configuration: experiment, personas and cases. Nothing in it is run."""
+    from assistants.design import import_promptfoo
+
+    imported = import_promptfoo(file, out, partial=partial)
+    say(f"{imported.design!r}")
+    if lost := len(imported.losses):
+        say(f"Not carried over: {pluralize(lost, 'thing')}, listed at the head of the file.")
+    say(f"Run it: assistants run {imported.path}")
+    return 0
 
 
 def export(

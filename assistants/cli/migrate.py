@@ -39,10 +39,12 @@ def migrate(
     results: options.ResultsFolder = Path("results"),
     personas: options.Folders = None,
     repeats: options.Repeats = None,
-    limit: options.FirstCases = None,
-    max_usd: options.MaxUsd = None,
-    max_tokens: options.MaxTokens = None,
+    cases: options.FirstCases = None,
+    limit_usd: options.LimitUsd = None,
+    limit_tokens: options.LimitTokens = None,
+    limit_minutes: options.LimitMinutes = None,
     concurrency: options.Concurrency = None,
+    batch: options.ByBatch = None,
     tape: options.Tape = None,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
@@ -68,9 +70,10 @@ def migrate(
         file,
         results,
         personas or (),
-        changes={**models, "repeats": repeats, "concurrency": concurrency},
-        caps={"usd": max_usd, "tokens": max_tokens},
-        limit=limit,
+        changes={**models, "repeats": repeats, "concurrency": concurrency, "batch": batch},
+        limits={"usd": limit_usd, "tokens": limit_tokens, "minutes": limit_minutes},
+        cases=cases,
+        sampling=options.GivenSampling(),
         tape=tape,
         dry_run=dry_run,
         yes=yes,
@@ -130,14 +133,8 @@ def _show(migration: Migration) -> None:
     names = ["scorer", "persona", "cases", "difference", "95% interval", "verdict"]
     title = f"{migration.experiment}: {migration.new} less {migration.old}, paired by case"
     out.print(table(names, rows, title=title))
-    notes: dict[str, list[str]] = {}
-    for row in migration.verdicts.itertuples():
-        notes.setdefault(row.note, []).append(f"{row.scorer} of {row.persona}")
-    for note, of in notes.items():
-        if note:
-            say(f"{', '.join(of)}: {note}")
-    for name in migration.not_compared:
-        say(f"{name} compares answers of one model: no verdict.")
+    for note in migration.notes:
+        say(note)
     for row in migration.differing.itertuples():
         repeats = "" if math.isnan(row.noise) else f", repeats {row.noise:.2f}"
         title = f"{row.persona}, case {row.case}: {truncate_line(row.question, 90)}"

@@ -1,4 +1,6 @@
 from .base import Client as Client
+from .base import known_rate_limits as known_rate_limits
+from .base import start_concurrency as start_concurrency
 from .factory import connect as connect
 from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
@@ -13,6 +15,9 @@ from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_
 from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
 from .llamacpp.weights import embedded_names as embedded_names
 from .llamacpp.weights import weights_path as weights_path
+from .openai.batches import Batch as Batch
+from .openai.batches import BatchClient as BatchClient
+from .openai.batches import BatchFile as BatchFile
 from .openai.client import OpenAIClient as OpenAIClient
 from .openai.logprobs import LogprobsUnavailableError as LogprobsUnavailableError
 from .openai.logprobs import Tokens as Tokens
@@ -32,6 +37,8 @@ from .openai.rendered_prompt import render_prompt as render_prompt
 from .openai.request import Timeouts as Timeouts
 from .openai.response import raise_malformed as raise_malformed
 from .openai.response import read_json_object as read_json_object
+from .rate_limits import Quota as Quota
+from .rate_limits import RateLimits as RateLimits
 from .scripted import ScriptedClient as ScriptedClient
 from .scripted import echo as echo
 from .tape import Tape as Tape
@@ -51,6 +58,9 @@ from .vllm.weights import weights_digest as weights_digest
 
 __all__ = [
     "EMBEDDED_MODELS",
+    "Batch",
+    "BatchClient",
+    "BatchFile",
     "Client",
     "IsolatedClient",
     "LogprobsUnavailableError",
@@ -59,6 +69,8 @@ __all__ = [
     "OpenAIClient",
     "PrefixCache",
     "ProviderStatus",
+    "Quota",
+    "RateLimits",
     "RenderMethod",
     "RenderedPrompt",
     "ScriptedClient",
@@ -84,6 +96,7 @@ __all__ = [
     "folder_of",
     "ignores_chat_template",
     "is_hub_reference",
+    "known_rate_limits",
     "measure_threads",
     "prefix_cache_usage",
     "prompt_tokens",
@@ -96,6 +109,7 @@ __all__ = [
     "refused_parameters",
     "registry",
     "render_prompt",
+    "start_concurrency",
     "stored_thread_benchmark",
     "vllm_python",
     "weights_digest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from assistants.clients.rate_limits import RateLimits
 from assistants.messages import Completion, Delta, Message, Sampling
 
 
@@ -21,7 +22,7 @@ class Client(Protocol):
     """``provider:id``, for example ``vllm:Qwen3-8B``; a column of every table."""
 
     max_concurrency: int
-    """Number of calls in flight that the model behind the client can make use of."""
+    """The most calls in flight: more would only wait. See ``start_concurrency``."""
 
     default_sampling: Sampling
     """Settings of the model's entry; those of a persona and of an assistant win over them."""
@@ -47,3 +48,16 @@ class Client(Protocol):
     async def aclose(self) -> None:
         """Close connections. The next call opens them again."""
         ...
+
+
+def start_concurrency(client: Client) -> int:
+    """Return the number of calls in flight that suits the model, as far as is known beforehand.
+
+    A client may have it as ``start_concurrency``; otherwise it is ``max_concurrency``.
+    """
+    return getattr(client, "start_concurrency", client.max_concurrency)
+
+
+def known_rate_limits(client: Client) -> RateLimits | None:
+    """Return the rate limits that hold now, if the client knows any (as ``rate_limits``)."""
+    return getattr(client, "rate_limits", None)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from assistants.clients.base import Client
+from assistants.clients.rate_limits import Quota, RateLimits
 from assistants.clients.vllm import registry
 from assistants.errors import MissingAddressError
 from assistants.models import PACKAGED, Catalogue, Model, Provider, base_url
@@ -47,15 +48,27 @@ def connect(
     assert server is not None
     suffix = "+developer" if model.system_role == "developer" else ""
     from assistants.clients.openai.client import OpenAIClient
+    from assistants.clients.openai.transport import MAX_CONNECTIONS
 
     return OpenAIClient(
         name,
         endpoint=endpoint(name, server),
         identity=lambda: _identity(name, server) + suffix,
-        max_concurrency=model.concurrency or server.concurrency,
+        max_concurrency=model.max_concurrency or MAX_CONNECTIONS,
+        start_concurrency=model.concurrency or server.concurrency,
+        rate_caps=_rate_caps(model),
         default_sampling=model.sampling,
         max_tokens_field=server.max_tokens_field,
         system_role="developer" if model.system_role == "developer" else "system",
+    )
+
+
+def _rate_caps(model: Model) -> RateLimits | None:
+    requests, tokens = model.requests_per_minute, model.tokens_per_minute
+    if requests is None and tokens is None:
+        return None
+    return RateLimits(
+        None if requests is None else Quota(requests), None if tokens is None else Quota(tokens)
     )
 
 

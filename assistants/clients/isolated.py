@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from assistants.clients.base import Client
+from assistants.clients.base import Client, start_concurrency
 from assistants.messages import Completion, Delta, Message, Sampling
 
 
@@ -19,6 +19,7 @@ class IsolatedClient:
         self.client = client
         self.model = client.model
         self.max_concurrency = client.max_concurrency
+        self.start_concurrency = start_concurrency(client)
         self.default_sampling = client.default_sampling
         self._history = history
 

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from assistants.clients.base import Client
+from assistants.clients.base import Client, known_rate_limits, start_concurrency
+from assistants.clients.rate_limits import RateLimits
 from assistants.errors import FileError, TapeMissError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.utils import display_path, read_text, to_json, truncate_line
@@ -86,12 +87,18 @@ class TapedClient:
         self.model = client.model
         self.identity = client.identity
         self.max_concurrency = client.max_concurrency
+        self.start_concurrency = start_concurrency(client)
         self.default_sampling = client.default_sampling
         self.tape = tape
         self._client = client
 
     def __repr__(self) -> str:
         return truncate_line(f"TapedClient({self.model!r}, {self.tape!r})", 120)
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """The limits of the model; a replay has none."""
+        return None if self.tape.replays else known_rate_limits(self._client)
 
     async def complete(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Return the recorded completion, or ask the model and record its completion."""

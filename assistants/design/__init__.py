@@ -16,6 +16,7 @@ from assistants.design.controls import (
 from assistants.design.design import Design
 from assistants.design.limits import Limits
 from assistants.design.loader import check_variables, read_assistants, read_scorers
+from assistants.design.promptfoo import Imported, import_promptfoo
 from assistants.design.schema import ExperimentFile
 from assistants.design.writer import write_experiment
 
@@ -24,11 +25,13 @@ __all__ = [
     "ControlText",
     "Design",
     "ExperimentFile",
+    "Imported",
     "Limits",
     "append_case",
     "check_variables",
     "controlled_personas",
     "controls_path",
+    "import_promptfoo",
     "read_assistants",
     "read_cases",
     "read_controls",

@@ -76,6 +76,7 @@ class ExperimentFile(StrictModel):
     vars: dict[str, Any] = Field(default_factory=dict)
     limits: LimitsEntry = LimitsEntry()
     concurrency: int | None = Field(default=None, ge=1)
+    batch: StrictBool = False
     scorers: list[str | dict[str, Any]] = Field(default_factory=list)
     allow_code: StrictBool = False
     controls: ControlsEntry = ControlsEntry()

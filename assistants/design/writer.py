@@ -1,9 +1,9 @@
-"""An experiment file written from what was asked live, for a batch to run."""
+"""Experiment, persona and case files, written for a batch to run."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from assistants.assistant import Assistant
 from assistants.clients import connect
 from assistants.errors import AssistantsError, UnknownNameError, UsageError
 from assistants.personas import Library, escape_template
-from assistants.utils import check_name, display_path, to_yaml
+from assistants.utils import check_name, display_path, to_json, to_yaml
 
 
 def write_experiment(
@@ -50,9 +50,27 @@ def write_experiment(
     if any(assistant.persona.name == "none" for assistant in assistants):
         content["baseline"] = "none"
     content |= {"cases": cases, "repeats": repeats}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_yaml(content), encoding="utf-8", newline="\n")
+    write_file(path, content)
     return path
+
+
+def write_file(path: Path, content: Mapping[str, Any], comment: Sequence[str] = ()) -> None:
+    """Write the content of an experiment file below a comment, one line per entry."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = "".join(f"# {line}".rstrip() + "\n" for line in comment)
+    path.write_text(head + to_yaml(content), encoding="utf-8", newline="\n")
+
+
+def write_persona(path: Path, text: str, head: Mapping[str, Any]) -> None:
+    """Write a persona file with the template ``text`` and the front matter ``head``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"---\n{to_yaml(head)}---\n{text}\n", encoding="utf-8", newline="\n")
+
+
+def write_cases(path: Path, cases: Sequence[Mapping[str, Any]]) -> None:
+    """Write a case file of JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{to_json(case)}\n" for case in cases), encoding="utf-8", newline="\n")
 
 
 def _distinct(assistants: Iterable[Assistant]) -> list[Assistant]:
@@ -92,12 +110,7 @@ def _pairs(assistants: Sequence[Assistant], library: Library, path: Path) -> dic
         if not _is_known(assistant, library):
             persona = names.setdefault(_identity(assistant), _free(persona, names.values()))
             file = path.parent / f"{path.stem}-personas" / f"{persona}.md"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            head = to_yaml(_head(assistant))
-            file.write_text(
-                f"---\n{head}---\n{escape_template(assistant.system_prompt or '')}\n",
-                encoding="utf-8",
-            )
+            write_persona(file, escape_template(assistant.system_prompt or ""), _head(assistant))
             persona = f"{file.parent.name}/{file.name}"
         written.append({"persona": persona, "model": assistant.model, **_sampling(assistant)})
     return {"assistants": written}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assistants.runs.batch_list import cancel_batch, refresh_batches
 from assistants.runs.budget import Budget
 from assistants.runs.control_texts import (
     draft_controls,
@@ -21,12 +22,13 @@ from assistants.runs.plots import RunPlots
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
 from assistants.runs.statistics import VOTES, RunStatistics
-from assistants.runs.store import FILE, RunRecord, Store
+from assistants.runs.store import FILE, BatchRecord, RunRecord, Store
 from assistants.runs.tables import averaged, is_known, status_counts, word_counts
 
 __all__ = [
     "FILE",
     "VOTES",
+    "BatchRecord",
     "Budget",
     "Forecast",
     "Migration",
@@ -38,6 +40,7 @@ __all__ = [
     "RunStatistics",
     "Store",
     "averaged",
+    "cancel_batch",
     "changes_of_served_model",
     "draft_controls",
     "execute",
@@ -50,6 +53,7 @@ __all__ = [
     "missing_controls",
     "paraphrase_model",
     "power_table",
+    "refresh_batches",
     "status_counts",
     "word_counts",
     "write_controls",

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,9 @@ from assistants.runs.audit.records import (
     merge_with_previous,
     unanswered_assistants,
 )
+from assistants.runs.batch import BatchRunner, check_batches
 from assistants.runs.budget import Budget
-from assistants.runs.first_calls import refusal_error, settle_parameters
+from assistants.runs.first_calls import refusal_error, settle_parameters, with_known_refusals
 from assistants.runs.manifest import final_manifest, initial_manifest
 from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import (
@@ -61,6 +62,8 @@ async def execute(
         If an answer cannot be stored.
     """
     _check_prices(design)
+    if design.batch:
+        check_batches(design)
     tape = Tape(design.tape) if design.tape is not None else None
     with Store(results) as store:
         context = ExecutionContext(
@@ -113,40 +116,74 @@ class ExecutionContext:
             manifest = final_manifest(record.manifest, self.store, run)
             self.store.end_run(run, record.outcome, manifest)
 
+    async def _collect(self, run: str, design: Design) -> BatchRunner:
+        """Wait for batches of earlier runs, also where this one asks call by call.
+
+        What they hold is paid for. Return the runner that knows what they answered.
+        """
+        runner = BatchRunner(
+            self.store, run, model_of=design.model, budget=self.budget, retry=self.retry
+        )
+        if not self._is_replay:
+            with self._progress(0, f"{design.name}, sent before") as on_progress:
+                await runner.collect(with_known_refusals(design), on_progress)
+        return runner
+
+    def _progress(self, reused: int, what: str) -> AbstractContextManager[ProgressCallback]:
+        """Return the caller's callback, or a bar where there is none."""
+        return (
+            progress_bar(reused, what)
+            if self.on_progress is None
+            else nullcontext(self.on_progress)
+        )
+
+    @property
+    def _is_replay(self) -> bool:
+        return self.tape is not None and self.tape.replays
+
     async def _ask(self, run: str, design: Design, record: _RunRecord) -> Outcome:
         taped = _with_tape(design, self.tape)
         reused = await _add_trials(self.store, run, taped)
+        batch_runner = await self._collect(run, design)
         audits = await self._audit(run, design)
         record.manifest["delivery"] = [each.as_dict() for each in audits]
         self.store.describe_run(run, record.manifest)
         reporting_clients = self._reporting_clients(design)
         before = await read_prefix_caches(reporting_clients)
-        first = FirstCalls()
-        if not (self.tape is not None and self.tape.replays):
+        first = FirstCalls(answered=set(batch_runner.collected))
+        if not (self._is_replay or batch_runner.is_over_limit):
             settled = await self._first_calls(run, taped, first)
             if settled != taped:  # other settings are other keys
                 taped = settled
                 record.manifest["models"] = initial_manifest(settled)["models"]
                 self.store.remove_trials(run)
                 reused = await _add_trials(self.store, run, taped) - len(first.answered)
-        bar = progress_bar(reused, design.name)
-        with bar if self.on_progress is None else nullcontext(self.on_progress) as on_progress:
-            runner = self._runner(
-                run, design, first, concurrency=design.concurrency, on_progress=on_progress
-            )
-            outcome = await runner.ask(_trials_by_client(taped), len(design))
+        refused = None
+        with self._progress(reused, design.name) as on_progress:
+            if batch_runner.is_over_limit:
+                outcome: Outcome = "limit"
+            elif design.batch and not self._is_replay:
+                outcome = await batch_runner.ask(taped, first.answered, on_progress)
+            else:
+                runner = self._runner(
+                    run, design, first, concurrency=design.concurrency, on_progress=on_progress
+                )
+                outcome = await runner.ask(_trials_by_client(taped), len(design))
+                refused = runner.refused
         after = await read_prefix_caches(reporting_clients)
         record.manifest["prefix_cache"] = prefix_cache_usage(before, after)
         for client in reporting_clients:
             await client.aclose()
-        if runner.refused is not None:
-            raise refusal_error(design, *runner.refused)
+        if refused is not None:
+            raise refusal_error(design, *refused)
         return outcome
 
     async def _first_calls(self, run: str, design: Design, first: FirstCalls) -> Design:
         """Ask each model once, alone, and return the design with settings that all of them take."""
         try:
-            return await settle_parameters(design, self._runner(run, design, first))
+            return await settle_parameters(
+                design, self._runner(run, design, first, concurrency=design.concurrency)
+            )
         except BaseException as error:
             for client in dict.fromkeys(assistant.client for assistant in design.assistants):
                 await client.aclose()
@@ -170,7 +207,7 @@ class ExecutionContext:
 
         Hosted ones and the embedded model do not, and a replay asks nobody.
         """
-        if self.tape is not None and self.tape.replays:
+        if self._is_replay:
             return []
         clients = dict.fromkeys(assistant.client for assistant in design.assistants)
         models = {client: design.model(client.model) for client in clients}
@@ -181,7 +218,7 @@ class ExecutionContext:
         if not design.cases:
             return []
         cases = design.cases
-        if self.tape is not None and self.tape.replays:
+        if self._is_replay:
             return audits_of_reused_answers(
                 self.store, run, design.assistants, cases, "It replays from a tape."
             )

@@ -53,7 +53,20 @@ async def settle_parameters(design: Design, runner: Runner) -> Design:
             raise outcome
         unsupported |= {(a.name, a.model): a.unsupported for a in outcome}
     assistants = (replace(a, unsupported=unsupported[a.name, a.model]) for a in design.assistants)
-    return replace(design, assistants=tuple(assistants))
+    settled_design = replace(design, assistants=tuple(assistants))
+    # What was answered before a later refusal changed its settings is no trial of this run.
+    first_trials = (
+        Trial(case, a, 0) for case in design.cases[:1] for a in settled_design.assistants
+    )
+    runner.first.answered.intersection_update(trial.key for trial in first_trials)
+    return settled_design
+
+
+def with_known_refusals(design: Design) -> Design:
+    """Return the design without what its models are known to refuse, if it says to drop that."""
+    if not _drops(design):
+        return design
+    return replace(design, assistants=tuple(map(_without_known_refusals, design.assistants)))
 
 
 def refusal_error(
@@ -73,42 +86,54 @@ def refusal_error(
     if name in _WITH_REASONING and assistant.requested_sampling.reasoning_effort is None:
         advice += ", or add `reasoning_effort: none`, with which some models take it"
     advice += f"; or write `unsupported: drop` to leave it out for {assistant.model}."
-    return FileError(
-        _where(design, assistant, name),
-        f"{refusal.message.rstrip('.')}. Nothing else was asked.",
-        fix=advice,
-    )
+    if _drops(design):  # refused in the middle of a run, which from now on is known
+        advice = f"Run it again: {asked} is left out from the start."
+    message = f"{refusal.message.rstrip('.')}. That call cost nothing."
+    return FileError(_where(design, assistant, name), message, fix=advice)
 
 
 async def _settle(
     design: Design, assistants: Iterable[Assistant], runner: Runner
 ) -> list[Assistant]:
-    """Return the assistants of one client, each without what was refused."""
-    settled = []
-    tried: set[tuple[frozenset[str], str | None]] = set()
-    for assistant in assistants:
-        if design.unsupported == "drop":
-            assistant = _without(assistant, _known_refusals(assistant))
-        while design.cases:
-            settings = assistant.effective_sampling
-            form = (frozenset(settings.as_dict()), settings.reasoning_effort)
-            if form in tried:
-                break
-            try:
-                await runner.first_call(Trial(design.cases[0], assistant, 0))
-                tried.add(form)
-            except ParameterRefusedError as refusal:
-                dropped = _without(assistant, {refusal.parameter})
-                if design.unsupported != "drop" or dropped == assistant:
-                    raise refusal_error(design, assistant, refusal) from None
-                assistant = dropped
-        settled.append(assistant)
+    """Return the assistants of one client, all of them without what one of them was refused.
+
+    A value may be refused where another is taken, so each combination of values is tried.
+    """
+    settled = [_without_known_refusals(a) if _drops(design) else a for a in assistants]
+    tried: set[Sampling] = set()
+    while design.cases:
+        assistant = next((a for a in settled if a.effective_sampling not in tried), None)
+        if assistant is None:
+            break
+        try:
+            await runner.first_call(Trial(design.cases[0], assistant, 0))
+            tried.add(assistant.effective_sampling)
+        except ParameterRefusedError as refusal:
+            if not _drops(design) or _without(assistant, {refusal.parameter}) == assistant:
+                raise refusal_error(design, assistant, refusal) from None
+            effort = assistant.effective_sampling.reasoning_effort
+            settled = [
+                _without(a, {refusal.parameter})
+                if a.effective_sampling.reasoning_effort == effort
+                else a
+                for a in settled
+            ]
     return settled
 
 
-def _known_refusals(assistant: Assistant) -> frozenset[str]:
-    sampling = assistant.requested_sampling
-    return refused_parameters(assistant.client.identity, sampling.reasoning_effort)
+def _drops(design: Design) -> bool:
+    return design.unsupported == "drop"
+
+
+def _without_known_refusals(assistant: Assistant) -> Assistant:
+    """Return the assistant without what its model was seen to refuse."""
+    while True:
+        effort = assistant.effective_sampling.reasoning_effort
+        known = refused_parameters(assistant.client.identity, effort)
+        settled = _without(assistant, known)
+        if settled == assistant:
+            return assistant
+        assistant = settled  # without its effort, perhaps, with which other refusals are known
 
 
 def _without(assistant: Assistant, refused: Iterable[str]) -> Assistant:
@@ -123,7 +148,9 @@ def _sent_names(sampling: Sampling) -> frozenset[str]:
 
 
 def _where(design: Design, assistant: Assistant, name: str) -> str:
-    """Return the file, and the line if it is known, that sets a parameter of an assistant."""
+    """Return the file and line, or the option, that sets a parameter of an assistant."""
+    if name in design.origins:
+        return design.origins[name]
     if name in _sent_names(assistant.sampling):
         places = [place for place in design.lines if "sampling" in place[:-1] and place[-1] == name]
         place = places[0] if places else ("sampling",)

@@ -10,11 +10,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistants.clients import start_concurrency
 from assistants.design import Design
 from assistants.errors import UsageError
 from assistants.messages import Usage
-from assistants.models import Model, call_cost
+from assistants.models import Model, batch_cost, call_cost
 from assistants.runs import judging
+from assistants.runs.first_calls import with_known_refusals
 from assistants.runs.manifest import ignored_settings
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
@@ -35,7 +37,8 @@ class Forecast:
     ``input_tokens`` counts four characters a token; ``output_tokens`` goes by this model's earlier
     answers, or else by ``max_tokens``; ``seconds`` by earlier answers, as many in flight as the
     model takes. ``judging`` of the trials are what judges are asked. ``replays`` says that a tape
-    answers and no model is asked. ``warnings`` are sentences on what is likely to go wrong.
+    answers and no model is asked. ``batch_discount`` is the part of the price that a run by batch
+    saves; ``None`` for another run. ``warnings`` are sentences on what is likely to go wrong.
     """
 
     trials: int
@@ -47,6 +50,7 @@ class Forecast:
     judging: int = 0
     replays: bool = False
     warnings: tuple[str, ...] = ()
+    batch_discount: float | None = None
 
     @property
     def to_ask(self) -> int:
@@ -66,6 +70,11 @@ class Forecast:
         if self.usd == 0:
             money = "free"
         hours = "time unknown" if self.seconds is None else f"about {_span(self.seconds)}"
+        if self.batch_discount is not None:
+            saved = self.batch_discount
+            price = "half price" if saved == 0.5 else f"{saved:.0%} off"
+            money += f" ({price} by batch)"
+            hours = "up to 24 hours for each turn"
         judges = f" ({self.judging:,} of them for judges)" if self.judging else ""
         return (
             f"{pluralize(self.trials, 'trial')}{judges}, {self.answered:,} answered already, "
@@ -85,6 +94,8 @@ def forecast_trials(
     judge_trials: Iterable[Trial],
     store: Store | None,
     model_of: Callable[[str], Model],
+    cost: Callable[[Model, Usage], float | None] = call_cost,
+    concurrency: int | None = None,
 ) -> Forecast:
     """Estimate calls, tokens, cost and time; one pass over the trials, in bounded memory.
 
@@ -98,6 +109,10 @@ def forecast_trials(
         Where answers may already be; ``None`` if there is no results folder yet.
     model_of
         Gives the entry of a model by its name, for prices.
+    cost
+        Gives the dollars of one call.
+    concurrency
+        Calls in flight, if the experiment sets them.
     """
     total = answered = 0
     sums: dict[str, _Sum] = {}
@@ -113,14 +128,15 @@ def forecast_trials(
                 answered += 1
                 continue
             model = trial.assistant.model
-            workers[model] = trial.assistant.client.max_concurrency
+            client = trial.assistant.client
+            workers[model] = min(concurrency or start_concurrency(client), client.max_concurrency)
             _add(sums.setdefault(model, _Sum()), trial, usual.get(model, (None, None))[0])
     return Forecast(
         trials=total,
         answered=answered,
         input_tokens=sum(s.input_tokens for s in sums.values()),
         output_tokens=sum(s.output_tokens for s in sums.values()),
-        usd=_usd(sums, model_of),
+        usd=_usd(sums, model_of, cost),
         seconds=_seconds(sums, usual, workers),
         judging=len(of_judges),
     )
@@ -152,15 +168,19 @@ def _usual(store: Store | None) -> dict[str, tuple[float | None, float | None]]:
     return {model: (tokens, seconds) for model, tokens, seconds in store.read(query)}
 
 
-def _usd(sums: dict[str, _Sum], model_of: Callable[[str], Model]) -> float | None:
+def _usd(
+    sums: dict[str, _Sum],
+    model_of: Callable[[str], Model],
+    cost: Callable[[Model, Usage], float | None],
+) -> float | None:
     total = 0.0
     for name, s in sums.items():
         # Of the mean call: long calls cost more a token at some providers, and a sum looks long.
         mean = Usage(round(s.input_tokens / s.calls), round(s.output_tokens / s.calls))
-        cost = call_cost(model_of(name), mean)
-        if cost is None:
+        of_call = cost(model_of(name), mean)
+        if of_call is None:
             return None
-        total += cost * s.calls
+        total += of_call * s.calls
     return total
 
 
@@ -187,6 +207,7 @@ def _span(seconds: float) -> str:
 
 def forecast_design(design: Design, results: str | Path) -> Forecast:
     """Return what a run of ``design`` would ask and cost. Nothing is asked or written."""
+    design = with_known_refusals(design)
     with Store(results) if (Path(results) / FILE).exists() else nullcontext() as store:
         estimate = _estimate(design, store)
     if design.tape is not None and design.tape.exists():
@@ -203,6 +224,11 @@ _ROOM_TO_REASON = 1_000
 
 def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
     """Yield a sentence for whatever of the models is likely to go wrong."""
+    if design.batch and design.limits.minutes is not None:
+        yield (
+            f"The cap of {design.limits.minutes:g} minutes ends the wait for a batch, but not the "
+            "batch: run again to collect it."
+        )
     today = today or datetime.now(UTC).date()
     asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
     for name in dict.fromkeys(assistant.model for assistant in asked):
@@ -235,7 +261,14 @@ def _reasons(model: Model, effort: str | None) -> bool:
 
 def _estimate(design: Design, store: Store | None) -> Forecast:
     judge_trials = judging.expected_judge_trials(design, store) if design.judges else []
-    return forecast_trials(design.trials(), judge_trials, store, design.model)
+    if not design.batch:
+        return forecast_trials(
+            design.trials(), judge_trials, store, design.model, concurrency=design.concurrency
+        )
+    by_batch = forecast_trials(design.trials(), judge_trials, store, design.model, batch_cost)
+    asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
+    discounts = [design.model(assistant.model).batch_discount or 0.0 for assistant in asked]
+    return replace(by_batch, seconds=None, batch_discount=min(discounts, default=0.0))
 
 
 REPEATS = (1, 2, 3, 5, 10)

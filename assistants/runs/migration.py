@@ -36,8 +36,9 @@ class Migration:
     verdicts
         One row per scorer and persona: ``scorer``, then the columns of ``run.effects``. ``effect``
         is the new model less the old one, paired by case; ``baseline_mean`` is the old one's.
-        ``p_adjusted`` and ``verdict`` count all rows of the table (Holm). Where there is too
-        little data, the verdict says about how many cases would do.
+        ``p_adjusted`` and ``verdict`` count all rows of the table (Holm). The verdict also says
+        where a real difference lies within the margin, and about how many cases are needed where
+        there is too little data.
     differing
         The cases whose answers differ most, with ``DIFFERING``: ``distance`` is the mean cosine
         distance between the two models' answers to a case, ``noise`` that among repeats of one
@@ -66,6 +67,18 @@ class Migration:
         listed = ", ".join(f"{counts[k]} {words.get(k, k)}" for k in kinds if counts[k])
         return f"{self.new} in place of {self.old}: {listed or 'nothing to compare'}."
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences to read before believing the verdicts, each with the rows that it is about."""
+        rows: dict[str, list[str]] = {}
+        for row in self.verdicts.itertuples():
+            if row.note:
+                rows.setdefault(row.note, []).append(f"{row.scorer} of {row.persona}")
+        notes = [f"{', '.join(of)}: {note}" for note, of in rows.items()]
+        return notes + [
+            f"{name} compares answers of one model: no verdict." for name in self.not_compared
+        ]
+
     def __repr__(self) -> str:
         return truncate_line(f"Migration({self.experiment}: {self.summary})", 200)
 
@@ -83,7 +96,7 @@ def migration(
     most: int = 5,
 ) -> Migration:
     """Return what a run says of replacing one model by another; see ``Run.migration``."""
-    from assistants.analysis import effects_of_scores
+    from assistants.analysis import PERCENTAGE_POINTS, effects_of_scores
 
     old_name, new_name = statistics.baseline_model(old), statistics.baseline_model(new)
     if old_name == new_name:
@@ -97,11 +110,12 @@ def migration(
         for name in names
     ]
     verdicts = effects_of_scores(scores, baseline=old_name, by="model")
+    units = {score.name: PERCENTAGE_POINTS if score.binary else score.unit for score in scores}
     return Migration(
         experiment=statistics.experiment,
         old=old_name,
         new=new_name,
-        verdicts=verdicts.assign(verdict=_with_cases_needed(verdicts)),
+        verdicts=verdicts.assign(verdict=_in_words(verdicts, margins, units)),
         differing=_differing(statistics, old_name, new_name, statuses, most),
         not_compared=tuple(statistics.comparing),
     )
@@ -118,18 +132,23 @@ def _margins(
     return {name: margin.get(name) for name in names}
 
 
-def _with_cases_needed(verdicts: pd.DataFrame) -> list[str]:
-    """Return the verdicts, those of too little data with the number of cases that would do."""
-    from assistants.analysis import TOO_LITTLE
+def _in_words(
+    verdicts: pd.DataFrame, margins: Mapping[str, float | None], units: Mapping[str, str]
+) -> list[str]:
+    """Return the verdicts, with what somebody who decides on a model has to know beside them."""
+    from assistants.analysis import LESS, MORE, TOO_LITTLE
 
-    return [
-        f"{row.verdict}, about {pluralize(int(row.cases_needed), 'case')} needed"
-        if row.verdict == TOO_LITTLE
-        and tables.is_known(row.cases_needed)
-        and row.cases_needed > row.n_cases
-        else row.verdict
-        for row in verdicts.itertuples()
-    ]
+    texts = []
+    for row in verdicts.itertuples():
+        text, margin = str(row.verdict), margins[row.scorer]
+        is_real = text in (MORE, LESS) and margin is not None
+        is_open = text == TOO_LITTLE and tables.is_known(row.cases_needed)
+        if is_real and max(abs(row.low), abs(row.high)) <= margin:
+            text += f", within the margin of {margin:.4g} {units[row.scorer]}".rstrip()
+        elif is_open and row.cases_needed > row.n_cases:
+            text += f", about {pluralize(int(row.cases_needed), 'case')} needed"
+        texts.append(text)
+    return texts
 
 
 def _differing(

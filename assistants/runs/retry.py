@@ -6,20 +6,23 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from assistants.errors import AssistantsError, CallError, CircuitOpenError
+from assistants.errors import AssistantsError, CallError, CircuitOpenError, RateLimitError
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """At most ``most`` tries at a call; waits double from ``first_wait_s``, with jitter.
 
-    A server's ``Retry-After`` goes before our own waits.
+    A server's ``Retry-After`` goes before our own waits; never under the first of them, so that
+    a server that says 0 is not stormed. A refusal (429) that says when to come back is no try, for
+    as long as some call to the model was answered in the last ``patience_s`` seconds.
     """
 
     most: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
     jitter_s: float = 0.5
+    patience_s: float = 900.0
 
     def __post_init__(self) -> None:
         if self.most < 1:
@@ -30,9 +33,19 @@ class RetryPolicy:
         if not error.retryable or tried >= self.most:
             return None
         if error.retry_after is not None:
-            return error.retry_after
+            return self._after(error.retry_after)
         wait = self.first_wait_s * 2.0 ** min(tried - 1, 60) + random.uniform(0, self.jitter_s)  # noqa: S311
         return min(wait, self.longest_wait_s)
+
+    def refusal_wait_s(self, error: CallError) -> float | None:
+        """Return the seconds to wait after a refusal that is no try; ``None`` for other errors."""
+        is_refusal = isinstance(error, RateLimitError) and error.retryable
+        if not is_refusal or error.retry_after is None:
+            return None
+        return self._after(error.retry_after)
+
+    def _after(self, seconds: float) -> float:
+        return max(seconds, self.first_wait_s) + random.uniform(0, self.jitter_s)  # noqa: S311
 
 
 _MAX_ASSISTANTS_GIVEN_UP = 2
@@ -44,12 +57,14 @@ class CircuitBreaker:
 
     Only failures by the server's fault count. Without the counter, a server that is down
     would cost every remaining trial all its attempts. After a second assistant the model is given
-    up; one alone may have a prompt that the server stumbles over.
+    up; one alone may have a prompt that the server stumbles over. ``hopeless`` is a failure of the
+    first call that every other would meet too: nothing more is asked.
     """
 
-    def __init__(self, model: str, most: int = 5) -> None:
+    def __init__(self, model: str, hopeless: CallError | None = None, most: int = 5) -> None:
         self.model = model
         self.most = most
+        self._hopeless = hopeless
         self._in_a_row: Counter[str] = Counter()
         self._last = ""
 
@@ -61,6 +76,11 @@ class CircuitBreaker:
         CircuitOpenError
             If it, or the model, was given up.
         """
+        if self._hopeless is not None:
+            raise CircuitOpenError(
+                f"Not asked: the first call failed, as every other would. {self._hopeless.message}",
+                fix=self._hopeless.fix,
+            )
         given_up = [name for name, failures in self._in_a_row.items() if failures >= self.most]
         if assistant in given_up or len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP:
             who = self.model if len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP else assistant

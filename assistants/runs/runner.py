@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, TypeVar
@@ -14,13 +15,20 @@ from assistants.assistant import Assistant
 from assistants.clients import Client, TapedClient
 from assistants.errors import (
     AssistantsError,
+    AuthenticationError,
     BudgetExceededError,
     CallError,
+    CircuitOpenError,
+    MissingAddressError,
+    MissingKeyError,
+    ModelNotFoundError,
     ParameterRefusedError,
     UsageError,
 )
 from assistants.messages import Completion, Message, Transcript, Usage, partial_completion
 from assistants.runs.budget import Budget
+from assistants.runs.concurrency import Concurrency
+from assistants.runs.pacing import Pace, Ticket, estimate_tokens
 from assistants.runs.retry import CircuitBreaker, RetryPolicy
 from assistants.runs.store import Store
 from assistants.trial import Trial
@@ -33,7 +41,10 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of a run. ``reused`` answers were there before and cost nothing."""
+    """The state of a run. ``reused`` answers were there before and cost nothing.
+
+    ``waiting`` says what a run by batch waits for.
+    """
 
     total: int
     reused: int = 0
@@ -43,6 +54,7 @@ class Progress:
     usd: float = 0.0
     statuses: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    waiting: str = ""
 
     @property
     def done(self) -> int:
@@ -73,7 +85,12 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
         def on_progress(progress: Progress) -> None:
             bar.total = progress.total - reused
             bar.n = max(0, progress.done - reused)
-            bar.set_postfix(failed=progress.failed, tokens=progress.tokens, refresh=False)
+            bar.set_postfix(
+                failed=progress.failed,
+                tokens=progress.tokens,
+                refresh=False,
+                **({"waiting": progress.waiting} if progress.waiting else {}),
+            )
             bar.update(0)
 
         yield on_progress
@@ -81,17 +98,32 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
 
 @dataclass(frozen=True, slots=True)
 class FirstCalls:
-    """Outcomes of the calls that go alone, by the key of the trial: answered whole, or failed."""
+    """Outcomes of the calls that go alone.
+
+    Attributes
+    ----------
+    answered
+        Keys of trials that were answered whole.
+    failures
+        Failures by the key of the trial.
+    hopeless
+        Failures that every other call would meet too, by model: a wrong key, an unknown model.
+    """
 
     answered: set[str] = field(default_factory=set)
     failures: dict[str, CallError] = field(default_factory=dict)
+    hopeless: dict[str, CallError] = field(default_factory=dict)
+
+
+_HOPELESS = (AuthenticationError, MissingAddressError, MissingKeyError, ModelNotFoundError)
 
 
 class Runner:
     """A runner that asks for what the store lacks, and stores each answer once it is complete.
 
-    One pool of workers a client. Trials of one client are asked in the order they come in. A
-    refused parameter ends the run, as a limit does: ``refused`` says whose it is.
+    Trials of one client are asked in the order they come in. ``concurrency`` calls are in flight
+    over all clients; without it, each client's number finds its level (``Concurrency``). A refused
+    parameter ends the run, as a limit does: ``refused`` says whose it is.
     """
 
     def __init__(
@@ -114,7 +146,8 @@ class Runner:
         self._price = price
         self._retry = retry
         self._budget = budget
-        self._cap = asyncio.Semaphore(concurrency) if concurrency else None
+        self._concurrency = concurrency
+        self._cap = asyncio.Semaphore(concurrency) if concurrency else nullcontext()
         self._on_progress = on_progress
         self._asking: dict[str, asyncio.Future[None]] = {}
         self._started = time.monotonic()
@@ -161,8 +194,9 @@ class Runner:
             return
         history = [Message("user", trial.case.questions[0])]
         try:
-            self._budget.check()
-            reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
+            async with self._cap:
+                self._budget.check()
+                reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
         except ParameterRefusedError:
             raise
         except BudgetExceededError:
@@ -170,6 +204,8 @@ class Runner:
         except CallError as error:
             self._spend_failure(trial, history, error)
             self.first.failures[key] = error
+            if isinstance(error, _HOPELESS):
+                self.first.hopeless[trial.assistant.model] = error
             return
         is_last = len(trial.case.questions) == 1
         self._keep(trial, key, 0, reply, is_last=is_last, attempts=1)
@@ -177,19 +213,19 @@ class Runner:
             self.first.answered.add(key)
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
-        queue: asyncio.Queue[Trial | None] = asyncio.Queue(maxsize=2 * client.max_concurrency)
-        breaker = CircuitBreaker(client.model)
+        lane = _Lane(
+            CircuitBreaker(client.model, self.first.hopeless.get(client.model)),
+            Concurrency(client, self._concurrency),
+            Pace(self.store, client),
+        )
         async with asyncio.TaskGroup() as group:
-            for _ in range(client.max_concurrency):
-                group.create_task(self._work(queue, breaker))
             for batch in batches(trials, BATCH):
-                if self._is_stopping:
-                    break
                 for trial in self._open(batch):
-                    await queue.put(trial)
+                    await lane.concurrency.acquire()
+                    if self._is_stopping:
+                        return
+                    group.create_task(self._one(trial, lane))
                 await asyncio.sleep(0)
-            for _ in range(client.max_concurrency):
-                await queue.put(None)
 
     def _open(self, batch: tuple[Trial, ...]) -> list[Trial]:
         keys = [trial.key for trial in batch]
@@ -202,28 +238,19 @@ class Runner:
             self._count(reused=len(answered) - new, answered=new)
         return [t for t, key in zip(batch, keys, strict=True) if key not in done]
 
-    async def _work(self, queue: asyncio.Queue[Trial | None], breaker: CircuitBreaker) -> None:
-        while (trial := await queue.get()) is not None:
-            if self._is_stopping:
-                continue
-            if self._cap is None:
-                await self._one(trial, breaker)
-            else:
-                async with self._cap:
-                    await self._one(trial, breaker)
-
-    async def _one(self, trial: Trial, breaker: CircuitBreaker) -> None:
+    async def _one(self, trial: Trial, lane: _Lane) -> None:
         """Run one trial, unless the same key is being asked for: then wait for that answer."""
         key = trial.key
         while key in self._asking:
             await asyncio.wait([self._asking[key]])
         self._asking[key] = asyncio.get_running_loop().create_future()
         try:
-            await self._converse(trial, key, breaker)
+            await self._converse(trial, key, lane)
         finally:
             self._asking.pop(key).set_result(None)
+            lane.concurrency.release()
 
-    async def _converse(self, trial: Trial, key: str, breaker: CircuitBreaker) -> None:
+    async def _converse(self, trial: Trial, key: str, lane: _Lane) -> None:
         """Ask each turn with the history before it; turns that are stored are not asked again."""
         stored = self.store.completions(key)
         if stored:
@@ -237,7 +264,7 @@ class Runner:
             history.append(Message("user", question))
             if turn == len(stored):
                 try:
-                    stored = await self._turn(trial, key, stored, history, last, breaker)
+                    stored = await self._turn(trial, key, stored, history, last, lane)
                 except BudgetExceededError as reached:
                     self.stopped_by = reached
                     return
@@ -257,23 +284,31 @@ class Runner:
         stored: list[Completion],
         history: list[Message],
         last: int,
-        breaker: CircuitBreaker,
+        lane: _Lane,
     ) -> list[Completion]:
         """Ask for the next turn, and return the turns that are stored then."""
         turn, who, tried = len(stored), str(trial.assistant), 0
         reply: Transcript | None = None
         try:
             while reply is None:
-                breaker.check(who)
-                self._budget.check()
                 tried += 1
                 try:
                     if (failed := self.first.failures.pop(key, None)) is not None:
                         raise failed
-                    reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
+                    reply = await self._call(trial, history, lane)
+                except CircuitOpenError:
+                    tried -= 1  # nothing was sent
+                    raise
                 except CallError as error:
                     if failed is None:
                         self._spend_failure(trial, history, error)
+                    wait = self._retry.refusal_wait_s(error)
+                    if wait is not None:
+                        if lane.pace.refused_for_s() > self._retry.patience_s:
+                            raise
+                        lane.pace.refused(wait)
+                        tried -= 1
+                        continue
                     wait = self._retry.wait_s(tried, error)
                     if wait is None:
                         raise
@@ -283,10 +318,10 @@ class Runner:
         except AssistantsError as error:
             if isinstance(error, ParameterRefusedError):
                 self.refused = (trial.assistant, error)
-            breaker.failed(who, error)
+            lane.breaker.failed(who, error)
             self.store.add_failure(key, turn, error, run=self.run, attempts=tried)
             raise _TrialFailedError from None
-        breaker.succeeded(who)
+        lane.breaker.succeeded(who)
         is_first = self._keep(trial, key, turn, reply, is_last=turn == last, attempts=tried)
         # Where another process was first, the conversation goes on from what it has stored.
         return [*stored, reply.completion] if is_first else self.store.completions(key)
@@ -319,6 +354,37 @@ class Runner:
         """True once a limit is reached or a parameter was refused: nothing more is asked."""
         return self.stopped_by is not None or self.refused is not None
 
+    async def _call(self, trial: Trial, history: list[Message], lane: _Lane) -> Transcript:
+        """Ask a model once, when its pace and the limits of this run allow it."""
+        assistant, who = trial.resolved_assistant, str(trial.assistant)
+        lane.breaker.check(who)
+        self._budget.check()
+        ticket = None
+        if lane.pace.is_limited:
+            tokens = estimate_tokens(assistant.messages(history), assistant.effective_sampling)
+            ticket = await self._admitted(lane.pace, tokens)
+        try:
+            async with self._cap:
+                lane.breaker.check(who)
+                self._budget.check()
+                with lane.concurrency.call():
+                    reply = await assistant.reply(history, repeat=trial.draw_index)
+            lane.concurrency.answered(reply.completion)
+            lane.pace.answered(ticket)
+        finally:
+            lane.pace.ended(ticket)
+        return reply
+
+    async def _admitted(self, pace: Pace, tokens: int) -> Ticket | None:
+        """Wait for the rate limits of a model, at most until this run's minutes are over."""
+        left = self._budget.left_s
+        try:
+            async with asyncio.timeout(left if left < math.inf else None):
+                return await pace.admit(tokens)
+        except TimeoutError:
+            self._budget.check()
+            raise
+
     def _spend(self, trial: Trial, reply: Transcript) -> None:
         """Count a call; where the server reported no tokens, by four characters a token."""
         usage = reply.completion.usage
@@ -344,6 +410,15 @@ class Runner:
             elapsed_s=time.monotonic() - self._started,
         )
         self._on_progress(self.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Everything that the calls to one client share."""
+
+    breaker: CircuitBreaker
+    concurrency: Concurrency
+    pace: Pace
 
 
 Item = TypeVar("Item")

@@ -8,8 +8,9 @@ is a record of its own and leaves the trial open. Text is kept so that UTF-8 can
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +18,13 @@ from typing import Any, Self
 from assistants.errors import AssistantsError
 from assistants.messages import Completion, Usage, partial_completion
 from assistants.runs.sqlite import Database
+from assistants.runs.token_bucket import TokenBucket
 from assistants.scoring import Score, Vote
 from assistants.trial import Trial
 from assistants.utils import from_utf8, to_json, to_utf8
 
 FILE = "answers.sqlite"
-VERSION = 5
+VERSION = 6
 """A later one may only add."""
 
 SCHEMA = """
@@ -54,6 +56,14 @@ CREATE TABLE IF NOT EXISTS failures (
     status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
     attempts INTEGER NOT NULL, started_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS failures_by_trial ON failures (run, key);
+CREATE TABLE IF NOT EXISTS batches (
+    token TEXT PRIMARY KEY, model TEXT NOT NULL, run TEXT NOT NULL, requests INTEGER NOT NULL,
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, status TEXT NOT NULL, id TEXT,
+    input_file TEXT, output_file TEXT, error_file TEXT, ended_at TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_requests (
+    key TEXT, turn INTEGER, token TEXT, is_last INTEGER NOT NULL,
+    PRIMARY KEY (key, turn, token)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS requests_by_batch ON batch_requests (token);
 CREATE TABLE IF NOT EXISTS scores (
     key TEXT, scorer TEXT, seen TEXT, value REAL, reason TEXT, detail TEXT,
     PRIMARY KEY (key, scorer, seen)) WITHOUT ROWID;
@@ -64,6 +74,9 @@ CREATE TABLE IF NOT EXISTS votes (
 CREATE INDEX IF NOT EXISTS votes_by_trial ON votes (first);
 CREATE TABLE IF NOT EXISTS vectors (
     model TEXT, text TEXT, vector BLOB NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rate_limits (
+    model TEXT, kind TEXT, capacity REAL NOT NULL, rate REAL NOT NULL, level REAL NOT NULL,
+    taken REAL NOT NULL, at REAL NOT NULL, PRIMARY KEY (model, kind)) WITHOUT ROWID;
 """
 
 _ADDED = {
@@ -71,6 +84,28 @@ _ADDED = {
     "answers": ("system_fingerprint TEXT", "note TEXT"),
 }
 """Columns that version 4 lacks. ``applied_sampling`` is NULL where it is the sampling asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """Facts about a batch. ``token`` is ours, ``id`` the provider's, once it has one.
+
+    ``status`` is the provider's word; before it has one, ``intended`` or ``uploaded``. ``run`` is
+    the run that sent it. ``ended_at`` is set once its answers are stored.
+    """
+
+    token: str
+    model: str
+    run: str
+    requests: int
+    created_at: str
+    updated_at: str
+    status: str = "intended"
+    id: str | None = None
+    input_file: str | None = None
+    output_file: str | None = None
+    error_file: str | None = None
+    ended_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +198,56 @@ class Store:
         marks = ",".join("?" * len(row))
         self._db.write(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
 
+    # -- batches ---------------------------------------------------------------------------------
+
+    def add_batch(self, batch: BatchRecord, requests: Iterable[tuple[str, int, bool]]) -> None:
+        """Record a batch that is about to be sent: each request's key, turn, and if it is last."""
+        with self._db.transaction():
+            self._db.write(
+                f"INSERT INTO batches VALUES ({','.join('?' * 12)})",  # noqa: S608 - marks only
+                astuple(batch),
+            )
+            self._db.write_many(
+                "INSERT INTO batch_requests VALUES (?, ?, ?, ?)",
+                ((key, turn, batch.token, is_last) for key, turn, is_last in requests),
+            )
+
+    def update_batch(self, batch: BatchRecord) -> None:
+        """Record what became of a batch. One that has ended holds its trials no longer."""
+        with self._db.transaction():
+            self._db.write(
+                "UPDATE batches SET updated_at = ?, status = ?, id = ?, input_file = ?, "
+                "output_file = ?, error_file = ?, ended_at = ? WHERE token = ?",
+                [
+                    batch.updated_at, batch.status, batch.id, batch.input_file, batch.output_file,
+                    batch.error_file, batch.ended_at, batch.token,
+                ],
+            )  # fmt: skip
+            if batch.ended_at is not None:
+                self._db.write("DELETE FROM batch_requests WHERE token = ?", [batch.token])
+
+    def batches(self) -> list[BatchRecord]:
+        """Return the batches, oldest first."""
+        rows = self.read("SELECT * FROM batches ORDER BY created_at, token")
+        return [BatchRecord(*row) for row in rows]
+
+    def batch(self, token: str) -> BatchRecord:
+        """Return one batch."""
+        (row,) = self.read("SELECT * FROM batches WHERE token = ?", [token])
+        return BatchRecord(*row)
+
+    def batch_requests(self, token: str) -> Iterator[tuple[str, int, bool]]:
+        """Yield key, turn, and if it is the last one, of each request of a batch that is out."""
+        query = "SELECT key, turn, is_last FROM batch_requests WHERE token = ?"
+        for key, turn, is_last in self.read(query, [token]):
+            yield key, turn, bool(is_last)
+
+    def batches_of(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return those of ``keys`` (at most 1,000) that are in a batch, with its token."""
+        marks = ",".join("?" * len(keys))
+        query = f"SELECT key, token FROM batch_requests WHERE key IN ({marks})"  # noqa: S608 - marks only
+        return dict(self.read(query, keys))
+
     # -- scores ----------------------------------------------------------------------------------
 
     def scores(self, scorer: str, run: str) -> dict[tuple[str, str], Score]:
@@ -231,6 +316,33 @@ class Store:
                 "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)",
                 ((to_utf8(model), text, vector) for text, vector in vectors.items()),
             )
+
+    # -- rate limits -----------------------------------------------------------------------------
+
+    def rate_limits(self, model: str) -> dict[str, TokenBucket]:
+        """Return what is left of a model's rate limits, by ``requests`` and ``tokens``."""
+        query = "SELECT kind, capacity, rate, level, taken, at FROM rate_limits WHERE model = ?"
+        return {kind: TokenBucket(*rest) for kind, *rest in self.read(query, [to_utf8(model)])}
+
+    def update_rate_limits(
+        self,
+        model: str,
+        update: Callable[[Mapping[str, TokenBucket], float], Mapping[str, TokenBucket]],
+    ) -> Mapping[str, TokenBucket]:
+        """Replace a model's rate limits by what ``update`` makes of them and of the time.
+
+        Other processes wait meanwhile, so that what is taken is taken once.
+        """
+        with self._db.transaction():
+            buckets = update(self.rate_limits(model), time.time())
+            self._db.write_many(
+                "INSERT OR REPLACE INTO rate_limits VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (to_utf8(model), kind, b.capacity, b.rate, b.level, b.taken, b.at)
+                    for kind, b in buckets.items()
+                ),
+            )
+        return buckets
 
     # -- runs ------------------------------------------------------------------------------------
 

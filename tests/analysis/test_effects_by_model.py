@@ -121,6 +121,8 @@ def test_an_interaction_is_the_difference_of_two_effects() -> None:
         here, there = plain[row.persona, row.model], plain[row.persona, "old"]
         assert (row.mean, row.baseline_mean) == pytest.approx((here, there), abs=1e-9)
         assert row.effect == pytest.approx(here - there, abs=1e-9)
+    sides = [by_case(values[m, p]) for m, p in ((1, 1), (1, 0), (0, 1), (0, 0))]
+    assert table["noise_floor"][0] == pytest.approx(float(noise_floor(*sides)))
     d = values.mean(axis=3)
     d = d[1:, 1:] - d[1:, :1] - (d[:1, 1:] - d[:1, :1])
     low, high = t_interval(d.reshape(4, -1))
@@ -259,7 +261,7 @@ def test_a_difference_of_differences_may_be_two() -> None:
         ScoreTable("right", scores(values), binary=True), baseline="none", baseline_model="old"
     )
     assert table["effect"][0] == pytest.approx(100 * (20 * 2 + 10 * 1) / 30)
-    assert 100 < table["high"][0] <= 200
+    assert 100 < table["effect"][0] < table["high"][0] <= 200
 
 
 def test_false_alarms_of_interactions_stay_in_the_family() -> None:

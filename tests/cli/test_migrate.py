@@ -62,7 +62,7 @@ def test_json_is_one_object() -> None:
     assert [(row["scorer"], row["persona"]) for row in found["verdicts"]] == [
         ("words", "none"), ("words", "art"), ("sentences", "none"), ("sentences", "art"),
     ]  # fmt: skip
-    assert found["verdicts"][0]["verdict"] == "more"
+    assert found["verdicts"][0]["verdict"] == "more, within the margin of 20 words"
     assert found["differing"][0]["case"] == "6"
     assert found["outcome"] == "complete"
     assert Path(found["page"]).is_file()
@@ -115,7 +115,7 @@ def test_a_failed_trial_and_a_limit_have_the_exit_codes_of_a_run() -> None:
     done = migrate()
     assert done.code == 1
     assert "1 of 24 trials missing" in done.err
-    assert migrate("--max-tokens", "1", "--results", "other").code == 3
+    assert migrate("--limit-tokens", "1", "--results", "other").code == 3
 
 
 def test_effects_are_shown_by_model() -> None:

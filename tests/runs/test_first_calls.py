@@ -12,7 +12,11 @@ import pytest
 from assistants import Experiment, Results
 from assistants.clients import all_observed
 from assistants.errors import FileError, UsageError
-from assistants.runs import forecast_design
+from assistants.messages import Sampling
+from assistants.runs import Budget, Progress, forecast_design
+from assistants.runs.first_calls import settle_parameters
+from assistants.runs.runner import Runner
+from assistants.runs.store import Store
 from support.experiments import QUICK, quiet
 from support.openai_server import OpenAIServer
 
@@ -118,6 +122,66 @@ async def test_what_was_learnt_is_known_to_the_next_run(openai: OpenAIServer) ->
     assert seen.refused(None) == {"temperature"}
 
 
+async def test_a_forecast_knows_what_was_learnt(openai: OpenAIServer) -> None:
+    """What is dropped belongs to no key: nothing is left to ask, and nothing to warn of."""
+    words: dict[str, Any] = {
+        "models": ["openai:gpt-5"], "unsupported": "drop", "sampling": {"temperature": 0.7},
+    }  # fmt: skip
+    before = forecast_design(Experiment.load(file_of(**words)), "results")
+    await run(**words)
+    after = forecast_design(Experiment.load(file_of(**words)), "results")
+    assert (before.to_ask, after.to_ask) == (6, 0)
+    assert "thought to refuse temperature" in " ".join(before.warnings)
+
+
+def two_temperatures() -> None:
+    """Write a persona whose temperature every model takes, and one whose temperature is refused."""
+    Path("personas").mkdir()
+    for name, temperature in {"one": 1, "hot": 1.5}.items():
+        text = f"---\nsampling: {{temperature: {temperature}}}\n---\nBe {name}.\n"
+        Path(f"personas/{name}.md").write_text(text)
+
+
+async def test_every_value_is_tried_before_the_run(openai: OpenAIServer) -> None:
+    """One value is taken, another refused: the run stops after a call with each."""
+    two_temperatures()
+    with pytest.raises(UsageError, match=r"personas/hot\.md.*temperature"):
+        await run(models=["openai:gpt-5"], personas=["one", "hot"], sampling={})
+    assert [call.status for call in openai.calls] == [200, 400]
+
+
+async def test_a_setting_is_dropped_for_every_persona_alike(openai: OpenAIServer) -> None:
+    """Also where its value would be taken; the next run has the same keys, and asks nothing."""
+    two_temperatures()
+    words: dict[str, Any] = {
+        "models": ["openai:gpt-5"], "personas": ["one", "hot"], "sampling": {},
+        "unsupported": "drop",
+    }  # fmt: skip
+    progress: list[Progress] = []
+    design = Experiment.load(file_of(**words))
+    first = await design.run(on_progress=progress.append, retry=QUICK)
+    assert set(first.trials()["applied_sampling"]) == {"{}"}
+    assert (progress[-1].reused, progress[-1].answered) == (0, 6)
+    calls = len(openai.calls)
+    second = await run(**words)
+    assert len(openai.calls) == calls
+    assert list(first.trials()["key"]) == list(second.trials()["key"])
+
+
+async def test_an_answer_to_other_settings_is_no_trial_of_the_run(openai: OpenAIServer) -> None:
+    """The persona that was taken at first is asked again without the setting, and counted once."""
+    two_temperatures()
+    design = Experiment.load(
+        file_of(models=["openai:gpt-5"], personas=["one", "hot"], sampling={}, unsupported="drop")
+    )
+    with Store("results") as store:
+        runner = Runner(store, "r", price=lambda client, usage: None, budget=Budget(design.limits))
+        settled = await settle_parameters(design, runner)
+    await settled.assistants[0].client.aclose()
+    assert openai.answered == {"gpt-5": 2}
+    assert runner.first.answered == {next(settled.trials()).key}
+
+
 async def test_a_setting_is_dropped_only_with_the_effort_it_was_refused_with(
     openai: OpenAIServer,
 ) -> None:
@@ -137,12 +201,31 @@ async def test_a_persona_s_own_setting_is_found_in_its_file(openai: OpenAIServer
         await run(models=["openai:gpt-5"], personas=["hot"], sampling={})
 
 
+async def test_a_setting_from_elsewhere_is_found_there(openai: OpenAIServer) -> None:
+    """The error names the option that gave it, not a line that does not."""
+    experiment = Experiment.load(file_of(models=["openai:gpt-5"]))
+    given = experiment.with_sampling(Sampling(temperature=1.5), {"temperature": "--temperature"})
+    with pytest.raises(UsageError, match=r"^--temperature: .*`temperature: 1.5`"):
+        await given.run(on_progress=quiet, retry=QUICK)
+
+
 async def test_a_failed_first_call_is_the_first_try(openai: OpenAIServer) -> None:
     """A failure that is no refusal is recorded by the run itself, and not paid for twice."""
     openai.has_credit = False
     done = await run()
     assert set(done.trials()["status"]) == {"error"}
     assert len(openai.calls) == 6
+
+
+async def test_an_account_without_credit_is_not_asked_for_every_trial(
+    openai: OpenAIServer,
+) -> None:
+    """All trials have their reason, and few of them were asked for it."""
+    openai.has_credit = False
+    done = await run(cases=[f"Question {i}?" for i in range(100)], concurrency=4)
+    assert done.statuses() == {"error": 200}
+    assert done.trials()["error"].notna().all()
+    assert len(openai.calls) < 50
 
 
 async def test_reasoning_that_uses_the_cap_is_no_answer(openai: OpenAIServer) -> None:
@@ -194,3 +277,20 @@ async def test_what_a_provider_ignores_is_recorded(here: Path) -> None:
     """As sent, not known to be applied: in the forecast and in the manifest."""
     design = Experiment.load(file_of(models=["anthropic:claude"]))
     assert any(w.startswith("seed: sent") for w in forecast_design(design, "results").warnings)
+
+
+async def test_a_wrong_key_is_met_once(openai: OpenAIServer, monkeypatch: Any) -> None:
+    """Every trial has its row and the reason; only the first was asked."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-1")
+    frame = (await run()).trials()
+    assert len(openai.requests) == 1
+    assert set(frame["status"]) == {"error"}
+    assert frame["error"].str.contains("401").all()
+    assert frame["error"].str.startswith("Not asked: ").sum() == 5
+
+
+async def test_the_first_calls_are_no_more_than_may_be_in_flight(openai: OpenAIServer) -> None:
+    """``concurrency`` is over all models, and from the first call on."""
+    openai.latency = 0.05
+    await run(models=["chatgpt", "openai:gpt-5.1", "openai:gpt-4.1"], concurrency=1, sampling={})
+    assert openai.peak == 1

@@ -43,20 +43,17 @@ def _length(messages: Sequence[Message], sampling: Sampling, shift: int) -> int:
     return 20 + case + (5 * case + sampling.seed + shift * (1 + case % 3)) % 3
 
 
-async def migrated(**more: object) -> Run:
+@pytest.fixture
+async def run(here: Path) -> Run:
+    """Return a run of both models, with a control persona, which has no part in a migration."""
     experiment = Experiment.define(
         "exp",
         personas=["none", {"name": "wordy", "system_prompt": "Talk."}],
         models=[ScriptedClient(old, "old"), ScriptedClient(new, "new")],
         cases=CASES, scorers=["words", {"contains": "because"}], sampling={"seed": 1}, repeats=2,
-        **more,  # type: ignore[arg-type]
+        controls={"same": True},
     )  # fmt: skip
     return await experiment.run(on_progress=quiet)
-
-
-@pytest.fixture
-async def run(here: Path) -> Run:
-    return await migrated()
 
 
 async def test_planted_differences_are_named_per_persona_and_scorer(run: Run) -> None:
@@ -84,6 +81,23 @@ async def test_all_verdicts_are_one_family(run: Run) -> None:
     assert verdicts["effect"].tolist() == alone["effect"].tolist()
 
 
+async def test_a_real_difference_within_the_margin_is_said_to_be(run: Run) -> None:
+    """It is one, and the person who decides has said that it does not matter."""
+    table = run.migration("scripted:old", "scripted:new", margin=40).verdicts
+    verdict = table.set_index(["scorer", "persona"]).loc[("words", "wordy"), "verdict"]
+    assert verdict == "more, within the margin of 40 words"
+
+
+async def test_a_note_stands_once_for_all_rows_that_it_is_about(run: Run) -> None:
+    """And none is lost."""
+    migration = run.migration("scripted:old", "scripted:new")
+    rows = migration.verdicts[migration.verdicts["note"] != ""]
+    assert len(migration.notes) == rows["note"].nunique() > 0
+    for row in rows.itertuples():
+        (note,) = (text for text in migration.notes if text.endswith(f": {row.note}"))
+        assert f"{row.scorer} of {row.persona}" in note
+
+
 async def test_too_little_data_says_about_how_many_cases(run: Run) -> None:
     """A margin that the data cannot decide on; and the number is in the verdict."""
     verdicts = run.migration("scripted:old", "scripted:new", margin={"words": 0.3}).verdicts
@@ -103,6 +117,8 @@ async def test_the_answers_that_differ_most_come_first(run: Run) -> None:
     assert differing["old_answer"].str.endswith("because").all()
     assert differing["new_answer"].str.contains("zebra").all()
     assert (differing["distance"] > differing["noise"]).all()
+    every = run.migration("scripted:old", "scripted:new", most=1_000).differing
+    assert set(every["persona"]) == {"none", "wordy"}
     page = migration._repr_html_()
     assert "zebra quartz" in page
     assert "<script" not in page

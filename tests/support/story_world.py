@@ -16,6 +16,7 @@ import pandas as pd
 
 from support.commands import Done, call, start, write_experiment
 from support.faulty_server import FaultyServer
+from support.openai_batches import OpenAIBatches
 from support.openai_server import OpenAIServer
 
 HOMES = ("CONFIG", "STATE")
@@ -53,7 +54,9 @@ class World:
 
     def serve_openai(self, key: str | None = None) -> None:
         """Start an OpenAI to which the person's organisation is new; by default with a good key."""
-        self.server = OpenAIServer(_answer, verified=False).__enter__()
+        self.batches = OpenAIBatches()
+        self.server = OpenAIServer(_answer, verified=False, routes=[self.batches]).__enter__()
+        self.batches.attach(self.server)
         self.extra_environment |= {
             "OPENAI_BASE_URL": self.server.url,
             "OPENAI_API_KEY": key or self.server.key,
@@ -106,12 +109,12 @@ class World:
         with self.at_home():
             self.done = call(*line, stdin=stdin)
 
-    def start(self, line: list[str]) -> None:
+    def start(self, line: list[str], *, wait: bool = True) -> None:
         """Start ``assistants ...`` in a process, and wait until it has five answers."""
         self.asked_before = self._count_requests()
         self.process = start(*line, cwd=self.folder, env=self.environment)
         end = time.monotonic() + 60
-        while self.asked < 9:  # four at a time: with nine asked, five are answered
+        while wait and self.asked < 9:  # four at a time: with nine asked, five are answered
             assert time.monotonic() < end, "the run asked nothing"
             assert self.process.poll() is None, self.process.communicate()
             time.sleep(0.01)

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from assistants.clients.openai import response
 from assistants.clients.openai.observations import Observations, Refusal, observed, remember
 from assistants.clients.openai.request import Request, Timeouts, remember_sdk_key
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import build_sdk
+from assistants.clients.rate_limits import RateLimits
 from assistants.errors import CallError, ParameterRefusedError, UsageError
 from assistants.messages import Completion, Delta, Message, Sampling
 from assistants.utils import Address, Endpoint, truncate_line
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import openai
 
 __all__ = ["OpenAIClient", "Timeouts"]
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
 
 _OTHER_FIELD = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _FORMS = (True, True, False)
@@ -48,6 +51,12 @@ class OpenAIClient:
         ``aclose`` leaves it open, and it belongs to one event loop.
     identity
         The model's part of an answer's key, or a function that returns it; by default ``model``.
+    max_concurrency
+        The most calls in flight that the server can make use of.
+    start_concurrency
+        The number of calls in flight that a run begins with; by default the most.
+    rate_caps
+        Requests and tokens that may be spent in a minute, whatever the server says.
     timeouts
         Time limits of each call.
     default_sampling
@@ -62,6 +71,11 @@ class OpenAIClient:
         would insert one of its own.
     max_bytes
         Size limit of a reply.
+
+    Attributes
+    ----------
+    rate_limits
+        The limits that hold, with the server's last word on what is left of them.
     """
 
     def __init__(
@@ -72,6 +86,8 @@ class OpenAIClient:
         sdk: openai.AsyncOpenAI | None = None,
         identity: str | Callable[[], str] | None = None,
         max_concurrency: int = 8,
+        start_concurrency: int | None = None,
+        rate_caps: RateLimits | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen, so sharing it is safe
         default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
         max_tokens_field: str = "max_tokens",
@@ -89,6 +105,9 @@ class OpenAIClient:
         self.model = model
         self._identity = identity or model
         self.max_concurrency = max_concurrency
+        self.start_concurrency = min(start_concurrency or max_concurrency, max_concurrency)
+        self._rate_caps = rate_caps or RateLimits()
+        self.rate_limits = rate_caps
         self.default_sampling = default_sampling
         self.timeouts = timeouts
         self._served = served
@@ -118,6 +137,7 @@ class OpenAIClient:
             request = await self._chat_request(messages, sampling, streamed=False)
             try:
                 body = await request.read_body(self._max_bytes)
+                self._note_rate_limits(request)
                 return request.with_times(response.read_reply(body, self.model))
             except Exception as error:
                 failure = request.to_call_error(error)
@@ -152,6 +172,7 @@ class OpenAIClient:
                             reader.feed(chunk)
                         else:
                             last = reader.finish()
+                            self._note_rate_limits(request)
                     except Exception as error:
                         failure = request.to_call_error(error, reader)
                     request.note_progress(reader.progress)
@@ -180,7 +201,7 @@ class OpenAIClient:
         CallError
             If the reply is not complete, or not a JSON object.
         """
-        request = await self._request({"model": self._served, **body}, path)
+        request: Request = await self._request({"model": self._served, **body}, path)
         try:
             reply = response.read_json_object(await request.read_body(self._max_bytes), self.model)
             response.raise_error_object(reply, self.model)
@@ -204,12 +225,26 @@ class OpenAIClient:
         CallError
             If the body is not complete.
         """
-        request = await self._request({}, path, request_type=_GetRequest)
+        request = await self._request({}, path, request_type=GetRequest)
         try:
             return await request.read_body(max_bytes or self._max_bytes)
         except Exception as error:
             failure = request.to_call_error(error)
         raise failure
+
+    def chat_body(self, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+        """Return the body of a request for a whole reply, as ``complete`` would send it."""
+        return self._body(messages, sampling, streamed=False)
+
+    async def new_request(
+        self,
+        path: str,
+        body: dict[str, Any],
+        request_type: type[AnyRequest],
+        timeouts: Timeouts | None = None,
+    ) -> AnyRequest:
+        """Return a request of another kind, which is not sent yet."""
+        return await self._request(body, path, request_type=request_type, timeouts=timeouts)
 
     def request_messages(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         """Return the messages to send, with an empty system message if ``always_system``."""
@@ -233,18 +268,28 @@ class OpenAIClient:
     ) -> Request:
         return await self._request(self._body(messages, sampling, streamed=streamed))
 
+    def _note_rate_limits(self, request: Request) -> None:
+        if request.rate_limits is not None:
+            self.rate_limits = request.rate_limits.within(self._rate_caps)
+
     async def _request(
         self,
         body: dict[str, Any],
         path: str = "/chat/completions",
         *,
-        request_type: type[Request] = Request,
-    ) -> Request:
+        request_type: type[AnyRequest] = Request,  # type: ignore[assignment]
+        timeouts: Timeouts | None = None,
+    ) -> AnyRequest:
         sdk = self._own_sdk or await self._sdk()
         if path.startswith("../"):
             path = str(sdk.base_url.join(path))
         return request_type(
-            self.model, sdk, body, self.timeouts, ours=self._own_sdk is None, path=path
+            self.model,
+            sdk,
+            body,
+            timeouts or self.timeouts,
+            ours=self._own_sdk is None,
+            path=path,
         )
 
     async def _sdk(self) -> openai.AsyncOpenAI:
@@ -276,7 +321,7 @@ class OpenAIClient:
 
     @property
     def _observations(self) -> Observations:
-        """What is known of the model's refusals, read before the first call."""
+        """The model's refusals so far, read before the first call."""
         if self._seen is None:
             self._seen = observed(self.identity)
         return self._seen
@@ -309,7 +354,7 @@ class OpenAIClient:
         remember(self.identity, new)
 
 
-class _GetRequest(Request):
+class GetRequest(Request):
     """A GET request, which sends no body."""
 
     async def _send(self) -> httpx2.Response:

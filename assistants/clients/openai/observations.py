@@ -1,4 +1,4 @@
-"""What models were seen to refuse, remembered for the next call and the next process.
+"""Refusals of models, remembered for the next call and the next process.
 
 A refusal costs nothing, yet each has to be met once. What was seen is kept in a file of the user's
 for a month, because a provider may change its mind.
@@ -31,7 +31,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What is known of a model from its refusals.
+    """Facts about a model, known from its refusals.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from assistants.clients.openai.response import check_size
 from assistants.clients.openai.streaming import StreamReader
 from assistants.clients.openai.transport import CLOSE_CONNECTION, display_url, translate_error
+from assistants.clients.rate_limits import RateLimits, read_rate_limits
 from assistants.errors import CallError, CallTimeoutError
 from assistants.messages import Completion, partial_completion
 from assistants.utils import api_keys
@@ -67,6 +68,7 @@ class Request:
         self._start = time.perf_counter()
         self._first_token_s: float | None = None
         self._limit = "total"  # the name of the time limit that ends next
+        self.rate_limits: RateLimits | None = None
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Return the body of a reply that is not streamed."""
@@ -79,7 +81,7 @@ class Request:
                         received += chunk
                         check_size(len(received), max_bytes, self._model)
             finally:
-                await _close(response)
+                await close_response(response)
         return bytes(received)
 
     async def stream_body(self, reader: StreamReader) -> AsyncGenerator[bytes, None]:
@@ -113,7 +115,7 @@ class Request:
                         progress = reader.progress
                         until = self._next_deadline(loop.time() + self._timeouts.idle, end, "idle")
         finally:
-            await _close(response)
+            await close_response(response)
 
     def note_progress(self, progress: int) -> None:
         """Record the time of the first token, once ``progress`` characters have arrived."""
@@ -156,7 +158,7 @@ class Request:
         # Azure and the SDK's other providers read the model from `body`; a text that is not valid
         # UTF-8 has to go out as bytes nevertheless.
         as_bytes = self._ours or not _is_valid_utf8(self._body)
-        response = await self._sdk.post(
+        reply = await self._sdk.post(
             self._path,
             cast_to=cast("type[Any]", httpx2.Response),
             body=None if as_bytes else self._body,
@@ -165,7 +167,9 @@ class Request:
             stream=True,
             stream_cls=openai.AsyncStream[Any],
         )
-        return cast("httpx2.Response", response)
+        response = cast("httpx2.Response", reply)
+        self.rate_limits = read_rate_limits(response.headers)
+        return response
 
     def _options(self, timeout: httpx2.Timeout) -> RequestOptions:
         options: RequestOptions = {"max_retries": 0, "follow_redirects": False, "timeout": timeout}
@@ -207,7 +211,7 @@ def _encode(body: dict[str, Any]) -> bytes:
     return json.dumps(body, allow_nan=False).encode("ascii")
 
 
-async def _close(response: httpx2.Response) -> None:
+async def close_response(response: httpx2.Response) -> None:
     """Close a response; unless it was read to its end, the server sees the connection go."""
     with contextlib.suppress(Exception):  # its cause has been reported already
         await response.aclose()

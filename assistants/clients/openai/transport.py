@@ -34,6 +34,9 @@ _ERROR_BODY_S = 5.0
 _KEEPALIVE_S = 2.0
 """Seconds. uvicorn closes idle connections after 5: never send on one that is being closed."""
 
+MAX_CONNECTIONS = 1000
+"""Calls in flight at most."""
+
 CLOSE_CONNECTION = {"connection": "close"}
 """Header of a request after which the connection is not used again."""
 
@@ -60,7 +63,12 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
     async def replace_headers(request: httpx2.Request) -> None:
         # The SDK adds headers from the environment, under any name, so only a full list of what
         # may go out is safe. aiohttp adds the host and the length.
-        request.headers = closing if request.headers.get("connection") == "close" else allowed
+        kept = closing if request.headers.get("connection") == "close" else allowed
+        kind = request.headers.get("content-type", "")
+        if kind.startswith("multipart/form-data;"):  # a file, whose parts the boundary tells apart
+            length = request.headers["content-length"]
+            kept = httpx2.Headers({**kept, "content-type": kind, "content-length": length})
+        request.headers = kept
 
     async def refuse_errors(response: httpx2.Response) -> None:
         if response.status_code >= 300:
@@ -72,7 +80,7 @@ def build_sdk(model: str, address: Address) -> openai.AsyncOpenAI:
         verify=_certificates(),
         # A proxy would see an unencrypted prompt, and has no part in a loopback address.
         trust_env=address.url.startswith("https:") and not is_loopback(host),
-        limits=httpx2.Limits(max_connections=1000, keepalive_expiry=_KEEPALIVE_S),
+        limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=_KEEPALIVE_S),
         event_hooks={"request": [replace_headers], "response": [refuse_errors]},
     )
     # The SDK requires a key. The hook above sends ours, or none.

@@ -17,6 +17,7 @@ from assistants.clients import (
     answer_tokens,
     prompt_tokens,
     prompt_tokens_without_reasoning,
+    start_concurrency,
 )
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Message
@@ -236,7 +237,7 @@ async def _map_concurrently(
 
     So a server without log-probabilities is asked once.
     """
-    room = asyncio.Semaphore(client.max_concurrency)
+    room = asyncio.Semaphore(start_concurrency(client))
     found: dict[Item, Value] = {}
 
     async def one(item: Item) -> None:

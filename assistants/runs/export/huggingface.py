@@ -20,7 +20,8 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _COLUMNS = (
     ("question, reference", "what was asked (all turns), and a good answer if the case has one"),
     ("persona, system_prompt", "who answered, and the text of its system prompt as it was sent"),
-    ("model, sampling", "the model that was asked, and the settings that were set, as JSON"),
+    ("model, served_model", "the model that was asked, and what its server calls itself"),
+    ("sampling, applied_sampling", "the settings that were asked for, and those sent, as JSON"),
     ("repeat", "which draw of the same request, from 0"),
     ("answer, reasoning", "what the model said; missing unless it finished"),
     ("status, error", "`ok`, `length`, `refusal`, `content_filter` or `empty` are answers; any "

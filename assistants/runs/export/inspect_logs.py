@@ -98,7 +98,7 @@ def _log(record: RunRecord, trials: Sequence[TrialRecord], scores: Scores) -> Ev
     from inspect_ai.model import GenerateConfig
 
     first = trials[0].row
-    sampling = json.loads(first["sampling"])
+    sampling = json.loads(first["applied_sampling"])
     failed = sum(not trial.is_answered for trial in trials)
     ended = record.outcome in ("complete", "failures")
     status: Any = ("error" if failed else "success") if ended else "cancelled"
@@ -122,7 +122,8 @@ def _log(record: RunRecord, trials: Sequence[TrialRecord], scores: Scores) -> Ev
                 "persona": first["persona"],
                 "system_prompt": trials[0].system_prompt,
                 "persona_in": first["persona_in"],
-                "sampling": sampling,
+                "sampling": json.loads(first["sampling"]),
+                "applied_sampling": sampling,
                 "baseline": record.manifest.get("baseline"),
             },
         ),
@@ -182,7 +183,7 @@ def _sample(trial: TrialRecord, scores: Sequence[ScoreRecord]) -> EvalSample:
     else:
         text = f"{trial.error_type or 'open'}: {trial.error}"
         error = EvalError(message=text, traceback=text, traceback_ansi=text)
-    facts = ("status", "key", "attempts", "cost_usd", "finish_reason")
+    facts = ("status", "key", "attempts", "cost_usd", "finish_reason", "system_fingerprint", "note")
     metadata = {name: row[name] for name in facts if row[name] is not None}
     if not trial.is_answered and row["answer"]:
         metadata["partial_answer"] = row["answer"]

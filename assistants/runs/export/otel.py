@@ -184,7 +184,7 @@ def spans(source: Path, record: RunRecord) -> Iterator[ReadableSpan]:
 def _about_trial(record: RunRecord, trial: TrialRecord) -> dict[str, Any]:
     row = trial.row
     provider = str(row["model"]).partition(":")[0]
-    sampling = json.loads(row["sampling"])
+    sampling = json.loads(row["applied_sampling"])
     return {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
@@ -201,7 +201,7 @@ def _about_trial(record: RunRecord, trial: TrialRecord) -> dict[str, Any]:
         "assistants.case": row["case"],
         "assistants.repeat": int(row["repeat"]),
         "assistants.status": row["status"],
-        "assistants.sampling": row["sampling"],  # a seed in it is that of the first draw
+        "assistants.sampling": row["applied_sampling"],  # a seed in it is that of the first draw
     }
 
 

@@ -13,6 +13,7 @@ import traitlets
 from markupsafe import Markup
 
 from assistants.assistant import Assistant
+from assistants.clients import start_concurrency
 from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Model
@@ -313,7 +314,7 @@ class ConversationColumns(LiveWidget):
         """Limit the calls of all columns on one model to as many as the model can use."""
         client = column.assistant.client
         column.conversation.semaphore = self._semaphores.setdefault(
-            id(client), asyncio.Semaphore(client.max_concurrency)
+            id(client), asyncio.Semaphore(start_concurrency(client))
         )
 
     def _find(self, column: int | str) -> ConversationColumn:

@@ -24,6 +24,12 @@ _EFFECTS = [
     "p_adjusted", "noise_floor", "cases_needed", "verdict", "note",
 ]  # fmt: skip
 
+_MIGRATION = {
+    "scorer": "scorer", "persona": "persona", "n_cases": "n_cases", "baseline_mean": "old",
+    "mean": "new", "effect": "difference", "low": "low", "high": "high",
+    "p_adjusted": "p_adjusted", "noise_floor": "noise_floor", "verdict": "verdict",
+}  # fmt: skip
+
 MAX_SCORES = 6
 """Scores shown with figures; the tables of further ones are one call away."""
 
@@ -56,14 +62,8 @@ def models(run: Run) -> OutputGroup:
 
 def migration(value: Migration) -> Html:
     """Return the verdicts on replacing a model, and the answers that differ most."""
-    columns = ["scorer", *(name for name in _EFFECTS if name != "model")]
-    rows = table(value.verdicts[[name for name in columns if name != "note"]])
-    notes = [
-        f"{row.scorer}, {row.persona}: {row.note}"
-        for row in value.verdicts.itertuples()
-        if row.note
-    ]
-    notes += [f"{name} compares answers of one model: no verdict." for name in value.not_compared]
+    rows = table(value.verdicts[list(_MIGRATION)].rename(columns=_MIGRATION))
+    notes = value.notes
     different = differing(value)
     body = ui.emphasis(value.summary) + rows.body + ui.bullets(notes) + different.body
     return Html(body, "\n".join([value.summary, rows.plain, *notes, different.plain]))
