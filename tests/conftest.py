@@ -43,7 +43,7 @@ SLOW_MODULES = (
     "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
     "clients/test_offline*", "runs/test_batch_kernel.py", "runs/test_kill.py",
     "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
-    "test_secret_leaks.py", "widgets/test_magics*",
+    "test_secret_leaks.py", "test_wheel.py", "widgets/test_magics*",
 )  # fmt: skip
 """Modules that are slow as a whole: nearly each of their tests starts processes or simulates."""
 

@@ -14,6 +14,7 @@ from assistants.cli import (
     batches,
     chat,
     controls,
+    init,
     interchange,
     migrate,
     run,
@@ -79,6 +80,7 @@ def _print_error(error: AssistantsError) -> None:
         say(error.fix)
 
 
+_command("init", init.init)
 _command("run", run.run)
 _command("migrate", migrate.migrate)
 _command("ask", chat.ask)

@@ -57,7 +57,7 @@ class Design:
     scorers, judges
         What grades the answers; judges are scorers that ask a model.
     concurrency
-        Calls in flight at most, over all models.
+        Calls in flight, over all models; by default each model's number finds its level.
     batch
         Whether trials go out as batches of their provider, which cost less and may take a day.
     shuffle

@@ -488,3 +488,29 @@ def test_deep_json_is_refused(here: Path) -> None:
     assert [c.reference for c in import_promptfoo(path, Path("out")).design.cases] == [
         "http://x", "c: d",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["x.yaml", "*", "*.yaml", "."])
+def test_a_file_that_names_itself_ends(here: Path, end: str) -> None:
+    """Prompts, providers and tests are looked for in a file, and not in the files of that file."""
+    inner = f"- 'file://{end}'\n- {{id: 'file://{end}', label: a, raw: 'file://{end}'}}\n"
+    for text in (
+        "prompts: ['file://x.yaml', Hi]\nproviders: echo\nx: 1\n",
+        "prompts: [Hi]\nproviders: ['file://x.yaml', echo]\n",
+        "prompts: ['{{q}}']\nproviders: echo\ntests: ['file://x.yaml', {vars: {q: Hi}}]\n",
+    ):
+        found = import_promptfoo(config(text, **{"x.yaml": inner}), Path("out"), partial=True)
+        assert found.losses
+        assert [case.questions for case in found.design.cases] == [("Hi",)]
+        shutil.rmtree("out")
+
+
+def test_a_rubric_that_is_no_template_is_a_loss(here: Path) -> None:
+    """And the rest of the experiment is there."""
+    path = config(
+        f"{SIMPLE}defaultTest: {{assert: [{{type: icontains, value: a}}]}}\ntests: file://t.csv\n",
+        **{"t.csv": 'q,__expected\na,"llm-rubric: Is it {% kind?"\n'},
+    )
+    found = import_promptfoo(path, Path("out"), partial=True)
+    assert len(found.losses) == 1
+    assert [scorer.name for scorer in found.design.scorers] == ["icontains"]

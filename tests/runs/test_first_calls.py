@@ -277,3 +277,20 @@ async def test_what_a_provider_ignores_is_recorded(here: Path) -> None:
     """As sent, not known to be applied: in the forecast and in the manifest."""
     design = Experiment.load(file_of(models=["anthropic:claude"]))
     assert any(w.startswith("seed: sent") for w in forecast_design(design, "results").warnings)
+
+
+async def test_a_wrong_key_is_met_once(openai: OpenAIServer, monkeypatch: Any) -> None:
+    """Every trial has its row and the reason; only the first was asked."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-1")
+    frame = (await run()).trials()
+    assert len(openai.requests) == 1
+    assert set(frame["status"]) == {"error"}
+    assert frame["error"].str.contains("401").all()
+    assert frame["error"].str.startswith("Not asked: ").sum() == 5
+
+
+async def test_the_first_calls_are_no_more_than_may_be_in_flight(openai: OpenAIServer) -> None:
+    """``concurrency`` is over all models, and from the first call on."""
+    openai.latency = 0.05
+    await run(models=["chatgpt", "openai:gpt-5.1", "openai:gpt-4.1"], concurrency=1, sampling={})
+    assert openai.peak == 1
