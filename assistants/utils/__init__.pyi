@@ -14,6 +14,7 @@ from .config_files import validate as validate
 from .display import Displayable as Displayable
 from .display import notebook_html as notebook_html
 from .display import run_sections as run_sections
+from .files import write_atomically as write_atomically
 from .imports import quick_imports as quick_imports
 from .paths import cache_root as cache_root
 from .paths import packaged_path as packaged_path
@@ -62,4 +63,5 @@ __all__ = [
     "to_yaml",
     "truncate_line",
     "validate",
+    "write_atomically",
 ]
