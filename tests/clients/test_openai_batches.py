@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,8 @@ async def test_whatever_a_server_does_is_a_call_error(server: FaultyServer, faul
             with pytest.raises(CallError) as caught:
                 await step()
             assert caught.value.__context__ is None
-        try:  # a reply that has an id is as good as another
+        with suppress(CallError):  # a reply that has an id is as good as another
             assert await client.upload(io.BytesIO(a_line(client))) == "c"
-        except CallError as error:
-            assert error.__context__ is None
     finally:
         await client.client.aclose()
 

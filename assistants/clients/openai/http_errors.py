@@ -53,7 +53,7 @@ _TRANSIENT_STATUSES = frozenset({408, 409, 425})
 
 _FIXES: dict[type[CallError], str] = {
     ContextLengthError: "Shorten the persona or the conversation, or ask for fewer tokens.",
-    AuthenticationError: "Check that this model's environment variable holds a valid key.",
+    AuthenticationError: "Check the key; `assistants models` says which variable holds it.",
     ModelNotFoundError: "Check the model's name and the base URL; most end in /v1.",
     RateLimitError: "Wait, or lower the number of calls in flight.",
     RedirectRefusedError: "Use the address it points to as the base URL, if you trust it.",
