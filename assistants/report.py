@@ -19,7 +19,7 @@ from markupsafe import Markup
 from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
 from assistants.runs import Migration
-from assistants.utils import quick_imports, to_utf8
+from assistants.utils import packaged_path, quick_imports, to_utf8
 from assistants.widgets.html import clean, migration, render_template, stylesheet, ui
 
 NOTEBOOK = "02-run-experiment.ipynb"
@@ -29,14 +29,8 @@ IOPUB_S = 60
 
 
 def batch_notebook() -> Path:
-    """Return the notebook that runs and shows an experiment, of the package or the repository."""
-    package = Path(__file__).parent
-    for path in (package / NOTEBOOK, package.parent / "notebooks" / NOTEBOOK):
-        if path.is_file():
-            return path
-    raise MissingDependencyError(
-        f"{NOTEBOOK} is not part of this installation.", fix="Install the package again."
-    )
+    """Return the notebook that runs and shows an experiment."""
+    return packaged_path(f"notebooks/{NOTEBOOK}")
 
 
 def write_report(run: Run, experiment: str | Path) -> Path:

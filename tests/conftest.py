@@ -43,7 +43,7 @@ SLOW_MODULES = (
     "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
     "clients/test_offline*", "runs/test_batch_kernel.py", "runs/test_kill.py",
     "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
-    "test_secret_leaks.py", "widgets/test_magics*",
+    "test_secret_leaks.py", "test_wheel.py", "widgets/test_magics*",
 )  # fmt: skip
 """Modules that are slow as a whole: nearly each of their tests starts processes or simulates."""
 
@@ -60,7 +60,7 @@ SLOW_TESTS = {
     "test_names_cannot_break_out", "test_no_name_leads_out_of_the_folders",
     "test_no_repeated_text_takes_long", "test_no_text_makes_more_of_a_page_than_a_page_can_draw",
     "test_no_text_takes_long", "test_raters_at_random_agree_by_chance",
-    "test_spending_stops_at_the_cap",
+    "test_spending_stops_at_the_cap", "test_whatever_stands_there_is_imported_or_refused",
 }  # fmt: skip
 """Tests that compute for over two seconds, with all their parameters."""
 

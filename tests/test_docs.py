@@ -79,6 +79,7 @@ def run(command: str, folder: Path, **more: str) -> subprocess.CompletedProcess[
     """Run a command as the reader would, with the environment of this Python."""
     more |= servers_of(folder) if re.search(r"serve|stop|vllm:", command) else {}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    more["BROWSER"] = "true"  # a program that is everywhere, and opens nothing
     return subprocess.run(
         shlex.split(command), cwd=folder, text=True, capture_output=True, timeout=300,
         input="What is a tree?\n\n", env={**os.environ, "PATH": path, **more},
@@ -168,6 +169,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     ROOT / "docs" / "architecture.md",
     *sorted((ROOT / "notebooks").glob("*.ipynb")),
+    *sorted((ROOT / "assistants" / "cli" / "templates").glob("*/notebook.ipynb")),
 ]
 FILE_NAME = re.compile(r"[\w./-]+\.(py|md|toml|yaml|json|ipynb|sqlite)")
 
@@ -243,7 +245,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_python_on_a_page_names_what_is_there(page: Path, known: dict[str, Any]) -> None:
     """Spans such as ``run.effects("words")``, and every cell, call real names and keywords."""
     assert [name for source in sources(page) for name in missing_names(source, known)] == []

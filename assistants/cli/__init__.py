@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
@@ -13,22 +14,41 @@ from assistants.cli import (
     batches,
     chat,
     controls,
+    init,
     interchange,
     migrate,
     run,
     serve,
     show,
+    view,
 )
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
 
 app = typer.Typer(
     name="assistants",
-    help="Measure how a system prompt changes the answers of a language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"assistants {version('assistants')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Measure how a system prompt changes the answers of a language model."""
 
 
 def _command(name: str, function: Callable[..., int]) -> None:
@@ -60,6 +80,7 @@ def _print_error(error: AssistantsError) -> None:
         say(error.fix)
 
 
+_command("init", init.init)
 _command("run", run.run)
 _command("migrate", migrate.migrate)
 _command("ask", chat.ask)
@@ -69,6 +90,7 @@ _command("audit", audit.audit)
 _command("personas", show.personas)
 _command("models", show.models)
 _command("results", show.results)
+_command("view", view.view)
 _command("effects", show.effects)
 _command("import", interchange.import_config)
 _command("export", interchange.export)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from assistants.assistant import Assistant
-    from assistants.messages import Completion
+    from assistants.messages import Completion, Sampling
     from assistants.models import Model
     from assistants.widgets import (
         Answer,
@@ -89,6 +89,12 @@ def ask(
     ],
     persona: options.Personas = None,
     model: options.Models = None,
+    temperature: options.Temperature = None,
+    max_tokens: options.MaxTokens = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    reasoning_effort: options.ReasoningEffort = None,
+    settings: options.Settings = None,
     system_prompt_in: options.SystemPromptIn = "system",
     personas: options.Folders = None,
     results: options.ResultsFolder = Path("results"),
@@ -99,8 +105,16 @@ def ask(
         question = sys.stdin.read()
     if not question.strip():
         raise UsageError("The question is empty.")
+    sampling = options.read_sampling(
+        settings,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        top_p=top_p,
+        seed=seed,
+        reasoning_effort=reasoning_effort,
+    ).sampling
     assistants, entries = _build_assistants(
-        persona or ["none"], model or ["smollm2"], personas, system_prompt_in
+        persona or ["none"], model or ["smollm2"], personas, system_prompt_in, sampling
     )
     columns = _columns(assistants, None if no_record else results, "ask", entries)
     asyncio.run(_ask(columns, question))
@@ -113,13 +127,29 @@ def ask(
 def chat(
     persona: options.Persona = "none",
     model: options.Model = "smollm2",
+    temperature: options.Temperature = None,
+    max_tokens: options.MaxTokens = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    reasoning_effort: options.ReasoningEffort = None,
+    settings: options.Settings = None,
     system_prompt_in: options.SystemPromptIn = "system",
     personas: options.Folders = None,
     results: options.ResultsFolder = Path("results"),
     no_record: options.NoRecord = False,
 ) -> int:
     """Chat with one persona; the answers are stored, also as Markdown."""
-    assistants, entries = _build_assistants([persona], [model], personas, system_prompt_in)
+    sampling = options.read_sampling(
+        settings,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        top_p=top_p,
+        seed=seed,
+        reasoning_effort=reasoning_effort,
+    ).sampling
+    assistants, entries = _build_assistants(
+        [persona], [model], personas, system_prompt_in, sampling
+    )
     folder = None if no_record else results
     (column,) = _columns(assistants, folder, "chat", entries, _Printer())
     say(f"{column.assistant}. An empty line or Ctrl-D ends.")
@@ -138,7 +168,11 @@ def chat(
 
 
 def _build_assistants(
-    personas: list[str], models: list[str], folders: list[Path] | None, place: options.Place
+    personas: list[str],
+    models: list[str],
+    folders: list[Path] | None,
+    place: options.Place,
+    sampling: Sampling,
 ) -> tuple[list[Assistant], dict[str, Model]]:
     """Return every persona on every model, and the catalogue entries of the models by name."""
     from assistants.assistant import Assistant
@@ -150,7 +184,7 @@ def _build_assistants(
     entries = [catalogue.find(name) for name in models]
     clients = [connect(entry, catalogue=catalogue) for entry in entries]
     assistants = [
-        Assistant(library.find(name), client, persona_in=place)
+        Assistant(library.find(name), client, sampling, persona_in=place)
         for client in clients
         for name in personas
     ]

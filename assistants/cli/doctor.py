@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from assistants.errors import AssistantsError
@@ -28,7 +29,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Run all checks; no model is asked and no server is called."""
-    return [*_python(), *_extras(), _weights(), *_files(), *_endings(), *_keys()]
+    return [*_python(), *_extras(), *_weights(), *_files(), *_endings(), *_keys()]
 
 
 def _python() -> Iterator[Check]:
@@ -43,6 +44,7 @@ def _python() -> Iterator[Check]:
 
 def _extras() -> Iterator[Check]:
     yield _package("xllamacpp", "pip install 'assistants[local]'", needed=False)
+    yield _package("huggingface-hub", "pip install 'assistants[hub]'", needed=False)
     for name in ("jupyterlab", "papermill"):
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
     yield _package("inspect-ai", "pip install 'assistants[inspect]'", needed=False)
@@ -60,10 +62,11 @@ def _package(name: str, fix: str, *, needed: bool) -> Check:
         return Check(name, False, "not installed", fix, needed)
 
 
-def _weights() -> Check:
-    from assistants.clients import weights_path
+def _weights() -> Iterator[Check]:
+    from assistants.clients import embedded_names, weights_path
 
-    return _checked("weights of smollm2", lambda: str(weights_path("smollm2")), needed=False)
+    for name in embedded_names():
+        yield _checked(f"weights of {name}", partial(weights_path, name), needed=False)
 
 
 def _files() -> Iterator[Check]:
@@ -111,8 +114,8 @@ def _keys() -> Iterator[Check]:
             yield Check(f"key of {name}", is_set or provider.key_optional, found, fix, False)
 
 
-def _checked(name: str, probe: Callable[[], str], *, needed: bool = True) -> Check:
+def _checked(name: str, probe: Callable[[], object], *, needed: bool = True) -> Check:
     try:
-        return Check(name, True, probe(), needed=needed)
+        return Check(name, True, str(probe()), needed=needed)
     except AssistantsError as error:
         return Check(name, False, error.message, error.fix, needed)

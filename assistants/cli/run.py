@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _SETTLED = {"reasoning_limit"}
 """Failures that asking again, with nothing changed, would most likely repeat."""
 
+DesignT = TypeVar("DesignT", bound=Design)
+
 EXIT = {"complete": 0, "failures": 1, "limit": 3}
 
 
@@ -39,9 +41,16 @@ def run(
     personas: options.Folders = None,
     model: options.Models = None,
     repeats: options.Repeats = None,
-    limit: options.FirstCases = None,
-    max_usd: options.MaxUsd = None,
+    cases: options.FirstCases = None,
+    temperature: options.Temperature = None,
     max_tokens: options.MaxTokens = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    reasoning_effort: options.ReasoningEffort = None,
+    settings: options.Settings = None,
+    limit_usd: options.LimitUsd = None,
+    limit_tokens: options.LimitTokens = None,
+    limit_minutes: options.LimitMinutes = None,
     concurrency: options.Concurrency = None,
     batch: options.ByBatch = None,
     tape: options.Tape = None,
@@ -50,7 +59,19 @@ def run(
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     as_json: options.Json = False,
 ) -> int:
-    """Run an experiment file: ask, compare, report."""
+    """Run an experiment file: ask, compare, report.
+
+    Settings such as --temperature win over `sampling:` of the file, of its personas and of its
+    pairs. Judges keep theirs. Limits win over `limits:` of the file.
+    """
+    sampling = options.read_sampling(
+        settings,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        top_p=top_p,
+        seed=seed,
+        reasoning_effort=reasoning_effort,
+    )
     finished = forecast_and_run(
         file,
         results,
@@ -61,8 +82,9 @@ def run(
             "concurrency": concurrency,
             "batch": batch,
         },
-        caps={"usd": max_usd, "tokens": max_tokens},
-        limit=limit,
+        limits={"usd": limit_usd, "tokens": limit_tokens, "minutes": limit_minutes},
+        cases=cases,
+        sampling=sampling,
         tape=tape,
         dry_run=dry_run,
         yes=yes,
@@ -92,8 +114,9 @@ def forecast_and_run(
     personas: Sequence[Path],
     *,
     changes: Mapping[str, Any],
-    caps: Mapping[str, Any],
-    limit: int | None,
+    limits: Mapping[str, Any],
+    cases: int | None,
+    sampling: options.GivenSampling,
     tape: Path | None,
     dry_run: bool,
     yes: bool,
@@ -103,8 +126,10 @@ def forecast_and_run(
 
     Parameters
     ----------
-    changes, caps
+    changes, limits
         What replaces words of the file, and its limits; ``None`` replaces nothing.
+    cases
+        The number of cases to ask, from the first one; ``None`` asks all.
 
     Returns
     -------
@@ -115,6 +140,16 @@ def forecast_and_run(
     from assistants.runs import Budget, draft_controls, forecast_design, missing_controls
 
     changes = {name: value for name, value in changes.items() if value is not None}
+
+    def adjusted(design: DesignT) -> DesignT:
+        """Return the design with the options of the command line."""
+        return replace(
+            design.with_sampling(sampling.sampling, sampling.origins),
+            cases=design.cases[:cases],
+            tape=tape or design.tape,
+            limits=_limited(design.limits, limits),
+        )
+
     budget: Budget | None = None
     if missing := len(missing_controls(file, personas, **changes)):
         texts = pluralize(missing, "control text")
@@ -123,20 +158,19 @@ def forecast_and_run(
         else:
             say(f"making {texts}")
             plain = Experiment.load(file, personas=personas, **changes | {"controls": {}})
-            budget = Budget(_capped(plain.limits, caps))
+            budget = Budget(_limited(plain.limits, limits))
             written = make_controls(file, personas, results, yes=yes, budget=budget, **changes)
             say(f"They are in {written}; read and edit them there.")
     if dry_run:
         draft = draft_controls(file, personas=personas, **changes)
-        forecast = forecast_design(_with_options(draft, limit, tape, caps), results)
+        forecast = forecast_design(adjusted(draft), results)
         say(f"{draft.name}: {forecast}")
         for warning in forecast.warnings:
             say(f"warning: {warning}")
         if as_json:
             out.print_json(json.dumps({**asdict(forecast), "to_ask": forecast.to_ask}))
         return None
-    experiment = Experiment.load(file, personas=personas, **changes)
-    experiment = _with_options(experiment, limit, tape, caps)
+    experiment = adjusted(Experiment.load(file, personas=personas, **changes))
     forecast = experiment.forecast(results)
     say(f"{experiment.name}: {forecast}")
     for warning in forecast.warnings:
@@ -148,24 +182,9 @@ def forecast_and_run(
     return Finished(finished, replayed=forecast.replays)
 
 
-DesignT = TypeVar("DesignT", bound=Design)
-
-
-def _with_options(
-    design: DesignT, limit: int | None, tape: Path | None, caps: Mapping[str, Any]
-) -> DesignT:
-    """Return the design with the options of the command line."""
-    return replace(
-        design,
-        cases=design.cases[:limit],
-        tape=tape or design.tape,
-        limits=_capped(design.limits, caps),
-    )
-
-
-def _capped(limits: Limits, caps: Mapping[str, Any]) -> Limits:
+def _limited(limits: Limits, given: Mapping[str, Any]) -> Limits:
     """Return the limits, with those of the command line in their place."""
-    return replace(limits, **{name: cap for name, cap in caps.items() if cap is not None})
+    return replace(limits, **{name: cap for name, cap in given.items() if cap is not None})
 
 
 def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Run:
@@ -202,7 +221,7 @@ def _confirm(experiment: Experiment, forecast: Forecast) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
             "This may cost money, and there is no cap on it.",
-            fix="Add --yes, --max-usd X, or `limits: {usd: X}` to the experiment.",
+            fix="Add --yes, --limit-usd X, or `limits: {usd: X}` to the experiment.",
         )
     typer.confirm("Continue?", abort=True, err=True)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from assistants.cli import options
 from assistants.cli.console import out, say, show, table
+from assistants.cli.download_progress import download_progress
 from assistants.errors import UnknownNameError, UsageError
 from assistants.utils import escape_control_chars, pluralize, truncate_line
 
@@ -231,13 +232,35 @@ def _print_notes(frame: pd.DataFrame) -> None:
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="An embedded model: smollm2.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="qwen, smollm2, or hf:OWNER/REPO:QUANT."),
+    ],
     again: Annotated[bool, typer.Option("--again", help="Measure the speed again.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Take this copy of the weights.")
+    ] = None,
+    new_name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Use what `hf:` names as local:NAME.")
+    ] = "",
 ) -> int:
     """Download an embedded model, and measure its best number of threads."""
-    from assistants.clients import fetch_weights, measure_threads, stored_thread_benchmark
+    from assistants.clients import (
+        add_model,
+        fetch_weights,
+        is_hub_reference,
+        measure_threads,
+        stored_thread_benchmark,
+    )
 
-    path = fetch_weights(name, report=say)
+    name = name.removeprefix("local:")
+    if is_hub_reference(name):
+        name = add_model(name, new_name)
+        say(f"It can be used as `-m local:{name}`.")
+    elif new_name:
+        raise UsageError("`--name` is for a model of the hub: hf:OWNER/REPO:QUANT.")
+    with download_progress() as progress:
+        path = fetch_weights(name, file=file, report=say, progress=progress)
     known = None if again else stored_thread_benchmark(name)
     benchmark = known or measure_threads(name, report=say)
     say(f"{name}: {path}")

@@ -6,11 +6,14 @@ from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
 from .health import check_providers as check_providers
 from .isolated import IsolatedClient as IsolatedClient
+from .llamacpp.download import add_model as add_model
+from .llamacpp.download import fetch_weights as fetch_weights
+from .llamacpp.download import is_hub_reference as is_hub_reference
 from .llamacpp.thread_benchmark import ThreadBenchmark as ThreadBenchmark
 from .llamacpp.thread_benchmark import measure_threads as measure_threads
 from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_benchmark
 from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
-from .llamacpp.weights import fetch_weights as fetch_weights
+from .llamacpp.weights import embedded_names as embedded_names
 from .llamacpp.weights import weights_path as weights_path
 from .openai.batches import Batch as Batch
 from .openai.batches import BatchClient as BatchClient
@@ -77,6 +80,7 @@ __all__ = [
     "ThreadBenchmark",
     "Timeouts",
     "Tokens",
+    "add_model",
     "all_observed",
     "answer_affecting_options",
     "answer_logprobs",
@@ -86,10 +90,12 @@ __all__ = [
     "count_tokens",
     "describe_observations",
     "echo",
+    "embedded_names",
     "endpoint",
     "fetch_weights",
     "folder_of",
     "ignores_chat_template",
+    "is_hub_reference",
     "known_rate_limits",
     "measure_threads",
     "prefix_cache_usage",

@@ -22,8 +22,8 @@ def connect(
     """Build a client for ``provider:id`` or a short name of ``models.toml``.
 
     The client opens no connection and reads no API key before its first call. The path of a
-    script (``scripted:answers.yaml``) or of weights (``vllm-offline:weights``) is relative to
-    ``folder``.
+    script (``scripted:answers.yaml``) or of weights (``vllm-offline:weights``,
+    ``local:model.gguf``) is relative to ``folder``.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def connect(
     if model.provider == "local":
         from assistants.clients.llamacpp.client import build_local_client
 
-        return build_local_client(model.id, model.sampling)
+        return build_local_client(model.id, model.sampling, Path(folder))
     if model.provider == "vllm-offline":
         from assistants.clients.vllm.offline_client import offline_client
 

@@ -32,10 +32,13 @@ async def check_providers(catalogue: Catalogue) -> list[ProviderStatus]:
 def _check_embedded() -> ProviderStatus:
     from assistants.clients.llamacpp import weights
 
-    try:
-        return ProviderStatus("local", True, f"smollm2: {weights.weights_path('smollm2')}")
-    except AssistantsError as error:
-        return ProviderStatus("local", False, str(error))
+    errors, found = [], []
+    for name in weights.embedded_names():
+        try:
+            found.append(f"{name}: {weights.weights_path(name)}")
+        except AssistantsError as error:
+            errors.append(str(error))
+    return ProviderStatus("local", bool(found), ", ".join(found) or errors[0])
 
 
 async def _check_provider(name: str, server: Provider) -> ProviderStatus:

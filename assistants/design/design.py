@@ -19,6 +19,7 @@ from assistants.design.limits import Limits
 from assistants.design.loader import check_variables, read_assistants, read_scorers
 from assistants.design.schema import ExperimentFile
 from assistants.errors import FileError, UsageError, nearest
+from assistants.messages import Sampling
 from assistants.models import Catalogue, Model
 from assistants.personas import Library
 from assistants.scoring import Judge, Scorer
@@ -56,7 +57,7 @@ class Design:
     scorers, judges
         What grades the answers; judges are scorers that ask a model.
     concurrency
-        Calls in flight at most, over all models.
+        Calls in flight, over all models; by default each model's number finds its level.
     batch
         Whether trials go out as batches of their provider, which cost less and may take a day.
     shuffle
@@ -67,6 +68,8 @@ class Design:
         Whether a setting that a model refuses stops the run, or is dropped for that model.
     lines
         The line of each value in the file ``source``.
+    origins
+        Where settings come from that are not the file's: ``{"temperature": "--temperature"}``.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Design:
     source: str = "python"
     unsupported: Literal["stop", "drop"] = "stop"
     lines: Mapping[Place, int] = field(default_factory=dict, compare=False)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         check_name(self.name, "experiment")
@@ -290,6 +294,19 @@ class Design:
             return []
         alike = Counter(case.digest for case in self.cases)
         return [c for c in self.cases if c.digest in filled and alike[c.digest] > 1]
+
+    def with_sampling(self, sampling: Sampling, origins: Mapping[str, str] | None = None) -> Self:
+        """Return the design with these settings in place of those of all its assistants.
+
+        They win over the file, over pairs, and over personas; judges keep their own. ``origins``
+        names for error messages, by setting, what gave it.
+        """
+        assistants = (
+            replace(a, sampling=sampling.with_defaults(a.sampling)) for a in self.assistants
+        )
+        return replace(
+            self, assistants=tuple(assistants), origins={**self.origins, **(origins or {})}
+        )
 
     def judge_design(self, judge: Judge, cases: Sequence[Case]) -> Design:
         """Return what a judge is asked about this experiment's answers, as a design of its own."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from assistants.clients import Client, start_concurrency
 from assistants.errors import CallError, CallTimeoutError, RateLimitError
+from assistants.messages import Completion
 
 MOST_BY_ITSELF = 256
 """Calls in flight to one model, at most, unless an experiment asks for more."""
@@ -63,28 +66,35 @@ class Concurrency:
         self._tasks -= 1
         self._has_room.set()
 
-    def call_began(self) -> None:
-        """Count a call that is sent; one that waits for a rate limit is not in flight."""
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call while it is in flight, and learn from its failure.
+
+        One that waits for a rate limit is not in flight.
+        """
         self._in_flight += 1
         self._was_full = self._was_full or self._in_flight >= self.level
+        try:
+            yield
+        except CallError as error:
+            self._failed(error)
+            raise
+        finally:
+            self._in_flight -= 1
+            self._halved_for = max(0, self._halved_for - 1)
 
-    def call_ended(self) -> None:
-        """Count a call that is over, in whichever way."""
-        self._in_flight -= 1
-        self._halved_for = max(0, self._halved_for - 1)
-
-    def answered(self, seconds: float | None, output_tokens: int | None) -> None:
-        """Learn from an answer; ``seconds`` is how long it took."""
+    def answered(self, completion: Completion) -> None:
+        """Learn from the time that an answer took."""
         if self._is_fixed:
             return
         self._answers += 1
-        self._seconds += seconds or 0.0
-        self._tokens += (output_tokens or 0) + _TOKENS_BEFORE_THE_FIRST
+        self._seconds += completion.total_s or 0.0
+        self._tokens += (completion.usage.output_tokens or 0) + _TOKENS_BEFORE_THE_FIRST
         if self._answers >= self.level:
             self._end_round()
 
-    def failed(self, error: CallError) -> None:
-        """Learn from a failure; only refusals and timeouts say anything about the load."""
+    def _failed(self, error: CallError) -> None:
+        # Only refusals and timeouts say anything about the load.
         if self._is_fixed or not isinstance(error, (RateLimitError, CallTimeoutError)):
             return
         self._doubles = False

@@ -181,7 +181,9 @@ class ExecutionContext:
     async def _first_calls(self, run: str, design: Design, first: FirstCalls) -> Design:
         """Ask each model once, alone, and return the design with settings that all of them take."""
         try:
-            return await settle_parameters(design, self._runner(run, design, first))
+            return await settle_parameters(
+                design, self._runner(run, design, first, concurrency=design.concurrency)
+            )
         except BaseException as error:
             for client in dict.fromkeys(assistant.client for assistant in design.assistants):
                 await client.aclose()

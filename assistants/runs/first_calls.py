@@ -148,7 +148,9 @@ def _sent_names(sampling: Sampling) -> frozenset[str]:
 
 
 def _where(design: Design, assistant: Assistant, name: str) -> str:
-    """Return the file, and the line if it is known, that sets a parameter of an assistant."""
+    """Return the file and line, or the option, that sets a parameter of an assistant."""
+    if name in design.origins:
+        return design.origins[name]
     if name in _sent_names(assistant.sampling):
         places = [place for place in design.lines if "sampling" in place[:-1] and place[-1] == name]
         place = places[0] if places else ("sampling",)

@@ -95,6 +95,7 @@ def forecast_trials(
     store: Store | None,
     model_of: Callable[[str], Model],
     cost: Callable[[Model, Usage], float | None] = call_cost,
+    concurrency: int | None = None,
 ) -> Forecast:
     """Estimate calls, tokens, cost and time; one pass over the trials, in bounded memory.
 
@@ -110,6 +111,8 @@ def forecast_trials(
         Gives the entry of a model by its name, for prices.
     cost
         Gives the dollars of one call.
+    concurrency
+        Calls in flight, if the experiment sets them.
     """
     total = answered = 0
     sums: dict[str, _Sum] = {}
@@ -125,7 +128,8 @@ def forecast_trials(
                 answered += 1
                 continue
             model = trial.assistant.model
-            workers[model] = start_concurrency(trial.assistant.client)
+            client = trial.assistant.client
+            workers[model] = min(concurrency or start_concurrency(client), client.max_concurrency)
             _add(sums.setdefault(model, _Sum()), trial, usual.get(model, (None, None))[0])
     return Forecast(
         trials=total,
@@ -258,7 +262,9 @@ def _reasons(model: Model, effort: str | None) -> bool:
 def _estimate(design: Design, store: Store | None) -> Forecast:
     judge_trials = judging.expected_judge_trials(design, store) if design.judges else []
     if not design.batch:
-        return forecast_trials(design.trials(), judge_trials, store, design.model)
+        return forecast_trials(
+            design.trials(), judge_trials, store, design.model, concurrency=design.concurrency
+        )
     by_batch = forecast_trials(design.trials(), judge_trials, store, design.model, batch_cost)
     asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
     discounts = [design.model(assistant.model).batch_discount or 0.0 for assistant in asked]

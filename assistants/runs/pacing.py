@@ -33,9 +33,12 @@ _USUAL_ANSWER = 256
 """Tokens of an answer without a cap."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """A call that may be sent: when that was, and what all processes had taken before its block."""
+    """A call that may be sent: when that was, and what had been taken that the server surely saw.
+
+    That is all that was taken, by any process, before the oldest call that was then in flight.
+    """
 
     sent_at: float
     taken: Mapping[str, float]
@@ -59,6 +62,7 @@ class Pace:
         self._after_pause = False
         self._block: dict[str, float] = {}
         self._block_taken: Mapping[str, float] = {}
+        self._in_flight: dict[Ticket, Mapping[str, float]] = {}  # oldest first
         self._seen: tuple[RateLimits, Ticket | None] | None = None
         self._used: RateLimits | None = None
         now = time.time()
@@ -88,7 +92,10 @@ class Pace:
                 for kind, amount in cost.items():
                     self._block[kind] -= amount
                 await self._sleep_until(self._free_at)
-                return Ticket(time.time(), self._block_taken)
+                oldest = next(iter(self._in_flight.values()), self._block_taken)
+                ticket = Ticket(time.time(), oldest)
+                self._in_flight[ticket] = self._block_taken
+                return ticket
         finally:
             self._waiting -= 1
 
@@ -98,6 +105,11 @@ class Pace:
         limits = self._limits
         if limits is not None and limits is not self._used:
             self._seen = (limits, ticket)
+
+    def ended(self, ticket: Ticket | None) -> None:
+        """Count a call that is over, in whichever way."""
+        if ticket is not None:
+            self._in_flight.pop(ticket, None)
 
     def refused(self, wait_s: float) -> None:
         """Hold all calls back for so many seconds."""

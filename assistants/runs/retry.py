@@ -57,12 +57,14 @@ class CircuitBreaker:
 
     Only failures by the server's fault count. Without the counter, a server that is down
     would cost every remaining trial all its attempts. After a second assistant the model is given
-    up; one alone may have a prompt that the server stumbles over.
+    up; one alone may have a prompt that the server stumbles over. ``hopeless`` is a failure of the
+    first call that every other would meet too: nothing more is asked.
     """
 
-    def __init__(self, model: str, most: int = 5) -> None:
+    def __init__(self, model: str, hopeless: CallError | None = None, most: int = 5) -> None:
         self.model = model
         self.most = most
+        self._hopeless = hopeless
         self._in_a_row: Counter[str] = Counter()
         self._last = ""
 
@@ -74,6 +76,11 @@ class CircuitBreaker:
         CircuitOpenError
             If it, or the model, was given up.
         """
+        if self._hopeless is not None:
+            raise CircuitOpenError(
+                f"Not asked: the first call failed, as every other would. {self._hopeless.message}",
+                fix=self._hopeless.fix,
+            )
         given_up = [name for name, failures in self._in_a_row.items() if failures >= self.most]
         if assistant in given_up or len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP:
             who = self.model if len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP else assistant

@@ -15,16 +15,20 @@ from assistants.assistant import Assistant
 from assistants.clients import Client, TapedClient
 from assistants.errors import (
     AssistantsError,
+    AuthenticationError,
     BudgetExceededError,
     CallError,
     CircuitOpenError,
+    MissingAddressError,
+    MissingKeyError,
+    ModelNotFoundError,
     ParameterRefusedError,
     UsageError,
 )
 from assistants.messages import Completion, Message, Transcript, Usage, partial_completion
 from assistants.runs.budget import Budget
 from assistants.runs.concurrency import Concurrency
-from assistants.runs.pacing import Pace, estimate_tokens
+from assistants.runs.pacing import Pace, Ticket, estimate_tokens
 from assistants.runs.retry import CircuitBreaker, RetryPolicy
 from assistants.runs.store import Store
 from assistants.trial import Trial
@@ -94,10 +98,24 @@ def progress_bar(reused: int, what: str) -> Iterator[ProgressCallback]:
 
 @dataclass(frozen=True, slots=True)
 class FirstCalls:
-    """Outcomes of the calls that go alone, by the key of the trial: answered whole, or failed."""
+    """Outcomes of the calls that go alone.
+
+    Attributes
+    ----------
+    answered
+        Keys of trials that were answered whole.
+    failures
+        Failures by the key of the trial.
+    hopeless
+        Failures that every other call would meet too, by model: a wrong key, an unknown model.
+    """
 
     answered: set[str] = field(default_factory=set)
     failures: dict[str, CallError] = field(default_factory=dict)
+    hopeless: dict[str, CallError] = field(default_factory=dict)
+
+
+_HOPELESS = (AuthenticationError, MissingAddressError, MissingKeyError, ModelNotFoundError)
 
 
 class Runner:
@@ -176,8 +194,9 @@ class Runner:
             return
         history = [Message("user", trial.case.questions[0])]
         try:
-            self._budget.check()
-            reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
+            async with self._cap:
+                self._budget.check()
+                reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
         except ParameterRefusedError:
             raise
         except BudgetExceededError:
@@ -185,6 +204,8 @@ class Runner:
         except CallError as error:
             self._spend_failure(trial, history, error)
             self.first.failures[key] = error
+            if isinstance(error, _HOPELESS):
+                self.first.hopeless[trial.assistant.model] = error
             return
         is_last = len(trial.case.questions) == 1
         self._keep(trial, key, 0, reply, is_last=is_last, attempts=1)
@@ -193,7 +214,7 @@ class Runner:
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
         lane = _Lane(
-            CircuitBreaker(client.model),
+            CircuitBreaker(client.model, self.first.hopeless.get(client.model)),
             Concurrency(client, self._concurrency),
             Pace(self.store, client),
         )
@@ -341,28 +362,28 @@ class Runner:
         ticket = None
         if lane.pace.is_limited:
             tokens = estimate_tokens(assistant.messages(history), assistant.effective_sampling)
-            try:
-                left = self._budget.left_s
-                ticket = await asyncio.wait_for(
-                    lane.pace.admit(tokens), left if left < math.inf else None
-                )
-            except TimeoutError:
+            ticket = await self._admitted(lane.pace, tokens)
+        try:
+            async with self._cap:
+                lane.breaker.check(who)
                 self._budget.check()
-                raise
-        async with self._cap:
-            lane.breaker.check(who)
-            self._budget.check()
-            lane.concurrency.call_began()
-            try:
-                reply = await assistant.reply(history, repeat=trial.draw_index)
-            except CallError as error:
-                lane.concurrency.failed(error)
-                raise
-            finally:
-                lane.concurrency.call_ended()
-        lane.concurrency.answered(reply.completion.total_s, reply.completion.usage.output_tokens)
-        lane.pace.answered(ticket)
+                with lane.concurrency.call():
+                    reply = await assistant.reply(history, repeat=trial.draw_index)
+            lane.concurrency.answered(reply.completion)
+            lane.pace.answered(ticket)
+        finally:
+            lane.pace.ended(ticket)
         return reply
+
+    async def _admitted(self, pace: Pace, tokens: int) -> Ticket | None:
+        """Wait for the rate limits of a model, at most until this run's minutes are over."""
+        left = self._budget.left_s
+        try:
+            async with asyncio.timeout(left if left < math.inf else None):
+                return await pace.admit(tokens)
+        except TimeoutError:
+            self._budget.check()
+            raise
 
     def _spend(self, trial: Trial, reply: Transcript) -> None:
         """Count a call; where the server reported no tokens, by four characters a token."""

@@ -14,8 +14,10 @@ from .config_files import validate as validate
 from .display import Displayable as Displayable
 from .display import notebook_html as notebook_html
 from .display import run_sections as run_sections
+from .files import write_atomically as write_atomically
 from .imports import quick_imports as quick_imports
 from .paths import cache_root as cache_root
+from .paths import packaged_path as packaged_path
 from .templating import has_variables as has_variables
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
@@ -47,6 +49,7 @@ __all__ = [
     "has_variables",
     "is_loopback",
     "notebook_html",
+    "packaged_path",
     "parse_toml",
     "parse_yaml",
     "pluralize",
@@ -60,4 +63,5 @@ __all__ = [
     "to_yaml",
     "truncate_line",
     "validate",
+    "write_atomically",
 ]

@@ -51,7 +51,8 @@ count = -(-len(batches) // 2)
 asked = [f"{n} times <img src=x onerror=window.hacked=1> further?" for n in range(count)]
 run = await Experiment.define(
     "stored", personas=["none", okapi], baseline="none", models=[ScriptedClient(said, "zebra")],
-    cases=[*asked, "What <b>is</b> everything?"]).run("results", on_progress=lambda progress: None)""",
+    cases=[*asked, "What <b>is</b> everything?"],
+).run("results", on_progress=lambda progress: None)""",
     "browse = Browse(run)\nbrowse",
     "browse.filter('onerror')\nbrowse.open(run.trials()['key'].iloc[-1])",
     "rate = Rate(run, rater='ann')\nrate",

@@ -35,6 +35,18 @@ def test_ask_several_personas_on_several_models(server: FaultyServer) -> None:
     assert len(server.requests) == 4
 
 
+def test_settings_reach_the_model(server: FaultyServer) -> None:
+    """Those of the line win over a persona's own, in ``ask`` and in ``chat``."""
+    Path("own.md").write_text("---\nsampling: {temperature: 1, seed: 3}\n---\nHi.\n", "utf-8")
+    options = "-p own -m vllm:a --personas . --temperature 0 --max-tokens 7 --set stop=END"
+    assert call("ask", *options.split(), "Why?").code == 0
+    assert call("chat", *options.split(), stdin="Why?\n\n").code == 0
+    names = ("temperature", "max_tokens", "stop")
+    sent = [[request.json[name] for name in names] for request in server.requests]
+    assert sent == [[0, 7, ["END"]]] * 2
+    assert server.requests[0].json["seed"] == 3  # the persona's; the next draw counts on
+
+
 def test_ask_reads_a_question_from_stdin(server: FaultyServer) -> None:
     """``-`` is the question on stdin; an empty one is wrong usage."""
     assert call("ask", "-m", "vllm:a", "-", stdin="Long question.\n").code == 0

@@ -115,7 +115,7 @@ def test_a_failed_trial_and_a_limit_have_the_exit_codes_of_a_run() -> None:
     done = migrate()
     assert done.code == 1
     assert "1 of 24 trials missing" in done.err
-    assert migrate("--max-tokens", "1", "--results", "other").code == 3
+    assert migrate("--limit-tokens", "1", "--results", "other").code == 3
 
 
 def test_effects_are_shown_by_model() -> None:

@@ -66,10 +66,10 @@ def test_a_run_asks_compares_and_keeps(server: FaultyServer) -> None:
 
 
 def test_options_change_the_design(server: FaultyServer) -> None:
-    """``--model``, ``--repeats``, ``--limit``, ``--concurrency``, ``--results`` do as they say."""
+    """``--model``, ``--repeats``, ``--cases``, ``--concurrency``, ``--results`` do as they say."""
     server.latency = 0.05
     file = write_experiment(cases=["one", "two", "three"], repeats=5)
-    options = "-m vllm:a --model vllm:b --repeats 2 --limit 2 --concurrency 1 --results other"
+    options = "-m vllm:a --model vllm:b --repeats 2 --cases 2 --concurrency 1 --results other"
     done = call("run", file, "--no-report", *options.split())
     assert done.code == 0
     frame = Results("other").latest().trials()
@@ -81,6 +81,51 @@ def test_options_change_the_design(server: FaultyServer) -> None:
     assert set(frame["case"]) == {"1", "2"}
     assert server.peak == 1
     assert not Path("results").exists()
+
+
+def test_settings_win_over_every_other(server: FaultyServer) -> None:
+    """Those of the line over the file, its personas and its pairs; what they leave out stays."""
+    persona = {"name": "p", "system_prompt": "Hi.", "sampling": {"temperature": 1, "top_p": 0.5}}
+    file = write_experiment(personas=["none", persona], sampling={"max_tokens": 5, "seed": 3})
+    options = "--temperature .25 --max-tokens 9 --reasoning-effort low"
+    done = call("run", file, "--no-report", *options.split(), "--set", 'extra={"a": [1]}')
+    assert done.code == 0, done.err
+    pair = {"persona": "art", "model": "vllm:m", "sampling": {"temperature": 1, "top_k": 4}}
+    other = write_experiment("pairs.yaml", personas=[], models=[], assistants=[pair])
+    assert call("run", other, "--no-report", "--temperature", "0", "--seed", "8").code == 0
+    names = ("temperature", "max_tokens", "seed", "top_p", "top_k", "reasoning_effort", "a")
+    sent = [tuple(request.json.get(name) for name in names) for request in questions(server)]
+    assert sorted(sent, key=repr) == [
+        (0.0, None, 8, None, 4, None, None),
+        (0.25, 9, 3, 0.5, None, "low", [1]),
+        (0.25, 9, 3, None, None, "low", [1]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "temprature=1"], "--set temprature: unknown setting 'temprature'"),
+        (["--temperature", "3"], "--temperature: temperature must be between 0 and 2, not 3"),
+        (["--set", "top_k=many"], "--set top_k: top_k must be a whole number, not 'many'"),
+        (["--seed", "1.5"], "--seed: seed must be a whole number, not 1.5"),
+        (["--set", 'extra={"n": 2}'], "--set extra: extra cannot set 'n'"),
+        (["--top-p", "NaN"], "--top-p: top_p must be between 0 and 1, not nan"),
+        (["--seed", "1", "--set", "seed=2"], "--set seed: seed is set by --seed already"),
+        (["--set", "seed=null"], "--set seed: 'null' sets nothing"),
+        (["--set", "seed"], "--set seed: no value"),
+        (["--set", "repeat=1"], "--set repeat: unknown setting 'repeat'"),
+    ],
+)
+def test_a_wrong_setting_reads_as_in_a_file(
+    server: FaultyServer, options: list[str], words: str
+) -> None:
+    """It names the option, and nothing is asked, whatever the command."""
+    for line in (["run", write_experiment()], ["ask", "-m", "vllm:m", "Hi?"], ["chat"]):
+        done = call(*line, *options)
+        assert (done.code, done.out) == (2, "")
+        assert words in done.err
+    assert asked(server) == 0
 
 
 def test_a_folder_of_personas(server: FaultyServer) -> None:
@@ -107,7 +152,7 @@ def test_a_dry_run_leaves_nothing(server: FaultyServer) -> None:
 
 @pytest.mark.parametrize(
     ("option", "code", "outcome"),
-    [((), 0, "complete"), (("--max-tokens", "0"), 3, "limit"), (("-m", "vllm:b"), 1, "failures")],
+    [((), 0, "complete"), (("--limit-tokens", "0"), 3, "limit"), (("-m", "vllm:b"), 1, "failures")],
 )
 def test_json_is_one_object(
     server: FaultyServer,
@@ -130,16 +175,16 @@ def test_json_is_one_object(
 
 
 def test_caps_stop_a_run(server: FaultyServer) -> None:
-    """``--max-tokens`` and ``--max-usd`` end a run with 3, and it says what is left."""
+    """``--limit-tokens`` and ``--limit-usd`` end a run with 3, and it says what is left."""
     Path("models.toml").write_text(
         '[models]\nm = { model = "vllm:m", prices = { input = 1e6, output = 1e6 } }\n', "utf-8"
     )
     file = write_experiment(models=["m"], cases=["a", "b", "c"])
-    few = call("run", file, "--no-report", "--yes", "--max-tokens", "1", "--concurrency", "1")
+    few = call("run", file, "--no-report", "--yes", "--limit-tokens", "1", "--concurrency", "1")
     assert few.code == 3
     assert "5 left" in few.err
     assert asked(server) == 1
-    cheap = call("run", file, "--no-report", "--max-usd", "0.01", "--concurrency", "1")
+    cheap = call("run", file, "--no-report", "--limit-usd", "0.01", "--concurrency", "1")
     assert cheap.code == 3
     assert asked(server) == 2
 
@@ -148,7 +193,7 @@ def test_a_limit_counts_over_the_file(server: FaultyServer) -> None:
     """A cap in the file holds until the command line gives another."""
     file = write_experiment(limits={"tokens": 0})
     assert call("run", file, "--no-report").code == 3
-    assert call("run", file, "--no-report", "--max-tokens", "1000").code == 0
+    assert call("run", file, "--no-report", "--limit-tokens", "1000").code == 0
     assert asked(server) == 2
 
 
@@ -161,7 +206,7 @@ def test_nobody_spends_by_accident(server: FaultyServer, price: str) -> None:
     file = write_experiment(models=["other:m"])
     done = call("run", file, "--no-report")
     assert done.code == 2
-    assert "--max-usd" in done.err
+    assert "--limit-usd" in done.err
     assert asked(server) == 0
     assert call("run", file, "--no-report", "--yes").code == 0
     assert asked(server) == 2
@@ -203,7 +248,7 @@ def test_a_dry_run_counts_controls_that_have_no_text_yet(server: FaultyServer) -
         "run",
         "run exp.yaml --nope",
         "run exp.yaml --repeats 0",
-        "run exp.yaml --max-usd nan",
+        "run exp.yaml --limit-usd nan",
         "run exp.yaml -m nope",
         "run exp.yaml --personas nope",
         "run nope.yaml",
@@ -279,7 +324,7 @@ def test_results_as_parquet() -> None:
 
 def test_results_of_a_run_without_answers(server: FaultyServer) -> None:
     """A run in which nothing was answered is shown like any other."""
-    call("run", write_experiment(), "--no-report", "--max-tokens", "0")
+    call("run", write_experiment(), "--no-report", "--limit-tokens", "0")
     done = call("results")
     assert done.code == 0
     assert done.out.count(" open") == 3  # two trials and the count of them

@@ -21,6 +21,7 @@ import pytest
 from assistants.clients.llamacpp import client as local
 from assistants.clients.llamacpp import thread_benchmark, weights
 from assistants.clients.llamacpp.client import build_local_client
+from assistants.clients.llamacpp.download import fetch_weights
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
 from assistants.clients.openai.client import OpenAIClient
 from assistants.errors import (
@@ -43,7 +44,7 @@ STORY = Message("user", "Write a very long story about a lighthouse, in many cha
 @pytest.fixture(scope="session", autouse=True)
 def fetched() -> None:
     """Fetch the weights and measure the threads, unless an earlier session did."""
-    weights.fetch_weights("smollm2")
+    fetch_weights("smollm2")
     if thread_benchmark.stored_thread_benchmark("smollm2") is None:
         thread_benchmark.measure_threads("smollm2")
 

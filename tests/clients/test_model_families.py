@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from assistants.errors import UsageError
+from assistants.clients import connect
+from assistants.errors import BadRequestError, UsageError
 from assistants.experiment import Experiment
-from assistants.models import PACKAGED, user_file
+from assistants.messages import Message, Sampling
+from assistants.models import PACKAGED, Catalogue, user_file
 from assistants.results import Run
 from support.openai_server import OpenAIServer
 
@@ -173,6 +175,11 @@ async def test_a_model_without_system_messages(server: OpenAIServer) -> None:
     with pytest.raises(UsageError, match=r"system_role"):
         await ask("openai:o1-mini", {"max_tokens": 4000}, personas=["art"])
     assert not server.answered
+    client = connect(Catalogue.default().find("openai:o1-mini"))
+    with pytest.raises(BadRequestError) as refusal:
+        await client.complete([Message("system", "Be brief."), Message("user", "Hi.")], Sampling())
+    await client.aclose()
+    assert "system_role" in refusal.value.fix
     Path("models.toml").write_text('[models."openai:o1-mini"]\nsystem_role = "user"\n')
     run = await ask("openai:o1-mini", {"max_tokens": 4000}, personas=["art"])
     assert run.statuses() == {"ok": 2}

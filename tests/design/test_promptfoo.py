@@ -398,11 +398,11 @@ def test_hostile_names_and_texts_stay_where_they_belong(here: Path) -> None:
 
 async def test_many_cases_stand_in_a_file_of_their_own(here: Path) -> None:
     """An experiment file stays one that a person can read."""
-    rows = "".join(f'"{n}, please",contains:{n}\n' for n in range(300))
+    rows = "".join(f'"{n}, please",contains:{n}\n' for n in range(60))
     path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": f"q,__expected\n{rows}"})
     found = import_promptfoo(path, Path("out"))
     assert content(found)["cases"] == "theirs-cases.jsonl"
-    assert len(found.design.cases) == 300
+    assert len(found.design.cases) == 60
     assert set(scores(await run(found)).values()) == {1.0}
 
 
@@ -463,7 +463,7 @@ def test_whatever_stands_there_is_imported_or_refused(
 
 
 @pytest.mark.parametrize(
-    "prompt", ["{{" * 100_000, "{{ a" * 50_000, '{{ "' * 50_000, "{% " * 60_000, "{{a.b}}" * 20_000]
+    "prompt", ["{{" * 100_000, "{{ a" * 50_000, '{{ "' * 50_000, "{% " * 60_000, "{{a.b}}" * 5_000]
 )
 def test_no_template_takes_long(here: Path, prompt: str) -> None:
     """Tags that never close are looked through once."""
@@ -473,10 +473,10 @@ def test_no_template_takes_long(here: Path, prompt: str) -> None:
 
 def test_many_tests_of_one_name_take_no_longer_than_others(here: Path) -> None:
     """Each is a case with a name of its own."""
-    rows = "".join(f"{n},The same\n" for n in range(20_000))
+    rows = "".join(f"{n},The same\n" for n in range(4_000))
     path = config(f"{SIMPLE}tests: file://t.csv\n", **{"t.csv": f"q,__description\n{rows}"})
     found = import_promptfoo(path, Path("out"))
-    assert len({case.id for case in found.design.cases}) == 20_000
+    assert len({case.id for case in found.design.cases}) == 4_000
 
 
 def test_deep_json_is_refused(here: Path) -> None:
@@ -488,3 +488,29 @@ def test_deep_json_is_refused(here: Path) -> None:
     assert [c.reference for c in import_promptfoo(path, Path("out")).design.cases] == [
         "http://x", "c: d",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["x.yaml", "*", "*.yaml", "."])
+def test_a_file_that_names_itself_ends(here: Path, end: str) -> None:
+    """Prompts, providers and tests are looked for in a file, and not in the files of that file."""
+    inner = f"- 'file://{end}'\n- {{id: 'file://{end}', label: a, raw: 'file://{end}'}}\n"
+    for text in (
+        "prompts: ['file://x.yaml', Hi]\nproviders: echo\nx: 1\n",
+        "prompts: [Hi]\nproviders: ['file://x.yaml', echo]\n",
+        "prompts: ['{{q}}']\nproviders: echo\ntests: ['file://x.yaml', {vars: {q: Hi}}]\n",
+    ):
+        found = import_promptfoo(config(text, **{"x.yaml": inner}), Path("out"), partial=True)
+        assert found.losses
+        assert [case.questions for case in found.design.cases] == [("Hi",)]
+        shutil.rmtree("out")
+
+
+def test_a_rubric_that_is_no_template_is_a_loss(here: Path) -> None:
+    """And the rest of the experiment is there."""
+    path = config(
+        f"{SIMPLE}defaultTest: {{assert: [{{type: icontains, value: a}}]}}\ntests: file://t.csv\n",
+        **{"t.csv": 'q,__expected\na,"llm-rubric: Is it {% kind?"\n'},
+    )
+    found = import_promptfoo(path, Path("out"), partial=True)
+    assert len(found.losses) == 1
+    assert [scorer.name for scorer in found.design.scorers] == ["icontains"]

@@ -4,7 +4,7 @@ Feature: A limit stops a run
   Scenario: A cap on tokens
     Given a server
     And an experiment with 30 trials, four at a time
-    When I run it with "--max-tokens 100"
+    When I run it with "--limit-tokens 100"
     Then the exit code is 3
     And it says how many trials are left
     When I run it again

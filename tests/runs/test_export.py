@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,22 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from assistants.errors import ExportError, MissingDependencyError, UnknownNameError, UsageError
+from assistants.assistant import Assistant
+from assistants.clients import ScriptedClient
+from assistants.errors import (
+    ExportError,
+    IncompleteReplyError,
+    MissingDependencyError,
+    UnknownNameError,
+    UsageError,
+)
 from assistants.experiment import Experiment
+from assistants.messages import Completion, Message, Sampling, Usage
+from assistants.personas import Persona
 from assistants.results import Run
+from assistants.runs import RetryPolicy
 from assistants.runs.export import read_trials
+from assistants.trial import Case
 from support.commands import call
 from support.experiments import quiet
 
@@ -109,6 +121,40 @@ async def test_a_dataset_folder_loads_and_its_card_is_true(run: Run) -> None:
     assert "\n# and" not in body
     assert "````text\nYou grow `trees`.\n```\nEnd.\n````" in body
     run.export("huggingface")  # again is no error
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_what_had_arrived_of_a_reply_is_no_answer(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a reply that broke off, and of one that reasoning used up, every export says the same."""
+
+    def broken(messages: Sequence[Message], sampling: Sampling) -> str:
+        partial = Completion("Half a sen", status="truncated", usage=Usage(3, 2))
+        raise IncompleteReplyError("the reply broke off", partial=partial)
+
+    experiment = Experiment(
+        name="half",
+        assistants=(Assistant(Persona("none", None), ScriptedClient(broken, "broken")),),
+        cases=(Case("one", ("Why?",)),),
+    )
+    monkeypatch.setattr(RetryPolicy, "wait_s", lambda self, tried, error: None)
+    run = await experiment.run(on_progress=quiet)
+    assert run.statuses() == {"truncated": 1}
+    (trial,) = read_trials(run.results, run.id)
+    assert (trial.is_answered, trial.completions, trial.error_type) == (
+        False, (), "IncompleteReplyError",
+    )  # fmt: skip
+    frame = pd.read_parquet(run.export("huggingface") / "data" / "trials.parquet")
+    assert frame["answer"].isna().all()
+    assert list(frame["partial_answer"]) == ["Half a sen"]
+    if importlib.util.find_spec("inspect_ai"):
+        from inspect_ai.log import read_eval_log
+
+        (path,) = run.export("inspect").iterdir()
+        (sample,) = read_eval_log(str(path)).samples
+        assert (sample.output.completion, sample.metadata["partial_answer"]) == ("", "Half a sen")
+        assert "broke off" in sample.error.message
 
 
 async def test_an_export_overwrites_nothing(run: Run) -> None:

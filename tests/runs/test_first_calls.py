@@ -12,6 +12,7 @@ import pytest
 from assistants import Experiment, Results
 from assistants.clients import all_observed
 from assistants.errors import FileError, UsageError
+from assistants.messages import Sampling
 from assistants.runs import Budget, Progress, forecast_design
 from assistants.runs.first_calls import settle_parameters
 from assistants.runs.runner import Runner
@@ -200,12 +201,31 @@ async def test_a_persona_s_own_setting_is_found_in_its_file(openai: OpenAIServer
         await run(models=["openai:gpt-5"], personas=["hot"], sampling={})
 
 
+async def test_a_setting_from_elsewhere_is_found_there(openai: OpenAIServer) -> None:
+    """The error names the option that gave it, not a line that does not."""
+    experiment = Experiment.load(file_of(models=["openai:gpt-5"]))
+    given = experiment.with_sampling(Sampling(temperature=1.5), {"temperature": "--temperature"})
+    with pytest.raises(UsageError, match=r"^--temperature: .*`temperature: 1.5`"):
+        await given.run(on_progress=quiet, retry=QUICK)
+
+
 async def test_a_failed_first_call_is_the_first_try(openai: OpenAIServer) -> None:
     """A failure that is no refusal is recorded by the run itself, and not paid for twice."""
     openai.has_credit = False
     done = await run()
     assert set(done.trials()["status"]) == {"error"}
     assert len(openai.calls) == 6
+
+
+async def test_an_account_without_credit_is_not_asked_for_every_trial(
+    openai: OpenAIServer,
+) -> None:
+    """All trials have their reason, and few of them were asked for it."""
+    openai.has_credit = False
+    done = await run(cases=[f"Question {i}?" for i in range(100)], concurrency=4)
+    assert done.statuses() == {"error": 200}
+    assert done.trials()["error"].notna().all()
+    assert len(openai.calls) < 50
 
 
 async def test_reasoning_that_uses_the_cap_is_no_answer(openai: OpenAIServer) -> None:
@@ -257,3 +277,20 @@ async def test_what_a_provider_ignores_is_recorded(here: Path) -> None:
     """As sent, not known to be applied: in the forecast and in the manifest."""
     design = Experiment.load(file_of(models=["anthropic:claude"]))
     assert any(w.startswith("seed: sent") for w in forecast_design(design, "results").warnings)
+
+
+async def test_a_wrong_key_is_met_once(openai: OpenAIServer, monkeypatch: Any) -> None:
+    """Every trial has its row and the reason; only the first was asked."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-1")
+    frame = (await run()).trials()
+    assert len(openai.requests) == 1
+    assert set(frame["status"]) == {"error"}
+    assert frame["error"].str.contains("401").all()
+    assert frame["error"].str.startswith("Not asked: ").sum() == 5
+
+
+async def test_the_first_calls_are_no_more_than_may_be_in_flight(openai: OpenAIServer) -> None:
+    """``concurrency`` is over all models, and from the first call on."""
+    openai.latency = 0.05
+    await run(models=["chatgpt", "openai:gpt-5.1", "openai:gpt-4.1"], concurrency=1, sampling={})
+    assert openai.peak == 1

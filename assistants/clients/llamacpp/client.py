@@ -1,4 +1,4 @@
-"""The client of the embedded model, which needs no API key, no GPU and no network.
+"""The client of an embedded model, which needs no API key, no GPU and no network.
 
 It talks to a child process that starts with the first call, serves every client in this process,
 and ends soon after this process ends.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from pathlib import Path
 
 from assistants.clients.llamacpp import weights
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
@@ -24,26 +25,44 @@ _running: dict[str, LlamaProcess] = {}
 _starting = threading.Lock()
 
 
+DEFAULT_SAMPLING = Sampling(max_tokens=400)
+"""Settings where neither the model's entry nor anybody else has their own: a small model that does
+not stop by itself costs minutes. About 300 words."""
+
+
 def build_local_client(
     name: str = "smollm2",
     default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    folder: Path = Path(),
 ) -> OpenAIClient:
     """Build a client for an embedded model; its process starts with the first call.
 
     The first call raises ``MissingDependencyError`` if weights or xllamacpp are not installed.
+
+    Parameters
+    ----------
+    name
+        Of an embedded model, or the path of a GGUF file.
+    default_sampling
+        Settings of the model's entry, which win over ``DEFAULT_SAMPLING``.
+    folder
+        Where a relative path begins.
 
     Raises
     ------
     UnknownNameError
         If there is no such model.
     """
+    place = weights.absolute_name(name, folder)
+    found = weights.find_weights(place)
+    # Threads and slots do not change what the model says; its weights do, wherever they lie.
+    label = name if name in weights.EMBEDDED_MODELS else "gguf"
     return OpenAIClient(
         f"local:{name}",
-        endpoint=_endpoint(name),
-        # Threads and slots do not change what the model says; its weights do.
-        identity=f"local:{name}@{weights.find_weights(name).sha256[:16]}",
+        endpoint=_endpoint(place),
+        identity=lambda: f"local:{label}@{found.sha256[:16]}",
         max_concurrency=SLOTS,
-        default_sampling=default_sampling,
+        default_sampling=default_sampling.with_defaults(DEFAULT_SAMPLING),
         always_system=True,
     )
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from assistants.clients.llamacpp import weights
+from assistants.clients.llamacpp.memory import check_memory
 from assistants.errors import MissingDependencyError, ServerUnreachableError
 from assistants.utils import Address, api_keys
 
@@ -21,8 +22,8 @@ SLOTS = 4
 with two up to 3.5 times as fast; temperature-0 answers were the same."""
 
 CONTEXT_TOKENS = 4096
-"""Context length of each slot. The model supports twice as much, but the memory for all of it,
-90 MiB per slot, is allocated when the child starts."""
+"""Context length of each slot. The models support more, but the memory for all of it, 90 MiB per
+slot for smollm2 and 112 MiB for qwen, is allocated when the child starts."""
 
 MAX_TOKENS = 1024
 """Limit of an answer when a request sets none: small models may never stop by themselves."""
@@ -38,13 +39,14 @@ class LlamaProcess:
     Raises
     ------
     MissingDependencyError
-        If xllamacpp or the weights are not installed.
+        If xllamacpp or the weights are not installed, or memory is short.
     ServerUnreachableError
         If the child does not come up.
     """
 
     def __init__(self, name: str, *, threads: int) -> None:
         gguf = weights.weights_path(name)
+        label = weights.find_weights(name).name
         if importlib.util.find_spec("xllamacpp") is None:
             raise MissingDependencyError(
                 f"local:{name} runs on xllamacpp, which is not installed.",
@@ -52,7 +54,8 @@ class LlamaProcess:
             )
         key = secrets.token_urlsafe(32)
         api_keys.remember(key)
-        order = {"name": name, "gguf": str(gguf), "threads": threads, "slots": SLOTS}
+        check_memory(label, gguf.stat().st_size)
+        order = {"name": label, "gguf": str(gguf), "threads": threads, "slots": SLOTS}
         order |= {
             "context": CONTEXT_TOKENS,
             "longest": MAX_TOKENS,
@@ -66,6 +69,8 @@ class LlamaProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            # Weights are a stranger's file, read by native code: no keys beside it.
+            env=api_keys.without_secrets(os.environ),
             start_new_session=True,
         )
         try:
@@ -113,8 +118,10 @@ class LlamaProcess:
             timer.cancel()
         reply = json.loads(line or b'{"error": "its process ended without a message"}')
         if "error" in reply:
+            fix = f"Run `assistants fetch {name}`, which checks the weights, and try again."
+            if weights.is_path(name):
+                fix = "Is it a language model, and whole? Download it again, or try another one."
             raise ServerUnreachableError(
-                f"local:{name} did not start: {api_keys.redact(reply['error'])}.",
-                fix=f"Run `assistants fetch {name}`, which checks the weights, and try again.",
+                f"local:{name} did not start: {api_keys.redact(reply['error'])}.", fix=fix
             )
         return str(reply["url"])

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,9 +21,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from assistants.clients.llamacpp import weights
+from assistants.clients.llamacpp.download import ProgressReport
 from assistants.clients.llamacpp.process import SLOTS, LlamaProcess
-from assistants.clients.llamacpp.weights import ProgressReport
-from assistants.utils import Address, cache_root
+from assistants.utils import Address, cache_root, write_atomically
 
 MAX_THREADS = 8
 """More threads do not help a model this small."""
@@ -34,10 +33,13 @@ MIN_SPEEDUP = 1.2
 those come back."""
 
 TOKENS_PER_REQUEST = 24
-"""Tokens to generate per request while measuring."""
+"""Tokens to generate per request while measuring, and half of them for large weights."""
 
-TIMEOUT_S = 10.0
-"""Time limit of a measurement; a slower candidate counts as 0 tokens per second."""
+LARGE_BYTES = 400_000_000
+"""Size from which weights are large: an answer takes seconds."""
+
+TIMEOUT_S = 60.0
+"""Time limit of a request; a candidate that is slower counts as 0 tokens per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def stored_thread_benchmark(name: str) -> ThreadBenchmark | None:
 def measure_threads(name: str, *, report: ProgressReport = lambda _: None) -> ThreadBenchmark:
     """Try 1, 2, 4 ... threads, each in its own child process, and store the best.
 
-    Stops at the first that is not ``MIN_SPEEDUP`` times faster; at most 15 seconds for each.
+    Stops at the first that is not ``MIN_SPEEDUP`` times faster.
 
     Raises
     ------
@@ -86,11 +88,14 @@ def _thread_counts() -> list[int]:
 
 def _tokens_per_second(name: str, threads: int) -> float:
     child = LlamaProcess(name, threads=threads)
+    is_large = weights.weights_path(name).stat().st_size > LARGE_BYTES
+    length = TOKENS_PER_REQUEST // 2 if is_large else TOKENS_PER_REQUEST
     try:
-        _generate(child.address, 1)  # the first answer also loads the weights
-        start = time.monotonic()
         with ThreadPoolExecutor(SLOTS) as pool:
-            tokens = sum(pool.map(_generate, [child.address] * SLOTS, [TOKENS_PER_REQUEST] * SLOTS))
+            # The first answers also load the weights and read the prompt, in every slot.
+            list(pool.map(_generate, [child.address] * SLOTS, [1] * SLOTS))
+            start = time.monotonic()
+            tokens = sum(pool.map(_generate, [child.address] * SLOTS, [length] * SLOTS))
         return tokens / (time.monotonic() - start)
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return 0.0
@@ -117,14 +122,10 @@ def _generate(address: Address, tokens: int) -> int:
 
 
 def _store(name: str, result: ThreadBenchmark) -> None:
-    path = _cache_file(name)
+    record = {**asdict(result), "machine": _describe_machine(name)}
     # Without a writable folder the benchmark just runs again next time.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**asdict(result), "machine": _describe_machine(name)}, file, indent=2)
-        Path(part).replace(path)
+        write_atomically(_cache_file(name), json.dumps(record, indent=2))
 
 
 def _cache_file(name: str) -> Path:

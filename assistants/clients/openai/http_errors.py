@@ -53,13 +53,14 @@ _TRANSIENT_STATUSES = frozenset({408, 409, 425})
 
 _FIXES: dict[type[CallError], str] = {
     ContextLengthError: "Shorten the persona or the conversation, or ask for fewer tokens.",
-    AuthenticationError: "Check that this model's environment variable holds a valid key.",
+    AuthenticationError: "Check the key; `assistants models` says which variable holds it.",
     ModelNotFoundError: "Check the model's name and the base URL; most end in /v1.",
     RateLimitError: "Wait, or lower the number of calls in flight.",
     RedirectRefusedError: "Use the address it points to as the base URL, if you trust it.",
     BadRequestError: "Change the request; sending it again cannot help.",
     ServerError: "Try again; if it stays, look at the server's own log.",
 }
+_ROLE_FIX = 'Give the model a `system_role = "developer"` or `"user"` in models.toml.'
 
 
 def from_status(status: int, headers: Mapping[str, str], body: bytes, model: str) -> CallError:
@@ -84,7 +85,9 @@ def from_status(status: int, headers: Mapping[str, str], body: bytes, model: str
         return ParameterRefusedError(
             f"{model} does not take `{parameter}` as it was sent. The server said: {message}",
             parameter=parameter,
-            fix=f"Leave out `{parameter}`, or give it a value that this model takes.",
+            fix=_ROLE_FIX
+            if parameter == "messages"
+            else f"Leave out `{parameter}`, or give it a value that this model takes.",
         )
     return _build(
         _error_type(error, status),
@@ -147,6 +150,7 @@ def _build(
     error = kind(message, fix=_FIXES[kind], retry_after=retry_after)
     if out_of_credit:
         error.retryable = False
+        error.at_fault = True  # of all trials alike
         error.fix = "The account has no credit left: add some, or use another model."
     return error
 

@@ -20,7 +20,7 @@ from assistants.design.promptfoo.source import Node, Source, free_name, slug
 from assistants.errors import UsageError
 from assistants.models import Catalogue
 from assistants.scoring import make_scorer
-from assistants.utils import to_json
+from assistants.utils import has_variables, to_json
 
 DEFAULT_GRADER = "chatgpt"
 """The model that judges where a configuration names none; promptfoo then asks one of OpenAI's."""
@@ -267,7 +267,7 @@ def _checks(
     value = _rendered(source, node, test)
     if value is None and plain not in ("is-json", "is-refusal"):
         return []
-    if is_judged and "{{" in to_json(value):
+    if is_judged and has_variables(to_json(value)):
         source.lose(node.where, f"`{kind}` with `{{{{ }}}}` in its text.")
         return []
     model = _judge(source, node, test, catalogue) if is_judged else ""

@@ -92,10 +92,13 @@ def import_promptfoo(config: Path, out: Path | None = None, *, partial: bool = F
     try:
         draft.write(path, config)
         return Imported(path, Design.load(path), losses)
-    except BaseException:  # an interrupt too: what cannot be run is not left behind
+    except BaseException as error:  # an interrupt too: what cannot be run is not left behind
         shutil.rmtree(folder, ignore_errors=True)
         if not is_new:
             folder.mkdir()
+        if isinstance(error, UsageError):
+            message = f"the experiment that it becomes cannot be run: {error.message}"
+            raise FileError(display_path(config), message, fix=error.fix) from None
         raise
 
 

@@ -58,9 +58,9 @@ def _entries(source: Source, listed: Node) -> list[Prompt]:
     return [prompt for entry in listed.each() for prompt in _entry(source, entry)]
 
 
-def _entry(source: Source, entry: Node) -> list[Prompt]:
+def _entry(source: Source, entry: Node, *, in_file: bool = False) -> list[Prompt]:
     if isinstance(entry.data, str):
-        return _from_text(source, entry.data, entry.where, "")
+        return _from_text(source, entry.data, entry.where, "", in_file=in_file)
     if not isinstance(entry.data, Mapping):
         source.lose(entry.where, "a prompt is a text, or has `raw` or `id`.")
         return []
@@ -72,11 +72,14 @@ def _entry(source: Source, entry: Node) -> list[Prompt]:
     if not isinstance(text, str):
         source.lose(entry.where, "a prompt without `raw` or `id`.")
         return []
-    found = _from_text(source, text, entry.where, label or str(entry.data.get("id") or ""))
+    shown = label or str(entry.data.get("id") or "")
+    found = _from_text(source, text, entry.where, shown, in_file=in_file)
     return [replace(prompt, label=label) for prompt in found] if label else found
 
 
-def _from_text(source: Source, text: str, where: str, label: str) -> list[Prompt]:
+def _from_text(
+    source: Source, text: str, where: str, label: str, *, in_file: bool = False
+) -> list[Prompt]:
     scheme = text.partition("://")[0] if "://" in text.split("\n", 1)[0][:20] else ""
     is_path = "\n" not in text and " " not in text and not text.startswith(("{", "["))
     suffix = Path(text.partition("#")[0]).suffix.lower() if is_path else ""
@@ -87,13 +90,12 @@ def _from_text(source: Source, text: str, where: str, label: str) -> list[Prompt
         source.lose(where, f"the prompt `{text}` is made by a program.")
         return []
     if scheme == "file" or suffix in (*_TEXT_FILES, *_DATA_FILES, ".csv"):
-        return [
-            prompt for path in source.paths(text, where) for prompt in _file(source, path, where)
-        ]
+        paths = source.paths(text, where)
+        return [prompt for path in paths for prompt in _file(source, path, where, in_file)]
     return _parsed(source, text, label, where)
 
 
-def _file(source: Source, path: Path, where: str) -> list[Prompt]:
+def _file(source: Source, path: Path, where: str, in_file: bool) -> list[Prompt]:
     suffix, shown = path.suffix.lower(), display_path(path)
     if suffix in PROGRAMS:
         source.lose(where, f"the prompt `{path.name}` is made by a program.")
@@ -106,7 +108,10 @@ def _file(source: Source, path: Path, where: str) -> list[Prompt]:
         if suffix in (".yaml", ".yml"):
             node = source.read(path)
             if isinstance(node.data, list) and not _is_chat(node.data):
-                return [prompt for entry in node.each() for prompt in _entry(source, entry)]
+                if in_file:
+                    source.lose(shown, "a file of prompts within a file of prompts.")
+                    return []
+                return [p for entry in node.each() for p in _entry(source, entry, in_file=True)]
             return _chat(source, node.data, path.stem, node.where)
         text = read_text(path)
     except (FileError, csv.Error) as error:

@@ -87,12 +87,16 @@ def model_name(source: Source, provider: str, where: str, catalogue: Catalogue) 
         return None
 
 
-def _entry(source: Source, entry: Node, catalogue: Catalogue) -> list[Target]:
+def _entry(
+    source: Source, entry: Node, catalogue: Catalogue, *, in_file: bool = False
+) -> list[Target]:
     data = entry.data
     if isinstance(data, str):
-        if data.startswith("file://") and data.endswith((".yaml", ".yml", ".json")):
+        is_file = data.startswith("file://") and data.endswith((".yaml", ".yml", ".json"))
+        if is_file and not in_file:
             nodes = [source.read(path) for path in source.paths(data, entry.where)]
-            return [t for node in nodes for n in node.each() for t in _entry(source, n, catalogue)]
+            inner = [each for node in nodes for each in node.each()]
+            return [t for each in inner for t in _entry(source, each, catalogue, in_file=True)]
         name = model_name(source, data, entry.where, catalogue)
         return [Target(name, entry.where)] if name else []
     if not isinstance(data, Mapping):
