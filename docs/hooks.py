@@ -15,6 +15,7 @@ from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -23,6 +24,14 @@ _ROOT_PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.
 
 _SHOWN = ("text/html", "image/svg+xml", "image/png", "text/plain")
 """Kinds of output that a page shows; of one output, the first that it has."""
+
+_REMOTE = re.compile(
+    r"<(?:script|img|link|iframe|source|video|audio|object|embed)\b[^>]*"
+    r"\s(?:src|href|srcset|data)=[\"']?(?:https?:)?//[^>]*>"
+    r"|@import[^;]*//[^;]*;|url\([\"']?(?:https?:)?//[^)]*\)"
+    r"|<\w+ class=\"mermaid\""  # the theme would fetch what draws it
+)
+"""What makes a browser fetch from elsewhere when a page is opened."""
 
 _outputs: dict[str, list[str]] = {}
 """HTML of each notebook's outputs, by the page's path, until the page's Markdown is HTML."""
@@ -59,6 +68,19 @@ def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Fi
     return re.sub(
         r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', _formula, content, flags=re.S
     )
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Refuse to build a page or a style that fetches anything from elsewhere.
+
+    Raises
+    ------
+    PluginError
+        With the file and what it would fetch.
+    """
+    for path in sorted(Path(config.site_dir).rglob("*")):
+        if path.suffix in (".html", ".css") and (found := _REMOTE.search(path.read_text())):
+            raise PluginError(f"{path}: fetches from elsewhere: {found[0][:200]}")
 
 
 def _relinked(text: str) -> str:
