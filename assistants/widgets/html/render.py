@@ -74,9 +74,11 @@ def stylesheet() -> str:
 
 
 def table(frame: pd.DataFrame) -> Html:
-    """Return a DataFrame with every cell whole, and nothing where nothing is known."""
+    """Return a DataFrame with every cell whole, without columns in which nothing is known."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+    if len(frame):
+        frame = frame.loc[:, (frame.notna() & frame.ne("")).any()]
     numeric = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in frame.dtypes]
     known = frame.notna().itertuples(index=False, name=None)
     rows = [
@@ -87,7 +89,7 @@ def table(frame: pd.DataFrame) -> Html:
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, omitted: int = 0) -> Html:
-    """Return texts as a table; in plain text its columns are aligned.
+    """Return texts as a table without its empty columns; in plain text columns are aligned.
 
     Parameters
     ----------
@@ -99,6 +101,9 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, omitted
         Number of further rows that are left out; the table says so.
     """
     texts = [[escape_control_chars(value) for value in row] for row in rows]
+    by_column = list(zip(columns, *texts, strict=True))
+    filled = [column for column in by_column if any(column[1:])]
+    columns, *texts = map(list, zip(*(filled or by_column), strict=True))
     more = f"... and {omitted:,} more" if omitted > 0 else ""
     body = ui.table(columns, texts) + (ui.sentence(more) if more else "")
     return Html(body, "\n".join([*_aligned([columns, *texts]), *([more] if more else [])]))

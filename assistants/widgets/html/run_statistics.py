@@ -233,10 +233,9 @@ def _missing_scores(frame: pd.DataFrame) -> Iterator[Html]:
 
 
 def _with_notes(frame: pd.DataFrame) -> Html:
-    """Return a table without columns that say nothing, and its notes in words below."""
+    """Return a table, without the model if there is one only, and its notes in words below."""
     same = ["model"] if frame["model"].nunique() == 1 else []
-    empty = [name for name in frame.columns if frame[name].isna().all()]
-    rows = table(frame.drop(columns=[*same, *empty, "note"]))
+    rows = table(frame.drop(columns=[*same, "note"]))
     names = frame["persona"] if same else frame["persona"] + " on " + frame["model"]
     notes = [f"{name}: {note}" for name, note in zip(names, frame["note"], strict=True) if note]
     return Html(rows.body + ui.bullets(notes), "\n".join([rows.plain, *notes]))
