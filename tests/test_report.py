@@ -229,7 +229,8 @@ def test_sections_have_contents_and_anchors() -> None:
     """Each heading of ours is linked once; those of outputs, and of empty sections, are not."""
     path = notebook("a = 1")
     made = nbformat.read(path, as_version=4)
-    folded = nbformat.v4.new_markdown_cell("## Two & <b>\n\nSome *text*.", metadata={"tags": ["folded"]})
+    tags = {"tags": ["folded"]}
+    folded = nbformat.v4.new_markdown_cell("## Two & <b>\n\nSome *text*.", metadata=tags)
     output = nbformat.v4.new_output("display_data", {"text/html": "<h2 id='x'>Not ours</h2>"})
     nothing = nbformat.v4.new_output(
         "display_data", {"text/plain": "Nobody voted."}, metadata={"absent": True}

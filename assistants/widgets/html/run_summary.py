@@ -57,7 +57,7 @@ def means(run: Run) -> Html:
 
 
 def side_by_side(run: Run, most: int = 200) -> Html:
-    """Return the personas' answers to each case beside each other, further repeats and cases folded.
+    """Return the answers to each case beside each other, further repeats and cases folded.
 
     Parameters
     ----------
