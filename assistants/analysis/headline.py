@@ -88,8 +88,8 @@ def _sentences(
         yield f"No difference of note: {_names(same)}."
     if open_:
         many = int(effects["n_cases"].max())
-        known = [row["cases_needed"] for row in open_ if isinstance(row["cases_needed"], Integral)]
-        needed = [int(number) for number in known if number > many]
+        known = [row["cases_needed"] for row in open_]
+        needed = [int(n) for n in known if isinstance(n, Integral) and int(n) > many]
         enough = f"; about {min(needed):,} would tell the largest difference" if needed else ""
         yield f"Too little data to tell: {_names(open_)} ({pluralize(many, 'case')}{enough})."
 

@@ -264,8 +264,8 @@ def _contrasts(run: Run) -> Iterator[Any]:
 
 
 def _wording(run: Run) -> Iterator[Any]:
-    frame = run.text_distance() if run.manifest["baseline"] is not None else ()
-    if not len(frame):
+    frame = run.text_distance() if run.manifest["baseline"] is not None else None
+    if frame is None or not len(frame):
         yield Absent("There is no baseline with answers, so no wording to compare with.")
     elif frame["n_cases"].max() < 2:
         yield Absent("One case says nothing about how far wording moves in general.")
