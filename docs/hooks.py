@@ -84,7 +84,10 @@ def on_post_build(*, config: MkDocsConfig) -> None:
         if path.suffix in (".html", ".css") and (found := _REMOTE.search(path.read_text())):
             raise PluginError(f"{path}: fetches from elsewhere: {found[0][:200]}")
     if missing := list(_missing_names(Path(config.site_dir), Path(config.docs_dir))):
-        raise PluginError(f"docs/reference/ does not show {', '.join(missing)}.")
+        raise PluginError(
+            f"docs/reference/ does not show {', '.join(missing)}: where the module is called alike, "
+            "add an entry `::: folder.module.name`."
+        )
 
 
 def _missing_names(site: Path, docs: Path) -> Iterator[str]:
