@@ -119,7 +119,10 @@ LimitMinutes = Annotated[
     float | None, typer.Option(min=0, metavar="X", help="Stop the run after this time.")
 ]
 Concurrency = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Number of calls in flight; found by itself if not given.")
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Number of calls in flight; found by itself if not given."
+    ),
 ]
 ByBatch = Annotated[
     bool | None,

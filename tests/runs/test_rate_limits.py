@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from assistants.clients import OpenAIClient, Quota, RateLimits
 from assistants.design.limits import Limits as RunLimits
 from assistants.messages import Sampling
 from assistants.results import Results
+from assistants.runs.pacing import Pace
 from assistants.runs.store import Store
 from assistants.utils.urls import Address
 from support.experiments import PRELOADED, QUICK, experiment_at, quiet
@@ -49,8 +51,6 @@ async def run_limited(url: str, key: str, results: str, cases: range, **more: An
 
 
 def run_limited_in_child(url: str, key: str, results: str, first: int, cases: int) -> None:
-    import asyncio
-
     asyncio.run(run_limited(url, key, results, range(first, first + cases)))
 
 
@@ -65,9 +65,20 @@ class Clock:
         return "Yes."
 
     def share(self, calls_a_minute: float) -> float:
-        """Return the share of what the buckets held and got back that was used."""
-        span = self.taken[-1] - self.taken[0]
-        return len(self.taken) / (calls_a_minute * (1 + span / MINUTE_S))
+        """Return the share of what a bucket of so many calls would have given that was used.
+
+        What comes back while the bucket is still full, because the run has just begun, is no loss.
+        """
+        level, spilled, at, is_begun = calls_a_minute, 0.0, self.taken[0], False
+        for moment in self.taken:
+            level += (moment - at) * calls_a_minute / MINUTE_S
+            at = moment
+            if level > calls_a_minute:
+                spilled += (level - calls_a_minute) * is_begun
+                level = calls_a_minute
+            level -= 1
+            is_begun = is_begun or level < calls_a_minute / 2
+        return len(self.taken) / (len(self.taken) + level + spilled)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +200,47 @@ async def test_without_limits_nothing_is_counted(here: Path) -> None:
         await experiment_at(server.url, 5).run(on_progress=quiet)
     with Store("results") as store:
         assert store.rate_limits("test:m") == {}
+
+
+async def test_blocks_cost_fewer_transactions_than_there_are_trials(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that wait together take their quota together."""
+    blocks = 0
+    update = Store.update_rate_limits
+
+    def counted(*args: Any) -> Any:
+        nonlocal blocks
+        blocks += 1
+        return update(*args)
+
+    monkeypatch.setattr(Store, "update_rate_limits", counted)
+    with OpenAIServer(limits=Limits(6000, 10**8, 60)) as server:
+        await run_limited(server.url, server.key, "results", range(200))
+    assert 0 < blocks < 100
+
+
+async def test_limits_that_nobody_states_any_more_are_forgotten(here: Path) -> None:
+    """A cap that was taken out of the file does not hold from the store."""
+    caps = RateLimits(requests=Quota(60, 60.0))
+    with OpenAIServer() as server:
+        await run_limited(server.url, server.key, "results", range(3), rate_caps=caps)
+        began = server.count()
+        await run_limited(server.url, server.key, "results", range(60))
+        assert server.count() - began >= 57
+
+
+async def test_a_large_call_takes_all_of_its_tokens(here: Path) -> None:
+    """One that is larger than what may be spent at once makes the next ones wait for it."""
+    with Store("results") as store:
+        client = limited_client(
+            "http://127.0.0.1:1/v1", "", rate_caps=RateLimits(tokens=Quota(6000))
+        )
+        pace = Pace(store, client)
+        await pace.admit(60)
+        await pace.admit(100)
+        assert store.rate_limits(client.model)["tokens"].taken == 160
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await pace.admit(600)
+        assert store.rate_limits(client.model)["tokens"].taken == 760
