@@ -109,7 +109,7 @@ class Experiment(Design):
         run_id = await execute(design, results, on_progress=on_progress, retry=retry, budget=budget)
         return Results(results).get(run_id)
 
-    def run_sync(self, results: str | Path = "results") -> Run:
+    def run_sync(self, results: str | Path = "results", *, batch: bool | None = None) -> Run:
         """Run from a script, where there is no event loop; in a notebook ``await run()``.
 
         Raises
@@ -120,7 +120,7 @@ class Experiment(Design):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(self.run(results))
+            return asyncio.run(self.run(results, batch=batch))
         raise UsageError(
             "run_sync is for scripts, and an event loop runs here, as in a notebook.",
             fix="Write `await experiment.run()`.",

@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING and the notebooks are true: commands run, files and names exist."""
+"""README, CONTRIBUTING, docs/ and the notebooks are true: commands run, files and names exist."""
 
 from __future__ import annotations
 
@@ -14,16 +14,28 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import assistants
-from assistants import Browse, Chat, Compare, Experiment, Rate, Results, Run, Server
+from assistants import Browse, Chat, Compare, Experiment, Rate, Results, Run, Sampling, Server
 from assistants.analysis.plots import Figure
-from assistants.models import Catalogue
+from assistants.design.case_files import CaseEntry
+from assistants.design.schema import (
+    ControlsEntry,
+    ExperimentFile,
+    JudgeEntry,
+    LimitsEntry,
+    PairEntry,
+    PersonaEntry,
+)
+from assistants.models import Catalogue, ModelEntry, Prices, Provider
+from assistants.scoring.registry import _BUILDERS as SCORER_SETTINGS
+from assistants.scoring.registry import SCORER_NAMES
 from assistants.utils.config_files import parse_yaml
 from support.fake_vllm_python import python_with_vllm
 from support.openai_server import OpenAIServer
@@ -38,9 +50,22 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.M | re.S)
 
 
-COMMANDS = [
-    line.partition("#")[0].strip() for block in blocks(README, "sh") for line in block.splitlines()
-]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+
+
+def commands(page: str) -> list[str]:
+    """The lines of a page's shell blocks, without their comments."""
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [command for line in lines if (command := line.partition("#")[0].strip())]
+
+
+COMMANDS = list(
+    dict.fromkeys(
+        command for text in (README, *(p.read_text() for p in DOCS)) for command in commands(text)
+    )
+)
+PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+"""What a reader replaces, as in ``-m MODEL``."""
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +76,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "personas").mkdir()
     (made / "personas" / "gardener.md").write_text(blocks(README, "markdown")[0])
     (made / "experiments" / "yours.yaml").write_text(blocks(README, "yaml")[0])
+    for page, block in (("prompt-engineers", "support"), ("tutorial", "class")):
+        text = (ROOT / "docs" / f"{page}.md").read_text()
+        (made / f"{block}.yaml").write_text(blocks(text, "yaml")[0])
     # The embedded model says as much as it likes; what it is asked is tested with its client.
     (made / "models.toml").write_text('[models]\nsmollm2 = "scripted:echo"\n')
     config = ROOT / "tests" / "design" / "promptfoo" / "text-and-variables" / "promptfooconfig.yaml"
@@ -86,23 +114,26 @@ def run(command: str, folder: Path, **more: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("assistants ")])
-def test_every_command_of_the_readme_works(
+@pytest.mark.parametrize(
+    "command",
+    [c for c in COMMANDS if c.startswith("assistants ") and not PLACEHOLDER.search(c)],
+)
+def test_every_command_of_the_pages_works(
     command: str, folder: Path, openai: dict[str, str]
 ) -> None:
-    """In the order of the page, in a folder that has the experiments and nothing else."""
+    """In the order of the pages, in a folder that has the experiments and nothing else."""
     done = run(command, folder, **openai)
     assert done.returncode == 0, done.stderr
     assert done.stdout or re.search(r"--out|--dry-run", command)  # a forecast goes to stderr
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
-def test_every_make_target_of_the_readme_is_there(command: str) -> None:
+def test_every_make_target_of_the_pages_is_there(command: str) -> None:
     """``make -n`` knows it."""
     assert run(f"{command} -n", ROOT).returncode == 0
 
 
-def test_no_command_of_the_readme_goes_untested() -> None:
+def test_no_command_of_the_pages_goes_untested() -> None:
     """A new kind of command has to be added above."""
     known = ("assistants ", "make ", ". .venv/bin/activate", "export ASSISTANTS_VLLM_PYTHON=",
              "export OPENAI_API_KEY=")  # fmt: skip
@@ -129,10 +160,11 @@ def test_the_python_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyP
     assert set(names["frame"]["scorer"]) == {"questions"}  # type: ignore[index]
 
 
-def test_the_models_of_the_readme_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/models-file.md"])
+def test_the_models_of_a_page_load(page: str, tmp_path: Path) -> None:
     """The entry for another server is one that the program takes."""
     path = tmp_path / "models.toml"
-    path.write_text(blocks(README, "toml")[0])
+    path.write_text(blocks((ROOT / page).read_text(), "toml")[0])
     assert Catalogue.read([path]).find("big").name == "tgi:mistral-large"
 
 
@@ -148,26 +180,27 @@ def test_the_file_tree_of_the_readme_exists() -> None:
             folder = ROOT / name
 
 
-def test_links_and_pictures_exist() -> None:
-    """Nothing on the pages leads nowhere."""
-    for page in (README, CONTRIBUTING):
-        for target in re.findall(r"\]\(([^)#]+)\)", page):
-            assert (ROOT / target).exists(), target
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/interchange.md"]
-)
-def test_paths_on_the_pages_exist(page: str) -> None:
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_links_and_pictures_exist(page: Path) -> None:
+    """Nothing on the pages leads nowhere; ``make docs`` checks anchors too."""
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_paths_on_the_pages_exist(page: Path) -> None:
     """A path of the package, its tests or its benchmarks is where the page says."""
-    text = (ROOT / page).read_text()
+    text = page.read_text()
     paths = re.findall(r"`((?:assistants|tests|bench|notebooks|docs)/[\w./-]+)`", text)
     assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
 
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    ROOT / "docs" / "architecture.md",
+    *DOCS,
     *sorted((ROOT / "notebooks").glob("*.ipynb")),
     *sorted((ROOT / "assistants" / "cli" / "templates").glob("*/notebook.ipynb")),
 ]
@@ -272,3 +305,78 @@ def test_the_judges_of_the_readme_are_judges() -> None:
     )
     assert [judge.name for judge in experiment.judges] == ["quality", "better"]
     assert experiment.forecast().judging == 4
+
+
+def section(page: str, title: str) -> str:
+    """The text below a heading of a page of docs/, up to the next one."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.split(r"^#+ ", text.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def rows(page: str, title: str) -> dict[str, str]:
+    """The rows of the table below a heading, by each name in their first cells."""
+    found = re.findall(r"^\| (`[^|]*?) \| (.*) \|$", section(page, title), flags=re.M)
+    return {name: rest for first, rest in found for name in re.findall(r"`([^`]+)`", first)}
+
+
+@pytest.mark.parametrize(
+    ("page", "title", "keys"),
+    [
+        ("experiment-file.md", "Keys", ExperimentFile.model_fields),
+        ("experiment-file.md", "Personas", PersonaEntry.model_fields),
+        ("experiment-file.md", "Assistants", PairEntry.model_fields),
+        ("experiment-file.md", "Cases", CaseEntry.model_fields),
+        ("experiment-file.md", "Sampling", {f.name for f in fields(Sampling)} - {"repeat"}),
+        ("experiment-file.md", "Limits", LimitsEntry.model_fields),
+        ("experiment-file.md", "Scorers", {*SCORER_NAMES, "judge"}),
+        ("experiment-file.md", "Judges", JudgeEntry.model_fields),
+        ("experiment-file.md", "Controls", ControlsEntry.model_fields),
+        ("models-file.md", "`[providers.NAME]`", Provider.model_fields),
+        ("models-file.md", "`[models]`", ModelEntry.model_fields),
+        ("models-file.md", "Prices", Prices.model_fields),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_key_of_a_file_is_explained(page: str, title: str, keys: Collection[str]) -> None:
+    """And no key that is not there."""
+    assert set(rows(page, title)) == set(keys)
+
+
+@pytest.mark.parametrize("scorer", SCORER_NAMES)
+def test_every_setting_of_a_scorer_is_explained(scorer: str) -> None:
+    """In the row of the scorer; ``name``, which all of them take, is explained above."""
+    settings = SCORER_SETTINGS[scorer][0].model_fields
+    names = {field.alias or name for name, field in settings.items()} - {"name"}
+    assert names <= set(re.findall(r"`(\w+)`", rows("experiment-file.md", "Scorers")[scorer]))
+
+
+def test_the_experiments_of_the_docs_load(folder: Path) -> None:
+    """Every YAML block of the guides is an experiment file; the judges' are its scorers."""
+    for page in DOCS:
+        for number, block in enumerate(blocks(page.read_text(), "yaml")):
+            if block.startswith("scorers:"):
+                block = "personas: [none, art]\nmodels: [echo]\ncases: [Why?]\n" + block
+            path = folder / f"{page.stem}-{number}.yaml"
+            path.write_text(block)
+            assert len(Experiment.load(path, personas=[folder / "personas"])) > 1
+
+
+@pytest.mark.parametrize("page", ["recipes", "prompt-engineers"])
+def test_the_python_of_a_guide_runs(
+    page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cell by cell, with await at the top as in a notebook."""
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    for source in blocks((ROOT / "docs" / f"{page}.md").read_text(), "python"):
+        code = compile(source, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        waiting = eval(code, names)
+        if waiting is not None:
+            asyncio.run(waiting)
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """What ``import assistants`` offers is on the first page of the reference, with a link."""
+    page = (ROOT / "docs" / "reference" / "index.md").read_text()
+    listed = re.findall(r"\[`(\w+)`\]\[assistants\.", page)
+    assert sorted(listed) == sorted(assistants.__all__)

@@ -24,6 +24,7 @@ WARNING = "Effects of these personas are not what they seem"
 def test_the_page_warns(here: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
     """In words, naming persona and model; and a run whose personas arrived has no warning."""
     monkeypatch.setattr(RetryPolicy, "wait_s", lambda self, tried, error: None)
+    monkeypatch.setattr(RetryPolicy, "refusal_wait_s", lambda self, error: None)
     with TemplateServer(template(name)) as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.url)
         done = call("run", write_experiment())

@@ -118,6 +118,7 @@ def canary(
         "wait_s",
         lambda self, tried, error: 0.0 if error.retryable and tried < 2 else None,
     )
+    monkeypatch.setattr(RetryPolicy, "refusal_wait_s", lambda self, error: None)
     quick = Timeouts(connect=1, first_token=0.5, idle=0.5, total=0.5)
     monkeypatch.setitem(OpenAIClient.__init__.__kwdefaults__, "timeouts", quick)
     logs = io.StringIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -70,7 +71,7 @@ def init(
             file.write(source.read_bytes())
     say(f"{template}: {pluralize(len(files), 'file')} in {folder.resolve()}. Next:\n")
     if folder.resolve() != Path.cwd():
-        show(f"cd {folder}")
+        show(f"cd {shlex.quote(str(folder))}")
     show(_first_commands(folder / "README.md"))
     return 0
 

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +29,7 @@ from assistants.errors import (
     BudgetExceededError,
     CallError,
     ModelNotFoundError,
+    RateLimitError,
     UsageError,
 )
 from assistants.messages import Completion, Message, Sampling, Usage, partial_completion
@@ -267,7 +268,9 @@ class BatchRunner:
                 if wait is None:
                     raise
                 await asyncio.sleep(min(wait, self._budget.left_s))
-                if (batch := await self._find(record, batch_client)) is not None:
+                if isinstance(error, RateLimitError):
+                    continue  # it was refused, for certain
+                if (batch := await self._find_late(record, batch_client)) is not None:
                     return batch
 
     async def _settle(self, out: dict[str, BatchClient]) -> None:
@@ -278,17 +281,23 @@ class BatchRunner:
                 continue
             batch = None
             if record.input_file is not None:
-                batch = await self._find(record, batch_client)
-                if batch is None and (wait := _UNCERTAIN_S - _age_s(record.updated_at)) > 0:
-                    await asyncio.sleep(wait)
-                    batch = await self._find(record, batch_client)
+                batch = await self._find_late(record, batch_client)
             if batch is not None:
                 self._note(record, batch)
             else:
                 self._end(record, _NOT_SENT)
 
+    async def _find_late(self, record: BatchRecord, batch_client: BatchClient) -> Batch | None:
+        """Look for a batch that may have been created, again when it must be there if it was."""
+        batch = await self._find(record, batch_client)
+        wait = _UNCERTAIN_S - (time.time() - _unix_time(record.updated_at))
+        if batch is None and wait > 0:
+            await asyncio.sleep(min(wait, _UNCERTAIN_S))
+            batch = await self._find(record, batch_client)
+        return batch
+
     async def _find(self, record: BatchRecord, batch_client: BatchClient) -> Batch | None:
-        since = datetime.fromisoformat(record.created_at).timestamp()
+        since = _unix_time(record.created_at)
         file = record.input_file
         assert file is not None
         return await self._tried(lambda: batch_client.find(record.token, file, since))
@@ -305,7 +314,7 @@ class BatchRunner:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except OSError:
-                    self._show("another process is sending batches")
+                    self._show("another process, which sends batches")
                     self._budget.check()
                     await asyncio.sleep(_FIRST_LOOK_S)
             yield
@@ -368,7 +377,7 @@ class BatchRunner:
         except CallError as error:
             if not error.retryable:
                 raise
-            self._show(str(error))
+            self._show(f"the provider ({error.message})")
             return None
         if batch.status != record.status:
             self._note(record, batch)
@@ -382,10 +391,11 @@ class BatchRunner:
         }
         for file in (batch.output_file, batch.error_file):
             if file is not None:
-                await self._tried(partial(self._read, record, file, asked, batch_client))
-        if batch.error is not None and batch.found_no_room and self._is_asking and asked:
+                with suppress(ModelNotFoundError):  # the provider keeps files for some weeks only
+                    await self._tried(partial(self._read, record, file, asked, batch_client))
+        if batch.error is not None and batch.found_no_room and self._is_asking:
             # It cost nothing. The trials stay open, and go out again when there is room.
-            self._no_room.append(_Refused(record, batch.error, next(iter(asked.values()))))
+            self._no_room.append(_Refused(record, batch.error))
         else:
             self._accepted[record.model] += record.requests
             for key, turn, _ in asked.values():
@@ -401,8 +411,7 @@ class BatchRunner:
             elif requests > 1:
                 self._room[model] = min(self._room.get(model, requests), max(1, requests // 2))
             else:  # not even one request: others fill the queue
-                key, turn, _ = refused.first
-                self._fail(key, turn, refused.error)
+                raise refused.error
         self._no_room.clear()
         self._accepted.clear()
 
@@ -563,11 +572,10 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A batch that the provider had no room for, and its first request."""
+    """A batch that the provider had no room for."""
 
     record: BatchRecord
     error: BatchError
-    first: tuple[str, int, bool]
 
 
 @dataclass(slots=True)
@@ -683,8 +691,12 @@ def _waiting(batches_seen: Collection[Batch]) -> str:
     return f"{name}: {', '.join(parts)}, {done:,} of {pluralize(total, 'request')} done"
 
 
-def _age_s(moment: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+def _unix_time(moment: str) -> float:
+    """Return a stored time; 0, which is long ago, for a wrong one in a stranger's store."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _now() -> str:

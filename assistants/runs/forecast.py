@@ -38,7 +38,8 @@ class Forecast:
     answers, or else by ``max_tokens``; ``seconds`` by earlier answers, as many in flight as the
     model takes. ``judging`` of the trials are what judges are asked. ``replays`` says that a tape
     answers and no model is asked. ``batch_discount`` is the part of the price that a run by batch
-    saves; ``None`` for another run. ``warnings`` are sentences on what is likely to go wrong.
+    saves; ``None`` for another run. ``sent`` are trials in batches of earlier runs, which this one
+    waits for. ``warnings`` are sentences on what is likely to go wrong.
     """
 
     trials: int
@@ -51,6 +52,7 @@ class Forecast:
     replays: bool = False
     warnings: tuple[str, ...] = ()
     batch_discount: float | None = None
+    sent: int = 0
 
     @property
     def to_ask(self) -> int:
@@ -75,10 +77,11 @@ class Forecast:
             price = "half price" if saved == 0.5 else f"{saved:.0%} off"
             money += f" ({price} by batch)"
             hours = "up to 24 hours for each turn"
+        sent = f" ({self.sent:,} sent by batch before)" if self.sent else ""
         judges = f" ({self.judging:,} of them for judges)" if self.judging else ""
         return (
             f"{pluralize(self.trials, 'trial')}{judges}, {self.answered:,} answered already, "
-            f"{self.to_ask:,} to ask: about {tokens:,} tokens, {money}, {hours}."
+            f"{self.to_ask:,} to ask{sent}: about {tokens:,} tokens, {money}, {hours}."
         )
 
 
@@ -114,7 +117,7 @@ def forecast_trials(
     concurrency
         Calls in flight, if the experiment sets them.
     """
-    total = answered = 0
+    total = answered = sent = 0
     sums: dict[str, _Sum] = {}
     workers: dict[str, int] = {}
     usual = _usual(store)
@@ -122,6 +125,7 @@ def forecast_trials(
     for batch in batches(chain(trials, of_judges), BATCH):
         keys = [trial.key for trial in batch]
         done = store.finished(keys) if store else set()
+        sent += len(store.batches_of(keys).keys() - done) if store else 0
         for trial, key in zip(batch, keys, strict=True):
             total += 1
             if key in done:
@@ -139,6 +143,7 @@ def forecast_trials(
         usd=_usd(sums, model_of, cost),
         seconds=_seconds(sums, usual, workers),
         judging=len(of_judges),
+        sent=sent,
     )
 
 

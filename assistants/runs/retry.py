@@ -14,15 +14,15 @@ class RetryPolicy:
     """At most ``most`` tries at a call; waits double from ``first_wait_s``, with jitter.
 
     A server's ``Retry-After`` goes before our own waits; never under the first of them, so that
-    a server that says 0 is not stormed. A refusal (429) that says when to come back is no try, for
-    as long as some call to the model was answered in the last ``patience_s`` seconds.
+    a server that says 0 is not stormed. A refusal (429) that says when to come back is no try,
+    unless no call to the model gets through for ``patience_s`` seconds; then it is given up.
     """
 
     most: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
     jitter_s: float = 0.5
-    patience_s: float = 900.0
+    patience_s: float = 120.0
 
     def __post_init__(self) -> None:
         if self.most < 1:
@@ -57,14 +57,13 @@ class CircuitBreaker:
 
     Only failures by the server's fault count. Without the counter, a server that is down
     would cost every remaining trial all its attempts. After a second assistant the model is given
-    up; one alone may have a prompt that the server stumbles over. ``hopeless`` is a failure of the
-    first call that every other would meet too: nothing more is asked.
+    up; one alone may have a prompt that the server stumbles over.
     """
 
-    def __init__(self, model: str, hopeless: CallError | None = None, most: int = 5) -> None:
+    def __init__(self, model: str, most: int = 5) -> None:
         self.model = model
         self.most = most
-        self._hopeless = hopeless
+        self._given_up_for: CallError | None = None
         self._in_a_row: Counter[str] = Counter()
         self._last = ""
 
@@ -76,10 +75,9 @@ class CircuitBreaker:
         CircuitOpenError
             If it, or the model, was given up.
         """
-        if self._hopeless is not None:
+        if (error := self._given_up_for) is not None:
             raise CircuitOpenError(
-                f"Not asked: the first call failed, as every other would. {self._hopeless.message}",
-                fix=self._hopeless.fix,
+                f"Not asked, as it would fail too: {error.message}", fix=error.fix
             )
         given_up = [name for name, failures in self._in_a_row.items() if failures >= self.most]
         if assistant in given_up or len(given_up) >= _MAX_ASSISTANTS_GIVEN_UP:
@@ -88,6 +86,10 @@ class CircuitBreaker:
                 f"{who} was given up after {self.most} failures in a row; the last: {self._last}",
                 fix="Run again when it is back: only what is missing is asked.",
             )
+
+    def give_up(self, error: CallError) -> None:
+        """Give the model up: every other call would meet this failure too."""
+        self._given_up_for = error
 
     def succeeded(self, assistant: str) -> None:
         """Count an answer: failures in a row end here."""

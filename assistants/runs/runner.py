@@ -214,10 +214,12 @@ class Runner:
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
         lane = _Lane(
-            CircuitBreaker(client.model, self.first.hopeless.get(client.model)),
+            CircuitBreaker(client.model),
             Concurrency(client, self._concurrency),
             Pace(self.store, client),
         )
+        if (hopeless := self.first.hopeless.get(client.model)) is not None:
+            lane.breaker.give_up(hopeless)
         async with asyncio.TaskGroup() as group:
             for batch in batches(trials, BATCH):
                 for trial in self._open(batch):
@@ -304,7 +306,8 @@ class Runner:
                         self._spend_failure(trial, history, error)
                     wait = self._retry.refusal_wait_s(error)
                     if wait is not None:
-                        if lane.pace.refused_for_s() > self._retry.patience_s:
+                        if lane.pace.refused_for_s() + wait > self._retry.patience_s:
+                            lane.breaker.give_up(error)
                             raise
                         lane.pace.refused(wait)
                         tried -= 1

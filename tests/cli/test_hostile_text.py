@@ -36,6 +36,7 @@ def at_server(here: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch)
     """``vllm:`` is the loopback server, and nothing waits between attempts."""
     monkeypatch.setenv("VLLM_BASE_URL", server.url)
     monkeypatch.setattr(RetryPolicy, "wait_s", lambda self, tried, error: None)
+    monkeypatch.setattr(RetryPolicy, "refusal_wait_s", lambda self, error: None)
 
 
 def assert_harmless(done: Done) -> None:

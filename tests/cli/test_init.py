@@ -20,10 +20,12 @@ JUDGE = '"*": |\n  A\n  clear: 4 - it is\n  correct: 3 - it is\n'
 
 
 def project(template: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Start a project and go there; the judge's model is a script."""
+    """Start a project and go there; the models are a script."""
     assert call("init", "demo", "--template", template).code == 0
     monkeypatch.chdir("demo")
-    Path("models.toml").write_text('[models]\nsmollm2 = "scripted:judge.yaml"\n', encoding="utf-8")
+    names = ("smollm2", "chatgpt")
+    entries = "".join(f'{name} = "scripted:judge.yaml"\n' for name in names)
+    Path("models.toml").write_text(f"[models]\n{entries}", encoding="utf-8")
     Path("judge.yaml").write_text(JUDGE, encoding="utf-8")
     return Path.cwd()
 
@@ -104,6 +106,8 @@ def test_the_folder_one_is_in(here: Path) -> None:
     assert not done.out.startswith("cd ")
     assert Path("experiment.yaml").is_file()
     assert Path("notes.txt").read_text("utf-8") == "mine"
+    Path("a b").mkdir()
+    assert call("init", "a b").out.startswith("cd 'a b'\n")
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

@@ -139,9 +139,12 @@ async def test_an_interrupted_run_is_picked_up(
     experiment = batch_experiment(server, 5)
     sent = asyncio.Event()
     loop = asyncio.get_running_loop()
-    batches.on_request = lambda when, step: (
-        loop.call_soon_threadsafe(sent.set) if (when, step) == ("after", "retrieve") else None
-    )
+
+    def note(when: str, step: str) -> None:
+        if (when, step) == ("after", "retrieve"):
+            loop.call_soon_threadsafe(sent.set)
+
+    batches.on_request = note
     running = asyncio.ensure_future(experiment.run("r", batch=True, on_progress=quiet))
     await sent.wait()
     running.cancel()
@@ -219,6 +222,50 @@ async def test_a_wrong_key_is_a_failure_of_each_trial(
     server.key = right
     run = await experiment.run("r", batch=True, on_progress=quiet)
     assert run.statuses() == {"ok": 4}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["upload", "create", "retrieve", "content"])
+async def test_a_failure_on_the_way_costs_nothing_twice(
+    here: Path, server: OpenAIServer, batches: OpenAIBatches, when: str, step: str
+) -> None:
+    """A request that the server carried out, or not, and answered with an error, is mended."""
+    left = 2
+
+    def fail(at: str, of: str) -> bool:
+        nonlocal left
+        left -= (at, of) == (when, step)
+        return (at, of) == (when, step) and left >= 0
+
+    batches.on_request = fail
+    run = await batch_experiment(server, 3).run("r", batch=True, on_progress=quiet, retry=QUICK)
+    assert run.statuses() == {"ok": 6}
+    assert batches.created == 1
+    assert len(batches.asked) == 5
+
+
+async def test_files_that_are_gone_are_failures(
+    here: Path, server: OpenAIServer, batches: OpenAIBatches
+) -> None:
+    """A provider keeps files for some weeks; after that, the trials are open."""
+    batches.on_request = lambda when, step: (
+        batches.files.clear() if (when, step) == ("before", "content") else None
+    )
+    run = await batch_experiment(server, 3).run("r", batch=True, on_progress=quiet)
+    assert run.statuses() == {"error": 5, "ok": 1}
+    assert run.trials()["error"].dropna().str.contains("holds no reply").all()
+
+
+async def test_a_full_queue_stops_the_run(
+    here: Path, server: OpenAIServer, batches: OpenAIBatches
+) -> None:
+    """Where not even one request may wait, nothing was paid, and the reason is told."""
+    batches.enqueued_requests = 0
+    with pytest.raises(CallError, match="Enqueued token limit"):
+        await batch_experiment(server, 3).run("r", batch=True, on_progress=quiet)
+    batches.enqueued_requests = None
+    run = await batch_experiment(server, 3).run("r", batch=True, on_progress=quiet)
+    assert run.statuses() == {"ok": 6}
 
 
 async def test_a_batch_that_the_provider_does_not_know_stops_the_run(

@@ -286,7 +286,7 @@ async def test_a_wrong_key_is_met_once(openai: OpenAIServer, monkeypatch: Any) -
     assert len(openai.requests) == 1
     assert set(frame["status"]) == {"error"}
     assert frame["error"].str.contains("401").all()
-    assert frame["error"].str.startswith("Not asked: ").sum() == 5
+    assert frame["error"].str.startswith("Not asked, ").sum() == 5
 
 
 async def test_the_first_calls_are_no_more_than_may_be_in_flight(openai: OpenAIServer) -> None:

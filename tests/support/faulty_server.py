@@ -203,7 +203,7 @@ class FaultyServer:
         return True
 
     def _steps(self, request: Request) -> Sequence[Step]:
-        streamed = bool(request.body) and bool(request.json.get("stream"))
+        streamed = request.body.startswith(b"{") and bool(request.json.get("stream"))
         fault = self._fault(request)
         if fault is not None:
             bad = (STREAMED if streamed else WHOLE)[fault]

@@ -26,7 +26,8 @@ root => {
         range.selectNodeContents(node);
         const scrolls = e => /auto|scroll/.test(getComputedStyle(e).overflowX);
         let folder = owner;
-        while (folder && folder !== document.body && !scrolls(folder)) folder = folder.parentElement;
+        while (folder && folder !== document.body && !scrolls(folder))
+            folder = folder.parentElement;
         const isWithin = folder && folder !== document.body && root.contains(folder);
         for (const r of range.getClientRects()) {
             if (!isWithin && r.right > document.documentElement.clientWidth + 1)
@@ -34,15 +35,17 @@ root => {
             boxes.push([r, node]);
         }
     }
+    const start = node => node.data.trim().slice(0, 30);
     for (let i = 0; i < boxes.length; i++) for (let k = i + 1; k < boxes.length; k++) {
         const [a, one] = boxes[i], [b, other] = boxes[k];
         if (one === other) continue;
         const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
         const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
         if (wide > 2 && high > 4)
-            flaws.push(`"${one.data.trim().slice(0, 30)}" overlaps "${other.data.trim().slice(0, 30)}"`);
+            flaws.push(`"${start(one)}" overlaps "${start(other)}"`);
     }
-    for (const e of root.querySelectorAll('dl, ul, ol, table, dt, dd, th, details, article, p, figure')) {
+    const whole = 'dl, ul, ol, table, dt, dd, th, details, article, p, figure';
+    for (const e of root.querySelectorAll(whole)) {
         if (isSeen(e) && !e.textContent.trim() && !e.querySelector('img, svg'))
             flaws.push(`empty: <${e.localName}>`);
     }

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
@@ -31,11 +33,15 @@ MAX_REQUESTS = 50_000
 MAX_FILE_BYTES = 200_000_000
 """Size limit of the file of one batch."""
 
+MAX_RESULT_BYTES = 4_000_000_000
+"""Size limit of a file of replies."""
+
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _QUEUE_IS_FULL = "token_limit_exceeded"
 _TOKEN_FIELD = "assistants_batch"  # noqa: S105 - the name of a field
-_MAX_RESULT_BYTES = 4_000_000_000
-_FILE_TIMEOUTS = Timeouts(total=3600.0)
+_SLOWEST = 50_000
+"""Bytes a second below which a file that is on its way is given up, after the usual total time."""
+
 _PAGE = 100
 _MAX_PAGES = 100
 _CLOCKS_DIFFER_S = 48 * 3600
@@ -118,11 +124,19 @@ class BatchClient:
     """Sends batches of a model's requests, and reads what became of them.
 
     Every method raises ``CallError`` and nothing else on purpose, and sends its request once.
+
+    Parameters
+    ----------
+    client
+        Of the model; it stays its owner's to close.
+    max_bytes
+        Size limit of a file of replies.
     """
 
-    def __init__(self, client: OpenAIClient) -> None:
+    def __init__(self, client: OpenAIClient, *, max_bytes: int = MAX_RESULT_BYTES) -> None:
         self.client = client
         self.model = client.model
+        self._max_bytes = max_bytes
 
     def request_line(
         self, custom_id: str, messages: Sequence[Message], sampling: Sampling
@@ -140,7 +154,9 @@ class BatchClient:
     async def upload(self, file: BinaryIO) -> str:
         """Upload a file of request lines, read from its beginning, and return its id."""
         file.flush()  # its length is asked of the disk
-        reply = await self._call("/files", {"file": file}, _UploadRequest, _FILE_TIMEOUTS)
+        usual = self.client.timeouts
+        timeouts = replace(usual, total=usual.total + file.seek(0, os.SEEK_END) / _SLOWEST)
+        reply = await self._call("/files", {"file": file}, _UploadRequest, timeouts)
         return self._read_id(reply.get("id"))
 
     async def create(self, file: str, token: str) -> Batch:
@@ -192,9 +208,11 @@ class BatchClient:
         A line that cannot be tied to a request is left out.
         """
         path = f"/files/{self._read_id(file)}/content"
-        request = await self.client.new_request(path, {}, _DownloadRequest, _FILE_TIMEOUTS)
+        request = await self.client.new_request(path, {}, _DownloadRequest)
         failure: CallError | None = None
-        async with contextlib.aclosing(_lines(request.pieces(self.model), self.model)) as lines:
+        async with contextlib.aclosing(
+            _lines(request.pieces(self._max_bytes), self.model)
+        ) as lines:
             while failure is None:
                 try:
                     line = await anext(lines, None)
@@ -350,9 +368,10 @@ class _UploadRequest(Request):
 class _DownloadRequest(GetRequest):
     """A GET whose body is read piece by piece."""
 
-    async def pieces(self, model: str) -> AsyncGenerator[bytes, None]:
+    async def pieces(self, max_bytes: int) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives, each piece within the limit for an idle connection."""
         self._limit = "idle"
+        start = time.monotonic()
         async with asyncio.timeout(self._timeouts.idle):
             reply = await self._send()
         received = 0
@@ -364,7 +383,10 @@ class _DownloadRequest(GetRequest):
                     if piece is None:
                         return
                     received += len(piece)
-                    response.check_size(received, _MAX_RESULT_BYTES, model)
+                    if time.monotonic() - start > self._timeouts.total + received / _SLOWEST:
+                        self._limit = "total"
+                        raise TimeoutError
+                    response.check_size(received, max_bytes, self._model)
                     yield piece
         finally:
             await close_response(reply)
