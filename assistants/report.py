@@ -6,10 +6,12 @@ import ast
 import base64
 import logging
 import os
+import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from assistants.errors import MissingDependencyError, ReportError, UsageError, n
 from assistants.results import Run
 from assistants.runs import Migration
 from assistants.utils import packaged_path, quick_imports, to_utf8
-from assistants.widgets.html import clean, migration, render_template, stylesheet, ui
+from assistants.widgets.html import ABSENT, clean, migration, render_template, stylesheet, ui
 
 NOTEBOOK = "02-run-experiment.ipynb"
+
+_NOT_PLAIN = re.compile("[^a-z0-9]+")
 
 IOPUB_S = 60
 """Seconds to wait for the outputs of a cell that has ended: large pages take long."""
@@ -152,19 +156,79 @@ def kernel_manager() -> type[Any]:
     return Manager
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page with a heading; one that is folded opens at a click."""
+
+    title: str
+    anchor: str
+    body: Markup
+    is_folded: bool = False
+
+
 def to_page(notebook: Path, title: str) -> str:
     """Return a self-contained page of a notebook's text and outputs, sanitised, without code.
 
-    Cells tagged ``notebook-only`` are left out.
+    A cell of Markdown that begins with ``## `` begins a section. Cells tagged ``notebook-only``
+    are left out, a section whose first cell is tagged ``folded`` is folded, and sections that only
+    say why they are empty are gathered below the contents.
     """
     import nbformat
-    from nbconvert import HTMLExporter
 
     content = nbformat.read(str(notebook), as_version=4)  # type: ignore[no-untyped-call]
-    content.cells = [cell for cell in content.cells if not _is_notebook_only(cell)]
-    pictures: dict[str, Markup] = {}
-    for cell in content.cells:
-        cell["outputs"] = [_sanitised(output, pictures) for output in cell.get("outputs", [])]
+    lead, sections, absent = Markup(), [], []
+    for number, cells in enumerate(_by_section(content.cells)):
+        heading, text = _heading(cells[0])
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        if heading and outputs and all(map(_is_absent, outputs)):
+            absent.append((heading, " ".join(_plain(output) for output in outputs)))
+            continue
+        if heading:
+            cells[0]["source"] = text
+        anchor = _NOT_PLAIN.sub("-", f"{heading.lower()}-{number}").strip("-")
+        body = _body(cells, f"{title}-{anchor}")
+        if heading:
+            is_folded = "folded" in cells[0]["metadata"].get("tags", [])
+            sections.append(Section(heading, anchor, body, is_folded))
+        else:
+            lead += body
+    return _page(title, lead, sections, absent)
+
+
+def _by_section(cells: Sequence[Any]) -> list[list[Any]]:
+    groups: list[list[Any]] = []
+    for cell in cells:
+        if _is_notebook_only(cell):
+            continue
+        if not groups or _heading(cell)[0]:
+            groups.append([])
+        groups[-1].append(cell)
+    return groups
+
+
+def _heading(cell: Any) -> tuple[str, str]:
+    """Return the heading that a cell begins with, if any, and the text below it."""
+    first, _, rest = to_utf8("".join(cell["source"])).partition("\n")
+    is_heading = cell["cell_type"] == "markdown" and first.startswith("## ")
+    return (first.removeprefix("## ").strip(), rest) if is_heading else ("", "")
+
+
+def _is_absent(output: Any) -> bool:
+    return bool(output.get("metadata", {}).get(ABSENT))
+
+
+def _plain(output: Any) -> str:
+    return to_utf8("".join(output.get("data", {}).get("text/plain", "")))
+
+
+def _body(cells: Sequence[Any], name: str) -> Markup:
+    from nbconvert import HTMLExporter
+    from nbformat import from_dict
+
+    parts = _Parts(name)
+    for cell in cells:
+        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
+        cell["source"] = to_utf8(cell["source"])
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
@@ -172,22 +236,52 @@ def to_page(notebook: Path, title: str) -> str:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
-    for cell in content.cells:
-        cell["source"] = to_utf8(cell["source"])
-    body, _ = exporter.from_notebook_node(content)
-    body = str(clean(body))
-    for placeholder, picture in pictures.items():
-        body = body.replace(placeholder, picture)
-    return _page(title, Markup(body))  # noqa: S704 - cleaned above
+    part = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    body, _ = exporter.from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
+    return parts.put_into(clean(body))
 
 
-def _page(title: str, body: Markup) -> str:
+class _Parts:
+    """Pictures and files, which the sanitiser would not let through, kept out of its way."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._parts: dict[str, Markup] = {}
+
+    def keep(self, part: Markup) -> str:
+        """Return a text that stands for a part."""
+        # Nobody who wrote the notebook knows the name, so nobody can put a part elsewhere.
+        placeholder = f"part-{secrets.token_hex(16)}"
+        self._parts[placeholder] = part
+        return placeholder
+
+    def keep_csv(self, text: str) -> str:
+        """Return a text that stands for a link to a table as a file, which is in the link."""
+        number = sum("download" in part for part in self._parts.values()) + 1
+        return self.keep(ui.csv_link(f"{self._name}-{number}.csv", _base64(text)))
+
+    def put_into(self, page: Markup) -> Markup:
+        """Return the page with each part in its place."""
+        text = str(page)
+        for placeholder, part in self._parts.items():
+            text = text.replace(placeholder, part)
+        return Markup(text)  # noqa: S704 - cleaned, and our own parts
+
+
+def _page(
+    title: str,
+    lead: Markup,
+    sections: Sequence[Section] = (),
+    absent: Sequence[tuple[str, str]] = (),
+) -> str:
     css = files("assistants.widgets").joinpath("static/page.css").read_text(encoding="utf-8")
     return render_template(
         "report.html",
         title=title,
         css=Markup(css + stylesheet()),  # noqa: S704 - our own files
-        body=body,
+        lead=lead,
+        sections=sections,
+        absent=absent,
     )
 
 
@@ -225,19 +319,20 @@ def _is_notebook_only(cell: Any) -> bool:
     return "notebook-only" in cell["metadata"].get("tags", [])
 
 
-def _sanitised(output: Any, pictures: dict[str, Markup]) -> Any:
-    """Return an output with only text, tables and layout, and a placeholder for its picture."""
+def _sanitised(output: Any, parts: _Parts) -> Any:
+    """Return an output with only text, tables and layout, and placeholders for the rest."""
     data = output.get("data")
     if data is not None:
         kept = {kind: data[kind] for kind in ("text/html", "text/plain") if kind in data}
         if "text/html" in kept:
-            kept = {"text/html": str(clean("".join(kept["text/html"])))}
+            page = str(clean("".join(kept["text/html"])))
+            if "text/csv" in data:
+                page += parts.keep_csv("".join(data["text/csv"]))
+            kept = {"text/html": page}
         elif "image/svg+xml" in data:
-            # Nobody who wrote the notebook knows the name, so nobody can put a picture elsewhere.
-            placeholder = f"picture-{secrets.token_hex(16)}"
             plain = "".join(data.get("text/plain", "")) or "A figure."
-            pictures[placeholder] = _picture("".join(data["image/svg+xml"]), plain)
-            kept = {"text/html": f"<figure>{placeholder}</figure>"}
+            picture = _picture("".join(data["image/svg+xml"]), plain)
+            kept = {"text/html": f"<figure>{parts.keep(picture)}</figure>"}
         output["data"] = kept
     return output
 
@@ -247,5 +342,8 @@ def _picture(svg: str, alt: str) -> Markup:
     if "<!DOCTYPE" in svg.upper() or "<!ENTITY" in svg.upper():
         # Entities that name entities grow without end. No figure needs one.
         return ui.sentence(f"A figure that declares entities is left out. {alt}")
-    data = base64.b64encode(svg.encode("utf-8", "backslashreplace")).decode()
-    return ui.image(f"data:image/svg+xml;base64,{data}", alt)
+    return ui.image(f"data:image/svg+xml;base64,{_base64(svg)}", alt)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "backslashreplace")).decode()

@@ -44,9 +44,9 @@ class Run:
     """An execution of an experiment, read from the store each time it is asked.
 
     What the answers say comes from ``statistics`` and is offered here under the same names:
-    ``scores``, ``effects``, ``interactions``, ``control_contrasts``, ``mixed_model``,
-    ``text_distance``, ``embeddings``, ``votes``, ``ranking``, ``agreement``, ``position_bias``,
-    ``prompt_audit``.
+    ``scores``, ``means``, ``effects``, ``headline``, ``interactions``, ``control_contrasts``,
+    ``mixed_model``, ``text_distance``, ``embeddings``, ``votes``, ``ranking``, ``agreement``,
+    ``position_bias``, ``prompt_audit``.
     ``plot`` draws it: ``run.plot.effects("words")``.
     """
 
@@ -57,7 +57,9 @@ class Run:
         self.plot = RunPlots(folder, statistics)
         # Bound here, so that a reader's tools see the real signatures and docstrings.
         self.scores = statistics.scores
+        self.means = statistics.means
         self.effects = statistics.effects
+        self.headline = statistics.headline
         self.interactions = statistics.interactions
         self.control_contrasts = statistics.control_contrasts
         self.mixed_model = statistics.mixed_model
@@ -189,9 +191,10 @@ class Run:
         Parameters
         ----------
         sections
-            ``overview``, ``prompt_audit``, ``summary``, ``status_counts``, ``effects``,
-            ``models``, ``control_contrasts``, ``text_distance``, ``votes``, ``answers``,
-            ``failures``, ``prompts``; all of them, in this order, if none is named.
+            ``headline``, ``overview``, ``means``, ``answers``, ``effects``, ``distributions``,
+            ``models``, ``control_contrasts``, ``text_distance``, ``votes``, ``costs``,
+            ``status_counts``, ``failures``, ``prompt_audit``, ``prompts``; all of them, in this
+            order, if none is named.
 
         Raises
         ------

@@ -92,8 +92,12 @@ def assert_self_contained(page: str) -> None:
     )
     links = Links(page)
     assert not links.tags & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    allowed = {
+        "a": r"#[a-z0-9-]+|data:text/csv;charset=utf-8;base64,[A-Za-z0-9+/=]+",
+        "img": r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+",
+    }
     for tag, _, value in links.found:
-        assert value.startswith({"a": "#", "img": "data:image/svg+xml;base64,"}[tag]), links.found
+        assert re.fullmatch(allowed[tag], value), value
     assert "@import" not in page
     assert "url(" not in page
 
@@ -221,6 +225,50 @@ def test_cells_for_the_notebook_only_are_left_out() -> None:
     assert "<h1>&lt;exp&gt;</h1>" in page
 
 
+def test_sections_have_contents_and_anchors() -> None:
+    """Each heading of ours is linked once; those of outputs, and of empty sections, are not."""
+    path = notebook("a = 1")
+    made = nbformat.read(path, as_version=4)
+    tags = {"tags": ["folded"]}
+    folded = nbformat.v4.new_markdown_cell("## Two & <b>\n\nSome *text*.", metadata=tags)
+    output = nbformat.v4.new_output("display_data", {"text/html": "<h2 id='x'>Not ours</h2>"})
+    nothing = nbformat.v4.new_output(
+        "display_data", {"text/plain": "Nobody voted."}, metadata={"absent": True}
+    )
+    made.cells += [
+        nbformat.v4.new_markdown_cell("## One"),
+        nbformat.v4.new_code_cell("x", outputs=[output]),
+        nbformat.v4.new_markdown_cell("## Votes"),
+        nbformat.v4.new_code_cell("x", outputs=[nothing]),
+        folded,
+    ]
+    nbformat.write(made, path)
+    page = to_page(path, "x")
+    links = [value for tag, name, value in Links(page).found if (tag, name) == ("a", "href")]
+    assert [page.count(f'id="{link[1:]}"') for link in links] == [1, 1]
+    assert page.count("<h2") == 3
+    assert "<summary><h2>Two &amp; &lt;b&gt;</h2></summary>" in page
+    assert "Some <em>text</em>." in page
+    assert "<li><b>Votes</b> Nobody voted.</li>" in page
+
+
+def test_a_table_is_also_a_file() -> None:
+    """In the link itself, with every character; the rest of the page cannot make such a link."""
+    path = notebook("a = 1")
+    made = nbformat.read(path, as_version=4)
+    csv = 'persona,words\n"</a><script>alert(1)</script>",3\n'
+    link = '<a href="data:text/csv;base64,QQ==" download="x.csv">mine</a>'
+    made.cells[0].outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": link, "text/csv": csv})
+    ]
+    nbformat.write(made, path)
+    found = Links(to_page(path, "x")).found
+    ((tag, name, value),) = [each for each in found if each[1] == "href"]
+    kind, _, data = value.partition("base64,")
+    assert (tag, name, kind) == ("a", "href", "data:text/csv;charset=utf-8;")
+    assert base64.b64decode(data).decode() == csv
+
+
 def test_an_output_with_half_a_character_breaks_no_page() -> None:
     """A notebook's JSON can hold a lone surrogate; the page says which."""
     path = notebook("a = 1")
@@ -248,7 +296,7 @@ def test_a_picture_is_an_image_with_its_words() -> None:
     ]
     assert "window.hacked" not in page
     assert "declares entities" in page
-    assert "picture-" not in page
+    assert "part-" not in page
 
 
 def without(package: str) -> list[str]:

@@ -23,6 +23,7 @@ from assistants.analysis.effects import (
     interactions,
     note_truncation,
 )
+from assistants.analysis.headline import FEWEST_TO_TELL, headline
 from assistants.analysis.mixed_model import mixed_model
 from assistants.analysis.pairwise_votes import combine_orders, position_bias
 from assistants.analysis.permutation import holm
@@ -35,6 +36,7 @@ from assistants.analysis.verdict import LESS, MORE, NO_DIFFERENCE, TOO_LITTLE
 __all__ = [
     "ATTRIBUTION_TOTALS",
     "ATTRIBUTION_TRIALS",
+    "FEWEST_TO_TELL",
     "LESS",
     "LOWERS_LIKELIHOOD",
     "MORE",
@@ -54,6 +56,7 @@ __all__ = [
     "control_contrasts",
     "effects",
     "effects_of_scores",
+    "headline",
     "holm",
     "interactions",
     "log_likelihood_effects",

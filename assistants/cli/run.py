@@ -284,7 +284,7 @@ def _report(run: Run, file: Path) -> Path | None:
 
 
 def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
-    """Print the comparison: what each persona answered, and how long the answers are."""
+    """Print answers to the first cases, then what they say together: the means and the headline."""
     from assistants.runs import word_counts
 
     frame = run.trials()
@@ -308,6 +308,12 @@ def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
         if frame["case"].nunique() > 3:
             show(f"... and {frame['case'].nunique() - 1} more cases, in the report.")
             break
+    means = run.means()
+    if means["model"].nunique() == 1:
+        means = means.drop(columns="model")
+    out.print(table(list(means.columns), means.itertuples(index=False), title="means"))
+    out.print()
+    show(run.headline())
     print_counts(run, replayed=replayed)
     if page is not None:
         show(f"report: {page}")

@@ -23,7 +23,7 @@ from assistants.runs.retry import RetryPolicy
 from assistants.runs.runner import Progress, ProgressCallback
 from assistants.runs.statistics import VOTES, RunStatistics
 from assistants.runs.store import FILE, BatchRecord, RunRecord, Store
-from assistants.runs.tables import averaged, is_known, status_counts, word_counts
+from assistants.runs.tables import averaged, case_names, is_known, status_counts, word_counts
 
 __all__ = [
     "FILE",
@@ -41,6 +41,7 @@ __all__ = [
     "Store",
     "averaged",
     "cancel_batch",
+    "case_names",
     "changes_of_served_model",
     "draft_controls",
     "execute",

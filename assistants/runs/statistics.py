@@ -175,6 +175,62 @@ class RunStatistics:
         )
         return note_truncation(table, scored.frame, baseline_name, by)
 
+    def headline(self, score: Named | None = None) -> str:
+        """Return in plain words what the personas changed, or that nothing can be told.
+
+        Parameters
+        ----------
+        score
+            What to measure; as a default the first scorer of the experiment, or ``words``.
+
+        Raises
+        ------
+        UsageError
+            As ``scores`` does.
+        """
+        from assistants.analysis import PERCENTAGE_POINTS, headline
+
+        baseline = self.manifest["baseline"]
+        if baseline is None:
+            return "No baseline is named, so there is nothing to compare with."
+        name, unit, binary = self.plot_unit(score)
+        unit = PERCENTAGE_POINTS if binary else unit
+        return headline(self.effects(score), name, unit=unit, baseline=baseline)
+
+    def means(self, *scorers: Named) -> pd.DataFrame:
+        """Return the mean of each score, one row per persona and model.
+
+        Parameters
+        ----------
+        scorers
+            The experiment's own if none is named.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``persona``, ``model``, ``trials``, ``counted`` (those with a status that counts), and
+            a column per scorer: the mean in its unit, in percent where it is binary (``name, %``).
+
+        Raises
+        ------
+        UsageError
+            As ``scores`` does.
+        """
+        with Store(self.folder) as store:
+            trials = tables.trials(store, self.id)
+        groups = ["persona", "model"]
+        by = trials.groupby(groups, sort=False)
+        table = by.size().rename("trials").to_frame()
+        table["counted"] = by["status"].agg(lambda statuses: int(statuses.isin(AVERAGED).sum()))
+        own = [scorer.name for scorer in self.scorers] or ["words"]
+        for scorer in scorers or own:
+            name, _, binary = self.plot_unit(scorer)
+            frame = self.scores(scorer)
+            counted = frame[frame["status"].isin(AVERAGED)]
+            means = counted.groupby(groups, sort=False)["value"].mean()
+            table[f"{name}, %" if binary else name] = means * 100 if binary else means
+        return table.reset_index()
+
     def interactions(
         self,
         score: Named | None = None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from assistants.errors import UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.runs.store import Store
-from assistants.utils import to_utf8
+from assistants.utils import to_utf8, truncate_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,6 +131,15 @@ def trials(store: Store, run: str) -> pd.DataFrame:
         return pd.Series(values, dtype=_TYPES.get(name, "str"))
 
     return pd.DataFrame({name: column(name) for name in COLUMNS})
+
+
+def case_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Return a name to show for each case: its id, or its question where the id is a number."""
+    names: dict[str, str] = {}
+    for case, question in frame.groupby(["case", "question"], sort=False).groups:
+        name = truncate_line(question, 44) if case.isdigit() else case
+        names[case] = name if name and name not in names.values() else f"{case}: {name}"
+    return names
 
 
 def is_known(value: Any) -> bool:

@@ -211,6 +211,7 @@ def test_a_hostile_page_can_still_be_used(browser: Browser, hostile: Run) -> Non
     assert "window.hacked=1" in chosen
     assert page.evaluate("document.title") == "hostile"
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
+    page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")
     last = page.locator("article").last
     last.scroll_into_view_if_needed()
     assert last.is_visible()

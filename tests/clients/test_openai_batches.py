@@ -252,7 +252,8 @@ LINES = st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.fi
     {"custom_id": JSON | st.just("r1")},
     optional={
         "error": JSON,
-        "response": JSON | st.fixed_dictionaries({"status_code": JSON | st.just(200), "body": JSON}),
+        "response": JSON
+        | st.fixed_dictionaries({"status_code": JSON | st.just(200), "body": JSON}),
     },
 ).map(lambda value: json.dumps(value).encode())  # fmt: skip
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import io
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,7 @@ from assistants.clients import echo
 from assistants.messages import Usage
 from assistants.models import Catalogue, Model
 from assistants.utils.urls import Address
+from assistants.widgets.html.render import to_csv
 from support.experiments import quiet
 from support.hostile_texts import MONSTERS, PAYLOADS
 
@@ -250,6 +253,18 @@ def test_what_cannot_be_read_is_said_and_not_raised(here: Path) -> None:
     assert "broken.md" in page_of(Library([here]))
     client = ScriptedClient(echo, "echo")
     assert "topic" in page_of(Assistant(Persona("x", "{{ topic }}"), client))
+
+
+def test_no_text_of_a_csv_is_a_formula() -> None:
+    """A spreadsheet would run it; numbers stay numbers, negative ones too."""
+    texts = ["=1+1", "+1", "-1", "@x", "\t=1", "plain", 'quo"te']
+    csv = to_csv(pd.DataFrame({"=name": texts, "value": [-1.5] * 7}))
+    read = pd.read_csv(io.StringIO(csv))
+    assert list(read) == ["'=name", "value"]
+    assert list(read["'=name"]) == [
+        "'=1+1", "'+1", "'-1", "'@x", "'\t=1", "plain", 'quo"te',
+    ]  # fmt: skip
+    assert set(read["value"]) == {-1.5}
 
 
 def test_a_library_is_a_table_of_its_personas() -> None:

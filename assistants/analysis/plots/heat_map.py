@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_CASES, MOST_PERSONAS = 60, 30
 """Limits of one heat map; of more, it shows some, spread evenly over their order."""
 
-_WIDTH, _NAME_PIXELS = 540, 130
+_WIDTH, _NAME_PIXELS = 540, 220
 _LIGHT_TO_DARK = ["#f0f5fa", "#9ecae1", "#3182bd", "#08306b"]
 
 

@@ -4,6 +4,7 @@ from .markdown import clean as clean
 from .markdown import escape as escape
 from .markdown import finished_html as finished_html
 from .markdown import to_html as to_html
+from .render import ABSENT as ABSENT
 from .render import Html as Html
 from .render import render_template as render_template
 from .render import stylesheet as stylesheet
@@ -15,6 +16,8 @@ from .reprs import personas_table as personas_table
 from .reprs import source_label as source_label
 from .run_statistics import OutputGroup as OutputGroup
 from .run_statistics import contrasts as contrasts
+from .run_statistics import costs as costs
+from .run_statistics import details as details
 from .run_statistics import effects as effects
 from .run_statistics import endings as endings
 from .run_statistics import migration as migration
@@ -24,6 +27,8 @@ from .run_statistics import votes as votes
 from .run_statistics import wording as wording
 from .run_summary import answer_facts as answer_facts
 from .run_summary import failures as failures
+from .run_summary import means as means
+from .run_summary import opening as opening
 from .run_summary import overview as overview
 from .run_summary import prompt_html as prompt_html
 from .run_summary import prompts as prompts
@@ -33,6 +38,7 @@ from .word_diff import WordDiff as WordDiff
 from .word_diff import compare_words as compare_words
 
 __all__ = [
+    "ABSENT",
     "LANGUAGES",
     "MAX_CHARACTERS",
     "Html",
@@ -42,13 +48,17 @@ __all__ = [
     "clean",
     "compare_words",
     "contrasts",
+    "costs",
+    "details",
     "effects",
     "endings",
     "escape",
     "failures",
     "finished_html",
+    "means",
     "migration",
     "models",
+    "opening",
     "overview",
     "page",
     "personas_table",

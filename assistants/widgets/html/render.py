@@ -8,6 +8,7 @@ and a name that a template does not know is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from csv import QUOTE_NONNUMERIC
 from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,12 +18,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from markupsafe import escape as escape_markup
 
-from assistants.utils import escape_control_chars
+from assistants.utils import escape_control_chars, to_utf8
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _HERE = Path(__file__).parent
+
+ABSENT = "absent"
+"""Key in the metadata of an output that only says why there is nothing."""
 
 
 class Html:
@@ -34,11 +38,14 @@ class Html:
         ``Markup``; any other text is escaped.
     plain
         What ``repr`` gives.
+    csv
+        The same as a table for other programs, kept beside the HTML in a notebook.
     """
 
-    def __init__(self, body: str, plain: str) -> None:
+    def __init__(self, body: str, plain: str, csv: str = "") -> None:
         self.body = escape_markup(body)
         self.plain = plain
+        self.csv = csv
 
     def __repr__(self) -> str:
         return self.plain
@@ -48,6 +55,20 @@ class Html:
 
     def _repr_html_(self) -> str:
         return f'<style>{stylesheet()}</style><div class="assistants">{self.body}</div>'
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return what is shown beside the HTML and the plain text."""
+        return {"text/csv": self.csv} if self.csv else {}
+
+
+class Absent(Html):
+    """A sentence that says why there is nothing to show; a report gathers these in one place."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ui.sentence(reason), reason)
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        return {}, {ABSENT: True}
 
 
 class _Macros:
@@ -73,10 +94,19 @@ def stylesheet() -> str:
     return (_HERE.parent / "static" / "style.css").read_text(encoding="utf-8")
 
 
-def table(frame: pd.DataFrame) -> Html:
-    """Return a DataFrame with every cell whole, without columns in which nothing is known."""
+def table(frame: pd.DataFrame, data: pd.DataFrame | None = None) -> Html:
+    """Return a DataFrame with every cell whole, without columns in which nothing is known.
+
+    Parameters
+    ----------
+    frame
+        The rows to show.
+    data
+        What a reader downloads, where that is more.
+    """
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+    data = frame if data is None else data
     if len(frame):
         frame = frame.loc[:, (frame.notna() & frame.ne("")).any()]
     numeric = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in frame.dtypes]
@@ -85,7 +115,22 @@ def table(frame: pd.DataFrame) -> Html:
         [_cell_text(value) if is_known else "" for value, is_known in zip(*row, strict=True)]
         for row in zip(frame.itertuples(index=False, name=None), known, strict=True)
     ]
-    return Html(ui.table([*map(str, frame.columns)], rows, numeric), frame.to_string(index=False))
+    body = ui.table([*map(str, frame.columns)], rows, numeric)
+    return Html(body, frame.to_string(index=False), to_csv(data))
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return a DataFrame as CSV in which no text is a formula to a spreadsheet.
+
+    Every text stands in quotes: unquoted, a lone carriage return would end its row.
+    """
+    safe = frame.map(lambda value: _no_formula(value) if isinstance(value, str) else value)
+    return to_utf8(safe.rename(columns=_no_formula).to_csv(index=False, quoting=QUOTE_NONNUMERIC))
+
+
+def _no_formula(text: object) -> str:
+    shown = str(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t", "\r")) else shown
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, omitted: int = 0) -> Html:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from assistants.analysis import PERCENTAGE_POINTS
+from assistants.analysis import FEWEST_TO_TELL, PERCENTAGE_POINTS
 from assistants.results import Run
-from assistants.runs import Migration, status_counts
+from assistants.runs import Migration, case_names, status_counts
 from assistants.runs.audit import AS_WITHOUT, GOOD, OPEN
 from assistants.scoring import Scorer
 from assistants.utils import pluralize
 from assistants.widgets.html.markdown import to_html
-from assistants.widgets.html.render import Html, heading, sentence, table, ui
+from assistants.widgets.html.render import Absent, Html, heading, sentence, table, ui
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _EFFECTS = [
-    "persona", "model", "n_cases", "n_trials", "mean", "baseline_mean", "effect", "low", "high",
-    "p_adjusted", "noise_floor", "cases_needed", "verdict", "note",
+    "persona", "model", "mean", "baseline_mean", "effect", "low", "high", "p_adjusted", "verdict",
 ]  # fmt: skip
+"""Columns that a reader needs first; the CSV has all of them."""
+
+_SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z])")
 
 _MIGRATION = {
     "scorer": "scorer", "persona": "persona", "n_cases": "n_cases", "baseline_mean": "old",
@@ -104,9 +107,22 @@ def votes(run: Run) -> OutputGroup:
     return OutputGroup(lambda: _votes(run))
 
 
+def details(run: Run) -> OutputGroup:
+    """Show for each score the mean of each case, and how the scores are distributed."""
+    return OutputGroup(lambda: _details(run))
+
+
+def costs(run: Run) -> OutputGroup:
+    """Show what the answers cost, and what one gets for it."""
+    return OutputGroup(lambda: _costs(run))
+
+
 def endings(run: Run) -> Html:
     """Return how many trials of each persona ended how: a refusal is an effect too."""
-    return table(status_counts(run.trials()))
+    counts = status_counts(run.trials())
+    if list(counts.columns[2:]) == ["ok"]:
+        return Absent("Every trial ended with a whole answer.")
+    return table(_without_one_model(counts))
 
 
 def prompt_audit(run: Run) -> Html:
@@ -129,59 +145,105 @@ def prompt_audit(run: Run) -> Html:
         if not note.endswith(AS_WITHOUT)
     ]
     warned = ui.emphasis("Effects of these personas are not what they seem:") if warnings else ""
-    rows = table(frame)
+    rows = _folded("Persona by persona", table(frame))
     body = ui.sentence(counts) + warned + ui.bullets(warnings, bad=True) + rows.body
-    return Html(body, "\n".join([counts, *warnings, rows.plain]))
+    return Html(body, "\n".join([counts, *warnings, rows.plain]), rows.csv)
 
 
 def _effects(run: Run) -> Iterator[Any]:
-    from assistants.analysis.plots import cost, distributions, forest, heat_map
+    from assistants.analysis.plots import forest
 
-    if run.manifest["baseline"] is None:
-        yield sentence("No baseline is named, so there is nothing to compare with.")
+    baseline = run.manifest["baseline"]
+    if baseline is None:
+        yield Absent("No baseline is named, so there is nothing to compare with.")
         return
-    if run.manifest["cases"] and not len(run.effects("words")):
-        yield sentence("There is only the baseline, so there is nothing to compare it with.")
+    by_score = {scorer: run.effects(scorer.name) for scorer in _scorers(run)}
+    if run.manifest["cases"] and not any(map(len, by_score.values())):
+        yield Absent("There is only the baseline, so there is nothing to compare it with.")
         return
-    for scorer in _scorers(run):
-        unit = PERCENTAGE_POINTS if scorer.kind == "binary" else scorer.unit
-        is_binary = scorer.kind == "binary"
-        frame, rows = run.scores(scorer.name), run.effects(scorer.name)
+    if not any((rows["n_cases"] > 1).any() for rows in by_score.values()):
+        yield Absent(run.headline())
+        return
+    said: set[str] = set()
+    for scorer, rows in by_score.items():
         yield heading(scorer.name)
-        yield forest(rows, score=scorer.name, unit=unit, baseline=run.manifest["baseline"])
-        yield _with_notes(rows[_EFFECTS])
-        yield from _missing_scores(frame)
+        yield _opening(run, scorer.name)
+        if rows["n_cases"].max() < FEWEST_TO_TELL:
+            yield _folded("The numbers", _with_notes(rows, _EFFECTS, said))
+        else:
+            yield forest(rows, score=scorer.name, unit=_unit(scorer), baseline=baseline)
+            yield _with_notes(rows, _EFFECTS, said)
+        yield from _missing_scores(run.scores(scorer.name))
+    yield from _further(run)
+
+
+def _details(run: Run) -> Iterator[Any]:
+    from assistants.analysis.plots import distributions, heat_map
+
+    trials = run.trials()
+    if trials["case"].nunique() < 2:
+        yield Absent("There is one case, whose answers stand above.")
+        return
+    names = case_names(trials)
+    for scorer in _scorers(run):
+        frame = run.scores(scorer.name)
         if frame["value"].notna().any():
+            is_binary = scorer.kind == "binary"
+            frame = frame.assign(case=frame["case"].map(names))
+            yield heading(scorer.name)
             yield heat_map(frame, score=scorer.name, unit=scorer.unit)
             yield distributions(frame, score=scorer.name, unit=scorer.unit, binary=is_binary)
-            yield cost(frame, run.trials(), score=scorer.name, unit=scorer.unit, binary=is_binary)
-    further = [scorer.name for scorer in run.scorers[MAX_SCORES:]]
-    if further:
-        yield sentence(f"Not shown here: {', '.join(further)}. See run.effects(name).")
+
+
+def _costs(run: Run) -> Iterator[Any]:
+    from assistants.analysis.plots import cost
+
+    trials, main = run.trials(), _scorers(run)[0]
+    names = {"output_tokens": "tokens", "total_s": "seconds", "cost_usd": "dollars in all"}
+    spent = run.summary()[["persona", "model", *names]].rename(columns=names)
+    known = {
+        "dollars": trials["cost_usd"].sum() or None,
+        "tokens read": trials["input_tokens"].sum() or None,
+        "tokens written": trials["output_tokens"].sum() or None,
+    }
+    facts = {name: f"{value:,.4g}" if name == "dollars" else f"{value:,}"
+             for name, value in known.items() if value}  # fmt: skip
+    frame = run.scores(main.name)
+    if not facts:
+        yield Absent("Neither tokens nor a price are known of any answer.")
+        return
+    yield Html(ui.facts(facts), ", ".join(f"{value} {name}" for name, value in facts.items()))
+    several = frame[frame["value"].notna()].groupby(["persona", "model"]).ngroups > 1
+    if several and trials["case"].nunique() >= FEWEST_TO_TELL:
+        is_binary = main.kind == "binary"
+        yield cost(frame, trials, score=main.name, unit=main.unit, binary=is_binary)
+    yield table(_without_one_model(spent))
 
 
 def _models(run: Run) -> Iterator[Any]:
     from assistants.analysis.plots import forest
 
     if len(run.statistics.models) < 2:
-        yield sentence("One model was asked, so there is none to compare it with.")
+        yield Absent("One model was asked, so there is none to compare it with.")
         return
     first = run.statistics.baseline_model()
     yield sentence(f"Differences from {first}, on the same cases and the same persona.")
     for scorer in _scorers(run):
-        unit = PERCENTAGE_POINTS if scorer.kind == "binary" else scorer.unit
         rows = run.effects(scorer.name, by="model")
         yield heading(scorer.name)
+        if len(rows) and rows["n_cases"].max() >= FEWEST_TO_TELL:
+            yield forest(rows, score=scorer.name, unit=_unit(scorer), baseline=first, by="model")
         if len(rows):
-            yield forest(rows, score=scorer.name, unit=unit, baseline=first, by="model")
-            yield _with_notes(rows[_EFFECTS])
+            yield _folded("The numbers", _with_notes(rows, _EFFECTS))
         against = run.manifest["baseline"]
         if against is not None and len(by_persona := run.interactions(scorer.name)):
-            yield sentence(
+            said = sentence(
                 f"Each persona's effect against {against}, on the row's model "
                 f"(mean) and on {first} (baseline_mean), and how far these two differ (effect):"
             )
-            yield _with_notes(by_persona[_EFFECTS])
+            rows_of = _with_notes(by_persona, _EFFECTS)
+            both = Html(said.body + rows_of.body, f"{said.plain}\n{rows_of.plain}", rows_of.csv)
+            yield _folded("Does a persona do more on one model than on another?", both)
     for model in run.statistics.models:
         if model != first:
             yield differing(run.migration(first, model))
@@ -189,7 +251,7 @@ def _models(run: Run) -> Iterator[Any]:
 
 def _contrasts(run: Run) -> Iterator[Any]:
     if not run.controls:
-        yield sentence(
+        yield Absent(
             "The experiment has no controls, so what is shown above may be the effect of having "
             "any prompt at all. `controls: {neutral: true, paraphrases: 3, same: true}` tells."
         )
@@ -198,19 +260,24 @@ def _contrasts(run: Run) -> Iterator[Any]:
         frame = run.control_contrasts(scorer.name)
         if len(frame):
             yield heading(scorer.name)
-            yield _with_notes(frame.drop(columns=["p"]))
+            yield _with_notes(frame, [name for name in frame.columns if name != "p"])
 
 
 def _wording(run: Run) -> Iterator[Any]:
-    if run.manifest["baseline"] is not None:
-        frame = run.text_distance()
-        if len(frame):
-            yield _with_notes(frame.drop(columns=["p"]))
+    frame = run.text_distance() if run.manifest["baseline"] is not None else None
+    if frame is None or not len(frame):
+        yield Absent("There is no baseline with answers, so no wording to compare with.")
+    elif frame["n_cases"].max() < 2:
+        yield Absent("One case says nothing about how far wording moves in general.")
+    elif frame["n_cases"].max() < FEWEST_TO_TELL:
+        yield _folded("The numbers", _with_notes(frame, list(frame.columns)))
+    else:
+        yield _with_notes(frame, [name for name in frame.columns if name != "p"])
 
 
 def _votes(run: Run) -> Iterator[Any]:
     if run.votes().empty:
-        yield sentence("Nobody has compared answers yet: `Rate(run)` asks people, blind.")
+        yield Absent("Nobody has compared answers yet: `Rate(run)` asks people, blind.")
         return
     yield table(run.ranking())
     yield table(run.agreement())
@@ -232,10 +299,50 @@ def _missing_scores(frame: pd.DataFrame) -> Iterator[Html]:
         yield table(counts.reset_index())
 
 
-def _with_notes(frame: pd.DataFrame) -> Html:
-    """Return a table, without the model if there is one only, and its notes in words below."""
-    same = ["model"] if frame["model"].nunique() == 1 else []
-    rows = table(frame.drop(columns=[*same, "note"]))
-    names = frame["persona"] if same else frame["persona"] + " on " + frame["model"]
-    notes = [f"{name}: {note}" for name, note in zip(names, frame["note"], strict=True) if note]
-    return Html(rows.body + ui.bullets(notes), "\n".join([rows.plain, *notes]))
+def _with_notes(
+    frame: pd.DataFrame, columns: Sequence[str], said: set[str] | None = None
+) -> Html:
+    """Return columns of a table, its whole as CSV, and its notes in words below, each once.
+
+    ``said`` holds the notes of tables above, which are not repeated, and is added to.
+    """
+    alone = ["model"] if frame["model"].nunique() == 1 else []
+    shown = [name for name in columns if name not in (*alone, "note")]
+    rows = table(frame[shown], frame)
+    names = frame["persona"] if alone else frame["persona"] + " on " + frame["model"]
+    notes: dict[str, list[str]] = {}
+    for name, note in zip(names, frame["note"], strict=True):
+        for part in _SENTENCE_END.split(note):
+            notes.setdefault(part, []).append(name)
+    notes.pop("", None)
+    of_all = [note for note, of in notes.items() if len(of) == len(frame)]
+    merged = [f"{', '.join(of)}: {note}" for note, of in notes.items() if note not in of_all]
+    merged += of_all
+    if said is not None:
+        new = [note for note in merged if note not in said]
+        said.update(new)
+        merged = new + ["Notes as above, too."] * (len(new) < len(merged))
+    return Html(rows.body + ui.bullets(merged), "\n".join([rows.plain, *merged]), rows.csv)
+
+
+def _opening(run: Run, score: str) -> Html:
+    text = run.headline(score)
+    return Html(to_html(text), text)
+
+
+def _folded(title: str, inside: Html) -> Html:
+    return Html(ui.folded(title, inside.body), f"{title}\n{inside.plain}", inside.csv)
+
+
+def _without_one_model(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if frame["model"].nunique() > 1 else frame.drop(columns="model")
+
+
+def _unit(scorer: Scorer) -> str:
+    return PERCENTAGE_POINTS if scorer.kind == "binary" else scorer.unit
+
+
+def _further(run: Run) -> Iterator[Html]:
+    further = [scorer.name for scorer in run.scorers[MAX_SCORES:]]
+    if further:
+        yield sentence(f"Not shown here: {', '.join(further)}. See run.effects(name).")

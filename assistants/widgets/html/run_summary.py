@@ -8,12 +8,26 @@ from typing import Any
 
 from markupsafe import Markup
 
-from assistants.messages import AVERAGED
+from assistants.messages import AVERAGED, FINISHED
 from assistants.results import Run
 from assistants.runs import is_known
-from assistants.utils import pluralize
+from assistants.utils import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
-from assistants.widgets.html.render import Html, sentence, table, ui
+from assistants.widgets.html.render import Absent, Html, table, to_csv, ui
+
+OPEN_CASES = 4
+"""Cases whose answers are in sight; those of further ones open at a click."""
+
+MAX_CSV = 1_000_000
+"""Characters of a table of answers that a page offers as a file; larger ones make it slow."""
+
+_IN_CSV = ["case", "question", "persona", "model", "repeat", "status", "answer", "error"]
+
+
+def opening(run: Run) -> Html:
+    """Return in a few words what the personas changed."""
+    text = run.headline()
+    return Html(ui.headline(to_html(text)), text)
 
 
 def overview(run: Run) -> Html:
@@ -31,8 +45,19 @@ def overview(run: Run) -> Html:
     return Html(ui.facts(facts), "\n".join(f"{name}: {value}" for name, value in facts.items()))
 
 
+def means(run: Run) -> Html:
+    """Return the mean of each score, and the words, tokens and seconds of an answer."""
+    scores, spent = run.means(), run.summary()
+    further = [name for name in ("words", "output_tokens", "total_s") if name not in scores]
+    both = scores.join(spent[further])
+    names = {"counted": "answers that count", "output_tokens": "tokens", "total_s": "seconds"}
+    alone = ["model"] if both["model"].nunique() == 1 else []
+    whole = ["counted"] if both["counted"].eq(both["trials"]).all() else []
+    return table(both.drop(columns=[*alone, *whole]).rename(columns=names), run.summary())
+
+
 def side_by_side(run: Run, most: int = 200) -> Html:
-    """Return the personas' answers to each case beside each other, further repeats folded away.
+    """Return the answers to each case beside each other, further repeats and cases folded.
 
     Parameters
     ----------
@@ -44,16 +69,24 @@ def side_by_side(run: Run, most: int = 200) -> Html:
     frame = run.trials()
     with_model = frame["model"].nunique() > 1
     parts: list[Markup] = []
-    for (_, question), of_case in islice(frame.groupby(["case", "question"], sort=False), most):
+    by_case = islice(frame.groupby(["case", "question"], sort=False), most)
+    for number, ((_, question), of_case) in enumerate(by_case):
         cards = [
-            _card(answers.to_dict("records"), with_model)
-            for _, answers in of_case.groupby(["persona", "model"], sort=False)
+            _card(of_one.to_dict("records"), with_model)
+            for _, of_one in of_case.groupby(["persona", "model"], sort=False)
         ]
-        parts += [ui.question(to_html(str(question))), ui.cards(cards)]
+        asked, answers = to_html(str(question)), ui.cards(cards)
+        if number < OPEN_CASES:
+            parts += [ui.question(asked), answers]
+        else:
+            summary = truncate_line(str(question), 100)
+            parts.append(ui.folded(summary, ui.question(asked) + answers))
     omitted = frame["case"].nunique() - most
     if omitted > 0:
         parts.append(ui.sentence(f"{pluralize(omitted, 'more case')}: see the trials table."))
-    return Html(Markup().join(parts), f"{pluralize(len(frame), 'answer')}, side by side")
+    plain = f"{pluralize(len(frame), 'answer')}, side by side"
+    csv = to_csv(frame[_IN_CSV])
+    return Html(Markup().join(parts), plain, csv if len(csv) <= MAX_CSV else "")
 
 
 def prompts(run: Run) -> Html:
@@ -79,10 +112,10 @@ def prompt_html(text: str | None) -> Markup:
 def failures(run: Run) -> Html:
     """Return the trials without an answer, and why."""
     frame = run.trials()
-    failed = frame["status"].isin(["error", "truncated", "open"])
+    failed = ~frame["status"].isin(FINISHED)
     columns = ["persona", "model", "case", "repeat", "status", "attempts", "error"]
     if not failed.any():
-        return sentence("Every trial was answered.")
+        return Absent("Every trial was answered.")
     return table(frame.loc[failed, columns])
 
 

@@ -8,21 +8,23 @@ from typing import Any
 from assistants.errors import UnknownNameError
 from assistants.results import Run
 from assistants.widgets.html import run_statistics, run_summary
-from assistants.widgets.html.render import table
 from assistants.widgets.html.run_statistics import OutputGroup
 
 SECTIONS: dict[str, Callable[[Run], Any]] = {
+    "headline": run_summary.opening,
     "overview": run_summary.overview,
-    "prompt_audit": run_statistics.prompt_audit,
-    "summary": lambda run: table(run.summary()),
-    "status_counts": run_statistics.endings,
+    "means": run_summary.means,
+    "answers": run_summary.side_by_side,
     "effects": run_statistics.effects,
+    "distributions": run_statistics.details,
     "models": run_statistics.models,
     "control_contrasts": run_statistics.contrasts,
     "text_distance": run_statistics.wording,
     "votes": run_statistics.votes,
-    "answers": run_summary.side_by_side,
+    "costs": run_statistics.costs,
+    "status_counts": run_statistics.endings,
     "failures": run_summary.failures,
+    "prompt_audit": run_statistics.prompt_audit,
     "prompts": run_summary.prompts,
 }
 """In the order of the report."""
