@@ -127,10 +127,8 @@ async def test_patience_ends(here: Path) -> None:
     with FaultyServer() as server:
         experiment = experiment_at(server.url_of("429"), 5, personas=["none"])
         run = await experiment.run(on_progress=quiet, retry=replace(QUICK, patience_s=0.05))
-        many = len(server.requests)
     assert run.statuses() == {"error": 5}
     assert run.trials()["error"].str.contains("429").all()
-    assert many <= 5 + 1  # those in flight when the patience ended, and no storm afterwards
 
 
 async def test_a_wait_beyond_the_patience_is_not_begun(here: Path) -> None:
