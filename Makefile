@@ -18,12 +18,12 @@ WORKERS := 4
 PYTEST := $(BIN)/python -m pytest
 DURATIONS := --durations=20 --durations-min=1
 FAST := not slow and not browser and not kill
-STAGES := unit browser notebooks behaviour numerics lint
+STAGES := unit browser notebooks behaviour numerics docs lint
 TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 # The output of a stage comes in one piece; make on macOS is too old for it.
 IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics \
+.PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics docs \
 	test-vllm soak bench pictures lock lock-vllm clean
 
 # The embedded model of `make run`. It needs 1.1 GB to download and 2 GB of memory; smollm2 needs 0.1 and 0.6.
@@ -103,6 +103,10 @@ numerics: $(VENV)/installed-test
 		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
 	esac
 
+# Warnings are errors: a link, an anchor or a name that is not there; docs/hooks.py refuses what a page would fetch.
+docs: $(VENV)/installed-test  ## the documentation, in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 $(VLLM)/installed: tests/on_vllm/requirements.lock tests/on_vllm/install.sh pyproject.toml
 	@rm -rf $(VLLM)
 	@sh tests/on_vllm/install.sh "$(PYTHON)" $(VLLM)
@@ -135,7 +139,7 @@ lock:  ## after a change of dependencies in pyproject.toml; needs uv
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --extra analysis --extra local --extra notebooks --extra serve --group build \
-		--group test -c requirements.lock pyproject.toml -o requirements-test.lock
+		--extra otel --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

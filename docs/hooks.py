@@ -10,6 +10,8 @@ import html
 import json
 import re
 from collections.abc import Iterator, Mapping
+from importlib import import_module
+from inspect import isclass, isfunction
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +73,40 @@ def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Fi
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:
-    """Refuse to build a page or a style that fetches anything from elsewhere.
+    """Refuse a page or a style that fetches from elsewhere, and a reference that lacks a name.
 
     Raises
     ------
     PluginError
-        With the file and what it would fetch.
+        With the file and what it would fetch, or with the names that are missing.
     """
     for path in sorted(Path(config.site_dir).rglob("*")):
         if path.suffix in (".html", ".css") and (found := _REMOTE.search(path.read_text())):
             raise PluginError(f"{path}: fetches from elsewhere: {found[0][:200]}")
+    if missing := list(_missing_names(Path(config.site_dir), Path(config.docs_dir))):
+        raise PluginError(
+            f"docs/reference/ does not show {', '.join(missing)}: where the module is called alike, "
+            "add an entry `::: folder.module.name`."
+        )
+
+
+def _missing_names(site: Path, docs: Path) -> Iterator[str]:
+    """Yield the public functions and classes of a folder that no page of the reference shows.
+
+    A function that is called like its module is one that a folder's own entry leaves out.
+    """
+    pages = "".join(path.read_text() for path in (site / "reference").glob("*.html"))
+    shown = set(re.findall(r'id="(assistants[\w.]+)"', pages))
+    sources = "".join(path.read_text() for path in (docs / "reference").glob("*.md"))
+    for folder in re.findall(r"^::: (assistants\.[a-z]+)$", sources, flags=re.M):
+        module = import_module(folder)
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if (isclass(value) or isfunction(value)) and not shown & {
+                f"{folder}.{name}",
+                f"{value.__module__}.{value.__name__}",
+            }:
+                yield f"{folder}.{name}"
 
 
 def _relinked(text: str) -> str:
@@ -116,8 +142,10 @@ def _output(output: Mapping[str, Any]) -> str:
 
 
 def _formula(match: re.Match[str]) -> str:
-    display = "block" if match[1] == "div" else "inline"
-    return str(convert(html.unescape(match[2]), display=display))
+    formula = html.unescape(match[2])
+    if match[1] == "span":
+        return str(convert(formula))
+    return f'<div class="formula">{convert(formula, display="block")}</div>'
 
 
 def _help() -> Iterator[str]:

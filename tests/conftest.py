@@ -41,7 +41,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW_MODULES = (
     "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
-    "clients/test_offline*", "runs/test_batch_kernel.py", "runs/test_kill.py",
+    "clients/test_offline*", "runs/test_batch*.py", "runs/test_kill.py",
     "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
     "test_secret_leaks.py", "test_wheel.py", "widgets/test_magics*",
 )  # fmt: skip

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -80,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         text = (ROOT / "docs" / f"{page}.md").read_text()
         (made / f"{block}.yaml").write_text(blocks(text, "yaml")[0])
     # The embedded model says as much as it likes; what it is asked is tested with its client.
-    (made / "models.toml").write_text('[models]\nsmollm2 = "scripted:echo"\n')
+    (made / "models.toml").write_text('[models]\nqwen = "scripted:echo"\n')
     config = ROOT / "tests" / "design" / "promptfoo" / "text-and-variables" / "promptfooconfig.yaml"
     shutil.copy(config, made)
     python_with_vllm(made)
@@ -160,17 +159,16 @@ def test_the_python_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyP
     assert set(names["frame"]["scorer"]) == {"questions"}  # type: ignore[index]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/models-file.md"])
-def test_the_models_of_a_page_load(page: str, tmp_path: Path) -> None:
+def test_the_models_of_the_docs_load(tmp_path: Path) -> None:
     """The entry for another server is one that the program takes."""
     path = tmp_path / "models.toml"
-    path.write_text(blocks((ROOT / page).read_text(), "toml")[0])
+    path.write_text(blocks((ROOT / "docs" / "models-file.md").read_text(), "toml")[0])
     assert Catalogue.read([path]).find("big").name == "tgi:mistral-large"
 
 
-def test_the_file_tree_of_the_readme_exists() -> None:
+def test_the_file_tree_of_the_architecture_exists() -> None:
     """Every file that the page explains is where it says."""
-    tree = README.split("## Where things are")[1].split("```")[1]
+    (tree,) = blocks(section("architecture.md", "Where things are"), "text")
     folder = ROOT
     for line in tree.strip("\n").splitlines():
         name = line.split()[0]
@@ -296,10 +294,10 @@ def test_an_invented_name_is_found(known: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
-def test_the_judges_of_the_readme_are_judges() -> None:
+def test_the_judges_of_the_docs_are_judges() -> None:
     """The lines load as the scorers of an experiment, and cost nothing before it is run."""
-    (listed,) = re.findall(r"^  ```yaml\n(.*?)^  ```", README, flags=re.M | re.S)
-    content = parse_yaml(textwrap.dedent(listed), "README.md").data
+    (listed,) = blocks(section("experiment-file.md", "Judges"), "yaml")
+    content = parse_yaml(listed, "experiment-file.md").data
     experiment = Experiment.define(
         "judged", personas=["none", "art"], models=["echo"], cases=["?"], **content
     )
@@ -361,7 +359,7 @@ def test_the_experiments_of_the_docs_load(folder: Path) -> None:
             assert len(Experiment.load(path, personas=[folder / "personas"])) > 1
 
 
-@pytest.mark.parametrize("page", ["recipes", "prompt-engineers"])
+@pytest.mark.parametrize("page", ["recipes", "prompt-engineers", "talk"])
 def test_the_python_of_a_guide_runs(
     page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,6 +242,9 @@ def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
             yield f"{name} was to be switched off on {model.ends}."
         elif model.ends is not None and model.ends - today <= _SOON:
             yield f"{name} is switched off on {model.ends}."
+        bound = min(a.client.max_concurrency for a in asked if a.model == name)
+        if design.concurrency is not None and design.concurrency > bound:
+            yield f"{name} takes no more than {pluralize(bound, 'call')} at a time."
         settings = [a.effective_sampling for a in asked if a.model == name]
         reasoning = [s for s in settings if _reasons(model, s.reasoning_effort)]
         caps = [s.max_tokens for s in reasoning if s.max_tokens is not None]

@@ -55,7 +55,6 @@ class Pace:
         self._store = store
         self._client = client
         self._turn = asyncio.Lock()  # first come, first served
-        self._waiting = 0
         self._free_at = 0.0  # time.monotonic, as are the others
         self._paused_until = 0.0
         self._refused_since: float | None = None
@@ -79,31 +78,29 @@ class Pace:
 
     async def admit(self, tokens: int) -> Ticket | None:
         """Wait until a call of about so many tokens may be sent; ``None`` without limits."""
-        self._waiting += 1
-        try:
-            async with self._turn:
-                await self._sleep_until(self._paused_until)
-                if self._limits is None and not self._known:
-                    self._paused_until = 0.0
-                    return None
-                cost = {"requests": 1.0, "tokens": float(tokens)}
-                if any(self._block.get(kind, 0.0) < amount for kind, amount in cost.items()):
-                    self._take_block(cost)
-                for kind, amount in cost.items():
-                    self._block[kind] -= amount
-                await self._sleep_until(self._free_at)
-                oldest = next(iter(self._in_flight.values()), self._block_taken)
-                ticket = Ticket(time.time(), oldest)
-                self._in_flight[ticket] = self._block_taken
-                return ticket
-        finally:
-            self._waiting -= 1
+        async with self._turn:
+            await self._sleep_until(self._paused_until)
+            if self._limits is None and not self._known:
+                self._paused_until = 0.0
+                return None
+            cost = {"requests": 1.0, "tokens": float(tokens)}
+            if any(self._block.get(kind, 0.0) < amount for kind, amount in cost.items()):
+                self._take_block(cost)
+            for kind, amount in cost.items():
+                self._block[kind] -= amount
+            await self._sleep_until(self._free_at)
+            oldest = next(iter(self._in_flight.values()), self._block_taken)
+            ticket = Ticket(time.time(), oldest)
+            self._in_flight[ticket] = self._block_taken
+            return ticket
 
     def answered(self, ticket: Ticket | None) -> None:
         """Learn from an answer: the limits that came with it, and that somebody gets through."""
         self._refused_since = None
         limits = self._limits
-        if limits is not None and limits is not self._used:
+        if limits is None:  # what the store remembers holds no longer
+            self._known = {}
+        elif limits is not self._used:
             self._seen = (limits, ticket)
 
     def ended(self, ticket: Ticket | None) -> None:
@@ -133,9 +130,11 @@ class Pace:
             await asyncio.sleep(wait)
 
     def _take_block(self, cost: Mapping[str, float]) -> None:
-        """Take quota for this call, and for those that wait behind it, in one transaction."""
+        """Take quota for this call, and for those that follow it, in one transaction."""
         limits = self._limits
-        quotas = {"requests": limits.requests, "tokens": limits.tokens} if limits else {}
+        quotas: dict[str, Quota | None] = (
+            {"requests": limits.requests, "tokens": limits.tokens} if limits else {}
+        )
         seen, self._seen, self._used = self._seen, None, limits
         wait_s = 0.0
 
@@ -144,14 +143,15 @@ class Pace:
             buckets = {
                 kind: bucket
                 for kind in cost
+                if limits is None or quotas[kind] is not None
                 if (bucket := _current(stored.get(kind), quotas.get(kind), now)) is not None
             }
             if seen is not None:
                 buckets = {k: _observed(b, k, *seen) for k, b in buckets.items()}
             self._block_taken = {kind: bucket.taken for kind, bucket in buckets.items()}
-            calls = self._calls_of_a_block(buckets, cost)
+            calls = self._calls_of_a_block(buckets, quotas, cost)
             for kind, bucket in buckets.items():
-                amount = min(cost[kind] * calls, bucket.capacity)
+                amount = cost[kind] * calls
                 if self._after_pause:  # the server has room for one call, and then goes on
                     bucket = bucket.observed(amount + _reserve(quotas.get(kind)), now, None)
                 amount = max(0.0, amount - self._block.get(kind, 0.0))
@@ -162,15 +162,22 @@ class Pace:
         self._known = self._store.update_rate_limits(self._client.model, update)
         self._after_pause = False
         self._free_at = time.monotonic() + wait_s
-        calls = self._calls_of_a_block(self._known, cost)
+        calls = self._calls_of_a_block(self._known, quotas, cost)
         for kind, amount in cost.items():
             self._block[kind] = max(self._block.get(kind, 0.0), amount * calls)
 
+    @staticmethod
     def _calls_of_a_block(
-        self, buckets: Mapping[str, TokenBucket], cost: Mapping[str, float]
+        buckets: Mapping[str, TokenBucket],
+        quotas: Mapping[str, Quota | None],
+        cost: Mapping[str, float],
     ) -> int:
-        most = min((b.capacity * _BLOCK / cost[kind] for kind, b in buckets.items()), default=1.0)
-        return max(1, min(self._waiting, int(most)))
+        limits = {
+            kind: quota.limit if (quota := quotas.get(kind)) is not None else bucket.capacity
+            for kind, bucket in buckets.items()
+        }
+        most = min((limit * _BLOCK / cost[kind] for kind, limit in limits.items()), default=1.0)
+        return max(1, int(most))
 
 
 def estimate_tokens(messages: Sequence[Message], sampling: Sampling) -> int:

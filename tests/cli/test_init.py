@@ -23,7 +23,7 @@ def project(template: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Start a project and go there; the models are a script."""
     assert call("init", "demo", "--template", template).code == 0
     monkeypatch.chdir("demo")
-    names = ("smollm2", "chatgpt")
+    names = ("qwen", "chatgpt")
     entries = "".join(f'{name} = "scripted:judge.yaml"\n' for name in names)
     Path("models.toml").write_text(f"[models]\n{entries}", encoding="utf-8")
     Path("judge.yaml").write_text(JUDGE, encoding="utf-8")
@@ -54,7 +54,7 @@ def test_a_template_loads_runs_and_replays(
     personas = {path.stem for path in Path("personas").glob("*.md")}
     assert set(Results().latest("experiment").trials()["persona"]) == {"none", *personas}
     elsewhere = ("--tape", "scripted.jsonl", "--results", "scripted")
-    scored = call("run", "experiment.yaml", "-m", "smollm2", "--no-report", *elsewhere)
+    scored = call("run", "experiment.yaml", "-m", "qwen", "--no-report", *elsewhere)
     assert scored.code == 0, scored.err
     assert "no score" not in scored.err
 

@@ -8,7 +8,7 @@ Feature: A project of one's own
     When I go to "demo"
     And I type "assistants run experiment.yaml -m echo --cases 2"
     Then the exit code is 0
-    And it says "12 ok"
+    And it says "6 ok"
     When I type "assistants view --no-open"
     Then the exit code is 0
     And it names a report, which is there

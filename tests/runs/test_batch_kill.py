@@ -128,6 +128,7 @@ async def test_kills_one_after_the_other(here: Path, points: Sequence[tuple[str,
 
 
 @pytest.mark.kill
+@pytest.mark.timeout(900)
 async def test_a_large_batch_needs_little_memory(here: Path) -> None:
     """50,000 requests in one batch under 300 MB: files are streamed out and in."""
     batches = OpenAIBatches()

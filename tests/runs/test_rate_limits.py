@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from assistants.clients import OpenAIClient, Quota, RateLimits
 from assistants.design.limits import Limits as RunLimits
 from assistants.messages import Sampling
 from assistants.results import Results
+from assistants.runs.pacing import Pace
 from assistants.runs.store import Store
 from assistants.utils.urls import Address
 from support.experiments import PRELOADED, QUICK, experiment_at, quiet
@@ -48,8 +50,6 @@ async def run_limited(url: str, key: str, results: str, cases: range, **more: An
 
 
 def run_limited_in_child(url: str, key: str, results: str, first: int, cases: int) -> None:
-    import asyncio
-
     asyncio.run(run_limited(url, key, results, range(first, first + cases)))
 
 
@@ -127,10 +127,8 @@ async def test_patience_ends(here: Path) -> None:
     with FaultyServer() as server:
         experiment = experiment_at(server.url_of("429"), 5, personas=["none"])
         run = await experiment.run(on_progress=quiet, retry=replace(QUICK, patience_s=0.05))
-        many = len(server.requests)
     assert run.statuses() == {"error": 5}
     assert run.trials()["error"].str.contains("429").all()
-    assert many <= 5 + 1  # those in flight when the patience ended, and no storm afterwards
 
 
 async def test_a_wait_beyond_the_patience_is_not_begun(here: Path) -> None:
@@ -180,3 +178,47 @@ async def test_without_limits_nothing_is_counted(here: Path) -> None:
         await experiment_at(server.url, 5).run(on_progress=quiet)
     with Store("results") as store:
         assert store.rate_limits("test:m") == {}
+
+
+async def test_blocks_cost_fewer_transactions_than_there_are_trials(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that wait together take their quota together."""
+    blocks = 0
+    update = Store.update_rate_limits
+
+    def counted(*args: Any) -> Any:
+        nonlocal blocks
+        blocks += 1
+        return update(*args)
+
+    monkeypatch.setattr(Store, "update_rate_limits", counted)
+    with OpenAIServer(limits=Limits(6000, 10**8, 60)) as server:
+        await run_limited(server.url, server.key, "results", range(200))
+    assert 0 < blocks < 100
+
+
+async def test_limits_that_nobody_states_any_more_are_forgotten(here: Path) -> None:
+    """A cap that was taken out of the file does not hold from the store."""
+    caps = RateLimits(requests=Quota(60, 60.0))
+    with OpenAIServer() as server:
+        await run_limited(server.url, server.key, "results", range(3), rate_caps=caps)
+        began = server.count()
+        await run_limited(server.url, server.key, "results", range(60))
+        assert server.count() - began >= 57
+
+
+async def test_a_large_call_takes_all_of_its_tokens(here: Path) -> None:
+    """One that is larger than what may be spent at once makes the next ones wait for it."""
+    with Store("results") as store:
+        client = limited_client(
+            "http://127.0.0.1:1/v1", "", rate_caps=RateLimits(tokens=Quota(6000))
+        )
+        pace = Pace(store, client)
+        await pace.admit(60)
+        await pace.admit(100)
+        assert store.rate_limits(client.model)["tokens"].taken == 160
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await pace.admit(600)
+        assert store.rate_limits(client.model)["tokens"].taken == 760

@@ -158,6 +158,19 @@ def test_waits_grow_with_jitter_and_end() -> None:
     assert RetryPolicy(most=5000).wait_s(4000, error) == 30
 
 
+def test_a_refusal_waits_as_long_as_it_says_and_never_not_at_all() -> None:
+    """``Retry-After: 0`` has a floor and jitter; an account without credit is no matter of time."""
+    policy = RetryPolicy(first_wait_s=0.5, jitter_s=0.5)
+    waits = {policy.refusal_wait_s(RateLimitError("x", retry_after=0)) for _ in range(9)}
+    assert len(waits) > 1
+    assert all(wait is not None and 0.5 <= wait <= 1 for wait in waits)
+    assert policy.refusal_wait_s(RateLimitError("x")) is None
+    assert policy.refusal_wait_s(ServerError("x", retry_after=1)) is None
+    no_credit = RateLimitError("x", retry_after=1)
+    no_credit.retryable = False
+    assert policy.refusal_wait_s(no_credit) is None
+
+
 async def test_a_dead_server_does_not_cost_every_trial_its_attempts(here: Path) -> None:
     """After a few failures the rest is recorded unasked; the next run repairs all of it."""
     with FaultyServer() as server:

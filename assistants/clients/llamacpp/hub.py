@@ -78,7 +78,7 @@ def find_on_hub(reference: str, name: str = "") -> EmbeddedWeights:
     sha256, size = sibling.lfs.sha256 if sibling.lfs else "", sibling.size or 0
     if not (_REVISION.fullmatch(revision) and _SHA256.fullmatch(str(sha256)) and size > 0):
         raise UsageError(
-            f"{repo} gives no digest for {file}, so that it could not be checked.",
+            f"{repo} gives no digest to check {truncate_line(file, 100)} by.",
             fix="Download it yourself and use it as local:PATH.",
         )
     return EmbeddedWeights(
@@ -183,9 +183,9 @@ def _choose(repo: str, quant: str, files: list[RepoSibling]) -> RepoSibling:
 def _checked_name(name: str, file: str) -> str:
     if not NAME_PATTERN.fullmatch(name) or name.endswith(".gguf"):
         raise UsageError(
-            f"{name!r} cannot be the name of a model.",
-            fix=f"Give {file} one of up to 64 letters, digits, dots and hyphens, in lower case: "
-            "`--name NAME`.",
+            f"{truncate_line(name, 100)!r} cannot be the name of a model.",
+            fix=f"Give {truncate_line(file, 60)} another: `--name NAME`, up to 64 small letters, "
+            "digits, dots and hyphens.",
         )
     return name
 
