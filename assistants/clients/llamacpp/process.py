@@ -32,7 +32,7 @@ PROMPT_CACHE_MIB = 256
 """Memory for prompts that were read before, taken as they come; 0 keeps none beside the slots.
 
 A conversation finds its own beginning again when others had its slot meanwhile: six personas that
-are asked in turn, three questions each, read a tenth of the tokens (`python bench/prefixes.py`).
+are asked in turn, three questions each, read a third of the tokens (`python bench/prefixes.py`).
 With and without it, a prompt whose beginning is found is computed in other pieces, whose rounding
 differs: at temperature 0 its answer may take another turn than alone."""
 
