@@ -33,7 +33,7 @@ from assistants.servers import Server, ServerStatus
 from assistants.widgets.html.run_summary import side_by_side
 from support.browser import Lab
 from support.geometry import find_flaws
-from support.jupyterlab import SCREENSHOTS, in_thread, menu, open_notebook, run_all, write_notebook
+from support.jupyterlab import SCREENSHOTS, in_thread, open_notebook, run_all, write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -173,7 +173,8 @@ def test_they_look_whole_in_a_real_jupyterlab(opened: Page, lab: Lab, folder: Pa
     open_notebook(opened, lab, folder / "a.ipynb")
     run_all(opened)
     opened.wait_for_selector(".jp-OutputArea-output .assistants >> nth=1", timeout=120_000)
-    menu(opened, "View", "Appearance", "Show Left Sidebar")  # it takes all of a narrow window
+    opened.keyboard.press("Control+B")  # the side bar takes all of a narrow window
+    opened.wait_for_selector("#jp-left-stack", state="hidden")
     for width in (1000, 420):
         opened.set_viewport_size({"width": width, "height": 900})
         for number in range(2):

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EFFECTS = [
-    "persona", "model", "mean", "baseline_mean", "effect", "low", "high", "p_adjusted", "verdict",
+    "persona", "model", "verdict", "effect", "low", "high", "p_adjusted", "mean", "baseline_mean",
 ]  # fmt: skip
 """Columns that a reader needs first; the CSV has all of them."""
+
+_DISTANCES = [
+    "persona", "model", "verdict", "excess", "low", "high", "p_adjusted", "distance", "noise",
+]  # fmt: skip
 
 _SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z])")
 
@@ -270,9 +274,9 @@ def _wording(run: Run) -> Iterator[Any]:
     elif frame["n_cases"].max() < 2:
         yield Absent("One case says nothing about how far wording moves in general.")
     elif frame["n_cases"].max() < FEWEST_TO_TELL:
-        yield _folded("The numbers", _with_notes(frame, list(frame.columns)))
+        yield _folded("The numbers", _with_notes(frame, _DISTANCES))
     else:
-        yield _with_notes(frame, [name for name in frame.columns if name != "p"])
+        yield _with_notes(frame, _DISTANCES)
 
 
 def _votes(run: Run) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from assistants.messages import AVERAGED, FINISHED
 from assistants.results import Run
-from assistants.runs import is_known
+from assistants.runs import case_names, is_known
 from assistants.utils import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
 from assistants.widgets.html.render import Absent, Html, table, to_csv, ui
@@ -110,13 +110,21 @@ def prompt_html(text: str | None) -> Markup:
 
 
 def failures(run: Run) -> Html:
-    """Return the trials without an answer, and why."""
+    """Return the trials without an answer, and why; those with one reason are one row."""
     frame = run.trials()
     failed = ~frame["status"].isin(FINISHED)
     columns = ["persona", "model", "case", "repeat", "status", "attempts", "error"]
     if not failed.any():
         return Absent("Every trial was answered.")
-    return table(frame.loc[failed, columns])
+    listed = frame.loc[failed, columns]
+    names = case_names(frame)
+    alone = ["model"] if frame["model"].nunique() == 1 else []
+    by = [name for name in ("persona", "model", "status", "error") if name not in alone]
+    groups = listed.groupby(by, sort=False, dropna=False)["case"]
+    merged = groups.agg(
+        trials="size", cases=lambda cases: ", ".join(names[case] for case in cases.unique())
+    ).reset_index()
+    return table(merged, listed)
 
 
 def answer_facts(status: str, output_tokens: Any, total_s: Any) -> list[str]:
