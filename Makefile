@@ -26,7 +26,7 @@ IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 .PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics docs \
 	test-vllm soak bench pictures lock lock-vllm clean
 
-# The embedded model of `make run`. It needs 1.1 GB to download and 2 GB of memory; smollm2 needs 0.1 and 0.6.
+# The embedded model of `make run`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
 MODEL ?= qwen
 
 run: install  ## the founding experiment on an embedded model, and its report; MODEL=smollm2 on small machines
@@ -125,6 +125,7 @@ bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what t
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
+	$(BIN)/python bench/prefixes.py
 	sh tests/support/install-browser.sh
 	$(BIN)/python bench/streaming.py --check
 

@@ -156,13 +156,19 @@ async def test_no_system_prompt_means_none(client: OpenAIClient) -> None:
     assert bare.text == empty.text
 
 
-async def test_temperature_0_answers_are_the_same_alone_and_together(client: OpenAIClient) -> None:
-    """Requests in flight at once get the answers they get alone."""
+async def test_requests_in_flight_are_not_mixed(client: OpenAIClient) -> None:
+    """Asked at once, each question is read as long as it is alone, and has an answer of its own.
+
+    Their words may differ: sums are rounded otherwise in a batch.
+    """
     questions = [Message("user", f"Why is {what}?") for what in ("the sky blue", "ice cold", "art")]
     sampling = Sampling(temperature=0, max_tokens=16)
-    alone = [(await client.complete([PIRATE, q], sampling)).text for q in questions]
-    calls = [client.complete([PIRATE, q], sampling) for q in questions]
-    assert [reply.text for reply in await asyncio.gather(*calls)] == alone
+    alone = [await client.complete([PIRATE, q], sampling) for q in questions]
+    together = await asyncio.gather(*(client.complete([PIRATE, q], sampling) for q in questions))
+    read = [reply.usage.input_tokens for reply in alone]
+    assert [reply.usage.input_tokens for reply in together] == read
+    assert len(set(read)) > 1
+    assert len({reply.text for reply in together}) == len(questions)
 
 
 async def test_the_seed_decides_the_draw(client: OpenAIClient) -> None:

@@ -17,7 +17,7 @@ from assistants.clients.llamacpp.thread_benchmark import (
     measure_threads,
     stored_thread_benchmark,
 )
-from assistants.clients.openai.client import OpenAIClient
+from assistants.clients.openai.client import OpenAIClient, Timeouts
 from assistants.messages import Sampling
 from assistants.utils import Address, Endpoint, run_in_daemon_thread
 
@@ -28,6 +28,10 @@ _starting = threading.Lock()
 DEFAULT_SAMPLING = Sampling(max_tokens=400)
 """Settings where neither the model's entry nor anybody else has their own: a small model that does
 not stop by itself costs minutes. About 300 words."""
+
+
+TIMEOUTS = Timeouts(first_token=600, idle=300, total=1800)
+"""Time limits: nobody else waits for this model, and a busy laptop may write a word a second."""
 
 
 def build_local_client(
@@ -62,6 +66,7 @@ def build_local_client(
         endpoint=_endpoint(place),
         identity=lambda: f"local:{label}@{found.sha256[:16]}",
         max_concurrency=SLOTS,
+        timeouts=TIMEOUTS,
         default_sampling=default_sampling.with_defaults(DEFAULT_SAMPLING),
         always_system=True,
     )

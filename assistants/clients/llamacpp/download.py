@@ -122,13 +122,14 @@ def _try_sources(
     failures: list[tuple[str, AssistantsError]] = []
     size = f"{weights.size / 1e6:,.0f} MB, {weights.licence}"
     for source, get in _sources(weights, file):
+        if failures:
+            report(failures[-1][1].message)
         report(f"Fetching {weights.name} ({size}) from {source}.")
         try:
             get(count)
             return
         except AssistantsError as error:
             failures.append((source, error))
-            report(f"{error.message}")
     if len(failures) == 1:
         raise failures[0][1]
     lines = [f"{source}: {error.message}" for source, error in failures]

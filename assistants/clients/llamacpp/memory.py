@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assistants.errors import MissingDependencyError
 
-_CACHE_BYTES = 500_000_000
+_CACHE_BYTES = 700_000_000
 """What a child takes beside its weights: the cache of its slots, and buffers."""
 
 

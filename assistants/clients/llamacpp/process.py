@@ -19,7 +19,7 @@ from assistants.utils import Address, api_keys
 
 SLOTS = 4
 """Requests that are processed together. With one thread this is about as fast as one at a time,
-with two up to 3.5 times as fast; temperature-0 answers were the same."""
+with two up to 3.5 times as fast."""
 
 CONTEXT_TOKENS = 4096
 """Context length of each slot. The models support more, but the memory for all of it, 90 MiB per
@@ -27,6 +27,14 @@ slot for smollm2 and 112 MiB for qwen, is allocated when the child starts."""
 
 MAX_TOKENS = 1024
 """Limit of an answer when a request sets none: small models may never stop by themselves."""
+
+PROMPT_CACHE_MIB = 256
+"""Memory for prompts that were read before, taken as they come; 0 keeps none beside the slots.
+
+A conversation finds its own beginning again when others had its slot meanwhile: six personas that
+are asked in turn, three questions each, read a tenth of the tokens (`python bench/prefixes.py`).
+With and without it, a prompt whose beginning is found is computed in other pieces, whose rounding
+differs: at temperature 0 its answer may take another turn than alone."""
 
 START_TIMEOUT_S = 120.0
 
@@ -36,6 +44,15 @@ class LlamaProcess:
 
     The API key goes through a pipe: others can read arguments and environment.
 
+    Parameters
+    ----------
+    name
+        As after ``local:``; a path is absolute.
+    threads
+        Number of threads that compute.
+    prompt_cache_mib
+        As ``PROMPT_CACHE_MIB``.
+
     Raises
     ------
     MissingDependencyError
@@ -44,7 +61,9 @@ class LlamaProcess:
         If the child does not come up.
     """
 
-    def __init__(self, name: str, *, threads: int) -> None:
+    def __init__(
+        self, name: str, *, threads: int, prompt_cache_mib: int = PROMPT_CACHE_MIB
+    ) -> None:
         gguf = weights.weights_path(name)
         label = weights.find_weights(name).name
         if importlib.util.find_spec("xllamacpp") is None:
@@ -58,6 +77,7 @@ class LlamaProcess:
         order = {"name": label, "gguf": str(gguf), "threads": threads, "slots": SLOTS}
         order |= {
             "context": CONTEXT_TOKENS,
+            "prompt_cache_mib": prompt_cache_mib,
             "longest": MAX_TOKENS,
             "key": key,
             "parent": os.getpid(),

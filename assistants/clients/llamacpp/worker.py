@@ -56,7 +56,7 @@ def _serve(order: dict[str, Any]) -> Any:
     params.n_predict = order["longest"]
     params.n_gpu_layers = 0
     params.fit_params = False
-    params.cache_ram_mib = 0
+    params.cache_ram_mib = order["prompt_cache_mib"]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [order["key"]]

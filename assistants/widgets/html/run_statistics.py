@@ -303,9 +303,7 @@ def _missing_scores(frame: pd.DataFrame) -> Iterator[Html]:
         yield table(counts.reset_index())
 
 
-def _with_notes(
-    frame: pd.DataFrame, columns: Sequence[str], said: set[str] | None = None
-) -> Html:
+def _with_notes(frame: pd.DataFrame, columns: Sequence[str], said: set[str] | None = None) -> Html:
     """Return columns of a table, its whole as CSV, and its notes in words below, each once.
 
     ``said`` holds the notes of tables above, which are not repeated, and is added to.
