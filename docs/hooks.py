@@ -85,8 +85,8 @@ def on_post_build(*, config: MkDocsConfig) -> None:
             raise PluginError(f"{path}: fetches from elsewhere: {found[0][:200]}")
     if missing := list(_missing_names(Path(config.site_dir), Path(config.docs_dir))):
         raise PluginError(
-            f"docs/reference/ does not show {', '.join(missing)}: where the module is called alike, "
-            "add an entry `::: folder.module.name`."
+            f"docs/reference/ does not show {', '.join(missing)}: where the module is called "
+            "alike, add an entry `::: folder.module.name`."
         )
 
 

@@ -117,7 +117,8 @@ def make_scorer(
         A name, or a mapping of one name to its main setting (``{contains: inverse}``) or to all
         of them (``{number: {tolerance: 0.01, name: close}}``).
     allow_code
-        True lets code from answers run; without it ``code_runs`` is refused.
+        True lets code run: that of answers (``code_runs``), and that which the file names
+        (``python``). Without it both are refused, and nothing is loaded.
     folder
         Where the experiment file lies: schemas and ``python:`` files are looked for there.
     where
@@ -190,6 +191,11 @@ def _built(
         limits = code_runs.SandboxLimits(**chosen) if allow_code else None
         return build(allow_code=allow_code, limits=limits)
     if name == "python":
+        if not allow_code:
+            raise UsageError(
+                f"python runs {chosen['function']!r}, which may do all that you may.",
+                fix="Read it; then write `allow_code: true` in the experiment to allow it.",
+            )
         return build(chosen.pop("function"), folder=folder, **chosen)
     if name == "json":
         return build(_schema(chosen["json_schema"], folder))

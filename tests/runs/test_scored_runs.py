@@ -107,6 +107,7 @@ async def run(here: Path) -> Run:
     experiment = Experiment.define(
         "own", personas=["none", "art"], models=["echo"], cases=["Hi!", "Ho!!"],
         scorers=["words", {"python": "graders:shouting"}, {"python": "graders:broken"}],
+        allow_code=True,
     )  # fmt: skip
     return await quiet(experiment)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from assistants.errors import UsageError
 from assistants.scoring import Score, ScorerInput, apply_scorer, make_scorer
 
 GRADERS = """
@@ -50,15 +51,20 @@ def test_a_users_own_function(tmp_path: Path) -> None:
     (tmp_path / "graders").mkdir()
     (tmp_path / "graders" / "tone.py").write_text(GRADERS)
     for spec in ("graders/tone.py:polite", "graders.tone:polite"):
-        made = make_scorer({"python": spec}, folder=tmp_path)
+        made = make_scorer({"python": spec}, allow_code=True, folder=tmp_path)
         assert (made.name, made.direction, made.kind) == ("polite", "higher", "binary")
         assert apply_scorer(made, ScorerInput("?", "Yes please")) == Score(1.0)
     given = {"function": spec, "direction": "lower", "name": "manners"}
-    other = make_scorer({"python": given}, folder=tmp_path)
+    other = make_scorer({"python": given}, allow_code=True, folder=tmp_path)
     assert (other.name, other.direction, other.version) == ("manners", "lower", made.version)
-    assert apply_scorer(make_scorer({"python": "math:sqrt"}), ScorerInput("?", "")).value is None
+    assert (
+        apply_scorer(
+            make_scorer({"python": "math:sqrt"}, allow_code=True), ScorerInput("?", "")
+        ).value
+        is None
+    )
     (tmp_path / "graders" / "tone.py").write_text(GRADERS + "\n# changed")
-    assert make_scorer({"python": spec}, folder=tmp_path).version != made.version
+    assert make_scorer({"python": spec}, allow_code=True, folder=tmp_path).version != made.version
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_a_users_own_function(tmp_path: Path) -> None:
 def test_a_broken_function_fails_its_scores(tmp_path: Path, function: str, reason: str) -> None:
     """With the reason, for every row, and without stopping anything."""
     (tmp_path / "graders.py").write_text(GRADERS)
-    made = make_scorer({"python": f"graders:{function}"}, folder=tmp_path)
+    made = make_scorer({"python": f"graders:{function}"}, allow_code=True, folder=tmp_path)
     got = apply_scorer(made, ScorerInput("?", "x"))
     assert got.value is None
     assert reason in str(got.reason)
@@ -92,5 +98,21 @@ def test_a_file_that_cannot_be_loaded_fails_its_scores(tmp_path: Path) -> None:
         "no_such_module_here:f": "ModuleNotFoundError",
         "../outside.py:f": "there is no file",
     }.items():
-        got = apply_scorer(make_scorer({"python": spec}, folder=tmp_path), ScorerInput("?", "x"))
+        got = apply_scorer(
+            make_scorer({"python": spec}, allow_code=True, folder=tmp_path), ScorerInput("?", "x")
+        )
         assert reason in str(got.reason), got
+
+
+def test_no_code_runs_without_consent(tmp_path: Path) -> None:
+    """The file is not even loaded; the error says what to read and what to write."""
+    (tmp_path / "graders.py").write_text("open('ran', 'w')\ndef grade(seen): return 1\n")
+    with pytest.raises(UsageError, match=r"graders:grade.*allow_code: true"):
+        make_scorer({"python": "graders:grade"}, folder=tmp_path)
+    assert not (tmp_path / "ran").exists()
+    assert not Path("ran").exists()
+
+
+def test_a_function_has_a_module(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="module:function"):
+        make_scorer({"python": "nothing"}, allow_code=True, folder=tmp_path)

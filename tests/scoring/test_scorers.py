@@ -119,7 +119,7 @@ def test_versions_differ_exactly_with_what_changes_a_score() -> None:
         ("regex", FileError, "pattern is missing. Write `pattern`"),
         ({"words": {}, "exact": {}}, FileError, "one per entry"),
         (7, FileError, "7 is not a scorer"),
-        ({"python": "nothing"}, UsageError, "module:function"),
+        ({"python": "graders:own"}, UsageError, "allow_code: true"),
         ({"json": {"shema": {}}}, FileError, "Did you mean 'schema'"),
         ("code_runs", UsageError, "allow_code: true"),
     ],
