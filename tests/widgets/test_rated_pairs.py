@@ -21,6 +21,7 @@ from assistants.widgets.rate.rated_pairs import (
     RatedTurn,
     rated_pairs_html,
 )
+from assistants.widgets.rate.raters import tally_table
 from support.hostile_texts import MONSTERS
 
 SECRET = ["zebra-persona", "okapi-persona"]
@@ -171,3 +172,12 @@ def test_fifty_one_pairs_of_usual_length_are_all_left() -> None:
         many(51, "Why?"), lambda pair: [RatedTurn("Why?", text, text)], named=True
     )
     assert page.count("<details>") == 51
+
+
+def test_a_tally_is_a_table_of_numbers() -> None:
+    """Counts and shares, as a reader without a kernel sees them."""
+    row = {"persona": "<b>art</b>", "share": 0.5, "won": 2, "lost": 2, "tie": 0, "both bad": 0}
+    html = str(tally_table([row]))
+    assert "&lt;b&gt;art" in html
+    assert html.count(">2</td>") == 2
+    assert ">50%</td>" in html
