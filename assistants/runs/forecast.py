@@ -243,7 +243,8 @@ def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
         elif model.ends is not None and model.ends - today <= _SOON:
             yield f"{name} is switched off on {model.ends}."
         bound = min(a.client.max_concurrency for a in asked if a.model == name)
-        if design.concurrency is not None and design.concurrency > bound:
+        wanted = design.concurrency or 0
+        if wanted > bound and model.provider != "scripted":
             yield f"{name} takes no more than {pluralize(bound, 'call')} at a time."
         settings = [a.effective_sampling for a in asked if a.model == name]
         reasoning = [s for s in settings if _reasons(model, s.reasoning_effort)]
