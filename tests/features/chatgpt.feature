@@ -65,5 +65,5 @@ Feature: ChatGPT
     And the founding experiment
     When I run it on "chatgpt"
     Then the exit code is 1
-    And it says "holds a valid key"
+    And it says "Check the key"
     And nothing was paid for
