@@ -32,7 +32,7 @@ Feature: ChatGPT
     And it says "160 may leave no room for an answer"
     And one call was made, and nothing was paid for
     When I write "unsupported: drop" into it
-    And I raise its cap to 2000 tokens
+    And I raise its caps to 2000 tokens an answer and 5 dollars
     And I run it on "openai:gpt-6-astra"
     Then the exit code is 0
     And every trial is answered
@@ -49,7 +49,7 @@ Feature: ChatGPT
     And it says "reasoning used all 160 tokens"
     And no trial is answered
     And every call is paid for in the table
-    When I raise its cap to 2000 tokens
+    When I raise its caps to 2000 tokens an answer and 5 dollars
     And I run it on "openai:gpt-5.5"
     Then the exit code is 0
     And every trial is answered

@@ -45,9 +45,10 @@ def write_line(context: Context, line: str) -> None:
     _edit(context, lambda text: f"{text}{line}\n")
 
 
-@when("I raise its cap to {tokens:d} tokens")
-def raise_cap(context: Context, tokens: int) -> None:
+@when("I raise its caps to {tokens:d} tokens an answer and {usd:d} dollars")
+def raise_caps(context: Context, tokens: int, usd: int) -> None:
     _edit(context, lambda text: text.replace("max_tokens: 160", f"max_tokens: {tokens}"))
+    _edit(context, lambda text: text.replace("usd: 0.50", f"usd: {usd}"))
 
 
 @then('it names the line with "{setting}", and says "{advice}"')
