@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from assistants.assistant import Assistant
 from assistants.clients import Client, refused_parameters
@@ -158,5 +157,5 @@ def _where(design: Design, assistant: Assistant, name: str) -> str:
     if name in _sent_names(assistant.persona.sampling):
         return assistant.persona.source or design.source
     if name in _sent_names(assistant.client.default_sampling):
-        return str(Path("models.toml"))
+        return "models.toml"
     return design.source

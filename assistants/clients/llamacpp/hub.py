@@ -122,7 +122,7 @@ def fetch_from_hub(weights: EmbeddedWeights, count: ByteCount) -> Path:
 
 
 class _Bar:
-    """What the hub's library takes for a progress bar: it passes the count of bytes on."""
+    """A progress bar in the form of the hub's library, which passes the count of bytes on."""
 
     report: ByteCount
 

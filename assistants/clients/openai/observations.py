@@ -7,13 +7,14 @@ for a month, because a provider may change its mind.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+
+from assistants.utils import write_atomically
 
 _KEPT = timedelta(days=30)
 
@@ -85,7 +86,8 @@ def remember(identity: str, new: Observations) -> None:
     known = all_observed()
     known[identity] = replace(new, seen=datetime.now(UTC).date().isoformat())
     with suppress(OSError):
-        _write({name: _as_dict(value) for name, value in known.items()})
+        content = {name: _as_dict(value) for name, value in known.items()}
+        write_atomically(observations_file(), json.dumps(content, indent=1))
 
 
 def observations_file() -> Path:
@@ -97,7 +99,7 @@ def observations_file() -> Path:
 
 def describe_observations(value: Observations) -> Iterator[str]:
     """Yield what was seen of a model, a phrase each."""
-    for refusal in sorted(value.refusals, key=lambda r: (r.parameter, r.reasoning_effort or "")):
+    for refusal in _in_order(value.refusals):
         effort = refusal.reasoning_effort
         beside = f" with reasoning_effort {effort}" if effort else ""
         yield f"refused {refusal.parameter}{beside}"
@@ -107,10 +109,13 @@ def describe_observations(value: Observations) -> Iterator[str]:
         yield "does not stream"
 
 
+def _in_order(refusals: Iterable[Refusal]) -> list[Refusal]:
+    return sorted(refusals, key=lambda r: (r.parameter, r.reasoning_effort or ""))
+
+
 def _as_dict(value: Observations) -> dict[str, Any]:
-    refusals = sorted(value.refusals, key=lambda r: (r.parameter, r.reasoning_effort or ""))
     return {
-        "refusals": [asdict(refusal) for refusal in refusals],
+        "refusals": [asdict(refusal) for refusal in _in_order(value.refusals)],
         "max_tokens_field": value.max_tokens_field,
         "streams": value.streams,
         "seen": value.seen,
@@ -123,15 +128,3 @@ def _read() -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write(content: Mapping[str, Any]) -> None:
-    """Replace the file in one step: other processes read it."""
-    path = observations_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid4().hex}")
-    try:
-        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
