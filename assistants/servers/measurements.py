@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from assistants.errors import FileError
 from assistants.servers.gpus import Gpu
 from assistants.servers.planning import PlacedServer, StartMeasurement
-from assistants.utils import cache_root, display_path, read_text, to_json
+from assistants.utils import cache_root, display_path, read_text, to_json, write_atomically
 
 MAX_RECORDS = 1_000
 """Records kept; the oldest go first."""
@@ -82,15 +80,7 @@ def save_measurements(new: Iterable[StartMeasurement], path: Path | None = None)
         records.pop(record.key, None)  # so that the newest stands last
         records[record.key] = record
     rows = [asdict(record) for record in list(records.values())[-MAX_RECORDS:]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(to_json({"measured": rows}) + "\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, to_json({"measured": rows}) + "\n")
     return path
 
 
