@@ -160,3 +160,12 @@ async def test_an_endpoint_of_one_s_own_needs_its_address(
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "sk-azure-1")
     with pytest.raises(MissingAddressError, match="AZURE_OPENAI_BASE_URL"):
         await connect("azure:mine").complete(ASK, Sampling())
+
+
+async def test_a_cap_of_a_third_name_has_no_other(openai: OpenAIServer) -> None:
+    """A provider's entry may call it anything; its refusal is one like every other."""
+    client = client_of(openai, "gpt-5", "temperature")
+    with pytest.raises(ParameterRefusedError, match="temperature"):
+        await client.complete(ASK, Sampling(max_tokens=5))
+    assert openai.count(status=400) == 1
+    await client.aclose()

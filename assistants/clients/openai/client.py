@@ -342,7 +342,7 @@ class OpenAIClient:
         if refused in ("stream", "stream_options"):
             self._remember(replace(known, streams=False))
             return True
-        if refused == field:
+        if refused == field and field in _OTHER_FIELD:  # an entry may name a third
             self._remember(replace(known, max_tokens_field=_OTHER_FIELD[field]))
             return True
         refusal = Refusal(refused, sampling.reasoning_effort)
