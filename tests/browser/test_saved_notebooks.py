@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -14,7 +13,7 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import Browser
 
 from assistants.widgets.html import escape
-from support.browser import chromium, jupyter_lab
+from support.browser import jupyter_lab
 from support.hostile_texts import SHORT, batches
 from support.jupyterlab import IMPORTS, SCREENSHOTS, open_notebook, save, write_notebook
 
@@ -83,12 +82,6 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         progress_bar=False,
     )  # fmt: skip
     return folder / "done.ipynb"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 def left_by(executed: Path) -> dict[str, str]:
