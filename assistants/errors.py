@@ -147,7 +147,7 @@ class MissingKeyError(CallError):
     def __init__(self, model: str, name: str) -> None:
         super().__init__(
             f"{model}: the environment variable {name} holds no API key.",
-            fix=f"Set it (`export {name}=...`), or use `-m smollm2`, which needs none.",
+            fix=f"Set it (`export {name}=...`), or use `-m qwen`, which needs none.",
         )
 
 
