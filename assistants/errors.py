@@ -291,6 +291,10 @@ class TapeMissError(CallError):
     """A replay was asked for an answer that was never recorded."""
 
 
+class SidecarReplyError(CallError):
+    """A sidecar's reply cannot be used: it is cut, empty or a refusal; ``partial`` is the reply."""
+
+
 class CircuitOpenError(CallError):
     """Not asked, because the last calls to this persona or to this model all failed."""
 
