@@ -160,7 +160,7 @@ class MissingKeyError(CallError):
     def __init__(self, model: str, name: str) -> None:
         super().__init__(
             f"{model}: the environment variable {name} holds no API key.",
-            fix=f"Set it (`export {name}=...`), or use `-m smollm2`, which needs none.",
+            fix=f"Set it (`export {name}=...`), or use `-m qwen`, which needs none.",
         )
 
 
@@ -309,6 +309,10 @@ class BatchError(CallError):
 
 class TapeMissError(CallError):
     """A replay was asked for an answer that was never recorded."""
+
+
+class SidecarReplyError(CallError):
+    """A sidecar's reply cannot be used: it is cut, empty or a refusal; ``partial`` is the reply."""
 
 
 class CircuitOpenError(CallError):

@@ -80,7 +80,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         text = (ROOT / "docs" / f"{page}.md").read_text()
         (made / f"{block}.yaml").write_text(blocks(text, "yaml")[0])
     # The embedded model says as much as it likes; what it is asked is tested with its client.
-    (made / "models.toml").write_text('[models]\nqwen = "scripted:echo"\n')
+    (made / "models.toml").write_text(
+        '[models]\nqwen = "scripted:echo"\nsmollm2 = "scripted:echo"\n'
+    )
     config = ROOT / "tests" / "design" / "promptfoo" / "text-and-variables" / "promptfooconfig.yaml"
     shutil.copy(config, made)
     python_with_vllm(made)
