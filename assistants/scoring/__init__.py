@@ -18,7 +18,6 @@ from assistants.scoring.base import (
 from assistants.scoring.judge import Judge, Pairwise, Replies, Rubric, pairwise, rubric
 from assistants.scoring.registry import SCORER_NAMES, make_scorer, make_scorers
 from assistants.scoring.sandbox import limits_enforced, not_enforced
-from assistants.scoring.text import words_in
 from assistants.scoring.vote import VOTE_POINTS, Vote, Winner
 
 __all__ = [
@@ -47,5 +46,4 @@ __all__ = [
     "not_enforced",
     "pairwise",
     "rubric",
-    "words_in",
 ]

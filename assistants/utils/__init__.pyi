@@ -18,6 +18,8 @@ from .files import write_atomically as write_atomically
 from .imports import quick_imports as quick_imports
 from .paths import cache_root as cache_root
 from .paths import packaged_path as packaged_path
+from .sentence_splitter import Sentences as Sentences
+from .sentence_splitter import split_sentences as split_sentences
 from .templating import has_variables as has_variables
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
@@ -30,6 +32,7 @@ from .urls import Address as Address
 from .urls import Endpoint as Endpoint
 from .urls import check_url as check_url
 from .urls import is_loopback as is_loopback
+from .words import words_in as words_in
 
 __all__ = [
     "NAME_PATTERN",
@@ -38,6 +41,7 @@ __all__ = [
     "Document",
     "Endpoint",
     "Place",
+    "Sentences",
     "StrictModel",
     "api_keys",
     "cache_root",
@@ -57,11 +61,13 @@ __all__ = [
     "read_text",
     "run_in_daemon_thread",
     "run_sections",
+    "split_sentences",
     "templating",
     "to_json",
     "to_utf8",
     "to_yaml",
     "truncate_line",
     "validate",
+    "words_in",
     "write_atomically",
 ]
