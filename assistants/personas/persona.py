@@ -38,6 +38,7 @@ class Persona:
 
     ``text`` is what the file says, with variables still in it; ``None`` means that no system
     message is sent. ``defaults`` are values for its variables, ``source`` where it was read.
+    ``knowledge`` names a folder of notes beside its file; it changes nothing in the text.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Persona:
     sampling: Sampling = field(default_factory=Sampling)
     defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     source: str = "inline"
+    knowledge: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "persona")
@@ -116,6 +118,7 @@ class _FrontMatter(StrictModel):
     description: str = ""
     base: str = ""
     empty: bool = False
+    knowledge: str | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     vars: dict[str, Any] = Field(default_factory=dict)
 
@@ -182,6 +185,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
         sampling=sampling_from(front.sampling, document.where(("sampling",))),
         defaults=front.vars,
         source=display_path(path),
+        knowledge=front.knowledge,
     )
 
 
