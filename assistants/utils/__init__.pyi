@@ -18,6 +18,13 @@ from .files import write_atomically as write_atomically
 from .imports import quick_imports as quick_imports
 from .paths import cache_root as cache_root
 from .paths import packaged_path as packaged_path
+from .plugins import LeftOut as LeftOut
+from .plugins import Plugin as Plugin
+from .plugins import PluginGroup as PluginGroup
+from .plugins import PluginWarning as PluginWarning
+from .plugins import are_plugins_enabled as are_plugins_enabled
+from .plugins import warn_left_out as warn_left_out
+from .plugins import without_plugins as without_plugins
 from .sentence_splitter import Sentences as Sentences
 from .sentence_splitter import split_sentences as split_sentences
 from .templating import has_variables as has_variables
@@ -40,10 +47,15 @@ __all__ = [
     "Displayable",
     "Document",
     "Endpoint",
+    "LeftOut",
     "Place",
+    "Plugin",
+    "PluginGroup",
+    "PluginWarning",
     "Sentences",
     "StrictModel",
     "api_keys",
+    "are_plugins_enabled",
     "cache_root",
     "check_name",
     "check_url",
@@ -68,6 +80,8 @@ __all__ = [
     "to_yaml",
     "truncate_line",
     "validate",
+    "warn_left_out",
+    "without_plugins",
     "words_in",
     "write_atomically",
 ]
