@@ -68,13 +68,7 @@ class Corpus:
 
     @property
     def bm25(self) -> Bm25Index:
-        """The index of its words, built when it is first used, and cached by content.
-
-        Raises
-        ------
-        MissingDependencyError
-            If the packages that it needs are not installed.
-        """
+        """The index of its words, built when it is first used, and cached by content."""
         with _BUILDING:  # several questions may be the first one
             return self._bm25
 
