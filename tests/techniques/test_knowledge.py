@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients import ScriptedClient, connect_embedder
+from assistants.clients import ScriptedClient, connect, connect_embedder
 from assistants.clients.embeddings import wordpiece
 from assistants.clients.embeddings.wordpiece import token_ids
 from assistants.errors import CallError, UsageError
@@ -24,6 +24,7 @@ from assistants.techniques import (
     Load,
     check_citations,
     prepare,
+    read_techniques,
     retrieval_scores,
 )
 from assistants.techniques.knowledge.passages import quote_passages
@@ -333,3 +334,35 @@ async def test_a_case_with_a_place_that_is_not_there_is_an_error(
         await retrieval_scores(Knowledge.of(lamps), [("light", place)])
     with pytest.raises(UsageError, match="No case says"):
         await retrieval_scores(Knowledge.of(lamps), [])
+
+
+def test_an_experiment_names_a_folder_or_takes_the_one_of_the_persona(here: Path) -> None:
+    """A word, settings, or ``true``; assistants of one folder share its index."""
+    for place in ("mine/notes", "experiments/notes2", "knowledge/notes3"):
+        (here / place).mkdir(parents=True)
+        (here / place / "a.md").write_text(f"About {place}.", encoding="utf-8")
+    source = str(here / "mine" / "expert.md")
+    persona = Persona("expert", "You know.", source=source, knowledge="notes")
+
+    def read(entry: object, persona: Persona | None = persona) -> Knowledge:
+        (technique,) = read_techniques(
+            {"knowledge": entry}, connect, here / "experiments", persona=persona
+        )
+        assert isinstance(technique, Knowledge)
+        return technique
+
+    own = read(True)
+    assert own.corpus.name == "notes"
+    assert read({"k": 2}).corpus is own.corpus
+    assert read("notes2").corpus.name == "notes2"
+    given = read({"from": "notes3", "mode": "all", "label": "three"}, persona=None)
+    assert (given.corpus.name, given.mode, given.label) == ("notes3", "all", "three+all")
+    for entry, message in (
+        ({"kk": 2}, "unknown key 'kk'"),
+        ("../mine", "leads out of"),
+        ("notes9", "unknown knowledge folder 'notes9'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            read(entry)
+    with pytest.raises(UsageError, match="neither the experiment nor the persona"):
+        read(True, persona=None)

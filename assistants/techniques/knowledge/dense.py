@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from assistants.clients import Embedder
+from assistants.clients import Embedder, raise_malformed
 from assistants.techniques.knowledge.bm25 import Ranking
 from assistants.utils import cache_root
 
@@ -84,6 +84,8 @@ async def embed_cached(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.f
         }
         _write(new)
         found |= new
+    if len({len(vector) for vector in found.values()}) > 1:
+        raise_malformed(embedder.name, "its embeddings are of several lengths")
     return np.stack([np.frombuffer(found[key], dtype=np.float32) for key in keys])
 
 
