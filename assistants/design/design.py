@@ -324,6 +324,14 @@ class Design:
             lines=self.lines,
         )
 
+    @property
+    def asked_models(self) -> list[str]:
+        """Every model that a run asks: those compared, sidecars of techniques, and judges."""
+        asked = [*self.assistants, *(judge.assistant for judge in self.judges)]
+        sidecars = (s for a in asked for t in a.techniques for s in t.sidecars)
+        models = [*(a.model for a in asked), *(s.client.model for s in sidecars)]
+        return list(dict.fromkeys(models))
+
     def model(self, name: str) -> Model:
         """Return the catalogue's entry of one of its models."""
         return self.models.get(name, Model(name))
