@@ -23,7 +23,7 @@ from assistants.messages import sampling_from
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona
 from assistants.scoring import Judge, Pairwise, Scorer, make_scorer, pairwise, rubric
-from assistants.techniques import Technique, read_techniques
+from assistants.techniques import Technique
 from assistants.trial import Case
 from assistants.utils import Document, Place, check_name, validate
 
@@ -114,6 +114,10 @@ def _read_techniques(
     """Return the techniques of a pair, in the order in which they are applied."""
     own = {name: getattr(pair, name) for name in ("memory", "enrich", "knowledge")}
     entries = {name: entry for name, entry in own.items() if entry is not None} | pair.techniques
+    if not entries:
+        return ()
+    from assistants.techniques import read_techniques
+
     try:
         return read_techniques(entries, lambda model: clients.connect(model, where), folder)
     except FileError:

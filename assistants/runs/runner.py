@@ -355,6 +355,7 @@ class Runner:
             cost_usd=self._price(trial.assistant.client, completion.usage),
             attempts=attempts,
             techniques=[(record, self._side_cost(trial, record)) for record in reply.techniques],
+            sent=[message for message in reply.messages if message.role != "system"],
         )
         self._spend(trial, reply.messages, completion)
         return is_first

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from assistants.errors import AssistantsError
-from assistants.messages import Completion, TechniqueRecord, Usage, partial_completion
+from assistants.messages import Completion, Message, TechniqueRecord, Usage, partial_completion
 from assistants.runs.sqlite import Database
 from assistants.runs.token_bucket import TokenBucket
 from assistants.scoring import Score, Vote
@@ -66,6 +66,8 @@ CREATE TABLE IF NOT EXISTS techniques (
     key TEXT, turn INTEGER, place INTEGER, technique TEXT NOT NULL, record TEXT NOT NULL,
     tokens INTEGER, cost_usd REAL, seconds REAL, failure TEXT,
     PRIMARY KEY (key, turn, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent_messages (
+    key TEXT, turn INTEGER, messages TEXT NOT NULL, PRIMARY KEY (key, turn)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS factors (
     run TEXT, persona TEXT, model TEXT, factor TEXT, value TEXT NOT NULL,
     PRIMARY KEY (run, persona, model, factor)) WITHOUT ROWID;
@@ -179,11 +181,13 @@ class Store:
         cost_usd: float | None,
         attempts: int,
         techniques: Sequence[tuple[TechniqueRecord, float | None]] = (),
+        sent: Sequence[Message] = (),
     ) -> bool:
         """Store a completion; committed when this returns.
 
         The first answer to a key stays. ``techniques`` are records of what was done to its
-        question, each with the dollars of its own calls.
+        question, each with the dollars of its own calls; ``sent`` are the messages that were sent
+        then, but for the system message.
 
         Returns
         -------
@@ -211,6 +215,8 @@ class Store:
                         for place, (record, cost) in enumerate(techniques)
                     ),
                 )
+                messages = to_json([[message.role, message.content] for message in sent])
+                self._db.write("INSERT INTO sent_messages VALUES (?, ?, ?)", (key, turn, messages))
         return is_first
 
     def add_failure(
@@ -258,6 +264,14 @@ class Store:
         for turn, record in self.read(query, [key]):
             records.setdefault(turn, []).append(TechniqueRecord.from_dict(json.loads(record)))
         return records
+
+    def sent_messages(self, key: str) -> dict[int, tuple[Message, ...]]:
+        """Return what was sent for each turn of a trial with techniques, but the system message."""
+        query = "SELECT turn, messages FROM sent_messages WHERE key = ?"
+        return {
+            turn: tuple(Message(role, content) for role, content in json.loads(messages))
+            for turn, messages in self.read(query, [key])
+        }
 
     # -- batches ---------------------------------------------------------------------------------
 
