@@ -17,6 +17,7 @@ from assistants.errors import FileError, UsageError
 from assistants.messages import Sampling, sampling_from
 from assistants.utils import (
     Document,
+    Plugin,
     StrictModel,
     check_name,
     display_path,
@@ -37,7 +38,8 @@ class Persona:
     """A named system prompt.
 
     ``text`` is what the file says, with variables still in it; ``None`` means that no system
-    message is sent. ``defaults`` are values for its variables, ``source`` where it was read.
+    message is sent. ``defaults`` are values for its variables, ``source`` where it was read,
+    ``plugin`` what it came with if that is another package.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Persona:
     sampling: Sampling = field(default_factory=Sampling)
     defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     source: str = "inline"
+    plugin: Plugin | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_name(self.name, "persona")
@@ -148,7 +151,7 @@ def edited_persona(persona: Persona, text: str, others: Iterable[Persona]) -> Pe
         if texts.get(name, text) == text:
             break
     label = f"{persona.label or persona.name} (edited)"
-    return replace(persona, name=name, text=text, label=label, source="edited live")
+    return replace(persona, name=name, text=text, label=label, source="edited live", plugin=None)
 
 
 def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
