@@ -31,7 +31,7 @@ from assistants.scoring import (
     pairwise,
     rubric,
 )
-from assistants.techniques import Technique
+from assistants.techniques import Technique, read_techniques
 from assistants.trial import Case
 from assistants.utils import Document, Place, check_name, validate
 
@@ -122,16 +122,9 @@ def _read_techniques(
     """Return the techniques of a pair, in the order in which they are applied."""
     own = {name: getattr(pair, name) for name in ("memory", "enrich", "knowledge")}
     entries = {name: entry for name, entry in own.items() if entry is not None} | pair.techniques
-    if not entries:
-        return ()
-    from assistants.techniques import read_techniques
-
-    try:
-        return read_techniques(entries, lambda model: clients.connect(model, where), folder)
-    except FileError:
-        raise
-    except UsageError as error:
-        raise FileError(where, error.message, fix=error.fix) from None
+    return read_techniques(
+        entries, lambda model: clients.connect(model, where), folder, where=where
+    )
 
 
 class _Clients:

@@ -14,7 +14,7 @@ from assistants.errors import UsageError
 from assistants.messages import AVERAGED, FINISHED
 from assistants.runs.store import PERSONA, Store
 from assistants.techniques import UNUSED
-from assistants.utils import to_utf8, truncate_line
+from assistants.utils import to_utf8, truncate_line, words_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -274,8 +274,6 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def word_counts(answers: pd.Series[Any]) -> pd.Series[Any]:
     """Count the words of each answer as the score ``words`` does; missing stays missing."""
-    from assistants.scoring import words_in
-
     return answers.map(lambda text: len(words_in(text)), na_action="ignore").astype("Float64")
 
 
