@@ -39,7 +39,8 @@ class Persona:
 
     ``text`` is what the file says, with variables still in it; ``None`` means that no system
     message is sent. ``defaults`` are values for its variables, ``source`` where it was read,
-    ``plugin`` what it came with if that is another package.
+    ``plugin`` what it came with if that is another package. ``knowledge`` names a folder of notes
+    beside its file; it changes nothing in the text.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Persona:
     defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     source: str = "inline"
     plugin: Plugin | None = field(default=None, repr=False, compare=False)
+    knowledge: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "persona")
@@ -119,6 +121,7 @@ class _FrontMatter(StrictModel):
     description: str = ""
     base: str = ""
     empty: bool = False
+    knowledge: str | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     vars: dict[str, Any] = Field(default_factory=dict)
 
@@ -185,6 +188,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
         sampling=sampling_from(front.sampling, document.where(("sampling",))),
         defaults=front.vars,
         source=display_path(path),
+        knowledge=front.knowledge,
     )
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 
-# A tokenizer may take these for its own marks wherever they stand, and so end the message.
-_MARKUP = re.compile(r"<(?=[|｜]|/?s>|<?/?SYS>|(?:start|end)_of_turn>)|\[(?=/?(?:INST|SYSTEM))")
+# Marks that servers read as the end of a turn or the beginning of another one, wherever they stand.
+_CONTROL = re.compile(
+    r"<(?=[|｜]|/?s>|/?(?:start|end)_of_|<?/?SYS>|"
+    r"/?(?:think|tool_call|bos|eos|system|user|assistant)\b)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_)\b)",
+    re.IGNORECASE,
+)
 
 
 def defuse(text: str) -> str:
-    """Return the text with a space in whatever a chat template might take for its own markup."""
-    return _MARKUP.sub(lambda mark: f"{mark[0]} ", text)
+    """Return text in which no mark of a chat template is left: a space follows its bracket."""
+    return _CONTROL.sub(lambda mark: f"{mark[0]} ", text)
 
 
 def quote(text: str) -> str:

@@ -11,16 +11,13 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import Field, StrictStr
 
-from assistants.clients import Client
+from assistants.clients import Client, default_model
 from assistants.errors import FileError, UnknownNameError, UsageError, nearest
 from assistants.messages import Sampling, sampling_from
 from assistants.techniques.base import Technique
 from assistants.techniques.enrich import ECHO, PROMPTS, Enrich, Send
 from assistants.techniques.memory import Memory, Mode
 from assistants.utils import Document, StrictModel, check_name, display_path, read_text, validate
-
-DEFAULT_SIDECAR = "smollm2"
-"""The model that helps where none is named: it comes with the package and stays on the machine."""
 
 LONGEST_PROMPT = 20_000
 """Bytes of a prompt file for a sidecar."""
@@ -50,7 +47,9 @@ It raises ``UsageError`` for a wrong entry.
 
 
 class _Sidecar(StrictModel):
-    model: StrictStr = DEFAULT_SIDECAR
+    """A model that helps; by default an embedded one, so that the question stays here."""
+
+    model: StrictStr = Field(default_factory=default_model)
     sampling: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -210,7 +209,13 @@ def build_memory(entry: Any, context: BuildContext) -> Memory:
     )
 
 
-BUILDERS: Mapping[str, Builder] = MappingProxyType({"memory": build_memory, "enrich": build_enrich})
+BUILDERS: Mapping[str, Builder] = MappingProxyType(
+    {
+        "memory": build_memory,
+        "enrich": build_enrich,
+        # "knowledge" comes last: it searches for the question as it was rewritten.
+    }
+)
 """The package's own techniques, in the order in which they are applied to a question."""
 
 

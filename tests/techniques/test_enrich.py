@@ -202,7 +202,7 @@ async def test_no_rewrite_passes_for_the_question(rewrite: str, question: str) -
 )
 def test_marks_of_chat_templates_do_nothing(mark: str) -> None:
     assert mark not in quote(f"a {mark} b")
-    assert quote("if a < b: c[0] > d") == "> if a < b: c[0] > d"
+    assert quote("if a << b < c: d[0] > e") == "> if a << b < c: d[0] > e"
 
 
 @pytest.mark.slow

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from assistants.clients import Client, ScriptedClient, echo
+from assistants.clients import Client, ScriptedClient, default_model, echo
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Sampling
 from assistants.techniques import (
     BUILDERS,
-    DEFAULT_SIDECAR,
     BuildContext,
     Enrich,
     Memory,
@@ -46,14 +45,14 @@ def test_entries_of_the_documentation() -> None:
 @pytest.mark.parametrize(
     ("text", "label", "model"),
     [
-        ("enrich: true", "on", DEFAULT_SIDECAR),
-        ("enrich: rewrite", "rewrite", DEFAULT_SIDECAR),
-        ("enrich: {style: expand}", "expand", DEFAULT_SIDECAR),
+        ("enrich: true", "on", default_model()),
+        ("enrich: rewrite", "rewrite", default_model()),
+        ("enrich: {style: expand}", "expand", default_model()),
         ("enrich: echo", "echo", None),
         ("enrich: {model: qwen, label: by-qwen}", "by-qwen", "qwen"),
-        ("memory: true", "summary", DEFAULT_SIDECAR),
+        ("memory: true", "summary", default_model()),
         ("memory: {keep: 1, summary: qwen}", "summary", "qwen"),
-        ("memory: {keep: 1, summary: true}", "summary", DEFAULT_SIDECAR),
+        ("memory: {keep: 1, summary: true}", "summary", default_model()),
         ("memory: {keep: 1}", "window", None),
         ("memory: extract", "extract", None),
         ("memory: {extract: {words: 40}}", "extract", None),
