@@ -25,8 +25,10 @@ _IN_CSV = ["case", "question", "persona", "model", "repeat", "status", "answer",
 
 
 def opening(run: Run) -> Html:
-    """Return in a few words what the personas changed."""
+    """Return in a few words what the personas changed, and what the models did."""
     text = run.headline()
+    if len(run.statistics.models) > 1:
+        text += f"\n\n{run.headline(by='model')}"
     return Html(ui.headline(to_html(text)), text)
 
 
