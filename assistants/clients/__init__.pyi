@@ -13,6 +13,7 @@ from .llamacpp.thread_benchmark import ThreadBenchmark as ThreadBenchmark
 from .llamacpp.thread_benchmark import measure_threads as measure_threads
 from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_benchmark
 from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
+from .llamacpp.weights import default_model as default_model
 from .llamacpp.weights import embedded_names as embedded_names
 from .llamacpp.weights import weights_path as weights_path
 from .openai.batches import Batch as Batch
@@ -37,6 +38,7 @@ from .openai.rendered_prompt import render_prompt as render_prompt
 from .openai.request import Timeouts as Timeouts
 from .openai.response import raise_malformed as raise_malformed
 from .openai.response import read_json_object as read_json_object
+from .plugins import ClientPlugin as ClientPlugin
 from .rate_limits import Quota as Quota
 from .rate_limits import RateLimits as RateLimits
 from .scripted import ScriptedClient as ScriptedClient
@@ -62,6 +64,7 @@ __all__ = [
     "BatchClient",
     "BatchFile",
     "Client",
+    "ClientPlugin",
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",
@@ -88,6 +91,7 @@ __all__ = [
     "check_providers",
     "connect",
     "count_tokens",
+    "default_model",
     "describe_observations",
     "echo",
     "embedded_names",

@@ -43,7 +43,8 @@ BATCH = 500
 class Progress:
     """The state of a run. ``reused`` answers were there before and cost nothing.
 
-    ``waiting`` says what a run by batch waits for.
+    ``timed`` of those answered or failed came within ``elapsed_s``: the first calls, which go alone
+    and may load a model, do not. ``waiting`` says what a run by batch waits for.
     """
 
     total: int
@@ -54,6 +55,8 @@ class Progress:
     usd: float = 0.0
     statuses: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    timed: int = 0
+    in_flight: int = 0
     waiting: str = ""
 
     @property
@@ -63,9 +66,15 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left at the pace so far; ``None`` before the first answer."""
-        asked = self.answered + self.failed
-        return (self.total - self.done) * self.elapsed_s / asked if asked else None
+        """Seconds left at the pace so far; ``None`` before the first timed answer.
+
+        Calls in flight count as half done. Otherwise the first of several that are answered
+        together would promise a run of several times its length.
+        """
+        if not self.timed:
+            return None
+        work_done = self.timed + self.in_flight / 2
+        return (self.total - self.done - self.in_flight / 2) * self.elapsed_s / work_done
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -237,7 +246,7 @@ class Runner:
             _copy_to_tape(trial, self.store)
         new = len(done & self.first.answered)
         if answered:
-            self._count(reused=len(answered) - new, answered=new)
+            self._count(reused=len(answered) - new, answered=new, timed=0)
         return [t for t, key in zip(batch, keys, strict=True) if key not in done]
 
     async def _one(self, trial: Trial, lane: _Lane) -> None:
@@ -397,7 +406,13 @@ class Runner:
         self._budget.add(usage, self._price(trial.assistant.client, usage))
 
     def _count(
-        self, *, reused: int = 0, answered: int = 0, failed: int = 0, status: str | None = None
+        self,
+        *,
+        reused: int = 0,
+        answered: int = 0,
+        failed: int = 0,
+        timed: int | None = None,
+        status: str | None = None,
     ) -> None:
         if status is not None:
             self._statuses[status] = self._statuses.get(status, 0) + 1
@@ -411,6 +426,8 @@ class Runner:
             usd=self._budget.usd,
             statuses=dict(self._statuses),
             elapsed_s=time.monotonic() - self._started,
+            timed=now.timed + (answered + failed if timed is None else timed),
+            in_flight=max(0, len(self._asking) - answered - failed),
         )
         self._on_progress(self.progress)
 

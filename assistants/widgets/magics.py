@@ -78,8 +78,9 @@ class AssistantsMagics(Magics):
             %%ask [-p PERSONA]... [-m MODEL]... [-n REPEATS] [--max-tokens N] [--temperature T]
                   [--into NAME]
 
-        ``-p`` and ``-m`` may be repeated; without them it is ``-p none -m smollm2``. ``-n`` is how
-        many answers each column draws, and ``--into`` binds a DataFrame of the answers.
+        ``-p`` and ``-m`` may be repeated; without them it is ``-p none``, and the model is
+        ``qwen``, or ``smollm2`` where only that was fetched. ``-n`` is how many answers each column
+        draws, and ``--into`` binds a DataFrame of the answers.
         """
         with _without_traceback():
             options = _OPTIONS.parse_argstring(line)
@@ -177,7 +178,7 @@ def _compare(options: Any) -> Compare:
         sampling = Sampling(temperature=options.temperature, max_tokens=options.max_tokens)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return Compare(options.persona or ["none"], options.model or ["smollm2"], sampling=sampling)
+    return Compare(options.persona or ["none"], options.model, sampling=sampling)
 
 
 def _ask(shell: InteractiveShell, compare: Compare, question: str, repeats: int) -> None:
