@@ -100,7 +100,7 @@ class Figure:
         if ending not in formats:
             raise UsageError(
                 f"A figure is not saved as {ending or 'a file without an ending'}.",
-                fix="Name a .svg, .pdf or .png; `figure.table` has its own ways, `to_csv` among them.",
+                fix="Name a .svg, .pdf or .png; `figure.table` has its own ways, like `to_csv`.",
             )
         data = formats[ending]()
         path.parent.mkdir(parents=True, exist_ok=True)
