@@ -139,10 +139,10 @@ def packages(
     folder = tmp_path_factory.mktemp("packages")
     monkeypatch.delenv("ASSISTANTS_NO_PLUGINS")
     monkeypatch.syspath_prepend(str(folder))
-    known = set(sys.modules)
     yield folder
-    for name in set(sys.modules) - known:
-        if not name.startswith("assistants"):
+    written = {path.stem for place in (folder, here) for path in place.iterdir()}
+    for name in list(sys.modules):
+        if name.partition(".")[0] in written:
             del sys.modules[name]
 
 

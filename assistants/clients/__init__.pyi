@@ -45,6 +45,7 @@ from .scripted import ScriptedClient as ScriptedClient
 from .scripted import echo as echo
 from .tape import Tape as Tape
 from .tape import TapedClient as TapedClient
+from .tape import request_digest as request_digest
 from .vllm import registry as registry
 from .vllm.engine_options import answer_affecting_options as answer_affecting_options
 from .vllm.interpreter import vllm_python as vllm_python
@@ -113,6 +114,7 @@ __all__ = [
     "refused_parameters",
     "registry",
     "render_prompt",
+    "request_digest",
     "start_concurrency",
     "stored_thread_benchmark",
     "vllm_python",
