@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from assistants.analysis import ScoreTable
+    from assistants.analysis import Arm, ScoreTable
 
 VOTES = "votes"
 """The score made of people's votes: the share of its comparisons that an answer won."""
