@@ -32,6 +32,7 @@ AssistantsError                     what went wrong, where, and what to do next
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
     ├── ReasoningLimitError         reasoning used the whole cap on tokens; there is no answer
     ├── PluginCallError             the client of a plug-in raised what no client may
+    ├── PluginTechniqueError        the technique of a plug-in raised what no technique may
     ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
@@ -299,6 +300,10 @@ class PluginCallError(CallError):
 
     at_fault = True
     billable = True
+
+
+class PluginTechniqueError(CallError):
+    """The technique of a plug-in raised what no technique may, or returned no draft."""
 
 
 class BatchError(CallError):

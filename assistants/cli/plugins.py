@@ -9,6 +9,7 @@ from assistants.errors import AssistantsError, PluginError
 from assistants.models import PROVIDER_PLUGINS
 from assistants.personas import PERSONA_PLUGINS
 from assistants.scoring import RUBRIC_PLUGINS, SCORER_PLUGINS
+from assistants.techniques import TECHNIQUE_PLUGINS
 from assistants.utils import LeftOut, Plugin, PluginGroup, are_plugins_enabled
 
 GROUPS: tuple[PluginGroup, ...] = (
@@ -16,6 +17,7 @@ GROUPS: tuple[PluginGroup, ...] = (
     PROVIDER_PLUGINS,
     SCORER_PLUGINS,
     RUBRIC_PLUGINS,
+    TECHNIQUE_PLUGINS,
 )
 """The kinds of plug-ins, in the order of the list."""
 

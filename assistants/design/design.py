@@ -341,6 +341,7 @@ class Design:
             *(model.plugin for model in self.models.values()),
             *(getattr(scorer, "plugin", None) for scorer in self.scorers),
             *(judge.plugin for judge in self.judges),
+            *(getattr(t, "plugin", None) for a in self.assistants for t in a.techniques),
         ]
         return sorted({p for p in used if isinstance(p, Plugin)}, key=lambda p: (p.kind, p.name))
 

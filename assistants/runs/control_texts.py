@@ -138,8 +138,9 @@ def draft_controls(
     """
     path = Path(path)
     _, content = _without_controls(path, personas, changes)
-    same = {"controls": {"same": content.controls.same}}
-    plain = Design.load(path, personas=personas, **changes | same)
+    texts_missing = {"neutral", "paraphrases", "model"}
+    others = content.controls.model_dump(exclude=texts_missing, exclude_unset=True)
+    plain = Design.load(path, personas=personas, **changes | {"controls": others})
     of = controlled_personas(plain.assistants, plain.baseline)
     texts = _fresh(read_controls_file(controls_path(path.parent, plain.name)), of)
     added = [

@@ -7,6 +7,8 @@ from .base import Load as Load
 from .base import Sidecar as Sidecar
 from .base import Technique as Technique
 from .base import prepare as prepare
+from .builder import BuildContext as BuildContext
+from .builder import Builder as Builder
 from .enrich import Enrich as Enrich
 from .knowledge.chunks import Chunk as Chunk
 from .knowledge.citations import Citations as Citations
@@ -19,15 +21,20 @@ from .knowledge.folders import find_knowledge as find_knowledge
 from .knowledge.retrieval import Hit as Hit
 from .knowledge.technique import Knowledge as Knowledge
 from .memory import Memory as Memory
+from .plugins import TRIAL_COLUMNS as TRIAL_COLUMNS
+from .plugins import PluginTechnique as PluginTechnique
+from .plugins import TechniquePlugin as TechniquePlugin
 from .quotation import quote as quote
 from .registry import BUILDERS as BUILDERS
-from .registry import BuildContext as BuildContext
-from .registry import Builder as Builder
+from .registry import TECHNIQUE_PLUGINS as TECHNIQUE_PLUGINS
+from .registry import application_order as application_order
 from .registry import read_entry as read_entry
 from .registry import read_techniques as read_techniques
 
 __all__ = [
     "BUILDERS",
+    "TECHNIQUE_PLUGINS",
+    "TRIAL_COLUMNS",
     "UNUSED",
     "USUAL",
     "Ask",
@@ -43,9 +50,12 @@ __all__ = [
     "Knowledge",
     "Load",
     "Memory",
+    "PluginTechnique",
     "RetrievalScores",
     "Sidecar",
     "Technique",
+    "TechniquePlugin",
+    "application_order",
     "check_citations",
     "find_knowledge",
     "prepare",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from assistants.clients import Client
 from assistants.errors import (
@@ -14,6 +14,7 @@ from assistants.errors import (
     MissingKeyError,
     ModelNotFoundError,
     ParameterRefusedError,
+    PluginTechniqueError,
     SidecarReplyError,
     TapeMissError,
 )
@@ -31,6 +32,7 @@ _HOPELESS = (
     MissingKeyError,
     ModelNotFoundError,
     ParameterRefusedError,
+    PluginTechniqueError,
     TapeMissError,
 )
 """Failures that every other call would meet too: going on without the technique would hide them."""
@@ -129,6 +131,7 @@ class Load:
     calls: tuple[tuple[Sidecar, int, int], ...] = ()
 
 
+@runtime_checkable
 class Technique(Protocol):
     """Anything that changes what is sent, besides the persona; a frozen value."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
@@ -12,16 +12,26 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import Field, StrictStr
 
 from assistants.clients import Client, default_model
-from assistants.errors import FileError, UnknownNameError, UsageError, nearest
+from assistants.errors import FileError, PluginError, UnknownNameError, UsageError, nearest
 from assistants.messages import Sampling, sampling_from
 from assistants.personas import Persona
 from assistants.techniques.base import Technique
+from assistants.techniques.builder import BuildContext, Builder
 from assistants.techniques.enrich import ECHO, PROMPTS, Enrich, Send
 from assistants.techniques.knowledge.folders import find_knowledge
 from assistants.techniques.knowledge.technique import Knowledge
 from assistants.techniques.knowledge.technique import Mode as KnowledgeMode
 from assistants.techniques.memory import Memory, Mode
-from assistants.utils import Document, StrictModel, check_name, display_path, read_text, validate
+from assistants.techniques.plugins import TRIAL_COLUMNS, build_technique
+from assistants.utils import (
+    Document,
+    PluginGroup,
+    StrictModel,
+    check_name,
+    display_path,
+    read_text,
+    validate,
+)
 
 LONGEST_PROMPT = 20_000
 """Bytes of a prompt file for a sidecar."""
@@ -30,26 +40,6 @@ _PROMPT_SUFFIXES = (".md", ".txt")
 
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 EntryT = TypeVar("EntryT", bound=StrictModel)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildContext:
-    """What a builder needs besides its entry.
-
-    ``connect`` returns the client of a model's name. Files are looked for in ``folder``.
-    ``persona`` is whom the technique is for.
-    """
-
-    connect: Callable[[str], Client]
-    folder: Path
-    persona: Persona | None = None
-
-
-Builder = Callable[[Any, BuildContext], Technique]
-"""Builds the technique of an entry, which is whatever the file says; ``True`` asks for the usual.
-
-It raises ``UsageError`` for a wrong entry.
-"""
 
 
 class _Sidecar(StrictModel):
@@ -96,7 +86,6 @@ def read_techniques(
     *,
     persona: Persona | None = None,
     where: str = "",
-    builders: Mapping[str, Builder] | None = None,
 ) -> tuple[Technique, ...]:
     """Return the techniques that an entry of ``assistants:`` names, in the order of application.
 
@@ -113,35 +102,52 @@ def read_techniques(
         Whom they are for; it may name a knowledge folder.
     where
         ``file:line`` of the entry, for messages.
-    builders
-        Builders by name, in the order of application; by default ``BUILDERS``.
 
     Raises
     ------
     UnknownNameError
         For a technique that there is not.
+    PluginError
+        For one of a plug-in that is broken.
     UsageError
         If a setting is unknown, missing or wrong; a ``FileError`` where the place is known.
     """
-    known = BUILDERS if builders is None else builders
-    for name in entry:
-        if name not in known:
-            raise UnknownNameError("technique", str(name), known, where=where)
+    builders = {str(name): _find_builder(str(name), where) for name in entry}
     context = BuildContext(connect, folder, persona)
     techniques: list[Technique] = []
-    for name, build in known.items():
-        settings = entry.get(name)
+    for name in sorted(builders, key=application_order):
+        settings = entry[name]
         if settings is None or settings is False:
             continue
         try:
-            techniques.append(build(settings, context))
-        except FileError:
+            techniques.append(builders[name](settings, context))
+        except (FileError, PluginError):
             raise
         except UsageError as error:
             if not where:
                 raise
             raise FileError(where, error.message, fix=error.fix) from None
     return tuple(techniques)
+
+
+def application_order(name: str) -> int:
+    """Return the place of a technique among others, to sort by.
+
+    A memory comes first and knowledge last. Those of plug-ins come before knowledge, which so
+    searches for the question as they leave it, and whose passages they cannot change; among
+    themselves they keep the order of the file.
+    """
+    order = list(BUILDERS)
+    return order.index(name) if name in BUILDERS and name != _LAST else len(order) + (name == _LAST)
+
+
+def _find_builder(name: str, where: str) -> Builder:
+    if name in BUILDERS:
+        return BUILDERS[name]
+    plugins = TECHNIQUE_PLUGINS.usable()
+    if name not in plugins:
+        raise UnknownNameError("technique", name, [*BUILDERS, *plugins], where=where)
+    return partial(build_technique, plugins[name])
 
 
 def read_entry(schema: type[EntryT], name: str, entry: Any) -> EntryT:
@@ -256,13 +262,18 @@ def build_knowledge(entry: Any, context: BuildContext) -> Knowledge:
 
 
 BUILDERS: Mapping[str, Builder] = MappingProxyType(
-    {
-        "memory": build_memory,
-        "enrich": build_enrich,
-        "knowledge": build_knowledge,  # last: it searches for the question as it was rewritten
-    }
+    {"memory": build_memory, "enrich": build_enrich, "knowledge": build_knowledge}
 )
 """The package's own techniques, in the order in which they are applied to a question."""
+
+_LAST = "knowledge"
+
+TECHNIQUE_PLUGINS = PluginGroup(
+    kind="technique",
+    group="assistants.techniques",
+    built_in=lambda: {*BUILDERS, *TRIAL_COLUMNS},
+)
+"""The techniques of other packages."""
 
 
 def _label(label: str) -> str:

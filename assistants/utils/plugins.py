@@ -1,4 +1,4 @@
-"""Plug-ins: personas, providers, scorers and rubrics that other installed packages bring.
+"""Plug-ins: personas, providers, scorers, rubrics and techniques of other installed packages.
 
 A package offers them as entry points. They are listed from the metadata of installed packages,
 which imports none of them; a plug-in is imported when something of its name is asked for.
@@ -47,7 +47,7 @@ class Plugin:
     Attributes
     ----------
     kind
-        The word for such a thing: persona, provider, scorer, rubric.
+        The word for such a thing: persona, provider, scorer, rubric, technique.
     value
         The place of the object: ``module:object``.
     source_folder

@@ -19,6 +19,7 @@ GARDEN = [
     ("provider", "parrot"),
     ("scorer", "mentions"),
     ("rubric", "clarity"),
+    ("technique", "season"),
 ]
 
 
@@ -55,7 +56,7 @@ def with_plugins(garden: Path, *args: str) -> Done:
 
 
 def test_an_experiment_with_one_of_each(garden: Path, project: Path) -> None:
-    """Persona, provider, scorer and rubric of the package answer, score and judge."""
+    """Persona, provider, scorer, rubric and technique of the package ask, answer and judge."""
     done = with_plugins(garden, "run", "experiment.yaml", "--no-report")
     assert done.code == 0, done.err
     assert "warning" not in done.err
@@ -63,6 +64,11 @@ def test_an_experiment_with_one_of_each(garden: Path, project: Path) -> None:
     trials = found.trials().set_index("persona")
     assert set(trials["model"]) == {"parrot:loud"}
     assert trials.loc["gardener", "answer"].str.startswith("YOU ARE A GARDENER").all()
+    assert trials.loc["gardener+season=spring", "answer"].str.contains("IT IS SPRING").all()
+    assert set(found.effects("words", by="season", baseline="autumn")["season"]) == {
+        "none",
+        "spring",
+    }
     assert found.scores("mentions").groupby("persona")["value"].mean()["gardener"] == 1
     assert set(found.scores("judge.kind")["value"]) == {3.0}
     listed = [(p["kind"], p["name"]) for p in found.manifest["plugins"]]
@@ -126,6 +132,11 @@ words = rose:persona
 
 [assistants.rubrics]
 thorn = rose:persona
+
+[assistants.techniques]
+enrich = rose:persona
+model = rose:persona
+hedge = rose:NOTHING
 """
 
 
@@ -150,7 +161,18 @@ def test_broken_ones_break_no_command(packages: Path, here: Path) -> None:
     assert listed.code == 0
     used, _, left_out = listed.out.partition("left out")
     assert [line.split()[:2] for line in used.splitlines()[2:] if line] == [["persona", "rose"]]
-    for name in ("weed", "art", "evil", "acme", "words", "thorn", "idea"):
+    for name in (
+        "weed",
+        "art",
+        "evil",
+        "acme",
+        "words",
+        "thorn",
+        "enrich",
+        "model",
+        "hedge",
+        "idea",
+    ):
         assert name in left_out
     assert not CONTROL.search(listed.out)
 

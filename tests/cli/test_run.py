@@ -243,6 +243,14 @@ def test_a_dry_run_counts_controls_that_have_no_text_yet(server: FaultyServer) -
     assert drafted["input_tokens"] == pytest.approx(whole["input_tokens"], rel=0.5)
 
 
+def test_a_dry_run_counts_controls_of_techniques(here: Path) -> None:
+    """They need no text, and are asked like everybody else."""
+    pair = {"persona": "none", "model": "echo", "enrich": {"model": "echo"}}
+    entries = {"assistants": [pair], "controls": {"enrich": "echo"}}
+    Path("x.yaml").write_text(json.dumps({**entries, "cases": ["Why?"]}), encoding="utf-8")
+    assert json.loads(call("run", "x.yaml", "--dry-run", "--json").out)["trials"] == 2
+
+
 @pytest.mark.parametrize(
     "line",
     [

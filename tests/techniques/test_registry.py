@@ -11,8 +11,6 @@ from assistants.clients import Client, ScriptedClient, default_model, echo
 from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Sampling
 from assistants.techniques import (
-    BUILDERS,
-    BuildContext,
     Enrich,
     Memory,
     Technique,
@@ -130,13 +128,3 @@ def test_mistakes_are_named(text: str, message: str) -> None:
 def test_unknown_technique_has_a_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match=r"x\.yaml:7: unknown technique 'enrch'.*'enrich'"):
         read("enrch: true", where="x.yaml:7")
-
-
-def test_plugins_bring_their_own_builders() -> None:
-    """Those of other packages come after the package's own, in their order."""
-
-    def build(entry: Any, context: BuildContext) -> Technique:
-        return Enrich(context.connect(entry), label="theirs")
-
-    techniques = read("{theirs: m, memory: window}", builders={**BUILDERS, "theirs": build})
-    assert [technique.label for technique in techniques] == ["window", "theirs"]

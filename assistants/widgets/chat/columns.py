@@ -18,8 +18,7 @@ from assistants.errors import UsageError
 from assistants.messages import Transcript
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, edited_persona
-from assistants.techniques import BUILDERS as TECHNIQUE_ORDER
-from assistants.techniques import read_techniques
+from assistants.techniques import application_order, read_techniques
 from assistants.utils import escape_control_chars, pluralize
 from assistants.widgets import background
 from assistants.widgets.base import CaseSaver, Item, LiveWidget, read_sources
@@ -333,10 +332,7 @@ class ConversationColumns(LiveWidget):
         chosen = usual.get(name, True) if settings is True else settings
         new = read_techniques({name: chosen}, self._connect, Path(), persona=assistant.persona)
         kept = [technique for technique in assistant.techniques if technique.name != name]
-        order = list(TECHNIQUE_ORDER)
-        techniques = sorted(
-            [*kept, *new], key=lambda t: order.index(t.name) if t.name in order else len(order)
-        )
+        techniques = sorted([*kept, *new], key=lambda technique: application_order(technique.name))
         said = "on" if new else "off"
         column.conversation.set_assistant(
             replace(assistant, techniques=tuple(techniques)), f"{name} is {said} from here on"
