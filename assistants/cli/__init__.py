@@ -14,6 +14,7 @@ from assistants.cli import (
     batches,
     chat,
     controls,
+    improve,
     init,
     interchange,
     migrate,
@@ -95,6 +96,7 @@ _command("effects", show.effects)
 _command("import", interchange.import_config)
 _command("export", interchange.export)
 _command("controls", controls.controls)
+_command("improve", improve.improve)
 _command("serve", serve.serve)
 _command("plan", serve.plan)
 _command("servers", serve.servers)

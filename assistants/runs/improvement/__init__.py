@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assistants.runs.improvement.case_split import CaseSplit, split_cases
 from assistants.runs.improvement.copied_text import CopiedText, copied_text
-from assistants.runs.improvement.improver import improve
+from assistants.runs.improvement.improver import improve, run_plan
 from assistants.runs.improvement.plan import OPTIMIZERS, ImprovementPlan, Optimizer
 from assistants.runs.improvement.result import Improvement
 
@@ -17,5 +17,6 @@ __all__ = [
     "Optimizer",
     "copied_text",
     "improve",
+    "run_plan",
     "split_cases",
 ]

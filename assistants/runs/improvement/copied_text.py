@@ -32,6 +32,9 @@ class CopiedText:
     share: float
 
 
+NOTHING_COPIED = CopiedText(0, "", 0.0)
+
+
 def copied_text(new: str, original: str, sources: Iterable[str]) -> CopiedText:
     """Return how much of ``new`` was copied out of ``sources``.
 

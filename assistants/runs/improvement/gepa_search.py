@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from assistants.personas import Persona
-from assistants.runs.improvement.plan import MINIBATCH
+from assistants.runs.improvement.plan import MINIBATCH, Stage
 from assistants.runs.improvement.session import Session
 from assistants.trial import Case
 from assistants.utils import run_in_daemon_thread
@@ -157,7 +157,7 @@ class _Adapter:
 
     async def _scored(self, persona: Persona, batch: Sequence[Case]) -> pd.DataFrame:
         chosen_by = self.session.plan.split.choose
-        stage = "choose" if all(case in chosen_by for case in batch) else "work"
+        stage: Stage = "choose" if all(case in chosen_by for case in batch) else "work"
         return await self.session.scored(stage, persona, batch)
 
     def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:

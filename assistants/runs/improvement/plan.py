@@ -269,7 +269,7 @@ def _find_score(name: str | None, design: Design) -> tuple[Scorer, Judge | None]
         elif name == judge.name:
             raise UsageError(
                 f"{name!r} compares answers, so it scores none of them by itself.",
-                fix="Improve by a scorer that grades each answer, such as a judge with `criteria:`.",
+                fix="Improve by one that grades each answer, such as a judge with `criteria:`.",
             )
     if name is None:
         if not scorers:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from assistants.design import write_persona
 from assistants.personas import Library, Persona
 from assistants.runs.improvement.case_split import CaseSplit
-from assistants.runs.improvement.copied_text import LONG_RUN, CopiedText
+from assistants.runs.improvement.copied_text import LONG_RUN, NOTHING_COPIED, CopiedText
 from assistants.runs.improvement.plan import Optimizer
 from assistants.runs.improvement.proposals import shown_text
 from assistants.utils import notebook_html, packaged_path, pluralize, truncate_line
@@ -83,7 +83,7 @@ class Improvement:
     choice: pd.DataFrame
     held_out: pd.DataFrame
     audit: pd.DataFrame
-    copied: CopiedText = CopiedText(0, "", 0.0)
+    copied: CopiedText = NOTHING_COPIED
     earlier_looks: int = 0
     run: str = ""
 
@@ -153,7 +153,7 @@ class Improvement:
     @property
     def summary(self) -> str:
         """The outcome in plain words, with its numbers."""
-        original, improved, paraphrase = self.names
+        original, improved, _ = self.names
         left = f"{original} is left as it is."
         if self.improved is None:
             return (
@@ -161,19 +161,16 @@ class Improvement:
                 f"{pluralize(len(self.split.choose), 'case')} to choose by, so the held-out cases "
                 f"were not asked. {left}"
             )
-        against_original, of_paraphrase, against_paraphrase = map(self._amount, range(3))
+        gain, of_paraphrase, beyond = map(self._amount, range(3))
         cases = pluralize(int(self.held_out["n_cases"].iloc[0]), "held-out case")
-        found = f"on {cases}, {self.score} is {against_original} from {original} to {improved}"
+        found = f"on {cases}, {self.score} changes by {gain} from {original} to {improved}"
         rewording = f"A paraphrase of {original} changes it by {of_paraphrase}"
         if self.outcome == "helped":
-            return (
-                f"It helped: {found}. {rewording}, and {improved} is better than that, too "
-                f"({against_paraphrase})."
-            )
+            return f"It helped: {found}. {rewording}; {improved} is beyond that by {beyond}."
         if self.outcome == "rewording":
             return (
-                f"It did not help more than other words do: {found}. {rewording}, and the "
-                f"difference between the two is not proven ({against_paraphrase}). {left}"
+                f"It is not proven to help more than other words do: {found}. {rewording}; "
+                f"{improved} is beyond that by {beyond}, which may be chance. {left}"
             )
         if self.outcome == "harmed":
             return f"It did harm: {found}. {left}"
@@ -190,8 +187,8 @@ class Improvement:
         if self.gain_on_choice > 0:
             notes.append(
                 f"On the {pluralize(len(self.split.choose), 'case')} to choose by, the gain was "
-                f"{self.gain_on_choice:.4g} {self.unit}; {self.gain:.4g} on the held-out ones "
-                f"({self.shrinkage:.0%} of it is gone)."
+                f"{self.gain_on_choice:.3g} {self.unit}; on the held-out ones {self.gain:.3g}: "
+                + (f"{self.shrinkage:.0%} of it is gone." if self.shrinkage > 0 else "all is left.")
             )
         if self.copied.words >= LONG_RUN:
             much = "Much" if self.copied.share >= _MUCH_COPIED else "Some"
@@ -209,12 +206,19 @@ class Improvement:
                 "out new cases before you believe a gain."
             )
         is_bad = self.audit["ok"].eq(False).fillna(False).astype(bool)  # often it is not known
-        for row in self.audit[is_bad].itertuples():
-            notes.append(f"Prompt audit of {row.persona}: {row.verdict}. {row.note}".rstrip())
+        notes += [
+            f"Prompt audit of {row.persona}: {row.verdict}. {row.note}".rstrip()
+            for row in self.audit[is_bad].itertuples()
+        ]
+        rows: dict[str, list[str]] = {}
         for row in self.held_out.itertuples():
-            if row.note:
-                notes.append(f"{row.persona} against {row.baseline}: {row.note}")
+            rows.setdefault(row.note, []).append(f"{row.persona} against {row.baseline}")
+        notes += [f"{', '.join(of)}: {note}" for note, of in rows.items() if note]
         return notes
+
+    def text_of(self, persona: Persona) -> str:
+        """Return a persona's text as a person reads it; variables stay where there are some."""
+        return shown_text(persona)
 
     def save(self, folder: str | Path | None = None) -> Path:
         """Write the improved persona as a file of its own, and return its path.
@@ -260,8 +264,8 @@ class Improvement:
 
     def _amount(self, row: int) -> str:
         effect, low, high = self.held_out[["effect", "low", "high"]].iloc[row]
-        interval = "no interval" if low != low else f"95% interval {low:+.4g} to {high:+.4g}"
-        return f"{effect:+.4g} {self.unit} ({interval})"
+        interval = "no interval" if low != low else f"95% interval {low:+.3g} to {high:+.3g}"
+        return f"{effect:+.3g} {self.unit} ({interval})".replace("  ", " ")
 
 
 def _lines(text: str) -> list[str]:
