@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-NBVAL := $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
+NBVAL := ASSISTANTS_NO_PLUGINS=1 $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
 ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
 
@@ -26,17 +26,19 @@ IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 .PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics docs \
 	test-vllm soak bench pictures lock lock-vllm clean
 
-# The embedded model of `make run`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
+# The embedded model of `make run` and `make lab`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
 MODEL ?= qwen
 
+# Fetches $$model, which becomes smollm2 where it cannot be had.
+FETCH = { $(BIN)/assistants fetch "$$model" || { test "$$model" != smollm2 && model=smollm2 && \
+	echo "$(MODEL) cannot be had here (see above): going on with smollm2, a much smaller model." && \
+	$(BIN)/assistants fetch smollm2; }; }
+
 run: install  ## the founding experiment on an embedded model, and its report; MODEL=smollm2 on small machines
-	@model=$(MODEL); $(BIN)/assistants fetch "$$model" || { test "$$model" != smollm2 && model=smollm2 && \
-		echo "$(MODEL) cannot be had here (see above): going on with smollm2, a much smaller model." && \
-		$(BIN)/assistants fetch smollm2; } && \
-		$(BIN)/assistants run experiments/inverse-square-law.yaml -m "$$model"
+	@model=$(MODEL); $(FETCH) && $(BIN)/assistants run experiments/inverse-square-law.yaml -m "$$model"
 
 lab: install  ## JupyterLab on the notebooks
-	$(BIN)/assistants fetch smollm2
+	@model=$(MODEL); $(FETCH)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/01-start-here.ipynb
 
 install: $(VENV)/installed
@@ -136,10 +138,10 @@ pictures: run $(VENV)/installed-test  ## those of the README, anew
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra notebooks --extra serve --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra notebooks --extra serve --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
 		--extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv

@@ -270,7 +270,9 @@ def _status_line(progress: Progress) -> str:
     if progress.waiting:
         parts.append(f"waiting for {progress.waiting}")
     elif progress.left_s is not None and progress.done < progress.total:
-        parts.append(f"about {progress.left_s:.0f} s left")
+        seconds = progress.left_s
+        amount = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        parts.append(f"about {amount} left")
     return ", ".join(parts)
 
 
