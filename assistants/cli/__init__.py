@@ -19,6 +19,7 @@ from assistants.cli import (
     improve,
     init,
     interchange,
+    knowledge,
     migrate,
     plugins,
     run,
@@ -117,6 +118,7 @@ _command("chat", chat.chat)
 _command("batches", batches.batches)
 _command("audit", audit.audit)
 _command("personas", show.personas)
+_command("knowledge", knowledge.knowledge)
 _command("models", show.models)
 _command("results", show.results)
 _command("view", view.view)
