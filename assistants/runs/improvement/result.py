@@ -13,7 +13,13 @@ from assistants.runs.improvement.case_split import CaseSplit
 from assistants.runs.improvement.copied_text import LONG_RUN, NOTHING_COPIED, CopiedText
 from assistants.runs.improvement.plan import Optimizer
 from assistants.runs.improvement.proposals import shown_text
-from assistants.utils import notebook_html, packaged_path, pluralize, truncate_line
+from assistants.utils import (
+    notebook_html,
+    packaged_path,
+    pluralize,
+    split_sentences,
+    truncate_line,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,7 +275,5 @@ class Improvement:
 
 
 def _lines(text: str) -> list[str]:
-    from assistants.analysis import split_sentences
-
     sentences = split_sentences(text)
     return list(sentences.texts) if len(sentences) else [text]
