@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from assistants import Results
-from support.commands import Done, call, write_experiment
-from support.improvement_worlds import PARAPHRASE, PERSONA, PLANTED
+from assistants import Message, Results, Sampling
+from support.commands import Done, call, run, start, write_experiment
+from support.faulty_server import FaultyServer
+from support.improvement_worlds import PARAPHRASE, PERSONA, PLANTED, World
 
 CASES = [{"id": str(n), "question": f"Is {n} a number?", "reference": "yes"} for n in range(60)]
 
@@ -88,3 +91,37 @@ def test_a_mistake_is_exit_code_2() -> None:
     done = improve(persona="tutro")
     assert done.code == 2
     assert "Did you mean 'tutor'" in done.err
+
+
+AT_ONCE = 2
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("after", [4, 30, 60, 100])
+def test_a_kill_costs_no_more_than_what_was_in_flight(here: Path, after: int) -> None:
+    """At work, at the choice or at the look: the same command again asks for the rest."""
+    world = World()
+
+    def answer(request: dict[str, Any]) -> str:
+        messages = [Message(m["role"], m["content"]) for m in request["messages"]]
+        if "zorbin" in messages[0].content:  # the prompt audit, which generates nothing
+            return "?"
+        return world.answer(messages, Sampling(repeat=request.get("seed") or 0))
+
+    questions = [{"id": str(n), "question": f"Is statement {n} true?", "reference": "true"}
+                 for n in range(60)]  # fmt: skip
+    write_experiment(personas=["tutor"], cases=questions, scorers=["exact"], concurrency=AT_ONCE)
+    command = ["improve", "tutor", "--experiment", "exp.yaml", "--yes", "--rounds", "1"]
+    with FaultyServer(answer, latency=0.01) as server:
+        env = {"VLLM_BASE_URL": server.url}
+        killed = start(*command, cwd=here, env=env)
+        while len(world.asked) < after and killed.poll() is None:
+            time.sleep(0.01)
+        killed.kill()
+        killed.communicate()
+        assert after <= len(world.asked)
+        assert run(*command, cwd=here, **env).code == 0
+        asked = len(world.asked)
+        whole = run(*command, "--results", "whole", cwd=here, **env)
+    assert asked <= (len(world.asked) - asked) + AT_ONCE
+    assert "It helped: on " in whole.out

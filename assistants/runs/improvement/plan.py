@@ -18,7 +18,7 @@ from assistants.runs.control_texts import PARAPHRASER
 from assistants.runs.execution import check_design
 from assistants.runs.forecast import Forecast, forecast_design
 from assistants.runs.improvement.case_split import CaseSplit, check_split, split_cases
-from assistants.runs.improvement.proposals import EDITOR, SHOWN, longest_proposal, shown_text
+from assistants.runs.improvement.proposals import EDITOR, END, SHOWN, longest_proposal, shown_text
 from assistants.scoring import SCORER_NAMES, Judge, Scorer, make_scorer
 from assistants.trial import Case
 from assistants.utils import check_name
@@ -175,7 +175,7 @@ class ImprovementPlan:
         writer = Assistant(
             Persona(task, instructions),
             client,
-            Sampling(max_tokens=cap, seed=0),
+            Sampling(max_tokens=cap, seed=0, stop=() if model.reasons else (END,)),
             first_draw=first,
             persona_in="user" if model.system_role == "user" else "system",
         )
