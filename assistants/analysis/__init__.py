@@ -24,6 +24,7 @@ from assistants.analysis.effects import (
     note_truncation,
 )
 from assistants.analysis.headline import FEWEST_TO_TELL, headline
+from assistants.analysis.latex import latex_table
 from assistants.analysis.mixed_model import mixed_model
 from assistants.analysis.pairwise_votes import combine_orders, position_bias
 from assistants.analysis.permutation import holm
@@ -57,6 +58,7 @@ __all__ = [
     "headline",
     "holm",
     "interactions",
+    "latex_table",
     "log_likelihood_effects",
     "mixed_model",
     "note_truncation",

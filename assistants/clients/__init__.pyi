@@ -1,6 +1,8 @@
 from .base import Client as Client
 from .base import known_rate_limits as known_rate_limits
 from .base import start_concurrency as start_concurrency
+from .embeddings.base import Embedder as Embedder
+from .embeddings.factory import connect_embedder as connect_embedder
 from .factory import connect as connect
 from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
@@ -66,6 +68,7 @@ __all__ = [
     "BatchFile",
     "Client",
     "ClientPlugin",
+    "Embedder",
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",
@@ -91,6 +94,7 @@ __all__ = [
     "answer_tokens",
     "check_providers",
     "connect",
+    "connect_embedder",
     "count_tokens",
     "default_model",
     "describe_observations",

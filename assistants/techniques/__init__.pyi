@@ -13,6 +13,8 @@ from .knowledge.citations import Citations as Citations
 from .knowledge.citations import check_citations as check_citations
 from .knowledge.corpus import Corpus as Corpus
 from .knowledge.corpus import read_corpus as read_corpus
+from .knowledge.evaluation import RetrievalScores as RetrievalScores
+from .knowledge.evaluation import retrieval_scores as retrieval_scores
 from .knowledge.folders import find_knowledge as find_knowledge
 from .knowledge.retrieval import Hit as Hit
 from .knowledge.technique import Knowledge as Knowledge
@@ -41,6 +43,7 @@ __all__ = [
     "Knowledge",
     "Load",
     "Memory",
+    "RetrievalScores",
     "Sidecar",
     "Technique",
     "check_citations",
@@ -50,4 +53,5 @@ __all__ = [
     "read_corpus",
     "read_entry",
     "read_techniques",
+    "retrieval_scores",
 ]

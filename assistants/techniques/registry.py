@@ -14,8 +14,12 @@ from pydantic import Field, StrictStr
 from assistants.clients import Client, default_model
 from assistants.errors import FileError, UnknownNameError, UsageError, nearest
 from assistants.messages import Sampling, sampling_from
+from assistants.personas import Persona
 from assistants.techniques.base import Technique
 from assistants.techniques.enrich import ECHO, PROMPTS, Enrich, Send
+from assistants.techniques.knowledge.folders import find_knowledge
+from assistants.techniques.knowledge.technique import Knowledge
+from assistants.techniques.knowledge.technique import Mode as KnowledgeMode
 from assistants.techniques.memory import Memory, Mode
 from assistants.utils import Document, StrictModel, check_name, display_path, read_text, validate
 
@@ -33,10 +37,12 @@ class BuildContext:
     """What a builder needs besides its entry.
 
     ``connect`` returns the client of a model's name. Files are looked for in ``folder``.
+    ``persona`` is whom the technique is for.
     """
 
     connect: Callable[[str], Client]
     folder: Path
+    persona: Persona | None = None
 
 
 Builder = Callable[[Any, BuildContext], Technique]
@@ -75,11 +81,20 @@ class _Memory(StrictModel):
     label: StrictStr = ""
 
 
+class _Knowledge(StrictModel):
+    folder: StrictStr | None = Field(default=None, alias="from")
+    k: Count = 5
+    mode: KnowledgeMode = "retrieve"
+    embeddings: StrictStr | None = None
+    label: StrictStr = ""
+
+
 def read_techniques(
     entry: Mapping[str, Any],
     connect: Callable[[str], Client],
     folder: Path,
     *,
+    persona: Persona | None = None,
     where: str = "",
     builders: Mapping[str, Builder] | None = None,
 ) -> tuple[Technique, ...]:
@@ -94,6 +109,8 @@ def read_techniques(
         Returns the client of a model's name; it opens no connection.
     folder
         Where the experiment file lies: prompt files are looked for there.
+    persona
+        Whom they are for; it may name a knowledge folder.
     where
         ``file:line`` of the entry, for messages.
     builders
@@ -110,7 +127,7 @@ def read_techniques(
     for name in entry:
         if name not in known:
             raise UnknownNameError("technique", str(name), known, where=where)
-    context = BuildContext(connect, folder)
+    context = BuildContext(connect, folder, persona)
     techniques: list[Technique] = []
     for name, build in known.items():
         settings = entry.get(name)
@@ -209,11 +226,40 @@ def build_memory(entry: Any, context: BuildContext) -> Memory:
     )
 
 
+def build_knowledge(entry: Any, context: BuildContext) -> Knowledge:
+    """Build ``knowledge:``, of which a text alone is the folder; ``True`` is the persona's own.
+
+    Raises
+    ------
+    UsageError
+        If a setting is wrong, no folder is named, or it cannot be read.
+    """
+    given = read_entry(
+        _Knowledge, "knowledge", {"from": entry} if isinstance(entry, str) else entry
+    )
+    persona = context.persona
+    name = given.folder or (persona.knowledge if persona else None)
+    if name is None:
+        raise UsageError(
+            "knowledge: neither the experiment nor the persona names a folder.",
+            fix="Write `knowledge: FOLDER`, or put it into the persona's front matter.",
+        )
+    source = persona.source if persona else None
+    folder = find_knowledge(name, source, context.folder)
+    return Knowledge.of(
+        folder,
+        embeddings=given.embeddings,
+        k=given.k,
+        mode=given.mode,
+        title=_label(given.label),
+    )
+
+
 BUILDERS: Mapping[str, Builder] = MappingProxyType(
     {
         "memory": build_memory,
         "enrich": build_enrich,
-        # "knowledge" comes last: it searches for the question as it was rewritten.
+        "knowledge": build_knowledge,  # last: it searches for the question as it was rewritten
     }
 )
 """The package's own techniques, in the order in which they are applied to a question."""
