@@ -24,6 +24,7 @@ from assistants.analysis.effects import (
     note_truncation,
 )
 from assistants.analysis.headline import FEWEST_TO_TELL, headline
+from assistants.analysis.latex import latex_table
 from assistants.analysis.memory_savings import (
     MemorySavings,
     MemoryTurn,
@@ -65,6 +66,7 @@ __all__ = [
     "headline",
     "holm",
     "interactions",
+    "latex_table",
     "log_likelihood_effects",
     "memory_savings",
     "memory_turns",

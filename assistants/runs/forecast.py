@@ -184,7 +184,7 @@ def _turns(trial: Trial, usual_tokens: float | None) -> Iterator[_Turn]:
     persona, history = len(assistant.system_prompt or "") // 4, 0
     for number, question in enumerate(trial.case.questions):
         tokens = len(question) // 4 + 4
-        load = Load(history, tokens, number)
+        load = Load(history, tokens, turns=number)
         for technique in assistant.techniques:
             load = technique.forecast(load)
         yield _Turn(number, persona + load.history + load.question, answer, load.calls)
