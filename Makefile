@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-NBVAL := $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
+NBVAL := ASSISTANTS_NO_PLUGINS=1 $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
 ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
 
@@ -19,6 +19,7 @@ PYTEST := $(BIN)/python -m pytest
 DURATIONS := --durations=20 --durations-min=1
 FAST := not slow and not browser and not kill
 STAGES := unit browser notebooks behaviour numerics docs lint
+NUMERIC := $(filter-out %plots.py %simulated.py,$(wildcard tests/analysis/test_*.py))
 TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 # The output of a stage comes in one piece; make on macOS is too old for it.
 IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -26,17 +27,19 @@ IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 .PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics docs \
 	test-vllm soak bench pictures lock lock-vllm clean
 
-# The embedded model of `make run`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
+# The embedded model of `make run` and `make lab`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
 MODEL ?= qwen
 
+# Fetches $$model, which becomes smollm2 where it cannot be had.
+FETCH = { $(BIN)/assistants fetch "$$model" || { test "$$model" != smollm2 && model=smollm2 && \
+	echo "$(MODEL) cannot be had here (see above): going on with smollm2, a much smaller model." && \
+	$(BIN)/assistants fetch smollm2; }; }
+
 run: install  ## the founding experiment on an embedded model, and its report; MODEL=smollm2 on small machines
-	@model=$(MODEL); $(BIN)/assistants fetch "$$model" || { test "$$model" != smollm2 && model=smollm2 && \
-		echo "$(MODEL) cannot be had here (see above): going on with smollm2, a much smaller model." && \
-		$(BIN)/assistants fetch smollm2; } && \
-		$(BIN)/assistants run experiments/inverse-square-law.yaml -m "$$model"
+	@model=$(MODEL); $(FETCH) && $(BIN)/assistants run experiments/inverse-square-law.yaml -m "$$model"
 
 lab: install  ## JupyterLab on the notebooks
-	$(BIN)/assistants fetch smollm2
+	@model=$(MODEL); $(FETCH)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/01-start-here.ipynb
 
 install: $(VENV)/installed
@@ -95,11 +98,11 @@ notebooks: $(VENV)/installed-test
 		cp notebooks/$$file.ipynb build/notebooks/$$file/notebooks/ || exit 1; done
 	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 600 --timeout 900 build/notebooks/*/notebooks/*.ipynb
 
-# The numeric tests once more, on the arithmetic of another processor.
+# The numeric tests once more, on the arithmetic of another processor. Figures and sums need no BLAS.
 numerics: $(VENV)/installed-test
 	@case "$$(uname -m)" in \
-		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) tests/analysis" && \
-			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile tests/analysis ;; \
+		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) $(NUMERIC)" && \
+			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile $(NUMERIC) ;; \
 		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
 	esac
 
@@ -136,11 +139,11 @@ pictures: run $(VENV)/installed-test  ## those of the README, anew
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra notebooks --extra serve --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra notebooks --extra serve --group build \
-		--extra otel --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
+		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
+		--extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -11,15 +11,36 @@ from typing import Any, Literal
 
 from assistants.clients import Client, connect
 from assistants.errors import UnknownNameError, UsageError
-from assistants.messages import Completion, Delta, Message, Sampling, Transcript
+from assistants.messages import (
+    Completion,
+    Delta,
+    Message,
+    Sampling,
+    TechniqueRecord,
+    Transcript,
+)
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona, digest_of
+from assistants.techniques import USUAL, CallModel, Technique, prepare
 from assistants.utils import notebook_html, to_json, truncate_line
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is sent to a model, system message first, and what each technique did to it."""
+
+    messages: tuple[Message, ...]
+    techniques: tuple[TechniqueRecord, ...] = ()
+
+
+async def ask_client(client: Client, messages: Sequence[Message], sampling: Sampling) -> Completion:
+    """Ask a model once. A run looks up what it answered before instead (``CallModel``)."""
+    return await client.complete(messages, sampling)
 
 
 @dataclass(frozen=True)
 class Assistant:
-    """A persona on a model.
+    """A persona on a model, with the techniques that it uses.
 
     ``sampling`` wins over the persona's own sampling, which wins over that of the model's entry;
     ``variables`` win over the persona's default values. ``unsupported`` are settings that are left
@@ -27,7 +48,8 @@ class Assistant:
     ``first_draw`` is the draw of its first repeat: equal requests share their answers, so an
     assistant that is compared with itself must use later draws. ``persona_in`` is where the
     persona is sent: in the ``system`` message, or at the head of the first question (``user``),
-    for a model whose chat template has no system role.
+    for a model whose chat template has no system role. ``techniques`` are applied to each question
+    in their order; none of them changes the system message.
     """
 
     persona: Persona
@@ -37,10 +59,14 @@ class Assistant:
     first_draw: int = 0
     persona_in: Literal["system", "user"] = "system"
     unsupported: frozenset[str] = frozenset()
+    techniques: tuple[Technique, ...] = ()
 
     def __post_init__(self) -> None:
         if self.persona_in not in ("system", "user"):
             raise ValueError(f"persona_in is 'system' or 'user', not {self.persona_in!r}.")
+        names = [technique.name for technique in self.techniques]
+        if len(set(names)) < len(names):
+            raise UsageError(f"{self.persona.name!r} uses a technique twice: {', '.join(names)}.")
 
     def __str__(self) -> str:
         return f"{self.name} on {self.model}"
@@ -53,9 +79,20 @@ class Assistant:
 
     @property
     def name(self) -> str:
+        """The name of its persona with its techniques: ``history+knowledge+enrich=rewrite``."""
+        labels = (t.name if t.label == USUAL else f"{t.name}={t.label}" for t in self.techniques)
+        return "+".join([self.persona_name, *labels])
+
+    @property
+    def persona_name(self) -> str:
         """The persona's name with the assistant's variables: ``art[audience=children]``."""
         values = ",".join(f"{key}={value}" for key, value in sorted(self.variables.items()))
         return f"{self.persona.name}[{values}]" if values else self.persona.name
+
+    @property
+    def factors(self) -> dict[str, str]:
+        """The label of each technique by its name."""
+        return {technique.name: technique.label for technique in self.techniques}
 
     @property
     def model(self) -> str:
@@ -86,17 +123,21 @@ class Assistant:
     @property
     def digest(self) -> str:
         """Equal for assistants whose answers may be shared, as their model is served now."""
+        techniques = [{"technique": t.name, **t.parts} for t in self.techniques]
         model = self.client.identity
-        if model not in self._digests:
-            parts = {
+        cached = to_json([model, techniques]) if techniques else model
+        if cached not in self._digests:
+            parts: dict[str, Any] = {
                 "model": model,
                 "system_prompt": self.system_prompt,
                 "sampling": self.effective_sampling.as_dict(),
             }
             if self.persona_in != "system" and self.system_prompt is not None:
                 parts["persona_in"] = self.persona_in  # only then, so that earlier keys stay equal
-            self._digests[model] = hashlib.sha256(to_json(parts).encode()).hexdigest()
-        return self._digests[model]
+            if techniques:
+                parts["techniques"] = techniques
+            self._digests[cached] = hashlib.sha256(to_json(parts).encode()).hexdigest()
+        return self._digests[cached]
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -127,27 +168,68 @@ class Assistant:
             return inline_system_prompt(self.system_prompt, conversation)
         return (Message("system", self.system_prompt), *conversation)
 
-    async def reply(self, conversation: str | Sequence[Message], *, repeat: int = 0) -> Transcript:
-        """Ask the model once.
+    async def prepare(
+        self,
+        conversation: str | Sequence[Message],
+        *,
+        repeat: int = 0,
+        call: CallModel = ask_client,
+    ) -> Prepared:
+        """Return what is sent: the conversation as its techniques want it, below the persona.
+
+        ``call`` asks a model for a technique: a sidecar.
+
+        Raises
+        ------
+        CallError
+            If a technique fails that an answer is not wanted without.
+        ValueError
+            As ``messages`` does.
+        """
+        if not self.techniques:
+            return Prepared(self.messages(conversation))
+        if isinstance(conversation, str):
+            conversation = [Message("user", conversation)]
+        self.messages(conversation)  # refuses what cannot be sent, before a sidecar is asked
+        draft = await prepare(self.techniques, conversation, call, repeat)
+        return Prepared(self.messages(draft.conversation), draft.records)
+
+    async def reply(
+        self,
+        conversation: str | Sequence[Message] | Prepared,
+        *,
+        repeat: int = 0,
+        call: CallModel = ask_client,
+    ) -> Transcript:
+        """Ask the model once; ``call`` asks those of its techniques.
 
         Raises
         ------
         CallError
             If there is no complete reply.
         """
-        messages = self.messages(conversation)
-        return Transcript(
-            messages,
-            await self.client.complete(messages, self.effective_sampling.for_repeat(repeat)),
-        )
+        if not isinstance(conversation, Prepared):
+            conversation = await self.prepare(conversation, repeat=repeat, call=call)
+        sampling = self.effective_sampling.for_repeat(repeat)
+        completion = await self.client.complete(conversation.messages, sampling)
+        return Transcript(conversation.messages, completion, conversation.techniques)
 
-    def stream(
-        self, conversation: str | Sequence[Message], *, repeat: int = 0
+    async def stream(
+        self,
+        conversation: str | Sequence[Message] | Prepared,
+        *,
+        repeat: int = 0,
+        call: CallModel = ask_client,
     ) -> AsyncIterator[Delta | Completion]:
-        """Stream the reply piece by piece; the last thing yielded is the completion."""
-        return self.client.stream(
-            self.messages(conversation), self.effective_sampling.for_repeat(repeat)
-        )
+        """Stream the reply piece by piece; the last thing yielded is the completion.
+
+        Whoever wants to see what the techniques did hands in what ``prepare`` returned.
+        """
+        if not isinstance(conversation, Prepared):
+            conversation = await self.prepare(conversation, repeat=repeat, call=call)
+        sampling = self.effective_sampling.for_repeat(repeat)
+        async for piece in self.client.stream(conversation.messages, sampling):
+            yield piece
 
 
 def inline_system_prompt(

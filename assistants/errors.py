@@ -5,6 +5,7 @@ AssistantsError                     what went wrong, where, and what to do next
 │   ├── FileError                   a persona, experiment, case or config file; names file and line
 │   ├── UnknownNameError            a name that is not defined; names the nearest ones
 │   ├── PartialImportError          a configuration of another tool has parts that we have not
+│   ├── PluginError                 a plug-in of another package cannot be used
 │   └── MissingDependencyError      an extra, a program or weights that are not installed
 ├── StoreError                      the record cannot be read or written
 ├── ReportError                     a notebook broke off while it was executed
@@ -30,6 +31,7 @@ AssistantsError                     what went wrong, where, and what to do next
     │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
     ├── ReasoningLimitError         reasoning used the whole cap on tokens; there is no answer
+    ├── PluginCallError             the client of a plug-in raised what no client may
     ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
@@ -87,6 +89,17 @@ class PartialImportError(UsageError):
         self.losses = tuple(losses)
 
 
+class PluginError(UsageError):
+    """A plug-in of another package cannot be used; ``reason`` says why."""
+
+    def __init__(self, plugin: str, package: str, reason: str) -> None:
+        super().__init__(
+            f"{plugin} cannot be used: {reason.rstrip('.')}.",
+            fix=f"Update or uninstall {package}, or leave plug-ins out with `--no-plugins`.",
+        )
+        self.reason = reason
+
+
 class MissingDependencyError(UsageError):
     """An extra, a program or weights that this installation lacks."""
 
@@ -121,7 +134,8 @@ class CallError(AssistantsError):
     ``retryable`` says whether the same call may succeed later, ``retry_after`` how many seconds
     the server asked to be left alone, ``partial`` what had arrived, ``at_fault`` whether the
     model's server (rather than this one request) is to blame, and ``billable`` whether the model
-    was at work, so that the call may cost money though there is no answer.
+    was at work, so that the call may cost money though there is no answer. ``tries`` is the number
+    of times it was sent.
     """
 
     retryable = False
@@ -139,6 +153,7 @@ class CallError(AssistantsError):
         super().__init__(message, fix=fix)
         self.retry_after = retry_after
         self.partial = partial
+        self.tries = 1
 
 
 class MissingKeyError(CallError):
@@ -147,7 +162,7 @@ class MissingKeyError(CallError):
     def __init__(self, model: str, name: str) -> None:
         super().__init__(
             f"{model}: the environment variable {name} holds no API key.",
-            fix=f"Set it (`export {name}=...`), or use `-m smollm2`, which needs none.",
+            fix=f"Set it (`export {name}=...`), or use `-m qwen`, which needs none.",
         )
 
 
@@ -279,6 +294,13 @@ class ReasoningLimitError(CallError):
     billable = True
 
 
+class PluginCallError(CallError):
+    """The client of a plug-in raised what no client may, or returned no completion."""
+
+    at_fault = True
+    billable = True
+
+
 class BatchError(CallError):
     """A batch, or one request of it, ended without an answer; ``code`` is the provider's word."""
 
@@ -289,6 +311,10 @@ class BatchError(CallError):
 
 class TapeMissError(CallError):
     """A replay was asked for an answer that was never recorded."""
+
+
+class SidecarReplyError(CallError):
+    """A sidecar's reply cannot be used: it is cut, empty or a refusal; ``partial`` is the reply."""
 
 
 class CircuitOpenError(CallError):

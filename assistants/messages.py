@@ -198,11 +198,58 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class SideCall:
+    """A call that a technique made to a model of its own, and what that model answered."""
+
+    model: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class TechniqueRecord:
+    """What a technique did to one question.
+
+    ``facts`` are JSON values that the technique defines: passages, a rewrite, a summary.
+    ``failure`` says why the question went on without it.
+    """
+
+    technique: str
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    calls: tuple[SideCall, ...] = ()
+    failure: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values; ``from_dict`` reads them."""
+        calls = [{"model": c.model, "completion": c.completion.as_dict()} for c in self.calls]
+        data = {**dict(_items(self)), "facts": dict(self.facts), "calls": calls}
+        return {k: v for k, v in data.items() if v not in (None, [], {})}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Undo ``as_dict``.
+
+        Raises
+        ------
+        TypeError
+            For an unknown key, or a call that is none.
+        """
+        calls = tuple(
+            SideCall(call["model"], Completion.from_dict(call["completion"]))
+            for call in data.get("calls", [])
+        )
+        return cls(**{**data, "calls": calls})
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole conversation as it was sent, system message first, and the reply to it."""
+    """A whole conversation as it was sent, system message first, and the reply to it.
+
+    ``techniques`` are records of what each technique did to the last question.
+    """
 
     messages: tuple[Message, ...]
     completion: Completion
+    techniques: tuple[TechniqueRecord, ...] = ()
 
     def __str__(self) -> str:
         return self.completion.text

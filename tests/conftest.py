@@ -6,8 +6,10 @@ import gc
 import importlib.util
 import os
 import signal
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,14 @@ from support.faulty_server import FaultyServer
 # Tests run beside each other: threads of their own for sums would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# What else is installed beside the package changes no test.
+os.environ["ASSISTANTS_NO_PLUGINS"] = "1"
+
 # The machine may be busy: a slow example says nothing about the law that it tests.
 settings.register_profile(
     "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-settings.register_profile("quick", settings.get_profile("assistants"), max_examples=25)
+settings.register_profile("quick", settings.get_profile("assistants"), max_examples=10)
 settings.load_profile("assistants")
 
 # Half the modules import jsonschema in the end, and would build its slowest part for nothing.
@@ -41,7 +46,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW_MODULES = (
     "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
-    "clients/test_offline*", "runs/test_batch*.py", "runs/test_kill.py",
+    "clients/test_offline*", "runs/test_batch*.py",
+    "runs/test_improvement_simulated.py", "runs/test_kill.py",
     "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
     "test_secret_leaks.py", "test_wheel.py", "widgets/test_magics*",
 )  # fmt: skip
@@ -50,6 +56,10 @@ SLOW_MODULES = (
 
 SLOW_TESTS = {
     "test_a_huge_answer_takes_no_time", "test_a_second_event_loop",
+    "test_an_interrupt_costs_nothing_twice",
+    "test_another_look_at_held_out_cases_is_counted_and_said",
+    "test_gepa_is_interrupted_like_any_other", "test_gepa_searches_under_the_same_discipline",
+    "test_gepa_stops_at_a_cap",
     "test_bad_templates_deliver_no_text_that_they_spoil",
     "test_equal_input_is_an_equal_picture", "test_every_answer_has_a_score_or_a_reason",
     "test_false_alarms_are_as_rare_as_promised",
@@ -68,8 +78,8 @@ SLOW_TESTS = {
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out modules of which no test is asked for: their imports alone take seconds."""
     asked = config.option.markexpr
-    slow = "not slow" in asked and _is_one_of(SLOW_MODULES, collection_path)
-    browser = "not browser" in asked and _is_one_of(("browser",), collection_path)
+    slow = "not slow" in asked and _is_slow(collection_path)
+    browser = "not browser" in asked and collection_path.match("tests/browser")
     return True if slow or browser else None
 
 
@@ -78,18 +88,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark ``SLOW_MODULES`` and ``SLOW_TESTS`` as slow."""
     for item in items:
         name = getattr(item, "originalname", item.name)
-        if name in SLOW_TESTS or _is_one_of(SLOW_MODULES, item.path):
+        if name in SLOW_TESTS or _is_slow(item.path):
             item.add_marker("slow")
 
 
-def _is_one_of(modules: Iterable[str], path: Path) -> bool:
-    return any(path.match(f"tests/{module}") for module in modules)
+@cache  # asked for each test
+def _is_slow(path: Path) -> bool:
+    return any(path.match(f"tests/{module}") for module in SLOW_MODULES)
 
 
-def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of every later search for garbage: it stays anyway."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Search for no garbage while tests are collected, nor ever in what is there then: it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_report_header() -> str:
@@ -119,11 +136,27 @@ def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, no settings in the environment, and no user's configuration."""
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_")):
+        ours = name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_"))
+        if ours and name != "ASSISTANTS_NO_PLUGINS":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def packages(
+    here: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A folder of installed packages, away from ``here``; plug-ins are used."""
+    folder = tmp_path_factory.mktemp("packages")
+    monkeypatch.delenv("ASSISTANTS_NO_PLUGINS")
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    written = {path.stem for place in (folder, here) for path in place.iterdir()}
+    for name in list(sys.modules):
+        if name.partition(".")[0] in written:
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def audit(
     persona: options.Persona = "none",
-    model: options.Model = "smollm2",
+    model: options.Model = None,
     question: Annotated[
         str, typer.Option("-q", "--question", metavar="QUESTION", help="The question.")
     ] = "Why is the sky blue?",
@@ -69,14 +69,14 @@ _STYLE = {True: "green", False: "red", None: "yellow"}
 
 
 def _assistant(
-    persona: str, model: str, place: options.Place, folders: Sequence[Path]
+    persona: str, model: str | None, place: options.Place, folders: Sequence[Path]
 ) -> tuple[Assistant, Model]:
     from assistants.assistant import Assistant
-    from assistants.clients import connect
+    from assistants.clients import connect, default_model
     from assistants.models import Catalogue
     from assistants.personas import Library
 
-    entry = Catalogue.default().find(model)
+    entry = Catalogue.default().find(model or default_model())
     library = Library.default(folders)
     return Assistant(library.find(persona), connect(entry), persona_in=place), entry
 

@@ -100,7 +100,10 @@ def ask(
     results: options.ResultsFolder = Path("results"),
     no_record: options.NoRecord = False,
 ) -> int:
-    """Ask every persona on every model, side by side, and store the answers."""
+    """Ask every persona on every model, side by side, and store the answers.
+
+    Without -m the model is qwen, or smollm2 where only that was fetched.
+    """
     if question == "-":
         question = sys.stdin.read()
     if not question.strip():
@@ -114,7 +117,7 @@ def ask(
         reasoning_effort=reasoning_effort,
     ).sampling
     assistants, entries = _build_assistants(
-        persona or ["none"], model or ["smollm2"], personas, system_prompt_in, sampling
+        persona or ["none"], model or [], personas, system_prompt_in, sampling
     )
     columns = _columns(assistants, None if no_record else results, "ask", entries)
     asyncio.run(_ask(columns, question))
@@ -126,7 +129,7 @@ def ask(
 
 def chat(
     persona: options.Persona = "none",
-    model: options.Model = "smollm2",
+    model: options.Model = None,
     temperature: options.Temperature = None,
     max_tokens: options.MaxTokens = None,
     top_p: options.TopP = None,
@@ -148,7 +151,7 @@ def chat(
         reasoning_effort=reasoning_effort,
     ).sampling
     assistants, entries = _build_assistants(
-        [persona], [model], personas, system_prompt_in, sampling
+        [persona], [model] if model else [], personas, system_prompt_in, sampling
     )
     folder = None if no_record else results
     (column,) = _columns(assistants, folder, "chat", entries, _Printer())
@@ -176,12 +179,12 @@ def _build_assistants(
 ) -> tuple[list[Assistant], dict[str, Model]]:
     """Return every persona on every model, and the catalogue entries of the models by name."""
     from assistants.assistant import Assistant
-    from assistants.clients import connect
+    from assistants.clients import connect, default_model
     from assistants.models import Catalogue
     from assistants.personas import Library
 
     library, catalogue = Library.default(folders or ()), Catalogue.default()
-    entries = [catalogue.find(name) for name in models]
+    entries = [catalogue.find(name) for name in models or [default_model()]]
     clients = [connect(entry, catalogue=catalogue) for entry in entries]
     assistants = [
         Assistant(library.find(name), client, sampling, persona_in=place)

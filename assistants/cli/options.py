@@ -59,12 +59,13 @@ Models = Annotated[
     ),
 ]
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
         "-m",
         "--model",
         metavar="MODEL",
-        help="A short name or provider:id.",
+        help="A short name or provider:id. By default qwen, or smollm2 where only that was "
+        "fetched.",
         autocompletion=_models,
     ),
 ]

@@ -1,6 +1,8 @@
 from .base import Client as Client
 from .base import known_rate_limits as known_rate_limits
 from .base import start_concurrency as start_concurrency
+from .embeddings.base import Embedder as Embedder
+from .embeddings.factory import connect_embedder as connect_embedder
 from .factory import connect as connect
 from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
@@ -13,6 +15,7 @@ from .llamacpp.thread_benchmark import ThreadBenchmark as ThreadBenchmark
 from .llamacpp.thread_benchmark import measure_threads as measure_threads
 from .llamacpp.thread_benchmark import stored_thread_benchmark as stored_thread_benchmark
 from .llamacpp.weights import EMBEDDED_MODELS as EMBEDDED_MODELS
+from .llamacpp.weights import default_model as default_model
 from .llamacpp.weights import embedded_names as embedded_names
 from .llamacpp.weights import weights_path as weights_path
 from .openai.batches import Batch as Batch
@@ -37,12 +40,14 @@ from .openai.rendered_prompt import render_prompt as render_prompt
 from .openai.request import Timeouts as Timeouts
 from .openai.response import raise_malformed as raise_malformed
 from .openai.response import read_json_object as read_json_object
+from .plugins import ClientPlugin as ClientPlugin
 from .rate_limits import Quota as Quota
 from .rate_limits import RateLimits as RateLimits
 from .scripted import ScriptedClient as ScriptedClient
 from .scripted import echo as echo
 from .tape import Tape as Tape
 from .tape import TapedClient as TapedClient
+from .tape import request_digest as request_digest
 from .vllm import registry as registry
 from .vllm.engine_options import answer_affecting_options as answer_affecting_options
 from .vllm.interpreter import vllm_python as vllm_python
@@ -62,6 +67,8 @@ __all__ = [
     "BatchClient",
     "BatchFile",
     "Client",
+    "ClientPlugin",
+    "Embedder",
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",
@@ -87,7 +94,9 @@ __all__ = [
     "answer_tokens",
     "check_providers",
     "connect",
+    "connect_embedder",
     "count_tokens",
+    "default_model",
     "describe_observations",
     "echo",
     "embedded_names",
@@ -109,6 +118,7 @@ __all__ = [
     "refused_parameters",
     "registry",
     "render_prompt",
+    "request_digest",
     "start_concurrency",
     "stored_thread_benchmark",
     "vllm_python",

@@ -27,6 +27,7 @@ from assistants.trial import Case, Trial
 from assistants.utils import (
     Document,
     Place,
+    Plugin,
     check_name,
     display_path,
     notebook_html,
@@ -323,6 +324,25 @@ class Design:
             unsupported=self.unsupported,
             lines=self.lines,
         )
+
+    @property
+    def asked_models(self) -> list[str]:
+        """Every model that a run asks: those compared, sidecars of techniques, and judges."""
+        asked = [*self.assistants, *(judge.assistant for judge in self.judges)]
+        sidecars = (s for a in asked for t in a.techniques for s in t.sidecars)
+        models = [*(a.model for a in asked), *(s.client.model for s in sidecars)]
+        return list(dict.fromkeys(models))
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """The plug-ins that it uses, sorted by kind and name."""
+        used = [
+            *(assistant.persona.plugin for assistant in self.assistants),
+            *(model.plugin for model in self.models.values()),
+            *(getattr(scorer, "plugin", None) for scorer in self.scorers),
+            *(judge.plugin for judge in self.judges),
+        ]
+        return sorted({p for p in used if isinstance(p, Plugin)}, key=lambda p: (p.kind, p.name))
 
     def model(self, name: str) -> Model:
         """Return the catalogue's entry of one of its models."""

@@ -22,7 +22,16 @@ from assistants.errors import FileError, UnknownNameError, UsageError, nearest
 from assistants.messages import sampling_from
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona
-from assistants.scoring import Judge, Pairwise, Scorer, make_scorer, pairwise, rubric
+from assistants.scoring import (
+    Judge,
+    Pairwise,
+    Scorer,
+    find_criteria,
+    make_scorer,
+    pairwise,
+    rubric,
+)
+from assistants.techniques import Technique, read_techniques
 from assistants.trial import Case
 from assistants.utils import Document, Place, check_name, validate
 
@@ -84,8 +93,9 @@ def read_assistants(
             own = sampling_from(pair.sampling, where).with_defaults(sampling)
             for persona in library.select(pair.persona, folder=folder, where=where):
                 client = clients.connect(pair.model, where)
+                techniques = _read_techniques(pair, clients, folder, where)
                 assistants += [
-                    Assistant(persona, client, own, values)
+                    Assistant(persona, client, own, values, techniques=techniques)
                     for values in _variable_grid(persona, content.vars)
                 ]
     else:
@@ -104,6 +114,17 @@ def read_assistants(
     assistants = _placed(document, content.system_prompt_in, assistants, catalogue, clients.models)
     order = list(clients.by_model)
     return sorted(assistants, key=lambda a: order.index(a.model)), clients.models
+
+
+def _read_techniques(
+    pair: PairEntry, clients: _Clients, folder: Path, where: str
+) -> tuple[Technique, ...]:
+    """Return the techniques of a pair, in the order in which they are applied."""
+    own = {name: getattr(pair, name) for name in ("memory", "enrich", "knowledge")}
+    entries = {name: entry for name, entry in own.items() if entry is not None} | pair.techniques
+    return read_techniques(
+        entries, lambda model: clients.connect(model, where), folder, where=where
+    )
 
 
 class _Clients:
@@ -300,14 +321,18 @@ def _read_judge(settings: Document, clients: _Clients) -> Judge:
     entry = validate(JudgeEntry, settings)
     where = settings.where()
     name = check_name(entry.name, "judge", where=where)
-    if bool(entry.criteria) == (entry.compare is not None):
+    if bool(entry.criteria) + (entry.rubric is not None) + (entry.compare is not None) != 1:
         raise FileError(
             where,
-            f"the judge {name!r} takes `criteria` or `compare`, one of them.",
+            f"the judge {name!r} takes `criteria`, `rubric` or `compare`, one of them.",
             fix="`criteria: {clear: Is it easy to follow?}` grades each answer; "
             "`compare: Which answer is clearer?` compares two.",
         )
-    low, high = entry.scale
+    questions, plugin = entry.criteria, None
+    low, high = entry.scale or (1, 5)
+    if entry.rubric is not None:
+        criteria, plugin = find_criteria(entry.rubric, where)
+        questions, (low, high) = dict(criteria.questions), entry.scale or criteria.scale
     if not low < high:
         raise FileError(where, f"the scale of {name!r} goes from {low} to {high}.")
     # A client given in Python is that judge's own, even if another one has the same model.
@@ -319,7 +344,8 @@ def _read_judge(settings: Document, clients: _Clients) -> Judge:
             client, entry.compare, name=name, pairs=entry.pairs, sampling=sampling
         )
     else:
-        judge = rubric(client, entry.criteria, name=name, scale=(low, high), sampling=sampling)
+        judge = rubric(client, questions, name=name, scale=(low, high), sampling=sampling)
+        judge = replace(judge, plugin=plugin)
     if judge.assistant.persona.variables:
         raise FileError(
             where,

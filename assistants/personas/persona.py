@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from assistants.errors import FileError, UsageError
 from assistants.messages import Sampling, sampling_from
 from assistants.utils import (
     Document,
+    Plugin,
     StrictModel,
     check_name,
     display_path,
@@ -37,7 +39,9 @@ class Persona:
     """A named system prompt.
 
     ``text`` is what the file says, with variables still in it; ``None`` means that no system
-    message is sent. ``defaults`` are values for its variables, ``source`` where it was read.
+    message is sent. ``defaults`` are values for its variables, ``source`` where it was read,
+    ``plugin`` what it came with if that is another package. ``knowledge`` names a folder of notes
+    beside its file; it changes nothing in the text.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Persona:
     sampling: Sampling = field(default_factory=Sampling)
     defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     source: str = "inline"
+    plugin: Plugin | None = field(default=None, repr=False, compare=False)
+    knowledge: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "persona")
@@ -116,6 +122,7 @@ class _FrontMatter(StrictModel):
     description: str = ""
     base: str = ""
     empty: bool = False
+    knowledge: str | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     vars: dict[str, Any] = Field(default_factory=dict)
 
@@ -148,7 +155,7 @@ def edited_persona(persona: Persona, text: str, others: Iterable[Persona]) -> Pe
         if texts.get(name, text) == text:
             break
     label = f"{persona.label or persona.name} (edited)"
-    return replace(persona, name=name, text=text, label=label, source="edited live")
+    return replace(persona, name=name, text=text, label=label, source="edited live", plugin=None)
 
 
 def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
@@ -182,6 +189,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
         sampling=sampling_from(front.sampling, document.where(("sampling",))),
         defaults=front.vars,
         source=display_path(path),
+        knowledge=front.knowledge,
     )
 
 
@@ -192,6 +200,12 @@ def read_base(path: Path) -> str:
     if not body:
         raise FileError(document.source, "the base has no text.")
     return body
+
+
+@lru_cache(maxsize=256)  # a notebook reads the same personas for each of its experiments
+def _front_matter(text: str, source: str) -> Document:
+    document = parse_yaml(text, source, first_line=2)
+    return document if document.data is not None else Document(source, {}, {})
 
 
 def _split(path: Path) -> tuple[Document, str]:
@@ -205,9 +219,6 @@ def _split(path: Path) -> tuple[Document, str]:
         return Document(source, {}, {}), "\n".join([first, *rest]).strip()
     for number, line in enumerate(rest):
         if line.rstrip() == "---":
-            front = "\n".join(rest[:number])
-            document = parse_yaml(front, source, first_line=2)
-            if document.data is None:
-                document = Document(source, {}, {})
-            return document, "\n".join(rest[number + 1 :]).strip()
+            front = _front_matter("\n".join(rest[:number]), source)
+            return front, "\n".join(rest[number + 1 :]).strip()
     raise FileError(f"{source}:1", "the front matter is never closed.", fix="End it with `---`.")

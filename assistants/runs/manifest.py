@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from assistants.design import Design
@@ -62,6 +63,7 @@ def initial_manifest(design: Design) -> dict[str, Any]:
             }
             for judge in design.judges
         ],
+        "plugins": [plugin.as_dict() for plugin in design.plugins],
         "cases": len(design.cases),
         "repeats": design.repeats,
         "order": {"by": "model, persona, case, repeat", "shuffle": design.shuffle},
@@ -135,7 +137,8 @@ def changes_of_served_model(manifest: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _versions() -> dict[str, str]:
+@cache  # importlib reads a file of each package
+def _versions() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name in _PACKAGES:
         try:

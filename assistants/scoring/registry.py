@@ -14,8 +14,18 @@ from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.scoring import custom, reference
 from assistants.scoring import text as textual
 from assistants.scoring.base import FunctionScorer, Scorer
+from assistants.scoring.citations import cites_sources
+from assistants.scoring.plugins import build_scorer
 from assistants.scoring.sandbox import code_runs
-from assistants.utils import Document, StrictModel, display_path, read_text, validate
+from assistants.scoring.stale_facts import stale_facts
+from assistants.utils import (
+    Document,
+    PluginGroup,
+    StrictModel,
+    display_path,
+    read_text,
+    validate,
+)
 
 Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
@@ -58,6 +68,11 @@ class _Number(_Plain):
     relative: Amount = 1e-9
 
 
+class _StaleFacts(_Plain):
+    new: StrictStr | list[StrictStr] | None = None
+    old: StrictStr | list[StrictStr] | None = None
+
+
 class _Json(_Plain):
     json_schema: StrictStr | dict[str, Any] | None = Field(default=None, alias="schema")
 
@@ -93,13 +108,25 @@ _BUILDERS: Mapping[str, tuple[type[_Plain], str, _Build]] = {
     "choice": (_Plain, "", reference.choice),
     "json": (_Json, "schema", reference.valid_json),
     "similarity": (_Plain, "", reference.similarity),
+    "stale_facts": (_StaleFacts, "", stale_facts),
+    "cites_sources": (_Plain, "", cites_sources),
     "code_runs": (_Code, "seconds", code_runs.code_runs),
     "python": (_Python, "function", custom.custom),
 }
 """By name: the settings, the one that ``name: value`` stands for, and the builder."""
 
 SCORER_NAMES = tuple(_BUILDERS)
-"""Names that an experiment may list under ``scorers``."""
+"""Names of the package's own that an experiment may list under ``scorers``."""
+
+SCORER_PLUGINS = PluginGroup(
+    kind="scorer", group="assistants.scorers", built_in=lambda: (*SCORER_NAMES, "judge")
+)
+"""The scorers of other packages."""
+
+
+def scorer_names() -> tuple[str, ...]:
+    """Return the names that an experiment may list under ``scorers``, those of plug-ins too."""
+    return (*SCORER_NAMES, *SCORER_PLUGINS.usable())
 
 
 def make_scorer(
@@ -132,10 +159,15 @@ def make_scorer(
         If a setting is unknown, missing or wrong.
     UsageError
         If the scorer refuses its settings, or code is not allowed.
+    PluginError
+        If it is of a plug-in that is broken.
     """
     name, settings = _parts(entry, where)
     if name not in _BUILDERS:
-        raise UnknownNameError("scorer", name, SCORER_NAMES, where=where)
+        plugin = SCORER_PLUGINS.find(name)
+        if plugin is None:
+            raise UnknownNameError("scorer", name, scorer_names(), where=where)
+        return build_scorer(plugin, settings, where)
     schema, main, build = _BUILDERS[name]
     if not isinstance(settings, Mapping):
         if not main:

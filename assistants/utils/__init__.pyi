@@ -18,6 +18,15 @@ from .files import write_atomically as write_atomically
 from .imports import quick_imports as quick_imports
 from .paths import cache_root as cache_root
 from .paths import packaged_path as packaged_path
+from .plugins import LeftOut as LeftOut
+from .plugins import Plugin as Plugin
+from .plugins import PluginGroup as PluginGroup
+from .plugins import PluginWarning as PluginWarning
+from .plugins import are_plugins_enabled as are_plugins_enabled
+from .plugins import warn_left_out as warn_left_out
+from .plugins import without_plugins as without_plugins
+from .sentence_splitter import Sentences as Sentences
+from .sentence_splitter import split_sentences as split_sentences
 from .templating import has_variables as has_variables
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
@@ -30,6 +39,7 @@ from .urls import Address as Address
 from .urls import Endpoint as Endpoint
 from .urls import check_url as check_url
 from .urls import is_loopback as is_loopback
+from .words import words_in as words_in
 
 __all__ = [
     "NAME_PATTERN",
@@ -37,9 +47,15 @@ __all__ = [
     "Displayable",
     "Document",
     "Endpoint",
+    "LeftOut",
     "Place",
+    "Plugin",
+    "PluginGroup",
+    "PluginWarning",
+    "Sentences",
     "StrictModel",
     "api_keys",
+    "are_plugins_enabled",
     "cache_root",
     "check_name",
     "check_url",
@@ -57,11 +73,15 @@ __all__ = [
     "read_text",
     "run_in_daemon_thread",
     "run_sections",
+    "split_sentences",
     "templating",
     "to_json",
     "to_utf8",
     "to_yaml",
     "truncate_line",
     "validate",
+    "warn_left_out",
+    "without_plugins",
+    "words_in",
     "write_atomically",
 ]

@@ -21,7 +21,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from assistants.errors import AssistantsError, MissingDependencyError, UnknownNameError, UsageError
-from assistants.models import IN_PROCESS, Catalogue, base_url
+from assistants.models import IN_PROCESS, PROVIDER_PLUGINS, Catalogue, base_url
 from assistants.personas import Library
 from assistants.utils import escape_control_chars
 
@@ -78,8 +78,9 @@ class AssistantsMagics(Magics):
             %%ask [-p PERSONA]... [-m MODEL]... [-n REPEATS] [--max-tokens N] [--temperature T]
                   [--into NAME]
 
-        ``-p`` and ``-m`` may be repeated; without them it is ``-p none -m smollm2``. ``-n`` is how
-        many answers each column draws, and ``--into`` binds a DataFrame of the answers.
+        ``-p`` and ``-m`` may be repeated; without them it is ``-p none``, and the model is
+        ``qwen``, or ``smollm2`` where only that was fetched. ``-n`` is how many answers each column
+        draws, and ``--into`` binds a DataFrame of the answers.
         """
         with _without_traceback():
             options = _OPTIONS.parse_argstring(line)
@@ -125,8 +126,14 @@ class AssistantsMagics(Magics):
                 for name, server in found.providers.items()
             ]
             inside = [[f"{name}:ID", "(no server needed)", "", "built in"] for name in IN_PROCESS]
+            plugins = [
+                [f"{name}:ID", "", "", plugin.source]
+                for name, plugin in PROVIDER_PLUGINS.usable().items()
+                if name not in found.providers
+            ]
             return text_table(
-                ["model", "stands for", "key from", "file"], [*names, *servers, *inside]
+                ["model", "stands for", "key from", "source"],
+                [*names, *servers, *inside, *plugins],
             )
 
 
@@ -177,7 +184,7 @@ def _compare(options: Any) -> Compare:
         sampling = Sampling(temperature=options.temperature, max_tokens=options.max_tokens)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return Compare(options.persona or ["none"], options.model or ["smollm2"], sampling=sampling)
+    return Compare(options.persona or ["none"], options.model, sampling=sampling)
 
 
 def _ask(shell: InteractiveShell, compare: Compare, question: str, repeats: int) -> None:

@@ -57,7 +57,7 @@ def stopped_after() -> Iterator[None]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[OpenAIClient]:
-    client = build_local_client()
+    client = build_local_client("smollm2")
     yield client
     await client.aclose()
 
@@ -92,7 +92,7 @@ def program(body: str) -> subprocess.Popen[str]:
         from assistants.clients.llamacpp import client as local
         from assistants.messages import Message, Sampling
         async def ask():
-            client = local.build_local_client()
+            client = local.build_local_client("smollm2")
             reply = await client.complete([Message("user", "Hi")], Sampling(max_tokens=2))
             await client.aclose()
             return reply
@@ -221,7 +221,7 @@ async def test_streams_follow_each_other_at_once(client: OpenAIClient) -> None:
 async def test_clients_share_one_child(client: OpenAIClient) -> None:
     """Two clients asked at once before anything runs start one child between them."""
     local.stop_all()
-    other = build_local_client()
+    other = build_local_client("smollm2")
     await asyncio.gather(client.complete([HELLO], SHORT), other.complete([HELLO], SHORT))
     await other.aclose()
     children = psutil.Process().children()
@@ -264,7 +264,7 @@ async def test_cancelling_the_first_call_does_not_wait_for_the_start(client: Ope
 
 def test_two_event_loops_one_after_the_other() -> None:
     """A client outlives the event loop it was first used in."""
-    client = build_local_client()
+    client = build_local_client("smollm2")
 
     async def once() -> str:
         reply = await client.complete([HELLO], SHORT)
@@ -328,7 +328,7 @@ def test_an_interrupt_gives_the_prompt_back() -> None:
     """Ctrl-C in the middle of an answer interrupts it, and the next call uses the same child."""
     body = """
         async def long():
-            client = local.build_local_client()
+            client = local.build_local_client("smollm2")
             await client.complete(
                 [Message("user", "Write a long story.")], Sampling(temperature=0, max_tokens=1000)
             )
@@ -377,7 +377,7 @@ async def test_building_a_client_needs_nothing(
     """Without weights a client can be built (a tape may hold its answers); a call names the fix."""
     local.stop_all()
     monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
-    client = build_local_client()
+    client = build_local_client("smollm2")
     assert client.identity.startswith("local:smollm2@b179c952")
     with pytest.raises(MissingDependencyError, match="`assistants fetch smollm2`"):
         await client.complete([HELLO], SHORT)

@@ -188,6 +188,27 @@ def test_weights_that_are_absent_name_the_command(
 
 
 @pytest.mark.parametrize(
+    ("fetched", "model"),
+    [
+        ((), "qwen"),
+        (("smollm2",), "smollm2"),
+        (("qwen",), "qwen"),
+        (("smollm2", "qwen"), "qwen"),
+    ],
+)
+def test_the_better_model_that_is_here_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: tuple[str, ...], model: str
+) -> None:
+    """Without a name it is qwen, or smollm2 where only that was fetched; half a file is none."""
+    monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
+    for name, known in weights.EMBEDDED_MODELS.items():
+        known.path.parent.mkdir(parents=True)
+        with known.path.open("wb") as file:
+            file.truncate(known.size if name in fetched else known.size // 2)
+    assert weights.default_model() == model
+
+
+@pytest.mark.parametrize(
     "call",
     [fetch_weights, weights.weights_path, weights.are_weights_intact, weights.find_weights],
 )

@@ -56,6 +56,25 @@ async def test_a_finished_experiment_asks_nothing(here: Path, server: FaultyServ
     assert run.outcome == "complete"
 
 
+async def test_the_time_left_is_known_from_the_second_answer_on(
+    here: Path, server: FaultyServer
+) -> None:
+    """The first call goes alone, and says nothing of those that are answered together."""
+    seen: list[Progress] = []
+    await experiment_at(server.url, 5).run(on_progress=seen.append)
+    known = {each.done: each.left_s for each in seen}
+    assert known[1] is None
+    assert all((known[n] or 0) > 0 for n in range(2, 10))
+    assert known[10] == 0
+
+
+def test_calls_in_flight_are_half_done() -> None:
+    """The first of four that are answered together promises no run of four times its length."""
+    one_of_four = Progress(total=41, answered=2, timed=1, elapsed_s=30, in_flight=4)
+    assert one_of_four.left_s == (39 - 2) * 30 / 3
+    assert Progress(total=40, reused=30, timed=5, answered=5, elapsed_s=10).left_s == 10
+
+
 async def test_two_experiments_share_answers(here: Path, server: FaultyServer) -> None:
     """An equal request is paid for once, whichever experiment, case id or label it came from."""
     await experiment_at(server.url, 5).run(on_progress=quiet)

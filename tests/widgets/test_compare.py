@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients import OpenAIClient, ScriptedClient, echo
+from assistants.clients import EMBEDDED_MODELS, OpenAIClient, ScriptedClient, echo
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
 from assistants.messages import Sampling
 from assistants.personas import Persona, escape_template
 from assistants.results import Results
+from assistants.widgets.chat.chat import Chat
 from assistants.widgets.chat.compare import Compare
 from support.faulty_server import FaultyServer, at
 from support.slow_server import SlowServer, until
@@ -252,6 +253,22 @@ async def test_an_experiment_without_a_name_is_a_new_file(here: Path) -> None:
     named = compare.to_experiment(name="tea")
     assert named == Path("experiments/tea.yaml")
     assert len(list(Path("experiments").iterdir())) == 3
+
+
+def test_without_a_model_it_is_the_one_that_was_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The columns, and so every stored answer, name the concrete model."""
+    monkeypatch.setenv("ASSISTANTS_CACHE", str(tmp_path))
+    assert str(Compare(["none"], results=None)) == "Compare(none on local:qwen: 0 turns)"
+    known = EMBEDDED_MODELS["smollm2"]
+    known.path.parent.mkdir(parents=True)
+    with known.path.open("wb") as file:
+        file.truncate(known.size)
+    assert Chat("art", results=None).model == "local:smollm2"
+    assert repr(Compare([Assistant(KIND, ScriptedClient(echo, "echo"))], results=None)) == (
+        "Compare(kind on scripted:echo: 0 turns)"
+    )
 
 
 async def test_nobody_to_ask_is_said(here: Path) -> None:

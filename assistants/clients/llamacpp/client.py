@@ -35,7 +35,7 @@ TIMEOUTS = Timeouts(first_token=600, idle=300, total=1800)
 
 
 def build_local_client(
-    name: str = "smollm2",
+    name: str,
     default_sampling: Sampling = Sampling(),  # noqa: B008 - frozen
     folder: Path = Path(),
 ) -> OpenAIClient:

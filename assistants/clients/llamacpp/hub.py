@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -69,8 +70,9 @@ def find_on_hub(reference: str, name: str = "") -> EmbeddedWeights:
 
     try:
         found = HfApi().model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
-        files = found.siblings or []
-        revision, licence = str(found.sha), str((found.card_data or {}).get("license") or "unknown")
+        files, card = found.siblings or [], found.card_data
+        revision = str(found.sha)
+        licence = str((card and card.get("license")) or "unknown")
     except Exception as error:  # of several libraries, none of which share a base class
         raise _hub_error(repo, error) from None
     sibling = _choose(repo, quant, files)
@@ -106,17 +108,18 @@ def fetch_from_hub(weights: EmbeddedWeights, count: ByteCount) -> Path:
 
     hub = weights.hub
     assert hub is not None
-    where = {"repo_id": hub.repo, "filename": hub.file, "revision": hub.revision}
+    download = partial(hf_hub_download, hub.repo, hub.file, revision=hub.revision)
     try:
         with suppress(LocalEntryNotFoundError):
-            return Path(hf_hub_download(**where, local_files_only=True))
+            return Path(download(local_files_only=True))
         # Without a network the download itself would try for minutes.
-        get_hf_file_metadata(hf_hub_url(**where), timeout=_TIMEOUT_S)
+        url = hf_hub_url(hub.repo, hub.file, revision=hub.revision)
+        get_hf_file_metadata(url, timeout=_TIMEOUT_S)
 
         class Bar(_Bar):
             report = staticmethod(count)
 
-        return Path(hf_hub_download(**where, etag_timeout=_TIMEOUT_S, tqdm_class=Bar))
+        return Path(download(etag_timeout=_TIMEOUT_S, tqdm_class=Bar))
     except Exception as error:  # of several libraries, none of which share a base class
         raise _hub_error(hub.repo, error) from None
 

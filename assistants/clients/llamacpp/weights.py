@@ -194,6 +194,15 @@ def embedded_names() -> list[str]:
     return [*EMBEDDED_MODELS, *(name for name in added if _read_added(name) is not None)]
 
 
+def default_model() -> str:
+    """Return the name of the model to ask where nobody names one: ``qwen``, the better one.
+
+    It is ``smollm2`` where only that was fetched.
+    """
+    is_here = {name: file_size(w.path) == w.size for name, w in EMBEDDED_MODELS.items()}
+    return "smollm2" if is_here["smollm2"] and not is_here["qwen"] else "qwen"
+
+
 def weights_path(name: str) -> Path:
     """Return the path of the weights, which are there.
 

@@ -12,7 +12,7 @@ import traitlets
 from markupsafe import Markup
 
 from assistants.assistant import Assistant, build_assistants
-from assistants.clients import Client, IsolatedClient, registry
+from assistants.clients import Client, IsolatedClient, default_model, registry
 from assistants.errors import UsageError
 from assistants.messages import Completion, Sampling, sampling_from
 from assistants.models import Catalogue
@@ -37,7 +37,8 @@ class Chat(ConversationColumns):
     persona
         A name, a ``Persona``, or an ``Assistant`` (then ``model`` is its own).
     model
-        A name or a client.
+        A name or a client; by default the better embedded model that was fetched: ``qwen``, or else
+        ``smollm2``.
     results
         The results folder in which every answer is stored; ``None`` stores nothing.
     sampling
@@ -79,14 +80,14 @@ class Chat(ConversationColumns):
     def __init__(
         self,
         persona: str | Persona | Assistant = "none",
-        model: str | Client = "smollm2",
+        model: str | Client | None = None,
         *,
         results: str | Path | None = "results",
         sampling: Sampling | None = None,
         library: Library | None = None,
     ) -> None:
         library = library or Library.default()
-        models: list[str | Client] = [model]
+        models: list[str | Client] = [default_model() if model is None else model]
         if isinstance(persona, Assistant):
             models, sampling = [], sampling or persona.sampling
         self.sampling = sampling or Sampling()

@@ -11,7 +11,7 @@ import traitlets
 from markupsafe import Markup
 
 from assistants.assistant import Assistant, build_assistants
-from assistants.clients import Client
+from assistants.clients import Client, default_model
 from assistants.errors import UsageError
 from assistants.messages import Sampling
 from assistants.personas import Library, Persona
@@ -29,7 +29,8 @@ class Compare(ConversationColumns):
     personas
         Names, or ``Persona`` or ``Assistant`` objects.
     models
-        Names (``smollm2``, ``openai:gpt-6-luna``) or clients.
+        Names (``qwen``, ``openai:gpt-6-luna``) or clients. By default the better embedded model
+        that was fetched: ``qwen``, or else ``smollm2``.
     assistants
         Instead of both: exactly these.
     results
@@ -66,7 +67,7 @@ class Compare(ConversationColumns):
     def __init__(
         self,
         personas: Iterable[str | Persona | Assistant] = (),
-        models: Iterable[str | Client] = (),
+        models: Iterable[str | Client] | None = None,
         *,
         assistants: Iterable[Assistant] = (),
         results: str | Path | None = "results",
@@ -74,15 +75,18 @@ class Compare(ConversationColumns):
         library: Library | None = None,
     ) -> None:
         library = library or Library.default()
-        personas = [personas] if isinstance(personas, (str, Persona, Assistant)) else personas
+        personas = [personas] if isinstance(personas, (str, Persona, Assistant)) else list(personas)
         models = [models] if isinstance(models, str) else models
+        if models is None:
+            is_model_needed = any(not isinstance(each, Assistant) for each in personas)
+            models = [default_model()] if is_model_needed else []
         columns, entries = build_assistants(
             [*personas, *assistants], models, library, sampling or Sampling()
         )
         if not columns:
             raise UsageError(
                 "There is nobody to ask.",
-                fix='Name personas and models: Compare(["none", "art"], ["smollm2"]).',
+                fix='Name personas and models: Compare(["none", "art"], ["qwen"]).',
             )
         _refuse_namesakes(columns)
         super().__init__("compare", columns, results=results, models=entries, library=library)

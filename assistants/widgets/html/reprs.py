@@ -16,10 +16,12 @@ from assistants.messages import Completion, Message, Transcript
 from assistants.personas import Library, Persona
 from assistants.results import Results, Run
 from assistants.runs import Migration
+from assistants.runs.improvement import Improvement
 from assistants.servers import Server
 from assistants.trial import Case, Trial
 from assistants.utils import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
+from assistants.widgets.html.persona_improvement import improvement
 from assistants.widgets.html.render import Html, table, text_table, ui
 from assistants.widgets.html.run_statistics import migration
 from assistants.widgets.html.run_summary import answer_facts, overview, prompt_html
@@ -44,9 +46,12 @@ def page(value: object) -> str:
 
 
 def personas_table(personas: Sequence[Persona], most: int | None = None) -> Html:
-    """Return name, label, description and file of each persona, of at most ``most``."""
-    rows = [[p.name, p.label, p.description, source_label(p.source)] for p in personas[:most]]
-    columns = ["persona", "label", "description", "file"]
+    """Return name, label, description and source of each persona, of at most ``most``."""
+    rows = [
+        [p.name, p.label, p.description, p.source if p.plugin else source_label(p.source)]
+        for p in personas[:most]
+    ]
+    columns = ["persona", "label", "description", "source"]
     return text_table(columns, rows, omitted=len(personas) - len(rows))
 
 
@@ -177,6 +182,11 @@ def _(value: Results) -> Markup:
 @_body.register
 def _(value: Run) -> Markup:
     return overview(value).body + table(value.summary()).body
+
+
+@_body.register
+def _(value: Improvement) -> Markup:
+    return improvement(value).body
 
 
 @_body.register
