@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,17 @@ def batch_notebook() -> Path:
     return packaged_path(f"notebooks/{NOTEBOOK}")
 
 
-def write_report(run: Run, experiment: str | Path) -> Path:
+def write_report(run: Run, experiment: str | Path = "") -> Path:
     """Write ``report.ipynb`` and ``report.html`` into the run's folder, and return the page.
 
     No model is asked: the notebook shows a run that is stored.
+
+    Parameters
+    ----------
+    run
+        With its scores, which are computed from stored answers.
+    experiment
+        The file to name in the notebook; by default the one that the run was loaded from.
 
     Raises
     ------
@@ -51,7 +59,7 @@ def write_report(run: Run, experiment: str | Path) -> Path:
     """
     notebook = run.folder / "report.ipynb"
     parameters = {
-        "experiment": str(Path(experiment).resolve()),
+        "experiment": str(Path(experiment or run.manifest["source"]).resolve()),
         "results": str(run.results.resolve()),
         "run": run.id,
     }
@@ -221,23 +229,28 @@ def _plain(output: Any) -> str:
     return to_utf8("".join(output.get("data", {}).get("text/plain", "")))
 
 
-def _body(cells: Sequence[Any], name: str) -> Markup:
+@cache  # it compiles its templates, which takes longer than to fill them
+def _exporter() -> Any:
     from nbconvert import HTMLExporter
-    from nbformat import from_dict
 
-    parts = _Parts(name)
-    for cell in cells:
-        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
-        cell["source"] = to_utf8(cell["source"])
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+    return HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
+
+
+def _body(cells: Sequence[Any], name: str) -> Markup:
+    from nbformat import from_dict
+
+    parts = _Parts(name)
+    for cell in cells:
+        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
+        cell["source"] = to_utf8(cell["source"])
     part = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    body, _ = exporter.from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
+    body, _ = _exporter().from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
     return parts.put_into(clean(body))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from assistants.analysis import ScoreTable
+    from assistants.analysis import Arm, ScoreTable
 
 VOTES = "votes"
 """The score made of people's votes: the share of its comparisons that an answer won."""
@@ -215,13 +215,15 @@ class RunStatistics:
         )
         return arms.restored(note_truncation(table, scored.frame, label))
 
-    def headline(self, score: Named | None = None) -> str:
+    def headline(self, score: Named | None = None, *, by: Arm = "persona") -> str:
         """Return in plain words what the personas changed, or that nothing can be told.
 
         Parameters
         ----------
         score
             What to measure; as a default the first scorer of the experiment, or ``words``.
+        by
+            ``model`` says what each model changed against the first one, persona by persona.
 
         Raises
         ------
@@ -230,12 +232,15 @@ class RunStatistics:
         """
         from assistants.analysis import PERCENTAGE_POINTS, headline
 
-        baseline = self.manifest["baseline"]
+        if by == "model" and len(self.models) < 2:
+            return "One model was asked, so there is none to compare it with."
+        baseline = self.baseline_model() if by == "model" else self.manifest["baseline"]
         if baseline is None:
             return "No baseline is named, so there is nothing to compare with."
         name, unit, binary = self.plot_unit(score)
         unit = PERCENTAGE_POINTS if binary else unit
-        return headline(self.effects(score), name, unit=unit, baseline=baseline)
+        rows = self.effects(score, by=by)
+        return headline(rows, name, unit=unit, baseline=baseline, by=by)
 
     def means(self, *scorers: Named) -> pd.DataFrame:
         """Return the mean of each score, one row per persona and model.

@@ -34,6 +34,7 @@ from .run_summary import prompt_html as prompt_html
 from .run_summary import prompts as prompts
 from .run_summary import side_by_side as side_by_side
 from .sections import run_sections as run_sections
+from .techniques import techniques_html as techniques_html
 from .word_diff import WordDiff as WordDiff
 from .word_diff import compare_words as compare_words
 
