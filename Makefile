@@ -19,6 +19,7 @@ PYTEST := $(BIN)/python -m pytest
 DURATIONS := --durations=20 --durations-min=1
 FAST := not slow and not browser and not kill
 STAGES := unit browser notebooks behaviour numerics docs lint
+NUMERIC := $(filter-out %plots.py %simulated.py,$(wildcard tests/analysis/test_*.py))
 TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 # The output of a stage comes in one piece; make on macOS is too old for it.
 IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -97,11 +98,11 @@ notebooks: $(VENV)/installed-test
 		cp notebooks/$$file.ipynb build/notebooks/$$file/notebooks/ || exit 1; done
 	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 600 --timeout 900 build/notebooks/*/notebooks/*.ipynb
 
-# The numeric tests once more, on the arithmetic of another processor.
+# The numeric tests once more, on the arithmetic of another processor. Figures and sums need no BLAS.
 numerics: $(VENV)/installed-test
 	@case "$$(uname -m)" in \
-		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) tests/analysis" && \
-			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile tests/analysis ;; \
+		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) $(NUMERIC)" && \
+			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile $(NUMERIC) ;; \
 		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
 	esac
 

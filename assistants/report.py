@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -228,23 +229,28 @@ def _plain(output: Any) -> str:
     return to_utf8("".join(output.get("data", {}).get("text/plain", "")))
 
 
-def _body(cells: Sequence[Any], name: str) -> Markup:
+@cache  # it compiles its templates, which takes longer than to fill them
+def _exporter() -> Any:
     from nbconvert import HTMLExporter
-    from nbformat import from_dict
 
-    parts = _Parts(name)
-    for cell in cells:
-        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
-        cell["source"] = to_utf8(cell["source"])
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+    return HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
+
+
+def _body(cells: Sequence[Any], name: str) -> Markup:
+    from nbformat import from_dict
+
+    parts = _Parts(name)
+    for cell in cells:
+        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
+        cell["source"] = to_utf8(cell["source"])
     part = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    body, _ = exporter.from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
+    body, _ = _exporter().from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
     return parts.put_into(clean(body))
 
 
