@@ -4,6 +4,7 @@ from .markdown import clean as clean
 from .markdown import escape as escape
 from .markdown import finished_html as finished_html
 from .markdown import to_html as to_html
+from .persona_improvement import improvement as improvement
 from .render import ABSENT as ABSENT
 from .render import Html as Html
 from .render import render_template as render_template
@@ -57,6 +58,7 @@ __all__ = [
     "escape",
     "failures",
     "finished_html",
+    "improvement",
     "means",
     "migration",
     "models",
