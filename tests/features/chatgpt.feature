@@ -29,7 +29,7 @@ Feature: ChatGPT
     When I run it on "openai:gpt-6-astra"
     Then the exit code is 2
     And it names the line with "temperature", and says "unsupported: drop"
-    And it says "160 may leave no room for an answer"
+    And it says "240 may leave no room for an answer"
     And one call was made, and nothing was paid for
     When I write "unsupported: drop" into it
     And I raise its caps to 2000 tokens an answer and 5 dollars
@@ -46,7 +46,7 @@ Feature: ChatGPT
     When I write "unsupported: drop" into it
     And I run it on "openai:gpt-5.5"
     Then the exit code is 1
-    And it says "reasoning used all 160 tokens"
+    And it says "reasoning used all 240 tokens"
     And no trial is answered
     And every call is paid for in the table
     When I raise its caps to 2000 tokens an answer and 5 dollars

@@ -47,7 +47,7 @@ def write_line(context: Context, line: str) -> None:
 
 @when("I raise its caps to {tokens:d} tokens an answer and {usd:d} dollars")
 def raise_caps(context: Context, tokens: int, usd: int) -> None:
-    _edit(context, lambda text: text.replace("max_tokens: 160", f"max_tokens: {tokens}"))
+    _edit(context, lambda text: text.replace("max_tokens: 240", f"max_tokens: {tokens}"))
     _edit(context, lambda text: text.replace("usd: 0.50", f"usd: {usd}"))
 
 
