@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-NBVAL := $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
+NBVAL := ASSISTANTS_NO_PLUGINS=1 $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-sanitize-with notebooks/sanitise.cfg
 VLLM := .venv-vllm
 ON_VLLM := notebooks/10-serve-and-test.ipynb notebooks/11-audit-and-attribute.ipynb
 

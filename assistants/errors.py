@@ -5,6 +5,7 @@ AssistantsError                     what went wrong, where, and what to do next
 │   ├── FileError                   a persona, experiment, case or config file; names file and line
 │   ├── UnknownNameError            a name that is not defined; names the nearest ones
 │   ├── PartialImportError          a configuration of another tool has parts that we have not
+│   ├── PluginError                 a plug-in of another package cannot be used
 │   └── MissingDependencyError      an extra, a program or weights that are not installed
 ├── StoreError                      the record cannot be read or written
 ├── ReportError                     a notebook broke off while it was executed
@@ -30,6 +31,7 @@ AssistantsError                     what went wrong, where, and what to do next
     │   └── UnknownFinishReasonError  a reply that ended for a reason outside the protocol
     ├── IncompleteReplyError        the reply ended before the model did; keeps what arrived
     ├── ReasoningLimitError         reasoning used the whole cap on tokens; there is no answer
+    ├── PluginCallError             the client of a plug-in raised what no client may
     ├── BatchError                  a batch, or one request of it, ended without an answer
     ├── TapeMissError               a replay was asked for an answer that was never recorded
     └── CircuitOpenError            not asked: the last calls to this persona or model all failed
@@ -85,6 +87,17 @@ class PartialImportError(UsageError):
             fix="Change them, or leave them out with `--partial`: the experiment then lists them.",
         )
         self.losses = tuple(losses)
+
+
+class PluginError(UsageError):
+    """A plug-in of another package cannot be used; ``reason`` says why."""
+
+    def __init__(self, plugin: str, package: str, reason: str) -> None:
+        super().__init__(
+            f"{plugin} cannot be used: {reason.rstrip('.')}.",
+            fix=f"Update or uninstall {package}, or leave plug-ins out with `--no-plugins`.",
+        )
+        self.reason = reason
 
 
 class MissingDependencyError(UsageError):
@@ -274,6 +287,13 @@ class ReasoningLimitError(CallError):
 
     Another try would most likely end in the same way, and cost as much.
     """
+
+    at_fault = True
+    billable = True
+
+
+class PluginCallError(CallError):
+    """The client of a plug-in raised what no client may, or returned no completion."""
 
     at_fault = True
     billable = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -17,10 +18,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from assistants.errors import FileError, UnknownNameError, UsageError
+from assistants.errors import FileError, PluginError, UnknownNameError, UsageError
 from assistants.messages import Sampling, Usage, sampling_from
 from assistants.utils import (
     Document,
+    Plugin,
+    PluginGroup,
     StrictModel,
     check_url,
     display_path,
@@ -147,6 +150,8 @@ class Model:
         The most calls in flight; ``None`` where the server's own bound is not known.
     requests_per_minute, tokens_per_minute
         Caps that were set here, whatever the server allows.
+    plugin
+        What its provider came with, if that is another package.
     """
 
     name: str
@@ -161,6 +166,7 @@ class Model:
     max_concurrency: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    plugin: Plugin | None = None
 
     def __repr__(self) -> str:
         return truncate_line(f"Model({truncate_line(self.name, 100)!r})", 120)
@@ -198,6 +204,8 @@ class Catalogue:
     providers: dict[str, Provider]
     models: dict[str, ModelEntry]
     sources: dict[str, str] = field(default_factory=dict)
+    key_hosts: dict[str, set[str]] = field(default_factory=dict)
+    """Hosts that the package and the user have bound each key to."""
 
     def __repr__(self) -> str:
         providers = pluralize(len(self.providers), "provider")
@@ -221,7 +229,7 @@ class Catalogue:
         """
         catalogue = cls({}, {}, {})
         trusted = {PACKAGED, user_file()}
-        bound: dict[str, set[str]] = {}
+        bound = catalogue.key_hosts
         files: list[tuple[Path, Document, _ModelsFile]] = []
         for path in paths:
             if path.is_file():
@@ -258,16 +266,53 @@ class Catalogue:
             known = [short_name for short_name in self.models if short_name != name]
             raise UnknownNameError("model", entry.model, [*known, "provider:id"], where=where)
         server = None if provider in IN_PROCESS else self.providers.get(provider)
+        plugin = None
         if server is None and provider not in IN_PROCESS:
-            raise UnknownNameError(
-                "provider", provider, [*self.providers, *IN_PROCESS], where=where
-            )
-        return _model(server, entry, self.models.get(entry.model, entry))
+            plugin = PROVIDER_PLUGINS.find(provider)
+            if plugin is None:
+                names = [*self.providers, *IN_PROCESS, *PROVIDER_PLUGINS.usable()]
+                raise UnknownNameError("provider", provider, names, where=where)
+            with suppress(PluginError):  # `connect` says so: a list of models needs no provider
+                server = plugin_server(plugin, self)
+        return _model(server, plugin, entry, self.models.get(entry.model, entry))
 
 
-def _model(server: Provider | None, entry: ModelEntry, general: ModelEntry) -> Model:
+def plugin_server(plugin: Plugin, catalogue: Catalogue) -> Provider | None:
+    """Return the server that a plug-in describes, or ``None`` if it builds clients of its own.
+
+    Raises
+    ------
+    PluginError
+        If it is neither, or would send a key to a host that the key is not bound to.
+    """
+    content = plugin.load()
+    if not isinstance(content, Provider):
+        plugin.load_function()
+        return None
+    owners = catalogue.key_hosts.get(content.key or "", set())
+    if owners and _origin(content) not in owners:
+        raise plugin.error(
+            f"it would send {content.key} to {_origin(content)}, and that key belongs to "
+            f"{' and '.join(sorted(owners))}"
+        )
+    return content
+
+
+PROVIDER_PLUGINS = PluginGroup(
+    kind="provider",
+    group="assistants.clients",
+    built_in=lambda: [*IN_PROCESS, *Catalogue.read([PACKAGED]).providers],
+    check=lambda plugin: plugin_server(plugin, Catalogue.default()),
+)
+"""Providers of other packages: a ``Provider``, or a function that builds a client."""
+
+
+def _model(
+    server: Provider | None, plugin: Plugin | None, entry: ModelEntry, general: ModelEntry
+) -> Model:
     """Return the model of an entry, with what the entry called ``provider:id`` says beside it."""
-    usual_prices = Prices(input=0, output=0) if server is None else server.prices
+    in_process = Prices(input=0, output=0) if plugin is None else None
+    usual_prices = in_process if server is None else server.prices
     own = sampling_from(entry.sampling, entry.model)
     return Model(
         entry.model,
@@ -282,6 +327,7 @@ def _model(server: Provider | None, entry: ModelEntry, general: ModelEntry) -> M
         max_concurrency=_cap("max_concurrency", entry, general, server),
         requests_per_minute=_cap("requests_per_minute", entry, general, server),
         tokens_per_minute=_cap("tokens_per_minute", entry, general, server),
+        plugin=plugin,
     )
 
 

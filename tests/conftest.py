@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ from support.faulty_server import FaultyServer
 
 # Tests run beside each other: threads of their own for sums would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# What else is installed beside the package changes no test.
+os.environ["ASSISTANTS_NO_PLUGINS"] = "1"
 
 # The machine may be busy: a slow example says nothing about the law that it tests.
 settings.register_profile(
@@ -119,11 +123,27 @@ def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, no settings in the environment, and no user's configuration."""
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_")):
+        ours = name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_"))
+        if ours and name != "ASSISTANTS_NO_PLUGINS":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def packages(
+    here: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A folder of installed packages, away from ``here``; plug-ins are used."""
+    folder = tmp_path_factory.mktemp("packages")
+    monkeypatch.delenv("ASSISTANTS_NO_PLUGINS")
+    monkeypatch.syspath_prepend(str(folder))
+    known = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - known:
+        if not name.startswith("assistants"):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ import pytest
 import assistants
 from assistants import Browse, Chat, Compare, Experiment, Rate, Results, Run, Sampling, Server
 from assistants.analysis.plots import Figure
+from assistants.cli.init import template_files
 from assistants.design.case_files import CaseEntry
 from assistants.design.schema import (
     ControlsEntry,
@@ -380,3 +381,26 @@ def test_the_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "reference" / "index.md").read_text()
     listed = re.findall(r"\[`(\w+)`\]\[assistants\.", page)
     assert sorted(listed) == sorted(assistants.__all__)
+
+
+def titled_blocks(page: str) -> list[tuple[str, str]]:
+    """The names of files on a page of docs/, and the text that it shows of each."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', text, flags=re.M | re.S)
+
+
+def test_the_plugins_of_the_docs_are_those_of_the_template() -> None:
+    """Which are installed and used by ``tests/cli/test_plugins.py``; each kind in twenty lines."""
+    files = template_files("plugin")
+    shown = dict.fromkeys(name for name, _ in titled_blocks("plugins.md"))
+    code = [name for name in files if name.startswith("assistants_garden/") and "__" not in name]
+    assert set(code) <= set(shown)
+    for name, block in titled_blocks("plugins.md"):
+        text = files[name].read_text()
+        if "GREENHOUSE" not in block:  # the server that there is not: loaded below
+            assert block == text if name != "pyproject.toml" else block in text
+        assert len([line for line in block.splitlines() if line.strip()]) <= 20, name
+    (server,) = [block for _, block in titled_blocks("plugins.md") if "GREENHOUSE" in block]
+    names: dict[str, Any] = {}
+    exec(server, names)
+    assert isinstance(names["GREENHOUSE"], Provider)

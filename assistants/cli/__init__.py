@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from assistants.cli import (
     init,
     interchange,
     migrate,
+    plugins,
     run,
     serve,
     show,
@@ -24,6 +27,7 @@ from assistants.cli import (
 )
 from assistants.cli.console import say
 from assistants.errors import AssistantsError, UsageError
+from assistants.utils import PluginWarning, without_plugins
 
 app = typer.Typer(
     name="assistants",
@@ -41,14 +45,20 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="Use no plug-ins of other packages.")
+    ] = False,
 ) -> None:
     """Measure how a system prompt changes the answers of a language model."""
+    if no_plugins:
+        context.with_resource(without_plugins())
 
 
 def _command(name: str, function: Callable[..., int]) -> None:
@@ -57,7 +67,8 @@ def _command(name: str, function: Callable[..., int]) -> None:
     @wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         try:
-            code = function(*args, **kwargs)
+            with _printed_warnings():
+                code = function(*args, **kwargs)
         except (KeyboardInterrupt, typer.Abort):
             code = 130
         except AssistantsError as error:
@@ -71,6 +82,23 @@ def _command(name: str, function: Callable[..., int]) -> None:
         raise typer.Exit(code)
 
     app.command(name)(command)
+
+
+@contextmanager
+def _printed_warnings() -> Iterator[None]:
+    """Print each warning about a plug-in once, as a line; other warnings stay as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", PluginWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, PluginWarning):
+                say(f"warning: {message}", style="yellow")
+            else:
+                others(message, category, *place)
+
+        warnings.showwarning = show  # type: ignore[assignment]  # the same by position
+        yield
 
 
 def _print_error(error: AssistantsError) -> None:
@@ -100,6 +128,7 @@ _command("plan", serve.plan)
 _command("servers", serve.servers)
 _command("stop", serve.stop)
 _command("fetch", show.fetch)
+_command("plugins", plugins.plugins)
 _command("doctor", show.doctor)
 
 

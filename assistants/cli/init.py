@@ -23,6 +23,7 @@ TEMPLATES = {
     "classroom": ("common", "classroom"),
     "judge": ("common", "prompts", "judge"),
     "server": ("common", "prompts", "server"),
+    "plugin": ("common", "plugin"),
     "tour": ("common", "tour"),
 }
 """Templates, and the folders of ``templates/`` whose files make each of them."""
@@ -44,7 +45,8 @@ def init(
         typer.Option(
             metavar="NAME",
             help="compare (prompts), benchmark (multiple choice), classroom (one question, on a "
-            "tape), judge, server (vLLM), or tour (the notebooks of the project).",
+            "tape), judge, server (vLLM), plugin (a package of your own), or tour (the "
+            "notebooks of the project).",
             autocompletion=_template_names,
         ),
     ] = "compare",
@@ -91,7 +93,7 @@ def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files of a folder, without what editors and interrupted runs leave there."""
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)
-        is_hidden = any(part.startswith((".", "__")) for part in relative.parts)
+        is_hidden = any(p.startswith(".") or p == "__pycache__" for p in relative.parts)
         if path.is_file() and not is_hidden and path.suffix not in (".cfg", ".part"):
             yield _RENAMED.get(relative.as_posix(), relative.as_posix()), path
 

@@ -33,8 +33,11 @@ def personas(name: options.PersonaName = None, personas: options.Folders = None)
 
     library = Library.default(personas or ())
     if name is None:
-        rows = [[p.name, p.description, _short_path(p.source)] for p in library.all()]
-        out.print(table(["persona", "description", "file"], rows))
+        rows = [
+            [p.name, p.description, p.source if p.plugin else _short_path(p.source)]
+            for p in library.all()
+        ]
+        out.print(table(["persona", "description", "source"], rows))
         say(f"\nBuilt-in ones are in {PACKAGE / 'personas'}.")
         return 0
     persona = library.find(name)
@@ -51,7 +54,7 @@ def models(
 ) -> int:
     """List the models and their providers, or check the servers."""
     from assistants.clients import all_observed, describe_observations
-    from assistants.models import IN_PROCESS, Catalogue, base_url, user_file
+    from assistants.models import IN_PROCESS, PROVIDER_PLUGINS, Catalogue, base_url, user_file
 
     if check not in ("", "check"):
         raise UnknownNameError("action", check, ["check"])
@@ -67,7 +70,7 @@ def models(
         ]
         for name in catalogue.models
     ]
-    out.print(table(["model", "full name", "about", "file"], rows))
+    out.print(table(["model", "full name", "about", "source"], rows))
     seen = [
         [identity, ", ".join(describe_observations(value)), value.seen]
         for identity, value in all_observed().items()
@@ -76,7 +79,7 @@ def models(
         out.print()
         out.print(table(["seen of", "what", "last"], seen))
     out.print()
-    servers = [
+    providers: list[list[str | None]] = [
         [
             f"{name}:",
             base_url(server) or f"(set {server.address_from})",
@@ -85,8 +88,13 @@ def models(
         ]
         for name, server in catalogue.providers.items()
     ]
-    in_process = [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
-    out.print(table(["provider", "address", "key from", "file"], servers + in_process))
+    providers += [[f"{name}:", "(no server needed)", None, "built in"] for name in IN_PROCESS]
+    providers += [
+        [f"{name}:", "", None, plugin.source]
+        for name, plugin in PROVIDER_PLUGINS.usable().items()
+        if name not in catalogue.providers
+    ]
+    out.print(table(["provider", "address", "key from", "source"], providers))
     say(
         "\nAny provider:id works, for example vllm:Qwen3-8B.\n"
         f"Add your own to models.toml here, or to {user_file()}."

@@ -38,6 +38,7 @@ from .openai.rendered_prompt import render_prompt as render_prompt
 from .openai.request import Timeouts as Timeouts
 from .openai.response import raise_malformed as raise_malformed
 from .openai.response import read_json_object as read_json_object
+from .plugins import ClientPlugin as ClientPlugin
 from .rate_limits import Quota as Quota
 from .rate_limits import RateLimits as RateLimits
 from .scripted import ScriptedClient as ScriptedClient
@@ -63,6 +64,7 @@ __all__ = [
     "BatchClient",
     "BatchFile",
     "Client",
+    "ClientPlugin",
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",

@@ -10,7 +10,7 @@ from assistants.clients.base import Client
 from assistants.clients.rate_limits import Quota, RateLimits
 from assistants.clients.vllm import registry
 from assistants.errors import MissingAddressError
-from assistants.models import PACKAGED, Catalogue, Model, Provider, base_url
+from assistants.models import PACKAGED, Catalogue, Model, Provider, base_url, plugin_server
 from assistants.utils import Address, Endpoint, api_keys
 
 __all__ = ["Client", "connect"]
@@ -29,6 +29,8 @@ def connect(
     ------
     UsageError
         If the name is unknown.
+    PluginError
+        If its provider is a plug-in that is broken.
     """
     if isinstance(model, str):
         model = (catalogue or Catalogue.default()).find(model)
@@ -45,6 +47,12 @@ def connect(
 
         return offline_client(model.id, Path(folder), model.sampling)
     name, server = model.name, model.server
+    if server is None and model.plugin is not None:
+        server = plugin_server(model.plugin, catalogue or Catalogue.default())
+        if server is None:
+            from assistants.clients.plugins import connect_plugin
+
+            return connect_plugin(model.plugin, model)
     assert server is not None
     suffix = "+developer" if model.system_role == "developer" else ""
     from assistants.clients.openai.client import OpenAIClient

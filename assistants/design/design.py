@@ -27,6 +27,7 @@ from assistants.trial import Case, Trial
 from assistants.utils import (
     Document,
     Place,
+    Plugin,
     check_name,
     display_path,
     notebook_html,
@@ -323,6 +324,17 @@ class Design:
             unsupported=self.unsupported,
             lines=self.lines,
         )
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """The plug-ins that it uses, sorted by kind and name."""
+        used = [
+            *(assistant.persona.plugin for assistant in self.assistants),
+            *(model.plugin for model in self.models.values()),
+            *(getattr(scorer, "plugin", None) for scorer in self.scorers),
+            *(judge.plugin for judge in self.judges),
+        ]
+        return sorted({p for p in used if isinstance(p, Plugin)}, key=lambda p: (p.kind, p.name))
 
     def model(self, name: str) -> Model:
         """Return the catalogue's entry of one of its models."""

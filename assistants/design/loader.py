@@ -22,7 +22,15 @@ from assistants.errors import FileError, UnknownNameError, UsageError, nearest
 from assistants.messages import sampling_from
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona
-from assistants.scoring import Judge, Pairwise, Scorer, make_scorer, pairwise, rubric
+from assistants.scoring import (
+    Judge,
+    Pairwise,
+    Scorer,
+    find_criteria,
+    make_scorer,
+    pairwise,
+    rubric,
+)
 from assistants.trial import Case
 from assistants.utils import Document, Place, check_name, validate
 
@@ -300,14 +308,18 @@ def _read_judge(settings: Document, clients: _Clients) -> Judge:
     entry = validate(JudgeEntry, settings)
     where = settings.where()
     name = check_name(entry.name, "judge", where=where)
-    if bool(entry.criteria) == (entry.compare is not None):
+    if bool(entry.criteria) + (entry.rubric is not None) + (entry.compare is not None) != 1:
         raise FileError(
             where,
-            f"the judge {name!r} takes `criteria` or `compare`, one of them.",
+            f"the judge {name!r} takes `criteria`, `rubric` or `compare`, one of them.",
             fix="`criteria: {clear: Is it easy to follow?}` grades each answer; "
             "`compare: Which answer is clearer?` compares two.",
         )
-    low, high = entry.scale
+    questions, plugin = entry.criteria, None
+    low, high = entry.scale or (1, 5)
+    if entry.rubric is not None:
+        criteria, plugin = find_criteria(entry.rubric, where)
+        questions, (low, high) = dict(criteria.questions), entry.scale or criteria.scale
     if not low < high:
         raise FileError(where, f"the scale of {name!r} goes from {low} to {high}.")
     # A client given in Python is that judge's own, even if another one has the same model.
@@ -319,7 +331,8 @@ def _read_judge(settings: Document, clients: _Clients) -> Judge:
             client, entry.compare, name=name, pairs=entry.pairs, sampling=sampling
         )
     else:
-        judge = rubric(client, entry.criteria, name=name, scale=(low, high), sampling=sampling)
+        judge = rubric(client, questions, name=name, scale=(low, high), sampling=sampling)
+        judge = replace(judge, plugin=plugin)
     if judge.assistant.persona.variables:
         raise FileError(
             where,

@@ -40,11 +40,12 @@ class PairEntry(StrictModel):
 
 
 class JudgeEntry(StrictModel):
-    """A judge among the scorers: either ``criteria`` to grade by, or a question to compare."""
+    """A judge among the scorers: ``criteria`` or a ``rubric`` to grade by, or a comparison."""
 
     model: Any
     criteria: dict[str, str] = Field(default_factory=dict)
-    scale: tuple[StrictInt, StrictInt] = (1, 5)
+    rubric: str | None = None
+    scale: tuple[StrictInt, StrictInt] | None = None
     compare: str | None = None
     pairs: Literal["baseline", "all"] = "baseline"
     name: str = "judge"

@@ -7,10 +7,13 @@ from assistants.personas.persona import (
     edited_persona,
     escape_template,
 )
+from assistants.personas.plugins import PERSONA_PLUGINS, PersonaPlugin
 
 __all__ = [
+    "PERSONA_PLUGINS",
     "Library",
     "Persona",
+    "PersonaPlugin",
     "digest_of",
     "edited_persona",
     "escape_template",

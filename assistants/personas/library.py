@@ -5,24 +5,33 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from assistants.errors import FileError, UnknownNameError
+from assistants.errors import FileError, PluginError, UnknownNameError
 from assistants.personas.persona import Persona, read_base, read_persona
-from assistants.utils import NAME_PATTERN, display_path, notebook_html, pluralize
-
-PACKAGED = Path(__file__).parent
+from assistants.personas.plugins import PACKAGED, PERSONA_PLUGINS, load_persona
+from assistants.utils import (
+    NAME_PATTERN,
+    Plugin,
+    PluginGroup,
+    display_path,
+    notebook_html,
+    pluralize,
+    warn_left_out,
+)
 
 
 class Library:
     """Personas by name, read from their files at each use, so that an edit is seen at once.
 
-    Where two folders define the same name, the later folder wins.
+    Where two folders define the same name, the later folder wins. Personas of ``plugins`` have the
+    names that no folder defines; one is imported when it is asked for.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], plugins: PluginGroup | None = None) -> None:
         self.folders = tuple(folders)
+        self.plugins = plugins
 
     def __repr__(self) -> str:
         folders = pluralize(len(self.folders), "folder")
@@ -36,6 +45,7 @@ class Library:
         """Return a library of the usual folders, the later ones winning.
 
         They are the package's, ``personas/`` here, those of ``ASSISTANTS_PERSONAS``, and ``extra``.
+        Other packages' plug-ins come with them.
 
         Raises
         ------
@@ -52,15 +62,15 @@ class Library:
             if not folder.is_dir():
                 raise FileError(display_path(folder), "there is no such folder of personas.")
         here = Path("personas")
-        return cls([PACKAGED, *([here] if here.is_dir() else []), *asked])
+        return cls([PACKAGED, *([here] if here.is_dir() else []), *asked], PERSONA_PLUGINS)
 
     def names(self) -> list[str]:
         """Return every name, sorted."""
-        return sorted(self._files())
+        return sorted({**self._plugins(), **self._files()})
 
     def all(self) -> list[Persona]:
-        """Return every persona, sorted by name."""
-        return [self._read(path) for _, path in sorted(self._files().items())]
+        """Return every persona, sorted by name, but for plug-ins that are broken."""
+        return list(self._each(self.names()))
 
     def find(self, name: str, *, where: str = "") -> Persona:
         """Return the persona of that name.
@@ -69,11 +79,16 @@ class Library:
         ------
         UnknownNameError
             With the nearest names, and ``where`` the name was written.
+        PluginError
+            If it is of a plug-in that is broken.
         """
         path = self._files().get(name)
-        if path is None:
+        if path is not None:
+            return self._read(path)
+        plugin = self._plugins().get(name)
+        if plugin is None:
             raise UnknownNameError("persona", name, self.names(), where=where)
-        return self._read(path)
+        return load_persona(plugin)
 
     def select(self, pattern: str, *, folder: Path, where: str = "") -> list[Persona]:
         """Return personas by name or pattern, or by a path or pattern below ``folder``.
@@ -89,11 +104,26 @@ class Library:
             names = fnmatch.filter(self.names(), pattern)
             if not names:
                 raise UnknownNameError("persona", pattern, self.names(), where=where)
-            return [self.find(name) for name in names]
+            return list(self._each(names))
         return [self.find(pattern, where=where)]
+
+    def _each(self, names: Iterable[str]) -> Iterator[Persona]:
+        """Yield the personas of these names; a plug-in that is broken is left out."""
+        files, plugins = self._files(), self._plugins()
+        for name in names:
+            if name in files:
+                yield self._read(files[name])
+                continue
+            try:
+                yield load_persona(plugins[name])
+            except PluginError as error:
+                warn_left_out(plugins[name], error.reason)
 
     def _files(self) -> dict[str, Path]:
         return self._inside("*.md")
+
+    def _plugins(self) -> dict[str, Plugin]:
+        return {} if self.plugins is None else self.plugins.usable()
 
     def _inside(self, pattern: str) -> dict[str, Path]:
         """Return files by name, of the last folder that has one; no link may lead out of it."""

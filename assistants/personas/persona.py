@@ -17,6 +17,7 @@ from assistants.errors import FileError, UsageError
 from assistants.messages import Sampling, sampling_from
 from assistants.utils import (
     Document,
+    Plugin,
     StrictModel,
     check_name,
     display_path,
@@ -37,7 +38,9 @@ class Persona:
     """A named system prompt.
 
     ``text`` is what the file says, with variables still in it; ``None`` means that no system
-    message is sent. ``defaults`` are values for its variables, ``source`` where it was read.
+    message is sent. ``defaults`` are values for its variables, ``source`` where it was read,
+    ``plugin`` what it came with if that is another package. ``knowledge`` names a folder of notes
+    beside its file; it changes nothing in the text.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Persona:
     sampling: Sampling = field(default_factory=Sampling)
     defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     source: str = "inline"
+    plugin: Plugin | None = field(default=None, repr=False, compare=False)
+    knowledge: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "persona")
@@ -116,6 +121,7 @@ class _FrontMatter(StrictModel):
     description: str = ""
     base: str = ""
     empty: bool = False
+    knowledge: str | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
     vars: dict[str, Any] = Field(default_factory=dict)
 
@@ -148,7 +154,7 @@ def edited_persona(persona: Persona, text: str, others: Iterable[Persona]) -> Pe
         if texts.get(name, text) == text:
             break
     label = f"{persona.label or persona.name} (edited)"
-    return replace(persona, name=name, text=text, label=label, source="edited live")
+    return replace(persona, name=name, text=text, label=label, source="edited live", plugin=None)
 
 
 def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
@@ -182,6 +188,7 @@ def read_persona(path: Path, base_text: Callable[[str, str], str]) -> Persona:
         sampling=sampling_from(front.sampling, document.where(("sampling",))),
         defaults=front.vars,
         source=display_path(path),
+        knowledge=front.knowledge,
     )
 
 

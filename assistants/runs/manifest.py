@@ -62,6 +62,7 @@ def initial_manifest(design: Design) -> dict[str, Any]:
             }
             for judge in design.judges
         ],
+        "plugins": [plugin.as_dict() for plugin in design.plugins],
         "cases": len(design.cases),
         "repeats": design.repeats,
         "order": {"by": "model, persona, case, repeat", "shuffle": design.shuffle},

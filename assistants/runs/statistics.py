@@ -12,7 +12,13 @@ from assistants.messages import AVERAGED, FINISHED
 from assistants.models import Catalogue
 from assistants.runs import scores, tables, votes
 from assistants.runs.store import RunRecord, Store
-from assistants.scoring import SCORER_NAMES, FunctionScorer, ScorePendingError, Scorer, make_scorer
+from assistants.scoring import (
+    FunctionScorer,
+    ScorePendingError,
+    Scorer,
+    make_scorer,
+    scorer_names,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -527,8 +533,8 @@ class RunStatistics:
                 return known[entry]
             if self._rater(entry) is not None:
                 return FunctionScorer(entry, "share of wins", "higher", "number", "", _not_scored)
-            if entry not in SCORER_NAMES:
-                names = [*known, VOTES, *self.comparing, *SCORER_NAMES]
+            if entry not in (scorers := scorer_names()):
+                names = [*known, VOTES, *self.comparing, *scorers]
                 raise UnknownNameError("scorer", entry, names, where=f"run {self.id}")
         return make_scorer(entry)
 

@@ -15,15 +15,30 @@ from assistants.scoring.base import (
     apply_scorer,
     measure,
 )
-from assistants.scoring.judge import Judge, Pairwise, Replies, Rubric, pairwise, rubric
-from assistants.scoring.registry import SCORER_NAMES, make_scorer, make_scorers
+from assistants.scoring.judge import Criteria, Judge, Pairwise, Replies, Rubric, pairwise, rubric
+from assistants.scoring.plugins import (
+    RUBRIC_PLUGINS,
+    RubricPlugin,
+    ScorerPlugin,
+    find_criteria,
+)
+from assistants.scoring.registry import (
+    SCORER_NAMES,
+    SCORER_PLUGINS,
+    make_scorer,
+    make_scorers,
+    scorer_names,
+)
 from assistants.scoring.sandbox import limits_enforced, not_enforced
 from assistants.scoring.text import words_in
 from assistants.scoring.vote import VOTE_POINTS, Vote, Winner
 
 __all__ = [
+    "RUBRIC_PLUGINS",
     "SCORER_NAMES",
+    "SCORER_PLUGINS",
     "VOTE_POINTS",
+    "Criteria",
     "Direction",
     "FunctionScorer",
     "Judge",
@@ -31,15 +46,18 @@ __all__ = [
     "Pairwise",
     "Replies",
     "Rubric",
+    "RubricPlugin",
     "Score",
     "ScorePendingError",
     "ScoredValue",
     "Scorer",
     "ScorerInput",
+    "ScorerPlugin",
     "UnscorableError",
     "Vote",
     "Winner",
     "apply_scorer",
+    "find_criteria",
     "limits_enforced",
     "make_scorer",
     "make_scorers",
@@ -47,5 +65,6 @@ __all__ = [
     "not_enforced",
     "pairwise",
     "rubric",
+    "scorer_names",
     "words_in",
 ]

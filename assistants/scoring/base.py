@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from assistants.utils import to_json, to_utf8, truncate_line
+from assistants.utils import Plugin, to_json, to_utf8, truncate_line
 
 Direction = Literal["higher", "lower", "neither"]
 """The end of a score that is the better one."""
@@ -70,6 +70,7 @@ class ScoredValue(float):
         return score
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Something that grades one answer.
 
@@ -116,7 +117,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class FunctionScorer:
-    """A scorer made of a function and its parameters."""
+    """A scorer made of a function and its parameters, and the plug-in that it comes from."""
 
     name: str
     unit: str
@@ -124,6 +125,7 @@ class FunctionScorer:
     kind: Kind
     version: str
     grade: Callable[[ScorerInput], float]
+    plugin: Plugin | None = None
 
     def score(self, scorer_input: ScorerInput) -> float:
         """Return what the function returns."""

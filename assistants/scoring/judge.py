@@ -13,6 +13,7 @@ from functools import partial
 
 from assistants.assistant import Assistant
 from assistants.clients import Client
+from assistants.errors import UsageError
 from assistants.messages import Completion, Sampling
 from assistants.personas import Persona
 from assistants.scoring.base import (
@@ -24,6 +25,7 @@ from assistants.scoring.base import (
 )
 from assistants.scoring.vote import Winner
 from assistants.trial import Case
+from assistants.utils import Plugin
 
 Replies = Mapping[str, Completion]
 """The judge's replies, by the id of the case it was asked."""
@@ -38,6 +40,21 @@ _DATA = (
 
 
 @dataclass(frozen=True)
+class Criteria:
+    """A rubric without a judge: names with the questions that they ask, and the scale."""
+
+    questions: Mapping[str, str]
+    scale: tuple[int, int] = (1, 5)
+
+    def __post_init__(self) -> None:
+        if not self.questions or not all(isinstance(q, str) for q in self.questions.values()):
+            raise UsageError("a rubric has a question, as a text, for each of its criteria.")
+        low, high = self.scale
+        if not low < high:
+            raise UsageError(f"the scale of a rubric goes from {low} to {high}.")
+
+
+@dataclass(frozen=True)
 class Rubric:
     """A judge that grades one answer on several criteria, each with a number on one scale."""
 
@@ -46,6 +63,7 @@ class Rubric:
     criteria: Mapping[str, str]
     scale: tuple[int, int]
     rater: None = None
+    plugin: Plugin | None = None
 
     def case(self, scorer_input: ScorerInput) -> Case:
         """Return the question that the judge is asked about one answer."""
@@ -92,6 +110,7 @@ class Pairwise:
     name: str
     assistant: Assistant
     pairs: str = "baseline"
+    plugin: None = None
 
     @property
     def rater(self) -> str:

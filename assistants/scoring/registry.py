@@ -14,8 +14,16 @@ from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.scoring import custom, reference
 from assistants.scoring import text as textual
 from assistants.scoring.base import FunctionScorer, Scorer
+from assistants.scoring.plugins import build_scorer
 from assistants.scoring.sandbox import code_runs
-from assistants.utils import Document, StrictModel, display_path, read_text, validate
+from assistants.utils import (
+    Document,
+    PluginGroup,
+    StrictModel,
+    display_path,
+    read_text,
+    validate,
+)
 
 Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000)]
@@ -99,7 +107,17 @@ _BUILDERS: Mapping[str, tuple[type[_Plain], str, _Build]] = {
 """By name: the settings, the one that ``name: value`` stands for, and the builder."""
 
 SCORER_NAMES = tuple(_BUILDERS)
-"""Names that an experiment may list under ``scorers``."""
+"""Names of the package's own that an experiment may list under ``scorers``."""
+
+SCORER_PLUGINS = PluginGroup(
+    kind="scorer", group="assistants.scorers", built_in=lambda: (*SCORER_NAMES, "judge")
+)
+"""The scorers of other packages."""
+
+
+def scorer_names() -> tuple[str, ...]:
+    """Return the names that an experiment may list under ``scorers``, those of plug-ins too."""
+    return (*SCORER_NAMES, *SCORER_PLUGINS.usable())
 
 
 def make_scorer(
@@ -132,10 +150,15 @@ def make_scorer(
         If a setting is unknown, missing or wrong.
     UsageError
         If the scorer refuses its settings, or code is not allowed.
+    PluginError
+        If it is of a plug-in that is broken.
     """
     name, settings = _parts(entry, where)
     if name not in _BUILDERS:
-        raise UnknownNameError("scorer", name, SCORER_NAMES, where=where)
+        plugin = SCORER_PLUGINS.find(name)
+        if plugin is None:
+            raise UnknownNameError("scorer", name, scorer_names(), where=where)
+        return build_scorer(plugin, settings, where)
     schema, main, build = _BUILDERS[name]
     if not isinstance(settings, Mapping):
         if not main:

@@ -18,6 +18,13 @@ from .files import write_atomically as write_atomically
 from .imports import quick_imports as quick_imports
 from .paths import cache_root as cache_root
 from .paths import packaged_path as packaged_path
+from .plugins import LeftOut as LeftOut
+from .plugins import Plugin as Plugin
+from .plugins import PluginGroup as PluginGroup
+from .plugins import PluginWarning as PluginWarning
+from .plugins import are_plugins_enabled as are_plugins_enabled
+from .plugins import warn_left_out as warn_left_out
+from .plugins import without_plugins as without_plugins
 from .templating import has_variables as has_variables
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
@@ -37,9 +44,14 @@ __all__ = [
     "Displayable",
     "Document",
     "Endpoint",
+    "LeftOut",
     "Place",
+    "Plugin",
+    "PluginGroup",
+    "PluginWarning",
     "StrictModel",
     "api_keys",
+    "are_plugins_enabled",
     "cache_root",
     "check_name",
     "check_url",
@@ -63,5 +75,7 @@ __all__ = [
     "to_yaml",
     "truncate_line",
     "validate",
+    "warn_left_out",
+    "without_plugins",
     "write_atomically",
 ]

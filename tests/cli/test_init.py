@@ -13,8 +13,12 @@ from assistants.cli.init import FOLDER, TEMPLATES
 from assistants.report import execute
 from support.commands import Done, call
 
-OWN = [name for name in TEMPLATES if name != "tour"]
-"""Templates of one experiment: the tour is the notebooks of the repository, tested there."""
+OWN = [name for name in TEMPLATES if name not in ("tour", "plugin")]
+"""Templates of one experiment.
+
+The tour is the notebooks of the repository, tested there; a plug-in has to be installed first:
+``test_plugins.py``.
+"""
 
 JUDGE = '"*": |\n  A\n  clear: 4 - it is\n  correct: 3 - it is\n'
 

@@ -23,6 +23,7 @@ def before_scenario(context: Context, scenario: Scenario) -> None:
     for name in list(os.environ):
         if name.startswith(("OPENAI_", "VLLM_", "OLLAMA_", "ASSISTANTS_")):
             del os.environ[name]
+    os.environ["ASSISTANTS_NO_PLUGINS"] = "1"
     folder = context.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     context.world = World(Path(folder.name).resolve())
 

@@ -44,9 +44,12 @@ def page(value: object) -> str:
 
 
 def personas_table(personas: Sequence[Persona], most: int | None = None) -> Html:
-    """Return name, label, description and file of each persona, of at most ``most``."""
-    rows = [[p.name, p.label, p.description, source_label(p.source)] for p in personas[:most]]
-    columns = ["persona", "label", "description", "file"]
+    """Return name, label, description and source of each persona, of at most ``most``."""
+    rows = [
+        [p.name, p.label, p.description, p.source if p.plugin else source_label(p.source)]
+        for p in personas[:most]
+    ]
+    columns = ["persona", "label", "description", "source"]
     return text_table(columns, rows, omitted=len(personas) - len(rows))
 
 

@@ -1,0 +1,1 @@
+"""Plug-ins for assistants: ``pyproject.toml`` says what each is called."""
