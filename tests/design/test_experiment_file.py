@@ -39,7 +39,7 @@ def test_the_founding_experiment_reads(here: Path) -> None:
     assert (experiment.name, len(experiment), experiment.baseline) == (path.stem, 48, "none")
     assert experiment.limits == Limits(usd=0.5, tokens=200_000, minutes=30)
     assert experiment.assistants[0].effective_sampling == Sampling(
-        temperature=0.7, max_tokens=240, seed=7
+        temperature=0.7, max_tokens=400, seed=7
     )
 
 
