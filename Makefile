@@ -138,10 +138,10 @@ pictures: run $(VENV)/installed-test  ## those of the README, anew
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra notebooks --extra serve --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra notebooks --extra serve --group build \
+		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
 		--extra otel --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv

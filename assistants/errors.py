@@ -134,7 +134,8 @@ class CallError(AssistantsError):
     ``retryable`` says whether the same call may succeed later, ``retry_after`` how many seconds
     the server asked to be left alone, ``partial`` what had arrived, ``at_fault`` whether the
     model's server (rather than this one request) is to blame, and ``billable`` whether the model
-    was at work, so that the call may cost money though there is no answer.
+    was at work, so that the call may cost money though there is no answer. ``tries`` is the number
+    of times it was sent.
     """
 
     retryable = False
@@ -152,6 +153,7 @@ class CallError(AssistantsError):
         super().__init__(message, fix=fix)
         self.retry_after = retry_after
         self.partial = partial
+        self.tries = 1
 
 
 class MissingKeyError(CallError):

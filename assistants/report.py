@@ -37,10 +37,17 @@ def batch_notebook() -> Path:
     return packaged_path(f"notebooks/{NOTEBOOK}")
 
 
-def write_report(run: Run, experiment: str | Path) -> Path:
+def write_report(run: Run, experiment: str | Path = "") -> Path:
     """Write ``report.ipynb`` and ``report.html`` into the run's folder, and return the page.
 
     No model is asked: the notebook shows a run that is stored.
+
+    Parameters
+    ----------
+    run
+        With its scores, which are computed from stored answers.
+    experiment
+        The file to name in the notebook; by default the one that the run was loaded from.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def write_report(run: Run, experiment: str | Path) -> Path:
     """
     notebook = run.folder / "report.ipynb"
     parameters = {
-        "experiment": str(Path(experiment).resolve()),
+        "experiment": str(Path(experiment or run.manifest["source"]).resolve()),
         "results": str(run.results.resolve()),
         "run": run.id,
     }

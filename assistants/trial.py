@@ -17,6 +17,7 @@ from assistants.utils import notebook_html, pluralize, templating, to_json, trun
 class Case:
     """One question, or several turns; ``reference`` is a good answer.
 
+    ``source`` is the place in a knowledge folder that answers it: ``moths.md``, ``moths.md:12``.
     ``variables`` fill in the questions and the persona. A question of a case without variables is
     sent unchanged, braces included.
     """
@@ -25,6 +26,7 @@ class Case:
     turns: tuple[str, ...]
     reference: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not self.turns or not all(turn.strip() for turn in self.turns):

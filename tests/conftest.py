@@ -7,8 +7,9 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ os.environ["ASSISTANTS_NO_PLUGINS"] = "1"
 settings.register_profile(
     "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-settings.register_profile("quick", settings.get_profile("assistants"), max_examples=25)
+settings.register_profile("quick", settings.get_profile("assistants"), max_examples=10)
 settings.load_profile("assistants")
 
 # Half the modules import jsonschema in the end, and would build its slowest part for nothing.
@@ -72,8 +73,8 @@ SLOW_TESTS = {
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out modules of which no test is asked for: their imports alone take seconds."""
     asked = config.option.markexpr
-    slow = "not slow" in asked and _is_one_of(SLOW_MODULES, collection_path)
-    browser = "not browser" in asked and _is_one_of(("browser",), collection_path)
+    slow = "not slow" in asked and _is_slow(collection_path)
+    browser = "not browser" in asked and collection_path.match("tests/browser")
     return True if slow or browser else None
 
 
@@ -82,18 +83,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark ``SLOW_MODULES`` and ``SLOW_TESTS`` as slow."""
     for item in items:
         name = getattr(item, "originalname", item.name)
-        if name in SLOW_TESTS or _is_one_of(SLOW_MODULES, item.path):
+        if name in SLOW_TESTS or _is_slow(item.path):
             item.add_marker("slow")
 
 
-def _is_one_of(modules: Iterable[str], path: Path) -> bool:
-    return any(path.match(f"tests/{module}") for module in modules)
+@cache  # asked for each test
+def _is_slow(path: Path) -> bool:
+    return any(path.match(f"tests/{module}") for module in SLOW_MODULES)
 
 
-def pytest_collection_finish() -> None:
-    """Leave what is imported by now out of every later search for garbage: it stays anyway."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Search for no garbage while tests are collected, nor ever in what is there then: it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_report_header() -> str:
@@ -139,10 +147,10 @@ def packages(
     folder = tmp_path_factory.mktemp("packages")
     monkeypatch.delenv("ASSISTANTS_NO_PLUGINS")
     monkeypatch.syspath_prepend(str(folder))
-    known = set(sys.modules)
     yield folder
-    for name in set(sys.modules) - known:
-        if not name.startswith("assistants"):
+    written = {path.stem for place in (folder, here) for path in place.iterdir()}
+    for name in list(sys.modules):
+        if name.partition(".")[0] in written:
             del sys.modules[name]
 
 

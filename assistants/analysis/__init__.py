@@ -24,12 +24,12 @@ from assistants.analysis.effects import (
     note_truncation,
 )
 from assistants.analysis.headline import FEWEST_TO_TELL, headline
+from assistants.analysis.latex import latex_table
 from assistants.analysis.mixed_model import mixed_model
 from assistants.analysis.pairwise_votes import combine_orders, position_bias
 from assistants.analysis.permutation import holm
 from assistants.analysis.power import cases_needed, power_of, sd_of_difference
 from assistants.analysis.ranking import ranking
-from assistants.analysis.sentence_splitter import Sentences, split_sentences
 from assistants.analysis.text_distance import text_distance
 from assistants.analysis.verdict import LESS, MORE, NO_DIFFERENCE, TOO_LITTLE
 
@@ -46,7 +46,6 @@ __all__ = [
     "TOO_LITTLE",
     "Arm",
     "ScoreTable",
-    "Sentences",
     "ablation_effects",
     "agreement",
     "answer_differences",
@@ -59,6 +58,7 @@ __all__ = [
     "headline",
     "holm",
     "interactions",
+    "latex_table",
     "log_likelihood_effects",
     "mixed_model",
     "note_truncation",
@@ -66,6 +66,5 @@ __all__ = [
     "power_of",
     "ranking",
     "sd_of_difference",
-    "split_sentences",
     "text_distance",
 ]

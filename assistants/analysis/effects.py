@@ -267,8 +267,8 @@ def note_truncation(
     return table.assign(note=notes).astype({"note": "str"})
 
 
-def check_arm(by: str) -> Arm:
-    """Return the word for what is compared, if it is one.
+def check_arm(by: str, others: Sequence[str] = ()) -> Arm:
+    """Return the word for what is compared, if it is one; ``others`` would have been words too.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def check_arm(by: str) -> Arm:
     for arm in get_args(Arm):
         if by == arm:
             return arm  # type: ignore[no-any-return]
-    raise UnknownNameError("comparison", by, get_args(Arm))
+    raise UnknownNameError("comparison", by, [*get_args(Arm), *others])
 
 
 def _joined(parts: Sequence[pd.DataFrame], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:

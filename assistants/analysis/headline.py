@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from assistants.analysis.effects import Arm
 from assistants.analysis.verdict import LESS, MORE, NO_DIFFERENCE
 from assistants.utils import pluralize, truncate_line
 
@@ -20,8 +21,15 @@ MOST_NAMED = 3
 """Personas, and models, that a headline names."""
 
 
-def headline(effects: pd.DataFrame, score: str, *, unit: str = "", baseline: str = "none") -> str:
-    """Return what each persona changed in plain words, or that nothing can be told.
+def headline(
+    effects: pd.DataFrame,
+    score: str,
+    *,
+    unit: str = "",
+    baseline: str = "none",
+    by: Arm = "persona",
+) -> str:
+    """Return what each persona, or model, changed in plain words, or that nothing can be told.
 
     Parameters
     ----------
@@ -32,7 +40,9 @@ def headline(effects: pd.DataFrame, score: str, *, unit: str = "", baseline: str
     unit
         Of ``effect``, in the plural; ``percentage points`` for scores of 0 and 1.
     baseline
-        The persona that the others are compared with.
+        The persona, or model, that the others are compared with.
+    by
+        What is compared.
 
     Returns
     -------
@@ -51,25 +61,26 @@ def headline(effects: pd.DataFrame, score: str, *, unit: str = "", baseline: str
         )
     if cases < FEWEST_TO_TELL:
         return (
-            f"Too little data to tell whether a persona changes {measured}: {cases} cases, "
+            f"Too little data to tell whether a {by} changes {measured}: {cases} cases, "
             f"and a verdict needs at least {FEWEST_TO_TELL}."
         )
-    models = list(dict.fromkeys(effects["model"]))
+    other, on = ("model", "On") if by == "persona" else ("persona", "With")
+    groups = list(dict.fromkeys(effects[other]))
     said: dict[str, list[str]] = {}
-    for model in models[:MOST_NAMED]:
-        rows = effects[effects["model"] == model]
-        text = " ".join(_sentences(rows, score, measured, unit, baseline))
-        said.setdefault(text, []).append(_code(model))
-    if len(models) == 1:
+    for group in groups[:MOST_NAMED]:
+        rows = effects[effects[other] == group].assign(name=effects[by])
+        text = " ".join(_sentences(rows, score, measured, unit, baseline, by))
+        said.setdefault(text, []).append(_code(group))
+    if len(groups) == 1:
         return next(iter(said))
-    parts = [f"On {', '.join(of)}: {text}" for text, of in said.items()]
-    if len(models) > MOST_NAMED:
-        parts.append(f"{pluralize(len(models) - MOST_NAMED, 'more model')}: see the table.")
+    parts = [f"{on} {', '.join(of)}: {text}" for text, of in said.items()]
+    if len(groups) > MOST_NAMED:
+        parts.append(f"{pluralize(len(groups) - MOST_NAMED, f'more {other}')}: see the table.")
     return " ".join(parts)
 
 
 def _sentences(
-    effects: pd.DataFrame, score: str, measured: str, unit: str, baseline: str
+    effects: pd.DataFrame, score: str, measured: str, unit: str, baseline: str, by: Arm
 ) -> Iterator[str]:
     rows: list[dict[str, Any]] = effects.to_dict("records")
     real = [row for row in rows if row["verdict"] in (MORE, LESS)]
@@ -78,12 +89,12 @@ def _sentences(
     real.sort(key=lambda row: -abs(row["effect"]))
     other = "other " if real else ""
     for row in real[:MOST_NAMED]:
-        yield _difference(row, score, unit, baseline)
+        yield _difference(row, score, unit, baseline, by)
     if len(real) > MOST_NAMED:
-        yield f"{pluralize(len(real) - MOST_NAMED, 'more persona')} changed {measured} too."
+        yield f"{pluralize(len(real) - MOST_NAMED, f'more {by}')} changed {measured} too."
     if same and not open_:
         most = max(max(abs(row["low"]), abs(row["high"])) for row in same)
-        yield f"No {other}persona changed {measured} by more than {_up(most)} {unit}".rstrip() + "."
+        yield f"No {other}{by} changed {measured} by more than {_up(most)} {unit}".rstrip() + "."
     elif same:
         yield f"No difference of note: {_names(same)}."
     if open_:
@@ -94,8 +105,8 @@ def _sentences(
         yield f"Too little data to tell: {_names(open_)} ({pluralize(many, 'case')}{enough})."
 
 
-def _difference(row: dict[str, Any], score: str, unit: str, baseline: str) -> str:
-    than = "no prompt" if baseline == "none" else _code(baseline)
+def _difference(row: dict[str, Any], score: str, unit: str, baseline: str, by: Arm) -> str:
+    than = "no prompt" if (by, baseline) == ("persona", "none") else _code(baseline)
     size = f"{_number(abs(row['effect']))} {unit}".rstrip()
     direction = "more" if row["effect"] > 0 else "less"
     ends = sorted((row["low"], row["high"]), key=abs)
@@ -103,7 +114,7 @@ def _difference(row: dict[str, Any], score: str, unit: str, baseline: str) -> st
     if all(map(math.isfinite, ends)):
         low, high = (_number(abs(end), 1 if abs(row["effect"]) >= 10 else 10) for end in ends)
         interval = f" (95%: {low} to {high})"
-    name = _code(row["persona"])
+    name = _code(row["name"])
     if score == "words":
         return f"{name} answers in {size} {direction} than {than}{interval}."
     side = "higher" if row["effect"] > 0 else "lower"
@@ -111,7 +122,7 @@ def _difference(row: dict[str, Any], score: str, unit: str, baseline: str) -> st
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> str:
-    named = [_code(row["persona"]) for row in rows[:MOST_NAMED]]
+    named = [_code(row["name"]) for row in rows[:MOST_NAMED]]
     if len(rows) > MOST_NAMED:
         named.append(f"{len(rows) - MOST_NAMED} more")
     return ", ".join(named)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from assistants.analysis.permutation import Floats
 from assistants.errors import MissingDependencyError, UsageError
+from assistants.utils import words_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +41,6 @@ def tfidf(answers: Sequence[str]) -> Vectors:
     MissingDependencyError
         If scikit-learn is not installed.
     """
-    from assistants.scoring import words_in  # brings the sandbox, which a run without text spares
-
     try:
         from scipy.sparse import csr_matrix
         from sklearn.feature_extraction.text import TfidfVectorizer

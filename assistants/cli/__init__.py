@@ -18,6 +18,7 @@ from assistants.cli import (
     controls,
     init,
     interchange,
+    knowledge,
     migrate,
     plugins,
     run,
@@ -116,6 +117,7 @@ _command("chat", chat.chat)
 _command("batches", batches.batches)
 _command("audit", audit.audit)
 _command("personas", show.personas)
+_command("knowledge", knowledge.knowledge)
 _command("models", show.models)
 _command("results", show.results)
 _command("view", view.view)

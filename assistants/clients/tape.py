@@ -44,7 +44,7 @@ class Tape:
         self, client: Client, messages: Sequence[Message], sampling: Sampling
     ) -> Completion | None:
         """Return the completion recorded for this request, or ``None``."""
-        return self._completions.get(_digest(_request_record(client, messages, sampling)))
+        return self._completions.get(request_digest(client, messages, sampling))
 
     def record(
         self,
@@ -136,6 +136,11 @@ class TapedClient:
                 fix="Delete the tape to record it again, or use the settings it was recorded with.",
             )
         return recorded
+
+
+def request_digest(client: Client, messages: Sequence[Message], sampling: Sampling) -> str:
+    """Return a digest that is equal for equal requests to equal models."""
+    return _digest(_request_record(client, messages, sampling))
 
 
 def _request_record(

@@ -34,6 +34,7 @@ class CaseEntry(StrictModel):
     question: str | None = None
     turns: list[str] | None = None
     reference: str | None = None
+    source: str | None = None
     vars: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -90,7 +91,7 @@ def _case(entry: CaseEntry, number: int, where: str) -> Case:
     turns = (entry.question,) if entry.question is not None else tuple(entry.turns or ())
     identifier = str(number if entry.id is None else entry.id)
     try:
-        case = Case(identifier, turns, entry.reference, entry.vars)
+        case = Case(identifier, turns, entry.reference, entry.vars, entry.source)
         case.questions  # noqa: B018 - fills in the variables, and so finds a missing one now
         return case
     except UsageError as error:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from assistants.assistant import Assistant
 from assistants.design.schema import ControlsEntry
-from assistants.errors import FileError
+from assistants.errors import FileError, UsageError
 from assistants.personas import Library, Persona
 from assistants.utils import (
     Document,
@@ -25,14 +25,17 @@ from assistants.utils import (
     validate,
 )
 
-Kind = Literal["neutral", "paraphrase", "same"]
+Kind = Literal["neutral", "paraphrase", "same", "technique"]
 
 SUFFIX = ".controls.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A persona that stands beside the persona ``of``: ``art.neutral`` beside ``art``."""
+    """A persona that stands beside the persona ``of``: ``art.neutral`` beside ``art``.
+
+    One of kind ``technique`` has the same persona, with a technique's control in its place.
+    """
 
     persona: str
     kind: Kind
@@ -137,7 +140,35 @@ def read_controls(
     }
     if entry.same and baseline is not None:
         controls.append(Control(f"{baseline}.same", "same", baseline))
-    return list(_assistants(assistants, controls, control_personas, repeats)), controls
+    beside = list(_assistants(assistants, controls, control_personas, repeats))
+    of_techniques = _technique_controls(assistants, entry, where)
+    controls += [Control(twin.name, "technique", of.name) for of, twin in of_techniques]
+    return [*beside, *(twin for _, twin in of_techniques)], list(dict.fromkeys(controls))
+
+
+def _technique_controls(
+    assistants: Sequence[Assistant], entry: ControlsEntry, where: str
+) -> list[tuple[Assistant, Assistant]]:
+    """Return each assistant with a technique that is to be controlled, and its control."""
+    own = {name: getattr(entry, name) for name in ("knowledge", "enrich", "memory")}
+    kinds = {name: kind for name, kind in own.items() if kind is not None} | entry.techniques
+    twins = []
+    for name, kind in kinds.items():
+        users = [a for a in assistants if name in a.factors]
+        if not users:
+            raise FileError(where, f"no assistant uses {name}, so it needs no control.")
+        for assistant in users:
+            try:
+                twins.append((assistant, _with_control(assistant, name, kind)))
+            except UsageError as error:
+                raise FileError(where, error.message, fix=error.fix) from None
+    # Two settings of a technique may have one control.
+    return list({(str(twin)): (of, twin) for of, twin in twins}.values())
+
+
+def _with_control(assistant: Assistant, name: str, kind: str) -> Assistant:
+    techniques = (t.control(kind) if t.name == name else t for t in assistant.techniques)
+    return replace(assistant, techniques=tuple(techniques))
 
 
 def _persona(

@@ -326,6 +326,14 @@ class Design:
         )
 
     @property
+    def asked_models(self) -> list[str]:
+        """Every model that a run asks: those compared, sidecars of techniques, and judges."""
+        asked = [*self.assistants, *(judge.assistant for judge in self.judges)]
+        sidecars = (s for a in asked for t in a.techniques for s in t.sidecars)
+        models = [*(a.model for a in asked), *(s.client.model for s in sidecars)]
+        return list(dict.fromkeys(models))
+
+    @property
     def plugins(self) -> list[Plugin]:
         """The plug-ins that it uses, sorted by kind and name."""
         used = [

@@ -31,6 +31,7 @@ from assistants.scoring import (
     pairwise,
     rubric,
 )
+from assistants.techniques import Technique, read_techniques
 from assistants.trial import Case
 from assistants.utils import Document, Place, check_name, validate
 
@@ -92,8 +93,9 @@ def read_assistants(
             own = sampling_from(pair.sampling, where).with_defaults(sampling)
             for persona in library.select(pair.persona, folder=folder, where=where):
                 client = clients.connect(pair.model, where)
+                techniques = _read_techniques(pair, clients, folder, where)
                 assistants += [
-                    Assistant(persona, client, own, values)
+                    Assistant(persona, client, own, values, techniques=techniques)
                     for values in _variable_grid(persona, content.vars)
                 ]
     else:
@@ -112,6 +114,17 @@ def read_assistants(
     assistants = _placed(document, content.system_prompt_in, assistants, catalogue, clients.models)
     order = list(clients.by_model)
     return sorted(assistants, key=lambda a: order.index(a.model)), clients.models
+
+
+def _read_techniques(
+    pair: PairEntry, clients: _Clients, folder: Path, where: str
+) -> tuple[Technique, ...]:
+    """Return the techniques of a pair, in the order in which they are applied."""
+    own = {name: getattr(pair, name) for name in ("memory", "enrich", "knowledge")}
+    entries = {name: entry for name, entry in own.items() if entry is not None} | pair.techniques
+    return read_techniques(
+        entries, lambda model: clients.connect(model, where), folder, where=where
+    )
 
 
 class _Clients:

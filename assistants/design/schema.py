@@ -32,11 +32,18 @@ class PersonaEntry(StrictModel):
 
 
 class PairEntry(StrictModel):
-    """An exact pair of ``assistants:``."""
+    """An exact pair of ``assistants:``, and the techniques that it uses.
+
+    ``techniques`` are those of plug-ins, by name.
+    """
 
     persona: str
-    model: str
+    model: Any
     sampling: dict[str, Any] = Field(default_factory=dict)
+    knowledge: Any = None
+    enrich: Any = None
+    memory: Any = None
+    techniques: dict[str, Any] = Field(default_factory=dict)
 
 
 class JudgeEntry(StrictModel):
@@ -53,12 +60,19 @@ class JudgeEntry(StrictModel):
 
 
 class ControlsEntry(StrictModel):
-    """The controls of ``controls:``; ``model`` writes the paraphrases, by default the first one."""
+    """The controls of ``controls:``; ``model`` writes the paraphrases, by default the first one.
+
+    The others name, for each technique, the kind of its control.
+    """
 
     neutral: StrictBool = False
     paraphrases: Annotated[int, Field(strict=True, ge=0, le=20)] = 0
     same: StrictBool = False
     model: str | None = None
+    knowledge: str | None = None
+    enrich: str | None = None
+    memory: str | None = None
+    techniques: dict[str, str] = Field(default_factory=dict)
 
 
 class ExperimentFile(StrictModel):

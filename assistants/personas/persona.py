@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -201,6 +202,12 @@ def read_base(path: Path) -> str:
     return body
 
 
+@lru_cache(maxsize=256)  # a notebook reads the same personas for each of its experiments
+def _front_matter(text: str, source: str) -> Document:
+    document = parse_yaml(text, source, first_line=2)
+    return document if document.data is not None else Document(source, {}, {})
+
+
 def _split(path: Path) -> tuple[Document, str]:
     """Return the front matter between two ``---`` lines, and the text after it."""
     text = read_text(path)
@@ -212,9 +219,6 @@ def _split(path: Path) -> tuple[Document, str]:
         return Document(source, {}, {}), "\n".join([first, *rest]).strip()
     for number, line in enumerate(rest):
         if line.rstrip() == "---":
-            front = "\n".join(rest[:number])
-            document = parse_yaml(front, source, first_line=2)
-            if document.data is None:
-                document = Document(source, {}, {})
-            return document, "\n".join(rest[number + 1 :]).strip()
+            front = _front_matter("\n".join(rest[:number]), source)
+            return front, "\n".join(rest[number + 1 :]).strip()
     raise FileError(f"{source}:1", "the front matter is never closed.", fix="End it with `---`.")

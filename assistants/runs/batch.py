@@ -70,6 +70,12 @@ def check_batches(design: Design) -> None:
             "`batch_discount` in models.toml.",
             fix="Run without `--batch` (and `batch: true`), or choose other models with `-m`.",
         )
+    if with_techniques := [a.name for a in design.assistants if a.techniques]:
+        raise UsageError(
+            f"{with_techniques[0]} has a technique, which prepares each question when it is asked, "
+            "and a batch is sent at once.",
+            fix="Run without `--batch` (and `batch: true`).",
+        )
     if design.tape is not None and not design.tape.exists():
         raise UsageError(
             "A run by batch records no tape.",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from assistants.design import Limits
 from assistants.errors import BudgetExceededError
-from assistants.messages import Usage
+from assistants.messages import Completion, Message, Usage
 
 
 @dataclass(slots=True)
@@ -49,3 +50,12 @@ class Budget:
             raise BudgetExceededError(f"The cap of {caps.tokens:,} tokens is reached.")
         if caps.minutes is not None and not self.left_s:
             raise BudgetExceededError(f"The cap of {caps.minutes:g} minutes is reached.")
+
+
+def counted_usage(messages: Sequence[Message], completion: Completion) -> Usage:
+    """Return the tokens of a call; where the server reported none, by four characters a token."""
+    usage = completion.usage
+    if usage.input_tokens is None or usage.output_tokens is None:
+        sent = sum(len(message.content) for message in messages)
+        return Usage(sent // 4 + 1, len(completion.text) // 4 + 1)
+    return usage

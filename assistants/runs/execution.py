@@ -199,6 +199,7 @@ class ExecutionContext:
             budget=self.budget,
             retry=self.retry,
             first=first,
+            tape=self.tape,
             **more,
         )
 
@@ -268,8 +269,7 @@ def _check_prices(design: Design) -> None:
     """Refuse a cap on dollars where a model's price is unknown: it could not be kept."""
     if design.limits.usd is None:
         return
-    asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
-    for name in {assistant.model for assistant in asked}:
+    for name in design.asked_models:
         if not is_cost_known(design.model(name)):
             raise UsageError(
                 f"The price of {name} is unknown, so the cap of ${design.limits.usd:g} could "

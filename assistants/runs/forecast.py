@@ -20,6 +20,7 @@ from assistants.runs.first_calls import with_known_refusals
 from assistants.runs.manifest import ignored_settings
 from assistants.runs.runner import BATCH, batches
 from assistants.runs.store import FILE, Store
+from assistants.techniques import Load, Sidecar
 from assistants.trial import Trial
 from assistants.utils import pluralize
 
@@ -91,6 +92,22 @@ class _Sum:
     input_tokens: int = 0
     output_tokens: int = 0
 
+    def add(self, input_tokens: int, output_tokens: int) -> None:
+        """Count a call."""
+        self.calls += 1
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A turn that is to be asked; ``calls`` are those of its techniques."""
+
+    number: int
+    input_tokens: int
+    output_tokens: int
+    calls: tuple[tuple[Sidecar, int, int], ...]
+
 
 def forecast_trials(
     trials: Iterable[Trial],
@@ -122,6 +139,7 @@ def forecast_trials(
     workers: dict[str, int] = {}
     usual = _usual(store)
     of_judges = list(judge_trials)
+    requests: set[int] = set()
     for batch in batches(chain(trials, of_judges), BATCH):
         keys = [trial.key for trial in batch]
         done = store.finished(keys) if store else set()
@@ -134,7 +152,15 @@ def forecast_trials(
             model = trial.assistant.model
             client = trial.assistant.client
             workers[model] = min(concurrency or start_concurrency(client), client.max_concurrency)
-            _add(sums.setdefault(model, _Sum()), trial, usual.get(model, (None, None))[0])
+            for turn in _turns(trial, usual.get(model, (None, None))[0]):
+                sums.setdefault(model, _Sum()).add(turn.input_tokens, turn.output_tokens)
+                for sidecar, read, written in turn.calls:
+                    client = sidecar.client
+                    workers.setdefault(client.model, start_concurrency(client))
+                    request = hash((trial.case.digest, turn.number, trial.draw_index, sidecar))
+                    if request not in requests:  # equal side calls are made once
+                        requests.add(request)
+                        sums.setdefault(client.model, _Sum()).add(read, written)
     return Forecast(
         trials=total,
         answered=answered,
@@ -147,19 +173,20 @@ def forecast_trials(
     )
 
 
-def _add(total: _Sum, trial: Trial, usual_tokens: float | None) -> None:
-    """Count a trial's turns; each is sent with the system message and all that precedes it."""
+def _turns(trial: Trial, usual_tokens: float | None) -> Iterator[_Turn]:
+    """Yield a trial's turns; each is sent with the system message and all that precedes it."""
     assistant = trial.resolved_assistant
     cap = assistant.effective_sampling.max_tokens
     answer = round(usual_tokens) if usual_tokens is not None else cap or _GUESSED_ANSWER
     answer = min(answer, cap or answer)
-    history = len(assistant.system_prompt or "") // 4
-    for question in trial.case.questions:
-        history += len(question) // 4 + 4
-        total.calls += 1
-        total.input_tokens += history
-        total.output_tokens += answer
-        history += answer
+    persona, history = len(assistant.system_prompt or "") // 4, 0
+    for number, question in enumerate(trial.case.questions):
+        tokens = len(question) // 4 + 4
+        load = Load(history, tokens)
+        for technique in assistant.techniques:
+            load = technique.forecast(load)
+        yield _Turn(number, persona + load.history + load.question, answer, load.calls)
+        history += tokens + answer
 
 
 def _usual(store: Store | None) -> dict[str, tuple[float | None, float | None]]:
@@ -236,12 +263,14 @@ def model_warnings(design: Design, today: date | None = None) -> Iterator[str]:
         )
     today = today or datetime.now(UTC).date()
     asked = [*design.assistants, *(judge.assistant for judge in design.judges)]
-    for name in dict.fromkeys(assistant.model for assistant in asked):
+    for name in design.asked_models:
         model = design.model(name)
         if model.ends is not None and model.ends < today:
             yield f"{name} was to be switched off on {model.ends}."
         elif model.ends is not None and model.ends - today <= _SOON:
             yield f"{name} is switched off on {model.ends}."
+        if not any(a.model == name for a in asked):
+            continue  # a sidecar, whose settings are its own
         bound = min(a.client.max_concurrency for a in asked if a.model == name)
         wanted = design.concurrency or 0
         if wanted > bound and model.provider != "scripted":

@@ -7,6 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from assistants.design import Design
@@ -136,7 +137,8 @@ def changes_of_served_model(manifest: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _versions() -> dict[str, str]:
+@cache  # importlib reads a file of each package
+def _versions() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name in _PACKAGES:
         try:

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, TypeVar
 
-from assistants.assistant import Assistant
-from assistants.clients import Client, TapedClient
+from assistants.assistant import Assistant, Prepared
+from assistants.clients import Client, Tape, TapedClient
 from assistants.errors import (
     AssistantsError,
     AuthenticationError,
     BudgetExceededError,
     CallError,
-    CircuitOpenError,
     MissingAddressError,
     MissingKeyError,
     ModelNotFoundError,
     ParameterRefusedError,
     UsageError,
 )
-from assistants.messages import Completion, Message, Transcript, Usage, partial_completion
-from assistants.runs.budget import Budget
-from assistants.runs.concurrency import Concurrency
-from assistants.runs.pacing import Pace, Ticket, estimate_tokens
-from assistants.runs.retry import CircuitBreaker, RetryPolicy
+from assistants.messages import (
+    Completion,
+    Message,
+    TechniqueRecord,
+    Transcript,
+    Usage,
+    partial_completion,
+)
+from assistants.runs.budget import Budget, counted_usage
+from assistants.runs.lane import Lane, Request
+from assistants.runs.retry import RetryPolicy
+from assistants.runs.side_calls import SideCalls
 from assistants.runs.store import Store
 from assistants.trial import Trial
 
@@ -146,6 +151,7 @@ class Runner:
         concurrency: int | None = None,
         on_progress: ProgressCallback = lambda progress: None,
         first: FirstCalls | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.store = store
         self.run = run
@@ -158,6 +164,15 @@ class Runner:
         self._concurrency = concurrency
         self._cap = asyncio.Semaphore(concurrency) if concurrency else nullcontext()
         self._on_progress = on_progress
+        self._side_calls = SideCalls(
+            store,
+            run,
+            price=lambda client, completion: price(client, completion.usage),
+            budget=budget,
+            retry=retry,
+            tape=tape,
+            concurrency=concurrency,
+        )
         self._asking: dict[str, asyncio.Future[None]] = {}
         self._started = time.monotonic()
         self._statuses: dict[str, int] = {}
@@ -182,6 +197,7 @@ class Runner:
         finally:
             for client in trials:
                 await client.aclose()
+            await self._side_calls.aclose()
         if self._is_stopping:
             return "limit"
         # Never silently fewer rows: whoever hands in trials has to hand in all that it announced.
@@ -201,19 +217,21 @@ class Runner:
         key = trial.key
         if self.store.completions(key):
             return
-        history = [Message("user", trial.case.questions[0])]
+        prepared = None
         try:
+            prepared = await self._prepare(trial, [Message("user", trial.case.questions[0])])
             async with self._cap:
                 self._budget.check()
-                reply = await trial.resolved_assistant.reply(history, repeat=trial.draw_index)
+                reply = await trial.resolved_assistant.reply(prepared, repeat=trial.draw_index)
         except ParameterRefusedError:
             raise
         except BudgetExceededError:
             return
         except CallError as error:
-            self._spend_failure(trial, history, error)
+            if prepared is not None:
+                self._spend_failure(trial, prepared, error)
             self.first.failures[key] = error
-            if isinstance(error, _HOPELESS):
+            if prepared is not None and isinstance(error, _HOPELESS):
                 self.first.hopeless[trial.assistant.model] = error
             return
         is_last = len(trial.case.questions) == 1
@@ -222,34 +240,37 @@ class Runner:
             self.first.answered.add(key)
 
     async def _pool(self, client: Client, trials: Iterable[Trial]) -> None:
-        lane = _Lane(
-            CircuitBreaker(client.model),
-            Concurrency(client, self._concurrency),
-            Pace(self.store, client),
+        lane = Lane(
+            self.store,
+            client,
+            budget=self._budget,
+            retry=self._retry,
+            cap=self._cap,
+            concurrency=self._concurrency,
         )
         if (hopeless := self.first.hopeless.get(client.model)) is not None:
             lane.breaker.give_up(hopeless)
         async with asyncio.TaskGroup() as group:
             for batch in batches(trials, BATCH):
-                for trial in self._open(batch):
+                for trial in await self._open(batch):
                     await lane.concurrency.acquire()
                     if self._is_stopping:
                         return
                     group.create_task(self._one(trial, lane))
                 await asyncio.sleep(0)
 
-    def _open(self, batch: tuple[Trial, ...]) -> list[Trial]:
+    async def _open(self, batch: tuple[Trial, ...]) -> list[Trial]:
         keys = [trial.key for trial in batch]
         done = self.store.finished(keys)
         answered = [t for t, key in zip(batch, keys, strict=True) if key in done]
         for trial in answered:
-            _copy_to_tape(trial, self.store)
+            await self._copy_to_tape(trial)
         new = len(done & self.first.answered)
         if answered:
             self._count(reused=len(answered) - new, answered=new, timed=0)
         return [t for t, key in zip(batch, keys, strict=True) if key not in done]
 
-    async def _one(self, trial: Trial, lane: _Lane) -> None:
+    async def _one(self, trial: Trial, lane: Lane) -> None:
         """Run one trial, unless the same key is being asked for: then wait for that answer."""
         key = trial.key
         while key in self._asking:
@@ -261,11 +282,11 @@ class Runner:
             self._asking.pop(key).set_result(None)
             lane.concurrency.release()
 
-    async def _converse(self, trial: Trial, key: str, lane: _Lane) -> None:
+    async def _converse(self, trial: Trial, key: str, lane: Lane) -> None:
         """Ask each turn with the history before it; turns that are stored are not asked again."""
         stored = self.store.completions(key)
         if stored:
-            _copy_to_tape(trial, self.store)
+            await self._copy_to_tape(trial)
         last = len(trial.case.questions) - 1
         if stored and (len(stored) > last or not stored[-1].text):
             self._count(reused=1)  # answered since, by a trial like it or another process
@@ -295,45 +316,36 @@ class Runner:
         stored: list[Completion],
         history: list[Message],
         last: int,
-        lane: _Lane,
+        lane: Lane,
     ) -> list[Completion]:
         """Ask for the next turn, and return the turns that are stored then."""
         turn, who, tried = len(stored), str(trial.assistant), 0
-        reply: Transcript | None = None
+        assistant, repeat = trial.resolved_assistant, trial.draw_index
         try:
-            while reply is None:
-                tried += 1
-                try:
-                    if (failed := self.first.failures.pop(key, None)) is not None:
-                        raise failed
-                    reply = await self._call(trial, history, lane)
-                except CircuitOpenError:
-                    tried -= 1  # nothing was sent
-                    raise
-                except CallError as error:
-                    if failed is None:
-                        self._spend_failure(trial, history, error)
-                    wait = self._retry.refusal_wait_s(error)
-                    if wait is not None:
-                        if lane.pace.refused_for_s() + wait > self._retry.patience_s:
-                            lane.breaker.give_up(error)
-                            raise
-                        lane.pace.refused(wait)
-                        tried -= 1
-                        continue
-                    wait = self._retry.wait_s(tried, error)
-                    if wait is None:
-                        raise
-                    await asyncio.sleep(min(wait, self._budget.left_s))
+            prepared = await self._prepare(trial, history)
+            request = Request(
+                who,
+                prepared.messages,
+                assistant.effective_sampling,
+                lambda: _completion_of(assistant.reply(prepared, repeat=repeat)),
+            )
+            completion, tried = await lane.ask(
+                request,
+                lambda error: self._spend_failure(trial, prepared, error),
+                self.first.failures.pop(key, None),
+            )
         except (BudgetExceededError, UsageError):
             raise
         except AssistantsError as error:
             if isinstance(error, ParameterRefusedError):
                 self.refused = (trial.assistant, error)
+            if isinstance(error, CallError):
+                tried = error.tries
             lane.breaker.failed(who, error)
             self.store.add_failure(key, turn, error, run=self.run, attempts=tried)
             raise _TrialFailedError from None
         lane.breaker.succeeded(who)
+        reply = Transcript(prepared.messages, completion, prepared.techniques)
         is_first = self._keep(trial, key, turn, reply, is_last=turn == last, attempts=tried)
         # Where another process was first, the conversation goes on from what it has stored.
         return [*stored, reply.completion] if is_first else self.store.completions(key)
@@ -351,58 +363,51 @@ class Runner:
             run=self.run,
             cost_usd=self._price(trial.assistant.client, completion.usage),
             attempts=attempts,
+            techniques=[(record, self._side_cost(trial, record)) for record in reply.techniques],
+            sent=[message for message in reply.messages if message.role != "system"],
         )
-        self._spend(trial, reply)
+        self._spend(trial, reply.messages, completion)
         return is_first
 
-    def _spend_failure(self, trial: Trial, history: Sequence[Message], error: CallError) -> None:
+    def _side_cost(self, trial: Trial, record: TechniqueRecord) -> float | None:
+        """Return the dollars of a technique's own calls; ``None`` if a price is unknown."""
+        clients = {s.client.model: s.client for t in trial.assistant.techniques for s in t.sidecars}
+        costs = [self._price(clients[c.model], c.completion.usage) for c in record.calls]
+        return sum(cost for cost in costs if cost is not None) if None not in costs else None
+
+    def _spend_failure(self, trial: Trial, sent: Prepared, error: CallError) -> None:
         """Count a failed call, if the model was at work."""
         if error.billable:
-            sent = trial.resolved_assistant.messages(history)
-            self._spend(trial, Transcript(sent, partial_completion(error) or Completion("")))
+            self._spend(trial, sent.messages, partial_completion(error) or Completion(""))
+
+    async def _prepare(self, trial: Trial, history: Sequence[Message]) -> Prepared:
+        """Return what is sent; the calls of techniques are made, or looked up."""
+        return await trial.resolved_assistant.prepare(
+            history, repeat=trial.draw_index, call=self._side_calls
+        )
+
+    async def _copy_to_tape(self, trial: Trial) -> None:
+        """Record stored answers too, so that a tape holds every answer of its run."""
+        client = trial.assistant.client
+        if not isinstance(client, TapedClient) or client.tape.replays:
+            return
+        sampling = trial.resolved_assistant.effective_sampling.for_repeat(trial.draw_index)
+        history: list[Message] = []
+        completions = self.store.completions(trial.key)
+        for question, completion in zip(trial.case.questions, completions, strict=False):
+            history.append(Message("user", question))
+            sent = await self._prepare(trial, history)
+            client.tape.record(client, sent.messages, sampling, completion)
+            history.append(Message("assistant", completion.text))
 
     @property
     def _is_stopping(self) -> bool:
         """True once a limit is reached or a parameter was refused: nothing more is asked."""
         return self.stopped_by is not None or self.refused is not None
 
-    async def _call(self, trial: Trial, history: list[Message], lane: _Lane) -> Transcript:
-        """Ask a model once, when its pace and the limits of this run allow it."""
-        assistant, who = trial.resolved_assistant, str(trial.assistant)
-        lane.breaker.check(who)
-        self._budget.check()
-        ticket = None
-        if lane.pace.is_limited:
-            tokens = estimate_tokens(assistant.messages(history), assistant.effective_sampling)
-            ticket = await self._admitted(lane.pace, tokens)
-        try:
-            async with self._cap:
-                lane.breaker.check(who)
-                self._budget.check()
-                with lane.concurrency.call():
-                    reply = await assistant.reply(history, repeat=trial.draw_index)
-            lane.concurrency.answered(reply.completion)
-            lane.pace.answered(ticket)
-        finally:
-            lane.pace.ended(ticket)
-        return reply
-
-    async def _admitted(self, pace: Pace, tokens: int) -> Ticket | None:
-        """Wait for the rate limits of a model, at most until this run's minutes are over."""
-        left = self._budget.left_s
-        try:
-            async with asyncio.timeout(left if left < math.inf else None):
-                return await pace.admit(tokens)
-        except TimeoutError:
-            self._budget.check()
-            raise
-
-    def _spend(self, trial: Trial, reply: Transcript) -> None:
-        """Count a call; where the server reported no tokens, by four characters a token."""
-        usage = reply.completion.usage
-        if usage.input_tokens is None or usage.output_tokens is None:
-            sent = sum(len(message.content) for message in reply.messages)
-            usage = Usage(sent // 4 + 1, len(reply.completion.text) // 4 + 1)
+    def _spend(self, trial: Trial, sent: Sequence[Message], completion: Completion) -> None:
+        """Count a call."""
+        usage = counted_usage(sent, completion)
         self._budget.add(usage, self._price(trial.assistant.client, usage))
 
     def _count(
@@ -432,15 +437,6 @@ class Runner:
         self._on_progress(self.progress)
 
 
-@dataclass(frozen=True, slots=True)
-class _Lane:
-    """Everything that the calls to one client share."""
-
-    breaker: CircuitBreaker
-    concurrency: Concurrency
-    pace: Pace
-
-
 Item = TypeVar("Item")
 
 
@@ -455,20 +451,8 @@ class _TrialFailedError(Exception):
     """A trial has ended in a recorded failure."""
 
 
-def _copy_to_tape(trial: Trial, store: Store) -> None:
-    """Record stored answers too, so that a tape holds every answer of its run."""
-    client = trial.assistant.client
-    if not isinstance(client, TapedClient) or client.tape.replays:
-        return
-    assistant = trial.resolved_assistant
-    history: list[Message] = []
-    for question, completion in zip(
-        trial.case.questions, store.completions(trial.key), strict=False
-    ):
-        history.append(Message("user", question))
-        sampling = assistant.effective_sampling.for_repeat(trial.draw_index)
-        client.tape.record(client, assistant.messages(history), sampling, completion)
-        history.append(Message("assistant", completion.text))
+async def _completion_of(reply: Awaitable[Transcript]) -> Completion:
+    return (await reply).completion
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

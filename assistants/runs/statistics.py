@@ -12,6 +12,7 @@ from assistants.messages import AVERAGED, FINISHED
 from assistants.models import Catalogue
 from assistants.runs import scores, tables, votes
 from assistants.runs.store import RunRecord, Store
+from assistants.runs.technique_effects import TechniqueArms
 from assistants.scoring import (
     FunctionScorer,
     ScorePendingError,
@@ -119,16 +120,18 @@ class RunStatistics:
         self,
         score: Named | None = None,
         *,
-        by: Arm = "persona",
+        by: str = "persona",
         baseline: str | None = None,
         statuses: Collection[str] = AVERAGED,
         smallest_effect: float | None = None,
     ) -> pd.DataFrame:
-        """Return what each persona, or model, changed, and whether the change is real.
+        """Return what each persona, model or technique changed, and whether the change is real.
 
         As a default, each persona is compared with the baseline on the same cases and model. With
         ``by="model"``, each model is compared with the model ``baseline`` on the same cases and
-        persona: ``run.effects("words", by="model", baseline="openai:old")``.
+        persona: ``run.effects("words", by="model", baseline="openai:old")``. With the name of a
+        technique, assistants with it are compared with the same ones without it, or with its
+        control: ``run.effects("exact", by="knowledge", baseline="shuffled")``.
 
         Control personas have no row here, so that they make nobody else's effect harder to see:
         ``control_contrasts`` is about them.
@@ -139,10 +142,11 @@ class RunStatistics:
             What to measure; as a default the first scorer of the experiment, or ``words``. Of
             votes, the effect is the share of wins against the baseline, less a half.
         by
-            What is compared: ``persona`` or ``model``.
+            What is compared: ``persona``, ``model``, or the name of a technique of the run.
         baseline
             A persona; the experiment's own if none is named. By model: one of the run's, by short
-            name or ``provider:id``; the experiment's first if none is named.
+            name or ``provider:id``; the experiment's first if none is named. By technique: one of
+            its labels; ``none``, which is without it, if none is named.
         statuses
             The statuses of trials that count.
         smallest_effect
@@ -164,7 +168,14 @@ class RunStatistics:
         """
         from assistants.analysis import check_arm, effects, note_truncation
 
-        if check_arm(by) == "model":
+        with Store(self.folder) as store:
+            techniques = store.technique_names(self.id)
+            trials = tables.trials(store, self.id) if by in techniques else None
+        if trials is not None:
+            arms = TechniqueArms(by, trials)
+            return self._technique_effects(arms, score, baseline, statuses, smallest_effect)
+        arm = check_arm(by, techniques)
+        if arm == "model":
             baseline_name = self.baseline_model(baseline)
             scored = self.score_by_model(score, statuses, smallest_effect=smallest_effect)
         else:
@@ -174,20 +185,45 @@ class RunStatistics:
             scored.frame,
             scored.name,
             baseline=baseline_name,
-            by=by,
+            by=arm,
             unit=scored.unit,
             binary=scored.binary,
             smallest_effect=smallest_effect,
         )
-        return note_truncation(table, scored.frame, baseline_name, by)
+        return note_truncation(table, scored.frame, baseline_name, arm)
 
-    def headline(self, score: Named | None = None) -> str:
+    def _technique_effects(
+        self,
+        arms: TechniqueArms,
+        score: Named | None,
+        baseline: str | None,
+        statuses: Collection[str],
+        smallest_effect: float | None,
+    ) -> pd.DataFrame:
+        from assistants.analysis import effects, note_truncation
+
+        label = arms.baseline(baseline)
+        scorer, frame = self._counted(score, statuses, "")
+        scored = _score_table(scorer, arms.rearranged(frame), smallest_effect)
+        table = effects(
+            scored.frame,
+            scored.name,
+            baseline=label,
+            unit=scored.unit,
+            binary=scored.binary,
+            smallest_effect=smallest_effect,
+        )
+        return arms.restored(note_truncation(table, scored.frame, label))
+
+    def headline(self, score: Named | None = None, *, by: Arm = "persona") -> str:
         """Return in plain words what the personas changed, or that nothing can be told.
 
         Parameters
         ----------
         score
             What to measure; as a default the first scorer of the experiment, or ``words``.
+        by
+            ``model`` says what each model changed against the first one, persona by persona.
 
         Raises
         ------
@@ -196,12 +232,15 @@ class RunStatistics:
         """
         from assistants.analysis import PERCENTAGE_POINTS, headline
 
-        baseline = self.manifest["baseline"]
+        if by == "model" and len(self.models) < 2:
+            return "One model was asked, so there is none to compare it with."
+        baseline = self.baseline_model() if by == "model" else self.manifest["baseline"]
         if baseline is None:
             return "No baseline is named, so there is nothing to compare with."
         name, unit, binary = self.plot_unit(score)
         unit = PERCENTAGE_POINTS if binary else unit
-        return headline(self.effects(score), name, unit=unit, baseline=baseline)
+        rows = self.effects(score, by=by)
+        return headline(rows, name, unit=unit, baseline=baseline, by=by)
 
     def means(self, *scorers: Named) -> pd.DataFrame:
         """Return the mean of each score, one row per persona and model.
@@ -330,7 +369,8 @@ class RunStatistics:
         """
         from assistants.analysis import control_contrasts
 
-        if not self.controls:
+        controls = [control for control in self.controls if control.kind != "technique"]
+        if not controls:
             raise UsageError(
                 f"{self.experiment} has no control personas.",
                 fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
@@ -341,7 +381,7 @@ class RunStatistics:
             frame,
             scorer.name,
             baseline=baseline_name,
-            controls=self.controls,
+            controls=controls,
             unit=scorer.unit,
             binary=scorer.kind == "binary",
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from assistants.errors import AssistantsError
-from assistants.messages import Completion, Usage, partial_completion
+from assistants.messages import Completion, Message, TechniqueRecord, Usage, partial_completion
 from assistants.runs.sqlite import Database
 from assistants.runs.token_bucket import TokenBucket
 from assistants.scoring import Score, Vote
@@ -24,8 +24,11 @@ from assistants.trial import Trial
 from assistants.utils import from_utf8, to_json, to_utf8
 
 FILE = "answers.sqlite"
-VERSION = 6
+VERSION = 7
 """A later one may only add."""
+
+PERSONA = "persona"
+"""The factor whose value is an assistant's persona without its techniques."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -56,6 +59,18 @@ CREATE TABLE IF NOT EXISTS failures (
     status TEXT NOT NULL, error TEXT NOT NULL, kind TEXT NOT NULL, partial TEXT,
     attempts INTEGER NOT NULL, started_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS failures_by_trial ON failures (run, key);
+CREATE TABLE IF NOT EXISTS side_calls (
+    digest TEXT PRIMARY KEY, run TEXT NOT NULL, model TEXT NOT NULL, completion TEXT NOT NULL,
+    cost_usd REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS techniques (
+    key TEXT, turn INTEGER, place INTEGER, technique TEXT NOT NULL, record TEXT NOT NULL,
+    tokens INTEGER, cost_usd REAL, seconds REAL, failure TEXT,
+    PRIMARY KEY (key, turn, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent_messages (
+    key TEXT, turn INTEGER, messages TEXT NOT NULL, PRIMARY KEY (key, turn)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS factors (
+    run TEXT, persona TEXT, model TEXT, factor TEXT, value TEXT NOT NULL,
+    PRIMARY KEY (run, persona, model, factor)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
     token TEXT PRIMARY KEY, model TEXT NOT NULL, run TEXT NOT NULL, requests INTEGER NOT NULL,
     created_at TEXT NOT NULL, updated_at TEXT NOT NULL, status TEXT NOT NULL, id TEXT,
@@ -165,10 +180,14 @@ class Store:
         run: str,
         cost_usd: float | None,
         attempts: int,
+        techniques: Sequence[tuple[TechniqueRecord, float | None]] = (),
+        sent: Sequence[Message] = (),
     ) -> bool:
         """Store a completion; committed when this returns.
 
-        The first answer to a key stays.
+        The first answer to a key stays. ``techniques`` are records of what was done to its
+        question, each with the dollars of its own calls; ``sent`` are the messages that were sent
+        then, but for the system message.
 
         Returns
         -------
@@ -183,8 +202,22 @@ class Store:
             _kept(c.served_model), c.started_at, c.first_token_s, c.total_s, attempts,
             _kept(c.system_fingerprint), c.note,
         )  # fmt: skip
-        marks = ",".join("?" * len(row))
-        return self._db.write(f"INSERT OR IGNORE INTO answers VALUES ({marks})", row) > 0  # noqa: S608
+        statement = f"INSERT OR IGNORE INTO answers VALUES ({','.join('?' * len(row))})"  # noqa: S608
+        if not techniques:
+            return self._db.write(statement, row) > 0
+        with self._db.transaction():
+            is_first = self._db.write(statement, row) > 0
+            if is_first:
+                self._db.write_many(
+                    "INSERT INTO techniques VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        (key, turn, place, *_technique_row(record, cost))
+                        for place, (record, cost) in enumerate(techniques)
+                    ),
+                )
+                messages = to_json([[message.role, message.content] for message in sent])
+                self._db.write("INSERT INTO sent_messages VALUES (?, ?, ?)", (key, turn, messages))
+        return is_first
 
     def add_failure(
         self, key: str, turn: int, error: AssistantsError, *, run: str, attempts: int
@@ -197,6 +230,48 @@ class Store:
         )  # fmt: skip
         marks = ",".join("?" * len(row))
         self._db.write(f"INSERT INTO failures VALUES (NULL, {marks})", row)  # noqa: S608
+
+    # -- techniques ------------------------------------------------------------------------------
+
+    def side_call(self, digest: str) -> Completion | None:
+        """Return what a model answered to a technique's request, by the request's digest."""
+        for (completion,) in self.read(
+            "SELECT completion FROM side_calls WHERE digest = ?", [digest]
+        ):
+            return Completion.from_dict(json.loads(completion))
+        return None
+
+    def add_side_call(
+        self, digest: str, run: str, model: str, completion: Completion, cost_usd: float | None
+    ) -> Completion:
+        """Store a model's answer to a technique, and return the one that stays: the first."""
+        row = (digest, run, model, to_json(completion.as_dict()), cost_usd)
+        if self._db.write("INSERT OR IGNORE INTO side_calls VALUES (?, ?, ?, ?, ?)", row):
+            return completion
+        stored = self.side_call(digest)
+        assert stored is not None
+        return stored
+
+    def technique_names(self, run: str) -> list[str]:
+        """Return the names of the techniques that a run's assistants have."""
+        query = "SELECT DISTINCT factor FROM factors WHERE run = ? AND factor <> ? ORDER BY 1"
+        return [name for (name,) in self.read(query, [run, PERSONA])]
+
+    def technique_records(self, key: str) -> dict[int, list[TechniqueRecord]]:
+        """Return what was done to each question of a trial, by turn."""
+        records: dict[int, list[TechniqueRecord]] = {}
+        query = "SELECT turn, record FROM techniques WHERE key = ? ORDER BY turn, place"
+        for turn, record in self.read(query, [key]):
+            records.setdefault(turn, []).append(TechniqueRecord.from_dict(json.loads(record)))
+        return records
+
+    def sent_messages(self, key: str) -> dict[int, tuple[Message, ...]]:
+        """Return what was sent for each turn of a trial with techniques, but the system message."""
+        query = "SELECT turn, messages FROM sent_messages WHERE key = ?"
+        return {
+            turn: tuple(Message(role, content) for role, content in json.loads(messages))
+            for turn, messages in self.read(query, [key])
+        }
 
     # -- batches ---------------------------------------------------------------------------------
 
@@ -396,6 +471,15 @@ class Store:
                 },
             )
             self._db.write_many(
+                "INSERT OR IGNORE INTO factors VALUES (?, ?, ?, ?, ?)",
+                {
+                    (run, to_utf8(a.name), to_utf8(a.model), factor, to_utf8(value))
+                    for a in assistants
+                    if a.techniques
+                    for factor, value in ((PERSONA, a.persona_name), *a.factors.items())
+                },
+            )
+            self._db.write_many(
                 "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
                 {
                     t.case.id: (
@@ -421,7 +505,7 @@ class Store:
     def remove_trials(self, run: str) -> None:
         """Remove the list of a run's trials. Their answers stay."""
         with self._db.transaction():
-            for table in ("assistants", "placements", "cases", "trials"):
+            for table in ("assistants", "placements", "factors", "cases", "trials"):
                 self._db.write(f"DELETE FROM {table} WHERE run = ?", [run])  # noqa: S608 - constants
 
     def remove_run(self, run: str) -> None:
@@ -493,6 +577,18 @@ def _completion(row: Iterable[Any]) -> Completion:
         system_fingerprint=_restored(fingerprint),
         note=note,
     )
+
+
+def _technique_row(record: TechniqueRecord, cost_usd: float | None) -> tuple[Any, ...]:
+    """Return the row of a record. Tokens, dollars and seconds are of its own calls, and add up."""
+    usages = [call.completion.usage for call in record.calls]
+    counts = [count for u in usages for count in (u.input_tokens, u.output_tokens)]
+    seconds = [call.completion.total_s for call in record.calls]
+    return (
+        record.technique, to_json(record.as_dict()),
+        None if None in counts else sum(count or 0 for count in counts), cost_usd,
+        None if None in seconds else sum(s or 0.0 for s in seconds), _kept(record.failure),
+    )  # fmt: skip
 
 
 def _kept(text: str | None) -> str | None:

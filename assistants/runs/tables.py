@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from assistants.errors import UsageError
 from assistants.messages import AVERAGED, FINISHED
-from assistants.runs.store import Store
-from assistants.utils import to_utf8, truncate_line
+from assistants.runs.store import PERSONA, Store
+from assistants.techniques import UNUSED
+from assistants.utils import to_utf8, truncate_line, words_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,9 @@ _TYPES = {
     "first_token_s": "Float64",
     "total_s": "Float64",
     "attempts": "Int64",
+    "technique_tokens": "Int64",
+    "technique_cost_usd": "Float64",
+    "technique_s": "Float64",
 }
 
 # One row a trial of the run. Tokens, dollars and seconds are of all turns together, and unknown
@@ -68,6 +72,13 @@ LEFT JOIN last_failure l ON l.key = t.key AND a.key IS NULL
 LEFT JOIN failures f ON f.id = l.id
 WHERE t.run = :run ORDER BY t.position
 """
+_TECHNIQUES = """
+SELECT key, CASE WHEN COUNT(tokens) = COUNT(*) THEN SUM(tokens) END,
+    CASE WHEN COUNT(cost_usd) = COUNT(*) THEN SUM(cost_usd) END,
+    CASE WHEN COUNT(seconds) = COUNT(*) THEN SUM(seconds) END,
+    GROUP_CONCAT(technique || ': ' || failure, '; ')
+FROM techniques WHERE key IN (SELECT key FROM trials WHERE run = ?) GROUP BY key
+"""
 _SELECTED = (
     "case persona model repeat answer reasoning status finish_reason input_tokens output_tokens "
     "cached_tokens reasoning_tokens cost_usd first_token_s total_s attempts error persona_digest "
@@ -83,8 +94,19 @@ COLUMNS = tuple(
 """Of the trials table, in order."""
 
 
+TECHNIQUE_COLUMNS = ("technique_tokens", "technique_cost_usd", "technique_s", "technique_failure")
+"""Of the trials table of a run with techniques: what their own calls took, and why they failed.
+
+Calls that trials share count for each of them: it is what the technique takes, not what was paid.
+"""
+
+
 def trials(store: Store, run: str) -> pd.DataFrame:
-    """Return one row per trial of ``run``, in the order of the experiment, with ``COLUMNS``."""
+    """Return one row per trial of ``run``, in the order of the experiment, with ``COLUMNS``.
+
+    Where assistants have techniques, there is a column for each of them, with its label, and
+    ``TECHNIQUE_COLUMNS``; ``base_persona`` is the persona without them.
+    """
     import json
 
     import pandas as pd
@@ -124,13 +146,45 @@ def trials(store: Store, run: str) -> pd.DataFrame:
     data["applied_sampling"] = [applied for _, applied in settings]
     data["persona_in"] = [placed.get(pair, "system") for pair in pairs]
 
+    more = _technique_columns(store, run, pairs, data["key"])
+    data |= more
+
     def column(name: str) -> pd.Series[Any]:
         values: Any = data[name]
         if name not in _TYPES:  # by way of Arrow, which is where pandas would take longer to get
             values = pd.array(pa.array(values, pa.large_string()), dtype="str")
         return pd.Series(values, dtype=_TYPES.get(name, "str"))
 
-    return pd.DataFrame({name: column(name) for name in COLUMNS})
+    return pd.DataFrame({name: column(name) for name in (*COLUMNS, *more)})
+
+
+def _technique_columns(
+    store: Store, run: str, pairs: Sequence[tuple[str, str]], keys: Sequence[str]
+) -> dict[str, Sequence[Any]]:
+    """Return the columns that a run with techniques has besides; none for another run."""
+    factors: dict[tuple[str, str], dict[str, str]] = {}
+    query = "SELECT persona, model, factor, value FROM factors WHERE run = ?"
+    for persona, model, factor, value in store.read(query, [run]):
+        factors.setdefault((persona, model), {})[factor] = value
+    if not factors:
+        return {}
+    names = sorted({name for values in factors.values() for name in values} - {PERSONA})
+    own = [factors.get(pair, {}) for pair in pairs]
+    columns: dict[str, Sequence[Any]] = {
+        "base_persona": [of.get(PERSONA, name) for of, (name, _) in zip(own, pairs, strict=True)]
+    }
+    columns |= {name: [of.get(name, UNUSED) for of in own] for name in names}
+    spent = {key: rest for key, *rest in store.read(_TECHNIQUES, [run])}
+    rows = [spent.get(key, (None,) * len(TECHNIQUE_COLUMNS)) for key in keys]
+    return columns | dict(zip(TECHNIQUE_COLUMNS, zip(*rows, strict=True), strict=True))
+
+
+def technique_names(frame: pd.DataFrame) -> list[str]:
+    """Return the techniques that a trials table has columns of."""
+    names = list(frame.columns)
+    if "base_persona" not in names:
+        return []
+    return names[names.index("base_persona") + 1 : names.index(TECHNIQUE_COLUMNS[0])]
 
 
 def case_names(frame: pd.DataFrame) -> dict[str, str]:
@@ -220,8 +274,6 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def word_counts(answers: pd.Series[Any]) -> pd.Series[Any]:
     """Count the words of each answer as the score ``words`` does; missing stays missing."""
-    from assistants.scoring import words_in
-
     return answers.map(lambda text: len(words_in(text)), na_action="ignore").astype("Float64")
 
 

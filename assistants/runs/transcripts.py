@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assistants.errors import FileError
-from assistants.messages import Completion, Message, Transcript
+from assistants.messages import Completion, Message, TechniqueRecord, Transcript
 from assistants.utils import display_path, from_utf8, read_text, to_json, to_utf8
 
 _HEADING = re.compile(r"## (system|user|assistant|reasoning|answer)")
@@ -26,6 +26,8 @@ def to_markdown(transcript: Transcript, about: Mapping[str, Any] | None = None) 
     facts = completion.as_dict()
     text, reasoning = facts.pop("text"), facts.pop("reasoning", None)
     head = {**(about or {}), "completion": facts}
+    if transcript.techniques:
+        head["techniques"] = [record.as_dict() for record in transcript.techniques]
     sections: list[tuple[str, str]] = [(m.role, m.content) for m in transcript.messages]
     if reasoning is not None:
         sections.append(("reasoning", reasoning))
@@ -50,6 +52,7 @@ def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, di
         about = dict(_fact(line) for line in lines[1:end])
         sections = _sections(lines[end + 1 :])
         facts = about.pop("completion")
+        techniques = tuple(map(TechniqueRecord.from_dict, about.pop("techniques", [])))
         *messages, (name, answer) = sections
         if lines[0] != "---" or name != "answer":
             raise ValueError("it does not begin with front matter and end in an answer")
@@ -59,6 +62,7 @@ def from_markdown(text: str, source: str = "transcript") -> tuple[Transcript, di
             Transcript(
                 tuple(Message(role, content) for role, content in messages),  # type: ignore[arg-type]
                 Completion.from_dict({**facts, "text": answer}),
+                techniques,
             ),
             about,
         )

@@ -30,7 +30,6 @@ from assistants.scoring.registry import (
     scorer_names,
 )
 from assistants.scoring.sandbox import limits_enforced, not_enforced
-from assistants.scoring.text import words_in
 from assistants.scoring.vote import VOTE_POINTS, Vote, Winner
 
 __all__ = [
@@ -66,5 +65,4 @@ __all__ = [
     "pairwise",
     "rubric",
     "scorer_names",
-    "words_in",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from assistants.messages import TechniqueRecord
 from assistants.utils import Plugin, to_json, to_utf8, truncate_line
 
 Direction = Literal["higher", "lower", "neither"]
@@ -23,17 +24,27 @@ REASON_WIDTH = 300
 
 @dataclass(frozen=True)
 class ScorerInput:
-    """Everything that a scorer may see of a trial: never which persona or model gave the answer."""
+    """Everything that a scorer may see of a trial: never which persona or model gave the answer.
+
+    ``knowledge`` is the record of the passages that the answer was given, ``source`` the place that
+    answers the question.
+    """
 
     question: str
     answer: str
     reference: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    knowledge: TechniqueRecord | None = None
+    source: str | None = None
 
     @cached_property
     def digest(self) -> str:
         """Digest of everything that a scorer sees; unlike a trial's key, with the reference."""
-        parts = [self.question, self.answer, self.reference, dict(self.variables)]
+        parts: list[Any] = [self.question, self.answer, self.reference, dict(self.variables)]
+        if self.knowledge is not None:  # only then, so that stored scores are found again
+            parts.append(self.knowledge.as_dict())
+        if self.source is not None:
+            parts.append({"source": self.source})
         return hashlib.sha256(to_json(parts).encode()).hexdigest()[:32]
 
 

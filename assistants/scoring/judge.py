@@ -50,7 +50,7 @@ class Criteria:
         if not self.questions or not all(isinstance(q, str) for q in self.questions.values()):
             raise UsageError("a rubric has a question, as a text, for each of its criteria.")
         low, high = self.scale
-        if not low < high:
+        if not (isinstance(low, int) and isinstance(high, int) and low < high):
             raise UsageError(f"the scale of a rubric goes from {low} to {high}.")
 
 

@@ -22,7 +22,7 @@ from assistants.scoring.base import (
     measure,
 )
 from assistants.scoring.code_blocks import split_code_blocks
-from assistants.scoring.text import words_in
+from assistants.utils import words_in
 
 _QUOTES = "*_`\"'“”‘’«» \n\t"
 

@@ -14,6 +14,7 @@ from assistants.errors import FileError, UnknownNameError, UsageError
 from assistants.scoring import custom, reference
 from assistants.scoring import text as textual
 from assistants.scoring.base import FunctionScorer, Scorer
+from assistants.scoring.citations import cites_sources
 from assistants.scoring.plugins import build_scorer
 from assistants.scoring.sandbox import code_runs
 from assistants.utils import (
@@ -101,6 +102,7 @@ _BUILDERS: Mapping[str, tuple[type[_Plain], str, _Build]] = {
     "choice": (_Plain, "", reference.choice),
     "json": (_Json, "schema", reference.valid_json),
     "similarity": (_Plain, "", reference.similarity),
+    "cites_sources": (_Plain, "", cites_sources),
     "code_runs": (_Code, "seconds", code_runs.code_runs),
     "python": (_Python, "function", custom.custom),
 }

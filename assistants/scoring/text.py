@@ -7,21 +7,12 @@ first written, underscore included.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 
 from assistants.scoring.base import FunctionScorer, ScorerInput, UnscorableError, measure
 from assistants.scoring.code_blocks import split_code_blocks
 from assistants.scoring.language import check_code, guess_language, is_too_short
-
-# Chinese and Japanese write no spaces: each of their characters counts as a word, as it does in a
-# word processor. Marks that stand on letters (Hindi vowels, Hebrew points) belong to the word.
-_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_MARK = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0e7f"
-_LETTER = rf"(?:[^\W_{_IDEOGRAPH}]|[{_MARK}])"
-_WORD = re.compile(rf"[{_IDEOGRAPH}]|{_LETTER}+(?:['’.,\-]{_LETTER}+)*")
-_ASCII_WORD = re.compile(r"[a-z0-9]+(?:['.,\-][a-z0-9]+)*")
-"""The same for ASCII text, four times as fast."""
+from assistants.utils import words_in
 
 # Possessive, and only where the marks begin: a hundred thousand dots are looked at once.
 _MARKED = re.compile(r"[ \t]*+(?:(#{1,6})[ \t]|[-*+>][ \t]|\d{1,3}[.)][ \t])")
@@ -31,16 +22,6 @@ _ABBREVIATED = re.compile(
 )
 
 
-def words_in(text: str) -> list[str]:
-    """Return the words of a text in lower case; a Chinese or Japanese character is one word each.
-
-    Numbers are words. Thai and other scripts without spaces come out as long runs.
-    """
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower())
-    return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
-
-
 def sentences_in(text: str) -> list[str]:
     """Return the sentences of a text's prose; a list item or a heading is one of its own.
 
@@ -48,7 +29,7 @@ def sentences_in(text: str) -> list[str]:
     lower case.
     """
     prose, _ = split_code_blocks(text)
-    return [s for part in _parts(prose) for s in _sentences(part) if _WORD.search(s)]
+    return [s for part in _parts(prose) for s in _sentences(part) if words_in(s)]
 
 
 def _parts(prose: str) -> list[str]:

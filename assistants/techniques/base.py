@@ -119,11 +119,13 @@ class Draft:
 class Load:
     """Tokens of one turn, for a forecast: a draft of which only the length is known.
 
-    ``calls`` are a sidecar, the tokens that it reads, and those that it writes.
+    ``history`` is all earlier turns together, and ``turns`` their number. ``calls`` are a sidecar,
+    the tokens that it reads, and those that it writes.
     """
 
     history: int
     question: int
+    turns: int = 0
     calls: tuple[tuple[Sidecar, int, int], ...] = ()
 
 
@@ -205,24 +207,29 @@ async def prepare(
         If a technique that does not fail open fails, or one whose every call would: a wrong key is
         no reason to go on without it.
     """
+    asked: list[SideCall] = []  # of one technique: they were paid for, even if it then fails
 
     async def ask(sidecar: Sidecar, question: str) -> SideCall:
         client = sidecar.client
         sampling = sidecar.sampling.with_defaults(client.default_sampling).for_repeat(repeat)
         messages = (Message("system", sidecar.system_prompt), Message("user", question))
         completion = await call(client, messages, sampling)
+        answer = SideCall(client.model, completion)
+        asked.append(answer)
         if completion.status != "ok" or not completion.text.strip():
             raise SidecarReplyError(
                 f"{client.model}: the sidecar's reply is {completion.status}.", partial=completion
             )
-        return SideCall(client.model, completion)
+        return answer
 
     draft = Draft.of(conversation)
     for technique in techniques:
+        asked.clear()
         try:
             draft = await technique.apply(draft, ask)
         except CallError as error:
             if not technique.fails_open or isinstance(error, _HOPELESS):
                 raise
-            draft = draft.after(TechniqueRecord(technique.name, failure=str(error)))
+            record = TechniqueRecord(technique.name, calls=tuple(asked), failure=str(error))
+            draft = draft.after(record)
     return draft

@@ -25,6 +25,8 @@ from .plugins import PluginWarning as PluginWarning
 from .plugins import are_plugins_enabled as are_plugins_enabled
 from .plugins import warn_left_out as warn_left_out
 from .plugins import without_plugins as without_plugins
+from .sentence_splitter import Sentences as Sentences
+from .sentence_splitter import split_sentences as split_sentences
 from .templating import has_variables as has_variables
 from .text import escape_control_chars as escape_control_chars
 from .text import from_utf8 as from_utf8
@@ -37,6 +39,7 @@ from .urls import Address as Address
 from .urls import Endpoint as Endpoint
 from .urls import check_url as check_url
 from .urls import is_loopback as is_loopback
+from .words import words_in as words_in
 
 __all__ = [
     "NAME_PATTERN",
@@ -49,6 +52,7 @@ __all__ = [
     "Plugin",
     "PluginGroup",
     "PluginWarning",
+    "Sentences",
     "StrictModel",
     "api_keys",
     "are_plugins_enabled",
@@ -69,6 +73,7 @@ __all__ = [
     "read_text",
     "run_in_daemon_thread",
     "run_sections",
+    "split_sentences",
     "templating",
     "to_json",
     "to_utf8",
@@ -77,5 +82,6 @@ __all__ = [
     "validate",
     "warn_left_out",
     "without_plugins",
+    "words_in",
     "write_atomically",
 ]

@@ -143,9 +143,8 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
     FileError
         With the line, for anything else.
     """
-    from ruamel.yaml import YAML, AliasEvent
+    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
     if len(text) > MAX_YAML:
         raise FileError(
@@ -153,30 +152,21 @@ def parse_yaml(text: str, source: str, *, first_line: int = 1) -> Document:
             f"{len(text):,} characters of YAML; at most {MAX_YAML:,} are read.",
             fix="Put many cases into a .csv, .jsonl or .parquet file.",
         )
-    depth = 0
+    reader = YAML(typ="safe", pure=True)
+    reader.Parser, reader.Constructor = _strict_classes()
+    reader.parser.source, reader.parser.first_line = source, first_line
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            at = f"{source}:{event.start_mark.line + first_line}"
-            depth += isinstance(event, CollectionStartEvent)
-            depth -= isinstance(event, CollectionEndEvent)
-            if depth > MAX_DEPTH:  # the parser takes seconds for what is nested thousands deep
-                raise FileError(at, f"nested more than {MAX_DEPTH} deep.")
-            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-                raise FileError(at, "anchors and aliases are not read.", fix="Write it out.")
-            if feature := _refused_feature(event):
-                raise FileError(at, f"{feature} are not read.", fix="Remove it.")
-        reader = YAML(typ="rt", pure=True)
-        reader.Constructor = _constructor()
-        tree = reader.load(text)
-        lines = {place: line + first_line for place, line in _lines(tree)}
-        return Document(source, _plain(tree), lines)
+        node = reader.compose(text)
+        data = None if node is None else reader.constructor.construct_document(node)
+        lines = {place: line + first_line for place, line in _lines(node, data)}
+        return Document(source, data, lines)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f"{source}:{mark.line + first_line}" if mark else source
         problem = str(error.problem or "is not valid YAML").splitlines()[0].rstrip(".")
         fix = _other_command(source) if source.endswith(".toml") else _SYNTAX
         raise FileError(at, f"{problem}.", fix=fix) from None
-    except (YAMLError, ValueError, IndexError, RecursionError) as error:  # `-_` is an IndexError
+    except (YAMLError, ValueError, RecursionError) as error:  # `-_` is a ValueError
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise FileError(source, f"is not valid YAML: {first}.") from None
 
@@ -259,17 +249,49 @@ def _complaint(name: str, error: Any) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _constructor() -> Any:
-    """Return a constructor that reads dates as text, because YAML 1.2 has no dates."""
-    from ruamel.yaml.constructor import RoundTripConstructor
+def _strict_classes() -> tuple[Any, Any]:
+    """Return a parser that refuses what is not read, and a constructor of YAML 1.2's values."""
+    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.parser import Parser
 
-    class Constructor(RoundTripConstructor):
-        pass
+    class StrictParser(Parser):
+        source: str
+        first_line: int
+        depth = 0
 
-    Constructor.add_constructor(
-        "tag:yaml.org,2002:timestamp", lambda constructor, node: constructor.construct_scalar(node)
-    )
-    return Constructor
+        def get_event(self) -> Any:
+            event = super().get_event()
+            self.depth += isinstance(event, CollectionStartEvent)
+            self.depth -= isinstance(event, CollectionEndEvent)
+            message = fix = ""
+            if self.depth > MAX_DEPTH:
+                message = f"nested more than {MAX_DEPTH} deep."
+            elif isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+                message, fix = "anchors and aliases are not read.", "Write it out."
+            elif feature := _refused_feature(event):
+                message, fix = f"{feature} are not read.", "Remove it."
+            if message:
+                line = event.start_mark.line + self.first_line
+                raise FileError(f"{self.source}:{line}", message, fix=fix)
+            return event
+
+    class Constructor(SafeConstructor):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            for key, _ in node.value:
+                if not isinstance(key, ScalarNode):
+                    problem = "a key is a list or a mapping"
+                    raise ConstructorError(None, None, problem, key.start_mark)
+            return super().construct_mapping(node, deep=deep)
+
+    # YAML 1.2 has no dates, and `=` alone is text.
+    for tag in ("timestamp", "value"):
+        Constructor.add_constructor(
+            f"tag:yaml.org,2002:{tag}",
+            lambda constructor, node: constructor.construct_scalar(node),
+        )
+    return StrictParser, Constructor
 
 
 def _place(data: Any, complaint: Any) -> Place:
@@ -296,29 +318,16 @@ def _refused_feature(event: Any) -> str:
     return "merge keys" if plain and getattr(event, "value", None) == "<<" else ""
 
 
-def _lines(node: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield (*place, key), node.lc.key(key)[0]  # type: ignore[attr-defined]
-            yield from _lines(value, (*place, key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield (*place, index), node.lc.item(index)[0]  # type: ignore[attr-defined]
-            yield from _lines(value, (*place, index))
-
-
-def _plain(node: Any) -> Any:
-    """Return built-in types, without the quotes and comments that ruamel's types hold."""
-    if isinstance(node, Mapping):
-        if any(isinstance(key, (Mapping, tuple)) for key in node):
-            raise ValueError("a key is a list or a mapping")
-        return {_plain(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return getattr(node, "value", node)  # `=` alone: a tag of YAML 1.1 that nobody wrote
+def _lines(node: Any, data: Any, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    """Yield the places below a node of YAML whose value is ``data``, and the line of each."""
+    if isinstance(data, dict):
+        for (key_node, value_node), (key, value) in zip(node.value, data.items(), strict=True):
+            yield (*place, key), key_node.start_mark.line
+            yield from _lines(value_node, value, (*place, key))
+    elif isinstance(data, list):
+        for index, (item, value) in enumerate(zip(node.value, data, strict=True)):
+            yield (*place, index), item.start_mark.line
+            yield from _lines(item, value, (*place, index))
 
 
 def _other_command(source: str) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from assistants.errors import AssistantsError, FileError, PluginError
+from assistants.errors import AssistantsError, FileError, PluginError, UsageError
 from assistants.utils.config_files import NAME_PATTERN, read_text
 from assistants.utils.text import truncate_line
 
@@ -113,15 +113,17 @@ class Plugin:
         Raises
         ------
         PluginError
-            If it raises anything but an error of this package, or returns something else.
+            If it raises anything, or returns something else.
+        UsageError
+            If it refuses the ``settings``, which somebody has written.
         """
         function = self.load_function()
         try:
             result = function(*args, **(settings or {}))
             is_expected = isinstance(result, expected)
-        except AssistantsError:
-            raise
         except (Exception, SystemExit) as error:
+            if settings and isinstance(error, UsageError):
+                raise
             raise self.error(_describe(error)) from error
         if not is_expected:
             raise self.error(f"it returned {type(result).__name__}, not {expected.__name__}")
@@ -212,10 +214,10 @@ class PluginGroup:
     def of_project(self) -> list[LeftOut]:
         """Return the plug-ins that lie in the folder worked in, which are never used."""
         installed = {(plugin.name, plugin.value) for plugin in self._installed()}
-        folders = [Path(entry) for entry in sys.path if _is_of_project(entry)]
+        entries = [os.curdir, *(entry for entry in sys.path if _is_of_project(entry))]
         return [
             LeftOut(plugin, "it lies in the folder worked in, and is not installed")
-            for plugin in dict.fromkeys(_uninstalled(self.kind, self.group, folders))
+            for plugin in dict.fromkeys(_uninstalled(self.kind, self.group, map(Path, entries)))
             if (plugin.name, plugin.value) not in installed  # in editable mode
         ]
 
@@ -367,6 +369,8 @@ def _field(distribution: Distribution, name: str) -> str:
 
 
 def _describe(error: BaseException) -> str:
+    if isinstance(error, AssistantsError):
+        return str(error)
     try:
         message = str(error)
     except Exception:  # it may be as broken as what raised it

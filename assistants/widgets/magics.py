@@ -21,7 +21,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from assistants.errors import AssistantsError, MissingDependencyError, UnknownNameError, UsageError
-from assistants.models import IN_PROCESS, Catalogue, base_url
+from assistants.models import IN_PROCESS, PROVIDER_PLUGINS, Catalogue, base_url
 from assistants.personas import Library
 from assistants.utils import escape_control_chars
 
@@ -126,8 +126,14 @@ class AssistantsMagics(Magics):
                 for name, server in found.providers.items()
             ]
             inside = [[f"{name}:ID", "(no server needed)", "", "built in"] for name in IN_PROCESS]
+            plugins = [
+                [f"{name}:ID", "", "", plugin.source]
+                for name, plugin in PROVIDER_PLUGINS.usable().items()
+                if name not in found.providers
+            ]
             return text_table(
-                ["model", "stands for", "key from", "file"], [*names, *servers, *inside]
+                ["model", "stands for", "key from", "source"],
+                [*names, *servers, *inside, *plugins],
             )
 
 

@@ -101,3 +101,21 @@ def test_a_name_cannot_end_its_quotes() -> None:
 def test_nothing_to_compare() -> None:
     """Only the baseline was asked."""
     assert "only the baseline" in headline(pd.DataFrame(columns=["n_cases"]), "words")
+
+
+def test_models_are_told_apart_as_personas_are() -> None:
+    """With ``by="model"`` the models change places with the personas, and nobody is "no prompt"."""
+    rows = [
+        {**row("none", "more", 80, 50, 100), "model": "large"},
+        {**row("art", "more", 80, 50, 100), "model": "large"},
+    ]
+    said = headline(
+        pd.DataFrame(rows), "choice", unit="percentage points", baseline="none", by="model"
+    )
+    assert said == (
+        "With `none`, `art`: `large` is 80 percentage points higher in `choice` than `none` "
+        "(95%: 50 to 100)."
+    )
+    open_ = [{**row("none", "too little data to tell", 1, -9, 9), "model": "large"}]
+    said = headline(pd.DataFrame(open_), "words", baseline="small", by="model")
+    assert said == "Too little data to tell: `large` (30 cases)."

@@ -145,11 +145,12 @@ def test_without_altair_the_error_says_how_to_install_it(monkeypatch: pytest.Mon
         heat_map(scores, score="words")
 
 
-def test_saved_as_svg_or_png_only(tmp_path: Path) -> None:
+def test_saved_as_svg_pdf_or_png_only(tmp_path: Path) -> None:
     """Anything else is an error that says so."""
     figure = distributions(table(["a"], ["c"]), score="words")
     assert figure.save(tmp_path / "new" / "a.svg").read_text("utf-8") == figure.svg()
     assert figure.save(tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert figure.save(tmp_path / "a.PDF").read_bytes().startswith(b"%PDF-")
     with pytest.raises(UsageError, match=r"not saved as \.html"):
         figure.save(tmp_path / "a.html")
     with pytest.raises(UnknownNameError, match="unknown score 'wrds'"):

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from support.browser import Lab
-from support.jupyterlab import SCREENSHOTS, open_notebook, run_all, set_theme
+from support.jupyterlab import ALL_HAVE_RUN, SCREENSHOTS, open_notebook, run_all, set_theme
 
 ROOT = Path(__file__).parents[2]
 FIRST = "01-start-here"
@@ -44,11 +44,6 @@ NOTEBOOKS = [
     Shown("08-browse-a-run", ".assistants-live.browse td[data-trial]", 4),
     Shown("09-plan-gpus", TABLES, 4),
 ]
-
-AT_END = """() => document.querySelector('[data-mime-type$="jupyter.error"]') ||
-    [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].every(
-        prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
-"""Whether each cell has run, or one of them failed."""
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +107,7 @@ def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown
     set_theme(page, "Light")
     page.keyboard.press("Control+b")  # the file browser goes away
     run_all(page)
-    page.wait_for_function(AT_END, timeout=600_000)
+    page.wait_for_function(ALL_HAVE_RUN, timeout=600_000)
     failed = page.locator("[data-mime-type$='jupyter.error']").all_inner_texts()
     assert failed == []
     there = page.locator(shown.selector)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from assistants import Results
-from support.commands import Done, call, run
+from support.commands import CONTROL, Done, call, run, write_experiment
+from support.plugins import install, persona_module
 
 GARDEN = [
     ("persona", "gardener"),
@@ -108,3 +109,65 @@ def test_the_tests_of_the_template_pass(garden: Path, project: Path) -> None:
         env=os.environ | environment(garden), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+BROKEN = """
+[assistants.personas]
+rose = rose:persona
+weed = no_module_of_that_name:persona
+art = rose:persona
+\x1b[2J\u202eevil = rose:persona
+
+[assistants.clients]
+acme = rose:NOTHING
+
+[assistants.scorers]
+words = rose:persona
+
+[assistants.rubrics]
+thorn = rose:persona
+"""
+
+
+def test_broken_ones_break_no_command(packages: Path, here: Path) -> None:
+    """They are named on stderr, once each, and listed with their reasons; the others are used."""
+    install(packages, "a-garden", BROKEN, {"rose.py": persona_module("You are a rose.")})
+    install(here, "evil", "[assistants.personas]\nidea = os:system\n")
+    write_experiment(personas=["*o*e"], models=["echo"])
+    for line in (["personas"], ["personas", "rose"], ["models"], ["doctor"],
+                 ["ask", "-m", "echo", "-p", "rose", "--no-record", "?"],
+                 ["run", "exp.yaml", "--dry-run"]):  # fmt: skip
+        done = call(*line)
+        assert done.code == 0 or line == ["doctor"], done.err  # where something is not installed
+        assert not CONTROL.search(done.out + done.err)
+        warned = [text for text in done.err.splitlines() if text.startswith("warning:")]
+        assert len(warned) == len(set(warned))
+        if line == ["personas"]:
+            assert len(warned) == 3
+            assert "persona 'weed' of a-garden 1.0 is left out: ModuleNotFoundError" in done.err
+            assert "You are a rose." not in done.out
+    listed = call("plugins")
+    assert listed.code == 0
+    used, _, left_out = listed.out.partition("left out")
+    assert [line.split()[:2] for line in used.splitlines()[2:] if line] == [["persona", "rose"]]
+    for name in ("weed", "art", "evil", "acme", "words", "thorn", "idea"):
+        assert name in left_out
+    assert not CONTROL.search(listed.out)
+
+
+def test_a_broken_one_that_is_asked_for(packages: Path) -> None:
+    """The command ends with an error that names the package, and what to do."""
+    install(packages, "a-garden", BROKEN, {"rose.py": persona_module("You are a rose.")})
+    done = call("ask", "-m", "echo", "-p", "weed", "--no-record", "?")
+    assert done.code == 2
+    assert "error: persona 'weed' of a-garden 1.0 cannot be used: ModuleNotFoundError" in done.err
+    assert "--no-plugins" in done.err
+    done = call("ask", "-m", "acme:m", "--no-record", "?")
+    assert (done.code, "provider 'acme' of a-garden 1.0" in done.err) == (2, True)
+
+
+def test_the_option_ends_with_its_command(packages: Path) -> None:
+    """What it sets for its own processes does not stay."""
+    install(packages, "a-garden", BROKEN, {"rose.py": persona_module("You are a rose.")})
+    assert "rose" not in call("--no-plugins", "personas").out
+    assert "rose" in call("personas").out

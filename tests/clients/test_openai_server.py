@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,9 +30,16 @@ def server() -> Iterator[OpenAIServer]:
         yield running
 
 
+TLS = ssl.create_default_context()
+"""Reading the certificates takes longer than a test."""
+
+
 @contextmanager
 def sdk(server: OpenAIServer, **more: Any) -> Iterator[openai.OpenAI]:
-    defaults = {"base_url": server.url, "api_key": server.key, "max_retries": 0}
+    defaults = {
+        "base_url": server.url, "api_key": server.key, "max_retries": 0,
+        "http_client": openai.DefaultHttpxClient(verify=TLS),
+    }  # fmt: skip
     with openai.OpenAI(**{**defaults, **more}) as client:
         yield client
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from assistants.errors import UnknownNameError
 from assistants.scoring import make_scorer
-from assistants.scoring.text import sentences_in, syllables_in, words_in
+from assistants.scoring.text import sentences_in, syllables_in
+from assistants.utils import words_in
 from support.scoring import BUSY, score, value
 
 WORDS = st.lists(st.sampled_from("the cat sat on a mat and it was red".split()), max_size=30)

@@ -66,6 +66,12 @@ def run_all(page: Page) -> None:
     menu(page, "Run", "Run All Cells")
 
 
+ALL_HAVE_RUN = """() => document.querySelector('[data-mime-type$="jupyter.error"]') ||
+    [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].every(
+        prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
+"""Whether each cell has run, or one of them failed."""
+
+
 def save(page: Page) -> None:
     """Save the notebook, and wait until the server has written it."""
     with page.expect_response(_is_save, timeout=60_000):

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from support.commands import Done, call, start, write_experiment
-from support.faulty_server import FaultyServer
+from support.faulty_server import Answer, FaultyServer
 from support.openai_batches import OpenAIBatches
 from support.openai_server import OpenAIServer
 
@@ -47,9 +47,9 @@ class World:
 
     # -- the server --------------------------------------------------------------------------------
 
-    def serve(self, latency: float = 0.0) -> None:
-        """Start a server that answers with the persona that it was given."""
-        self.server = FaultyServer(_answer, latency=latency).__enter__()
+    def serve(self, latency: float = 0.0, answer: Answer | None = None) -> None:
+        """Start a server that answers with the persona that it was given, or as ``answer`` does."""
+        self.server = FaultyServer(answer or _answer, latency=latency).__enter__()
         self.port = self.server.port
 
     def serve_openai(self, key: str | None = None) -> None:

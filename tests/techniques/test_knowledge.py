@@ -5,17 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assistants.assistant import Assistant
-from assistants.clients import ScriptedClient
-from assistants.errors import UsageError
+from assistants.clients import ScriptedClient, connect, connect_embedder
+from assistants.clients.embeddings import wordpiece
+from assistants.clients.embeddings.wordpiece import token_ids
+from assistants.errors import CallError, UsageError
 from assistants.messages import Message, TechniqueRecord
 from assistants.personas import Persona
-from assistants.techniques import Chunk, Draft, Knowledge, Load, check_citations, prepare
+from assistants.techniques import (
+    Chunk,
+    Draft,
+    Knowledge,
+    Load,
+    check_citations,
+    prepare,
+    read_techniques,
+    retrieval_scores,
+)
 from assistants.techniques.knowledge.passages import quote_passages
+from support.faulty_server import FaultyServer, Request
 from techniques.conftest import CANARIES
 
 
@@ -204,3 +217,152 @@ def test_citations_are_checked_against_what_was_given(
     assert (found.cited, found.unknown, found.given) == (cited, unknown, 3)
     assert found.are_valid == bool(cited and not unknown)
     assert set(found.sources) == {f"{(n - 1) // 2}.md" for n in cited}
+
+
+def directions(request: Request) -> dict[str, object]:
+    """A server whose vectors know that a lamp is a light, and nothing else."""
+    rows = [
+        {"index": i, "embedding": [float("light" in t or "lamp" in t), 0.1 + len(t) / 10_000]}
+        for i, t in enumerate(request.json["input"])
+    ]
+    return {"object": "list", "data": rows, "usage": {"total_tokens": 1}}
+
+
+@pytest.fixture
+def lamps(here: Path) -> Path:
+    """Return notes of which one is about lights, without that word."""
+    (here / "n").mkdir()
+    for name, text in {
+        "a": "Lanterns: a lamp each.",
+        "b": "Stairs of stone.",
+        "c": "A well.",
+    }.items():
+        (here / "n" / f"{name}.txt").write_text(text, encoding="utf-8")
+    return here / "n"
+
+
+async def test_meaning_finds_what_words_do_not(
+    lamps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both rankings are fused and recorded; each text is embedded once, whoever asks again."""
+    with FaultyServer(other=directions) as server:
+        monkeypatch.setenv("VLLM_BASE_URL", server.url)
+        knowledge = Knowledge.of(lamps, k=2, embeddings="vllm:embedder")
+        draft = await apply(knowledge, "light of stone")
+        sent = len(server.requests)
+        again = await apply(Knowledge.of(lamps, k=2, embeddings="vllm:embedder"), "light of stone")
+        assert len(server.requests) == sent
+    assert again.sent == draft.sent
+    passages = draft.records[0].facts["passages"]
+    ranks = {passage["source"]: passage["ranks"] for passage in passages}
+    assert set(ranks) == {"a.txt", "b.txt"}
+    assert set(ranks["b.txt"]) == {"bm25", "vllm:embedder"}
+    assert ranks["a.txt"]["vllm:embedder"]["rank"] == 1
+    assert "bm25" not in ranks["a.txt"]
+    assert knowledge.label == "vllm:embedder+k=2"
+    assert knowledge.parts != Knowledge.of(lamps, k=2).parts
+
+
+async def test_a_server_without_vectors_is_a_failure(
+    lamps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question does not go on with half the search: knowledge never fails open."""
+    with FaultyServer(other=lambda request: {"object": "list", "data": []}) as server:
+        monkeypatch.setenv("VLLM_BASE_URL", server.url)
+        with pytest.raises(CallError):
+            await apply(Knowledge.of(lamps, embeddings="vllm:embedder"), "stone")
+    with pytest.raises(UsageError, match="gives no embeddings"):
+        Knowledge.of(lamps, embeddings="scripted:echo")
+
+
+async def test_minilm_ranks_by_meaning(here: Path) -> None:
+    """Its vectors are of length 1, and a paraphrase is nearer than another subject."""
+    (here / "n").mkdir()
+    texts = {"a": "The cat sat on the mat.", "b": "Interest rates rose sharply this quarter."}
+    for name, text in texts.items():
+        (here / "n" / f"{name}.txt").write_text(text, encoding="utf-8")
+    knowledge = Knowledge.of(here / "n", embeddings="minilm")
+    rankings = await knowledge.rankings("a kitten rests upon a rug")
+    assert [index for index, _ in rankings["minilm"]] == [0, 1]
+    assert rankings["bm25"] == []
+    vectors = await connect_embedder("minilm").embed([*texts.values(), ""])
+    assert vectors.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_words_become_the_pieces_that_bert_reads() -> None:
+    """Lower case, no accents, punctuation apart, an unknown word in known pieces, and a limit."""
+    ids = token_ids("Hello, wörld! Unaffable 東京 \u200b\x00", 256)
+    vocabulary = (
+        Path(wordpiece.__file__).with_name("bert_uncased.txt").read_text("utf-8").split("\n")
+    )
+    assert [vocabulary[number] for number in ids] == [
+        "[CLS]", "hello", ",", "world", "!", "una", "##ffa", "##ble", "東", "京", "[SEP]",
+    ]  # fmt: skip
+    assert len(token_ids("word " * 500, 256)) == 256
+    assert token_ids("x" * 101, 256)[1:-1] == [100]
+
+
+async def test_ranks_of_the_right_source_match_a_hand_count(
+    lamps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hits, MRR, and the difference between both ways to search, with its interval."""
+    with FaultyServer(other=directions) as server:
+        monkeypatch.setenv("VLLM_BASE_URL", server.url)
+        knowledge = Knowledge.of(lamps, k=2, embeddings="vllm:embedder")
+        scores = await retrieval_scores(
+            knowledge, [("light of day", "a.txt"), ("stone stairs", "b.txt"), ("wells", "c.txt:1")]
+        )
+    assert scores.ranks["bm25"] == (None, 1, 1)
+    assert scores.hit_rate("bm25") == pytest.approx(2 / 3)
+    assert scores.mrr("bm25") == pytest.approx(2 / 3)
+    assert scores.ranks["fused"] == (1, 1, 1)
+    change = scores.difference("fused", "bm25")
+    assert change.mean == pytest.approx(1 / 3)
+    assert change.low <= change.mean <= change.high
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("d.txt", "no source 'd.txt'"), ("a.txt:0", "no text at"), ("a.txt, page 2", "no text at")],
+)
+async def test_a_case_with_a_place_that_is_not_there_is_an_error(
+    lamps: Path, place: str, message: str
+) -> None:
+    """A mistyped source is no miss of the search."""
+    with pytest.raises(UsageError, match=message):
+        await retrieval_scores(Knowledge.of(lamps), [("light", place)])
+    with pytest.raises(UsageError, match="No case says"):
+        await retrieval_scores(Knowledge.of(lamps), [])
+
+
+def test_an_experiment_names_a_folder_or_takes_the_one_of_the_persona(here: Path) -> None:
+    """A word, settings, or ``true``; assistants of one folder share its index."""
+    for place in ("mine/notes", "experiments/notes2", "knowledge/notes3"):
+        (here / place).mkdir(parents=True)
+        (here / place / "a.md").write_text(f"About {place}.", encoding="utf-8")
+    source = str(here / "mine" / "expert.md")
+    persona = Persona("expert", "You know.", source=source, knowledge="notes")
+
+    def read(entry: object, persona: Persona | None = persona) -> Knowledge:
+        (technique,) = read_techniques(
+            {"knowledge": entry}, connect, here / "experiments", persona=persona
+        )
+        assert isinstance(technique, Knowledge)
+        return technique
+
+    own = read(True)
+    assert own.corpus.name == "notes"
+    assert read({"k": 2}).corpus is own.corpus
+    assert read("notes2").corpus.name == "notes2"
+    given = read({"from": "notes3", "mode": "all", "label": "three"}, persona=None)
+    assert (given.corpus.name, given.mode, given.label) == ("notes3", "all", "three+all")
+    for entry, message in (
+        ({"kk": 2}, "unknown key 'kk'"),
+        ("../mine", "leads out of"),
+        ("notes9", "unknown knowledge folder 'notes9'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            read(entry)
+    with pytest.raises(UsageError, match="neither the experiment nor the persona"):
+        read(True, persona=None)

@@ -204,5 +204,5 @@ def test_no_name_leads_out_of_the_folders(here: Path, name: str) -> None:
     """A persona of a stranger names no file of this machine that is not beside it."""
     (here / "mine" / "notes").mkdir(parents=True)
     (here / "mine" / "link").symlink_to(here)
-    with pytest.raises(FileError, match="leads out of"):
+    with pytest.raises(UsageError, match="leads out of"):
         find_knowledge(name, str(here / "mine" / "expert.md"))

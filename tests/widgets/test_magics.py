@@ -159,7 +159,7 @@ def test_personas_are_listed(shell: InteractiveShell, capsys: pytest.CaptureFixt
     Path("personas").mkdir()
     Path("personas/artful.md").write_text("---\nlabel: Sly\ndescription: Tricks.\n---\nBe sly.")
     everybody = repr(run(shell, "%personas")).splitlines()
-    assert everybody[0].split() == ["persona", "label", "description", "file"]
+    assert everybody[0].split() == ["persona", "label", "description", "source"]
     assert any(line.startswith("history ") for line in everybody)
     _head, art, artful = repr(run(shell, "%personas art*")).splitlines()
     assert art.endswith("built in")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ class Figure:
         return compress_png(_vl_convert().svg_to_png(self.svg(), scale=scale))
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture as ``.svg`` or ``.png``, and return where.
+        """Write the picture as ``.svg``, ``.pdf`` (for LaTeX) or ``.png``, and return where.
 
         Raises
         ------
@@ -91,12 +92,17 @@ class Figure:
         """
         path = Path(path)
         ending = path.suffix.lower()
-        if ending not in (".svg", ".png"):
+        formats: dict[str, Callable[[], bytes]] = {
+            ".svg": lambda: self.svg().encode(),
+            ".pdf": lambda: bytes(_vl_convert().svg_to_pdf(self.svg())),
+            ".png": self.png,
+        }
+        if ending not in formats:
             raise UsageError(
                 f"A figure is not saved as {ending or 'a file without an ending'}.",
-                fix="Name a .svg or a .png; `figure.table` has its own ways, `to_csv` among them.",
+                fix="Name a .svg, .pdf or .png; `figure.table` has its own ways, like `to_csv`.",
             )
-        data = self.svg().encode() if ending == ".svg" else self.png()
+        data = formats[ending]()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return path

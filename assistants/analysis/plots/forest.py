@@ -144,7 +144,8 @@ def _panel(
     reasons = [{"row": r["row"], "text": _reason(r, unit)} for r in unknown]
     return package.layer(
         chart_of(floors).mark_bar(color=BAND, height={"band": 0.7}).encode(y=y, x=x, x2="high"),
-        chart_of([{"x": 0}]).mark_rule(color=INK, strokeWidth=1).encode(
+        # Where nothing has a place on the axis, the line at 0 would only cross out the reasons.
+        chart_of([{"x": 0}] if domain != _EMPTY else []).mark_rule(color=INK, strokeWidth=1).encode(
             x=package.X("x:Q", scale=scale, axis=axis)),
         chart_of(known).mark_rule().encode(y=y, x=x, x2="high", color=color),
         chart_of(known).mark_point().encode(

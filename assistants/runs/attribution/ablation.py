@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistants.analysis import Sentences
 from assistants.assistant import Assistant
 from assistants.clients import Client
 from assistants.design import Design, Limits
@@ -25,7 +24,7 @@ from assistants.runs.execution import execute
 from assistants.runs.forecast import forecast_design
 from assistants.runs.store import Store
 from assistants.trial import Case
-from assistants.utils import has_variables
+from assistants.utils import Sentences, has_variables
 
 if TYPE_CHECKING:
     import pandas as pd

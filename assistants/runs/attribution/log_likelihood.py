@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from assistants.analysis import Sentences, split_sentences
 from assistants.assistant import inline_system_prompt
 from assistants.clients import (
     Client,
@@ -23,7 +22,7 @@ from assistants.errors import UnknownNameError, UsageError
 from assistants.messages import Completion, Message
 from assistants.runs import tables
 from assistants.runs.store import Store
-from assistants.utils import from_utf8, pluralize
+from assistants.utils import Sentences, from_utf8, pluralize, split_sentences
 
 Prompt = tuple[Message, ...]
 PersonaIn = Literal["system", "user"]

@@ -110,7 +110,7 @@ def export_otel(source: Path, record: RunRecord) -> str:
                     )
                 sent, batch = sent + len(batch), []
     finally:
-        exporter.shutdown()  # type: ignore[no-untyped-call]
+        exporter.shutdown()
     return address
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from assistants.assistant import inline_system_prompt
 from assistants.errors import UsageError
-from assistants.messages import FINISHED, Completion, Message, Transcript
+from assistants.messages import FINISHED, Completion, Message, TechniqueRecord, Transcript
 from assistants.runs import tables
 from assistants.runs.statistics import RunStatistics
 from assistants.runs.store import RunRecord, Store
@@ -37,6 +37,9 @@ class TrialRecord:
         One for each turn that was answered; fewer than ``questions`` where a later turn failed.
     error_type
         The class of the error of a trial that failed.
+    sent, techniques
+        Of a trial with techniques, by turn: the messages that were sent, but for the system
+        message, and what each technique did.
     """
 
     row: Mapping[str, Any]
@@ -44,6 +47,8 @@ class TrialRecord:
     questions: tuple[str, ...]
     completions: tuple[Completion, ...]
     error_type: str | None = None
+    sent: Mapping[int, tuple[Message, ...]] = field(default_factory=dict)
+    techniques: Mapping[int, Sequence[TechniqueRecord]] = field(default_factory=dict)
 
     @property
     def is_answered(self) -> bool:
@@ -59,6 +64,9 @@ class TrialRecord:
 
     def messages(self, turn: int) -> tuple[Message, ...]:
         """Return what was sent for a turn, counted from 0: all messages up to its question."""
+        if (prepared := self.sent.get(turn)) is not None:  # a persona in it is in its place
+            is_system = self.system_prompt is not None and self.row["persona_in"] == "system"
+            return (Message("system", self.system_prompt or ""), *prepared)[not is_system :]
         sent: list[Message] = []
         for question, completion in zip(self.questions, self.completions[:turn], strict=False):
             sent += [Message("user", question), Message("assistant", completion.text)]
@@ -73,7 +81,8 @@ class TrialRecord:
     def transcript(self) -> Transcript:
         """The whole conversation of an answered trial."""
         last = len(self.completions) - 1
-        return Transcript(self.messages(last), self.completions[last])
+        techniques = tuple(self.techniques.get(last, ()))
+        return Transcript(self.messages(last), self.completions[last], techniques)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ def read_trials(folder: Path, run: str) -> Iterator[TrialRecord]:
             case: tuple(json.loads(turns))
             for case, turns in store.read("SELECT case_id, turns FROM cases WHERE run = ?", [run])
         }
+        with_techniques = bool(tables.technique_names(frame))
         for cells in frame.to_dict("records"):
             row = {name: value if tables.is_known(value) else None for name, value in cells.items()}
             prompt, key = row["system_prompt"], str(row["key"])
@@ -104,6 +114,8 @@ def read_trials(folder: Path, run: str) -> Iterator[TrialRecord]:
                 questions[row["case"]],
                 tuple(store.completions(key)),
                 kinds.get(key) if row["status"] not in FINISHED else None,
+                store.sent_messages(key) if with_techniques else {},
+                store.technique_records(key) if with_techniques else {},
             )
 
 

@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,22 +56,25 @@ class Bm25Index:
         return [(int(index), float(scores[index])) for index in best if scores[index] > 0]
 
 
-def build_bm25(texts: Sequence[str]) -> Bm25Index:
-    """Return the index of texts, read from the cache if it was built before.
+def check_bm25() -> None:
+    """Check that the packages are installed that an index needs.
 
     Raises
     ------
     MissingDependencyError
-        If bm25s or PyStemmer is not installed.
+        If bm25s or PyStemmer is not.
     """
-    try:
-        import bm25s
-        import Stemmer  # noqa: F401 - ``split_words`` needs it
-    except ImportError:
+    if find_spec("bm25s") is None or find_spec("Stemmer") is None:
         raise MissingDependencyError(
             "A knowledge folder needs the packages bm25s and PyStemmer.",
             fix="pip install 'assistants[knowledge]'",
-        ) from None
+        )
+
+
+def build_bm25(texts: Sequence[str]) -> Bm25Index:
+    """Return the index of texts, read from the cache if it was built before."""
+    import bm25s
+
     key = hashlib.sha256(to_json([_VERSION, bm25s.__version__, list(texts)]).encode()).hexdigest()
     folder = cache_root() / "knowledge" / "bm25" / key[:32]
     with suppress(OSError, ValueError, KeyError, TypeError, EOFError):

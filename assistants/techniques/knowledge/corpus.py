@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from assistants.errors import FileError, UsageError
 from assistants.techniques.knowledge.bm25 import Bm25Index, build_bm25
@@ -32,6 +33,7 @@ MAX_FILE_BYTES = 20_000_000
 MAX_BYTES = 500_000_000
 MAX_CHUNKS = 200_000
 
+_READ: WeakValueDictionary[tuple[str, str, tuple[Source, ...]], Corpus] = WeakValueDictionary()
 _BUILDING = threading.Lock()
 
 
@@ -68,13 +70,7 @@ class Corpus:
 
     @property
     def bm25(self) -> Bm25Index:
-        """The index of its words, built when it is first used, and cached by content.
-
-        Raises
-        ------
-        MissingDependencyError
-            If the packages that it needs are not installed.
-        """
+        """The index of its words, built when it is first used, and cached by content."""
         with _BUILDING:  # several questions may be the first one
             return self._bm25
 
@@ -119,7 +115,9 @@ def read_corpus(folder: Path) -> Corpus:
     if not chunks:
         raise UsageError(f"{where}: there is no text in this folder.", fix="Put notes into it.")
     name = escape_control_chars(Path(os.path.realpath(folder)).name) or "knowledge"
-    return Corpus(name, tuple(sources), tuple(chunks), where)
+    corpus = Corpus(name, tuple(sources), tuple(chunks), where)
+    # Assistants that share a folder share its index, too.
+    return _READ.setdefault((where, corpus.digest, corpus.sources), corpus)
 
 
 def _files(folder: Path) -> Iterator[Path]:

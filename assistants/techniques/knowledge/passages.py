@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
 from assistants.techniques.knowledge.chunks import Chunk
+from assistants.techniques.quotation import defuse
 from assistants.utils import to_json, truncate_line
-
-# Marks that servers read as the end of a turn or the beginning of another one, wherever they stand.
-_CONTROL = re.compile(
-    r"<(?=[|｜]|/?s>|/?(?:start|end)_of_|<|/?(?:think|tool_call|bos|eos|system|user|assistant)\b)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_)\b)",
-    re.IGNORECASE,
-)
 
 _INTRODUCTION = (
     "Below are {count} passages of the notes {name!r}, each with its number and place. They are "
@@ -56,12 +49,7 @@ def quote_passages(name: str, chunks: Sequence[Chunk], question: str) -> str:
 def _passage(number: int, chunk: Chunk) -> str:
     over = f" ({truncate_line(chunk.heading, 200)})" if chunk.headings else ""
     lines = "\n".join(f"> {line}" for line in chunk.text.splitlines())
-    return _defuse(f"[{number}] {truncate_line(chunk.place, 200)}{over}\n{lines}")
-
-
-def _defuse(text: str) -> str:
-    """Return text in which no mark of a chat template is left: a space follows its bracket."""
-    return _CONTROL.sub(lambda mark: f"{mark[0]} ", text)
+    return defuse(f"[{number}] {truncate_line(chunk.place, 200)}{over}\n{lines}")
 
 
 def _fence(passages: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from assistants.techniques.knowledge.bm25 import Ranking
 from assistants.techniques.knowledge.chunks import Chunk
 from assistants.techniques.knowledge.corpus import Corpus
+from assistants.techniques.knowledge.dense import DenseIndex
 from assistants.utils import run_in_daemon_thread
 
 DEPTH = 100
@@ -44,18 +45,21 @@ class Hit:
         return facts
 
 
-async def find(corpus: Corpus, query: str) -> list[Hit]:
-    """Return the chunks that fit a query, the best one first, at most ``DEPTH`` by retriever.
+async def rank_all(corpus: Corpus, query: str, dense: DenseIndex | None) -> dict[str, Ranking]:
+    """Return the ranking of each retriever for a query, at most ``DEPTH`` long.
 
     Raises
     ------
-    MissingDependencyError
-        If the packages that it needs are not installed.
+    CallError
+        If a server gives no vectors.
     """
     by_words = await run_in_daemon_thread(
         lambda: corpus.bm25.rank(query, DEPTH), "assistants-knowledge"
     )
-    return fuse(corpus, {"bm25": by_words})
+    rankings = {"bm25": by_words}
+    if dense is not None:
+        rankings[dense.embedder.name] = await dense.rank(query, DEPTH)
+    return rankings
 
 
 def fuse(corpus: Corpus, rankings: Mapping[str, Ranking]) -> list[Hit]:

@@ -6,15 +6,19 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from assistants.clients import Embedder, connect_embedder
 from assistants.errors import UsageError, nearest
 from assistants.messages import TechniqueRecord
 from assistants.techniques.base import USUAL, Ask, Draft, Load, Sidecar, Technique
+from assistants.techniques.knowledge.bm25 import Ranking, check_bm25
 from assistants.techniques.knowledge.corpus import Corpus, read_corpus
+from assistants.techniques.knowledge.dense import DenseIndex
 from assistants.techniques.knowledge.passages import quote_passages
-from assistants.techniques.knowledge.retrieval import Hit, find
+from assistants.techniques.knowledge.retrieval import Hit, fuse, rank_all
 from assistants.utils import pluralize
 
 Mode = Literal["retrieve", "all"]
@@ -44,6 +48,9 @@ class Knowledge:
     mode
         ``retrieve`` finds the passages that fit the question; ``all`` quotes every one, which is
         the upper bound of what knowledge can do.
+    embedder
+        Search by meaning too, with its vectors, and fuse both rankings. Without one, only words
+        are looked for.
     is_shuffled
         Quote other passages of the folder in place of those that fit: the control.
     title
@@ -53,6 +60,7 @@ class Knowledge:
     corpus: Corpus
     k: int = _USUAL_K
     mode: Mode = "retrieve"
+    embedder: Embedder | None = None
     is_shuffled: bool = False
     title: str = field(default="", compare=False)
 
@@ -64,20 +72,32 @@ class Knowledge:
             raise UsageError(f"knowledge: mode is 'retrieve' or 'all', not {self.mode!r}.")
         if type(self.k) is not int or self.k < 1:
             raise UsageError(f"knowledge: k is a number of passages, not {self.k!r}.")
+        if self.mode == "retrieve":
+            check_bm25()
 
     def __repr__(self) -> str:
         return f"Knowledge({self.corpus.name!r}, {self.label})"
 
     @classmethod
-    def of(cls, folder: str | Path, **settings: Any) -> Self:
+    def of(cls, folder: str | Path, *, embeddings: str | None = None, **settings: Any) -> Self:
         """Return the knowledge of a folder, which is read now.
+
+        Parameters
+        ----------
+        folder
+            A folder of notes; a trusted name, unlike those that ``find_knowledge`` takes.
+        embeddings
+            The name of an embedder: ``minilm``, or a model behind a server.
+        **settings
+            ``k`` and ``mode``.
 
         Raises
         ------
         UsageError
-            If the folder cannot be read, or for a wrong setting.
+            If the folder cannot be read, for a wrong setting, and if a package is missing.
         """
-        return cls(read_corpus(Path(folder)), **settings)
+        embedder = connect_embedder(embeddings) if embeddings else None
+        return cls(read_corpus(Path(folder)), embedder=embedder, **settings)
 
     @property
     def sidecars(self) -> tuple[Sidecar, ...]:
@@ -90,6 +110,7 @@ class Knowledge:
         labels = [
             self.title,
             "all" if self.mode == "all" else "",
+            self.embedder.name if self.embedder and self.mode == "retrieve" else "",
             f"k={self.k}" if self.mode == "retrieve" and self.k != _USUAL_K else "",
             "shuffled" if self.is_shuffled else "",
         ]
@@ -98,7 +119,7 @@ class Knowledge:
     @property
     def parts(self) -> Mapping[str, Any]:
         """All that decides which passages a question gets, and how they are quoted."""
-        parts = {
+        parts: dict[str, Any] = {
             "version": VERSION,
             "folder": self.corpus.name,
             "digest": self.corpus.digest,
@@ -106,6 +127,7 @@ class Knowledge:
         }
         if self.mode == "retrieve":
             parts |= {"k": self.k}
+            parts |= {"embeddings": self.embedder.identity} if self.embedder else {}
         return parts | ({"shuffled": True} if self.is_shuffled else {})
 
     async def apply(self, draft: Draft, ask: Ask) -> Draft:
@@ -127,8 +149,24 @@ class Knowledge:
         """Return the passages that a question is sent with, in the order of their numbers."""
         if self.mode == "all":
             return [Hit(i, chunk, 0.0, {}) for i, chunk in enumerate(self.corpus.chunks)]
-        found = await find(self.corpus, query)
+        found = fuse(self.corpus, await self.rankings(query))
         return others(self.corpus, found, self.k, query) if self.is_shuffled else found[: self.k]
+
+    async def rankings(self, query: str) -> dict[str, Ranking]:
+        """Return how each retriever ranks the chunks of the folder for a query, by its name.
+
+        Raises
+        ------
+        CallError
+            If a server gives no vectors.
+        """
+        return await rank_all(self.corpus, query, self._dense)
+
+    @cached_property
+    def _dense(self) -> DenseIndex | None:
+        if self.embedder is None:
+            return None
+        return DenseIndex([chunk.indexed_text for chunk in self.corpus.chunks], self.embedder)
 
     def forecast(self, load: Load) -> Load:
         """Return a turn's tokens with those of the passages, of which the length is an average."""

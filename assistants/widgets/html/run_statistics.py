@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from assistants.analysis import FEWEST_TO_TELL, PERCENTAGE_POINTS
+from assistants.analysis import FEWEST_TO_TELL, PERCENTAGE_POINTS, Arm
 from assistants.results import Run
 from assistants.runs import Migration, case_names, status_counts
 from assistants.runs.audit import AS_WITHOUT, GOOD, OPEN
@@ -235,6 +235,7 @@ def _models(run: Run) -> Iterator[Any]:
     for scorer in _scorers(run):
         rows = run.effects(scorer.name, by="model")
         yield heading(scorer.name)
+        yield _opening(run, scorer.name, by="model")
         if len(rows) and rows["n_cases"].max() >= FEWEST_TO_TELL:
             yield forest(rows, score=scorer.name, unit=_unit(scorer), baseline=first, by="model")
         if len(rows):
@@ -327,8 +328,8 @@ def _with_notes(frame: pd.DataFrame, columns: Sequence[str], said: set[str] | No
     return Html(rows.body + ui.bullets(merged), "\n".join([rows.plain, *merged]), rows.csv)
 
 
-def _opening(run: Run, score: str) -> Html:
-    text = run.headline(score)
+def _opening(run: Run, score: str, by: Arm = "persona") -> Html:
+    text = run.headline(score, by=by)
     return Html(to_html(text), text)
 
 

@@ -25,8 +25,10 @@ _IN_CSV = ["case", "question", "persona", "model", "repeat", "status", "answer",
 
 
 def opening(run: Run) -> Html:
-    """Return in a few words what the personas changed."""
+    """Return in a few words what the personas changed, and what the models did."""
     text = run.headline()
+    if len(run.statistics.models) > 1:
+        text += f"\n\n{run.headline(by='model')}"
     return Html(ui.headline(to_html(text)), text)
 
 
@@ -59,6 +61,8 @@ def means(run: Run) -> Html:
 def side_by_side(run: Run, most: int = 200) -> Html:
     """Return the answers to each case beside each other, further repeats and cases folded.
 
+    The answers of each model begin a row.
+
     Parameters
     ----------
     run
@@ -71,11 +75,14 @@ def side_by_side(run: Run, most: int = 200) -> Html:
     parts: list[Markup] = []
     by_case = islice(frame.groupby(["case", "question"], sort=False), most)
     for number, ((_, question), of_case) in enumerate(by_case):
-        cards = [
-            _card(of_one.to_dict("records"), with_model)
-            for _, of_one in of_case.groupby(["persona", "model"], sort=False)
+        rows = [
+            [
+                _card(of_one.to_dict("records"), with_model)
+                for _, of_one in of_model.groupby("persona", sort=False)
+            ]
+            for _, of_model in of_case.groupby("model", sort=False)
         ]
-        asked, answers = to_html(str(question)), ui.cards(cards)
+        asked, answers = to_html(str(question)), Markup().join(map(ui.cards, rows))
         if number < OPEN_CASES:
             parts += [ui.question(asked), answers]
         else:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assistants.analysis.sentence_splitter import split_sentences
 from assistants.personas import Library
+from assistants.utils.sentence_splitter import split_sentences
 
 MARKDOWN = """# Rules
 
