@@ -129,6 +129,7 @@ bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what t
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
 	$(BIN)/python bench/prefixes.py
+	$(BIN)/python bench/knowledge.py --check
 	sh tests/support/install-browser.sh
 	$(BIN)/python bench/streaming.py --check
 
