@@ -362,7 +362,7 @@ def test_the_experiments_of_the_docs_load(folder: Path) -> None:
             assert len(Experiment.load(path, personas=[folder / "personas"])) > 1
 
 
-@pytest.mark.parametrize("page", ["recipes", "prompt-engineers", "talk"])
+@pytest.mark.parametrize("page", ["recipes", "prompt-engineers", "talk", "techniques"])
 def test_the_python_of_a_guide_runs(
     page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
