@@ -44,6 +44,7 @@ Feature: ChatGPT
     Given OpenAI, and a new key for it
     And the founding experiment
     When I write "unsupported: drop" into it
+    And I keep 3 of its questions
     And I set its caps to 160 tokens an answer and 5 dollars
     And I run it on "openai:gpt-5.5"
     Then the exit code is 1

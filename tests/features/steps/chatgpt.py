@@ -52,6 +52,16 @@ def set_caps(context: Context, tokens: int, usd: int) -> None:
     _edit(context, lambda text: re.sub(r"usd: [\d.]+", f"usd: {usd}", text))
 
 
+@when("I keep {count:d} of its questions")
+def keep_questions(context: Context, count: int) -> None:
+    def shortened(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        dropped = [line for line in lines if line.startswith("  - {id: ")][count:]
+        return "".join(line for line in lines if line not in dropped)
+
+    _edit(context, shortened)
+
+
 @then('it names the line with "{setting}", and says "{advice}"')
 def names_line(context: Context, setting: str, advice: str) -> None:
     lines = (context.world.folder / "exp.yaml").read_text(encoding="utf-8").splitlines()
