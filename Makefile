@@ -19,6 +19,7 @@ PYTEST := $(BIN)/python -m pytest
 DURATIONS := --durations=20 --durations-min=1
 FAST := not slow and not browser and not kill
 STAGES := unit browser notebooks behaviour numerics docs lint
+NUMERIC := $(filter-out %plots.py %simulated.py,$(wildcard tests/analysis/test_*.py))
 TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 # The output of a stage comes in one piece; make on macOS is too old for it.
 IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -87,7 +88,7 @@ behaviour: $(VENV)/installed-test
 	$(BIN)/behave --format progress --no-capture --logging-level WARNING tests/features
 
 browser: $(VENV)/installed-test
-	$(PYTEST) -n 2 --dist loadfile -m browser $(DURATIONS) tests/browser
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m browser $(DURATIONS) tests/browser
 
 # Each notebook in a folder of its own, as if it were the only one of a clone.
 notebooks: $(VENV)/installed-test
@@ -97,11 +98,11 @@ notebooks: $(VENV)/installed-test
 		cp notebooks/$$file.ipynb build/notebooks/$$file/notebooks/ || exit 1; done
 	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 600 --timeout 900 build/notebooks/*/notebooks/*.ipynb
 
-# The numeric tests once more, on the arithmetic of another processor.
+# The numeric tests once more, on the arithmetic of another processor. Figures and sums need no BLAS.
 numerics: $(VENV)/installed-test
 	@case "$$(uname -m)" in \
-		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) tests/analysis" && \
-			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile tests/analysis ;; \
+		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) $(NUMERIC)" && \
+			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile $(NUMERIC) ;; \
 		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
 	esac
 
@@ -128,6 +129,7 @@ bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what t
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
 	$(BIN)/python bench/prefixes.py
+	$(BIN)/python bench/knowledge.py --check
 	sh tests/support/install-browser.sh
 	$(BIN)/python bench/streaming.py --check
 
@@ -146,7 +148,7 @@ lock:  ## after a change of dependencies in pyproject.toml; needs uv
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
-		--extra otel --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
+		--extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -73,8 +73,10 @@ async def test_sidecar_sees_earlier_questions_and_no_answers() -> None:
     asked: list[str] = []
     await prepared(Enrich(sidecar("x", asked)), "Who ruled in 1900?", "SECRET", "And in 1950?")
     (request,) = asked
+    await prepared(Enrich(sidecar("x", asked), "own", prompt="Shorten."), QUESTION)
+    assert asked.pop() == f"Shorten.\n\nQuestion:\n{QUESTION}"
     assert "> Who ruled in 1900?" in request
-    assert request.endswith("Question:\nAnd in 1950?")
+    assert "Question:\nAnd in 1950?\n\nDo not answer" in request
     assert "SECRET" not in request
 
 

@@ -21,12 +21,13 @@ class AnswerView {
   constructor(actions) {
     this.actions = actions;
     this.item = {};
+    this.sent = h("div", { class: "sent" }); // what techniques did to the question
     this.blocks = h("div", { class: "markdown" });
     this.tail = h("div", { class: "tail" });
     this.problem = h("p", { class: "problem", role: "note", hidden: true });
     this.facts = h("span", { class: "facts" });
     this.buttons = h("span", { class: "buttons" });
-    this.element = h("article", { class: "answer" }, this.blocks, this.tail, this.problem,
+    this.element = h("article", { class: "answer" }, this.sent, this.blocks, this.tail, this.problem,
       h("footer", {}, this.facts, this.buttons));
   }
 
@@ -43,6 +44,7 @@ class AnswerView {
       this.author = h("p", { class: "facts" }, `Answered by ${item.author}`);
       this.element.prepend(this.author);
     }
+    if (item.sent !== this.drawnSent) dress(this.sent, (this.drawnSent = item.sent));
     this.drawText();
     setText(this.tail, this.open ? item.tail ?? "" : "");
     const said = [item.state === "stopped" ? "Stopped here: this is not the whole answer." : "",

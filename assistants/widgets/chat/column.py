@@ -13,6 +13,9 @@ from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.page_feed import PageFeed
 from assistants.widgets.chat.turns import Answer
 
+_LABELS = {"enrich": "Rewrite question", "memory": "Short memory", "knowledge": "Look up notes"}
+"""What a checkbox says, by technique."""
+
 
 @dataclass(eq=False)
 class ConversationColumn:
@@ -47,7 +50,20 @@ class ConversationColumn:
             "edited": self.is_edited,
             "collapsed": self.is_collapsed,
             "pinned": self.is_pinned,
+            "techniques": self._techniques(),
         }
+
+    def _techniques(self) -> list[Item]:
+        """Return those to switch on and off, as the page draws them."""
+        used = self.assistant.factors
+        labels = dict(_LABELS)
+        if self.assistant.persona.knowledge is None and "knowledge" not in used:
+            del labels["knowledge"]
+        labels |= {name: name for name in used if name not in labels}
+        return [
+            {"name": name, "label": escape_control_chars(label), "on": name in used}
+            for name, label in labels.items()
+        ]
 
     def totals(self, cost: Callable[[Answer], float | None]) -> str:
         """Return the totals of its answers, unless the only answer in sight shows them itself."""

@@ -38,7 +38,8 @@ class ColumnView {
         head.pinned ? h("span", { class: "badge" }, "pinned") : null),
       h("div", { class: "model" }, head.model),
       this.sums,
-      h("div", { class: "row tools" }, ...this.tools(head, place)));
+      h("div", { class: "row tools" }, ...this.tools(head, place)),
+      h("div", { class: "row techniques" }, ...this.techniques(head)));
     if (focused) this.about.querySelector(`[data-act="${focused}"]`)?.focus();
   }
 
@@ -46,6 +47,14 @@ class ColumnView {
   sum(said) {
     setText(this.sums, said);
     this.sums.hidden = !said;
+  }
+
+  /** A checkbox for each technique. */
+  techniques(head) {
+    return head.techniques.map(({ name, label, on }) => h("label", {},
+      h("input", { type: "checkbox", checked: on, "data-act": name, change: (event) =>
+        this.send({ do: "technique", column: this.id, name, settings: event.target.checked }) }),
+      label));
   }
 
   tools(head, { first, last }) {

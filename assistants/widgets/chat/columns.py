@@ -13,11 +13,13 @@ import traitlets
 from markupsafe import Markup
 
 from assistants.assistant import Assistant
-from assistants.clients import start_concurrency
+from assistants.clients import Client, connect, default_model, start_concurrency
 from assistants.errors import UsageError
 from assistants.messages import Transcript
-from assistants.models import Model
+from assistants.models import Catalogue, Model
 from assistants.personas import Library, edited_persona
+from assistants.techniques import BUILDERS as TECHNIQUE_ORDER
+from assistants.techniques import read_techniques
 from assistants.utils import escape_control_chars, pluralize
 from assistants.widgets import background
 from assistants.widgets.base import CaseSaver, Item, LiveWidget, read_sources
@@ -67,6 +69,7 @@ class ConversationColumns(LiveWidget):
         "edit": "edit",
         "clear": "clear",
         "prompt": "set_prompt",
+        "technique": "set_technique",
         "keep": "_keep_from_page",
     }
 
@@ -143,6 +146,26 @@ class ConversationColumns(LiveWidget):
         """
         background.call(lambda: self._set_prompt(self._find(column), text))
 
+    def set_technique(self, column: int | str, name: str, settings: Any = True) -> None:
+        """Switch a technique of a column on or off, from here on.
+
+        Parameters
+        ----------
+        column
+            Its place, counted from 0.
+        name
+            ``enrich``, ``memory``, ``knowledge``, or one of a plug-in.
+        settings
+            As an experiment file writes them; ``True`` for the usual ones, with the better
+            embedded model as the sidecar, and ``False`` to switch it off.
+
+        Raises
+        ------
+        UsageError
+            For an unknown technique, a wrong setting, or if an answer is on its way.
+        """
+        background.call(lambda: self._set_technique(self._find(column), name, settings))
+
     def keep(
         self,
         path: str | Path,
@@ -192,8 +215,8 @@ class ConversationColumns(LiveWidget):
             if last is None or last.completion is None:
                 transcripts.append(None)
             else:
-                messages = last.assistant.messages(last.history)
-                transcripts.append(Transcript(messages, last.completion))
+                sent = last.sent
+                transcripts.append(Transcript(sent.messages, last.completion, sent.techniques))
         return transcripts
 
     def close(self) -> None:
@@ -291,16 +314,40 @@ class ConversationColumns(LiveWidget):
         if text is None or text == (original.system_prompt or ""):
             if column.is_edited:
                 line = f"{original.name}: its own system prompt again"
-                column.conversation.set_assistant(original, line)
+                techniques = column.assistant.techniques
+                column.conversation.set_assistant(replace(original, techniques=techniques), line)
         else:
             turns = [turn for one in self._columns for turn in one.conversation.turns]
             authors = [answer.assistant for turn in turns for answer in turn.answers]
             current = [one.assistant for one in self._columns]
             others = [a.persona for a in (*current, *authors, *self.session.assistants)]
             persona = edited_persona(original.persona, text, others)
-            assistant = replace(original, persona=persona, variables={})
+            techniques = column.assistant.techniques
+            assistant = replace(original, persona=persona, variables={}, techniques=techniques)
             column.conversation.set_assistant(assistant, f"system prompt edited: {persona.name}")
         self._update_heads()
+
+    def _set_technique(self, column: ConversationColumn, name: str, settings: Any) -> None:
+        assistant = column.assistant
+        usual = {"enrich": {"model": default_model()}, "memory": {"summary": default_model()}}
+        chosen = usual.get(name, True) if settings is True else settings
+        new = read_techniques({name: chosen}, self._connect, Path(), persona=assistant.persona)
+        kept = [technique for technique in assistant.techniques if technique.name != name]
+        order = list(TECHNIQUE_ORDER)
+        techniques = sorted(
+            [*kept, *new], key=lambda t: order.index(t.name) if t.name in order else len(order)
+        )
+        said = "on" if new else "off"
+        column.conversation.set_assistant(
+            replace(assistant, techniques=tuple(techniques)), f"{name} is {said} from here on"
+        )
+        self._update_heads()
+
+    def _connect(self, name: str) -> Client:
+        """Return the client of a sidecar, whose price counts too."""
+        entry = Catalogue.default().find(name)
+        self.models.setdefault(entry.name, entry)
+        return connect(entry)
 
     def _new_column(self, assistant: Assistant) -> ConversationColumn:
         name = f"column-{next(_ids)}"

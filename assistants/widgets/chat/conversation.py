@@ -252,7 +252,10 @@ class Conversation:
             raise
 
     async def _stream(self, turn: Turn, answer: Answer) -> None:
-        pieces = answer.assistant.stream(answer.history, repeat=answer.repeat)
+        answer.prepared = await answer.assistant.prepare(answer.history, repeat=answer.repeat)
+        if answer.prepared.techniques:
+            self._report(turn)
+        pieces = answer.assistant.stream(answer.prepared, repeat=answer.repeat)
         async with _closing(pieces) as stream:
             async for piece in stream:
                 if isinstance(piece, Completion):

@@ -13,7 +13,7 @@ from typing import Any
 from assistants.utils import escape_control_chars, to_utf8
 from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html import MAX_CHARACTERS, finished_html, to_html
+from assistants.widgets.html import MAX_CHARACTERS, finished_html, techniques_html, to_html
 
 Item = dict[str, Any]
 
@@ -110,6 +110,7 @@ class PageFeed:
             "note": escape_control_chars(answer.note),
             "author": escape_control_chars(turn.author_label(answer)),
             "facts": answer_facts(answer, self._cost(answer)),
+            "sent": techniques_html(answer.techniques),
         }
         if answer.is_pending:
             buffer = self._buffers.setdefault(answer.id, StreamBuffer())
@@ -122,7 +123,8 @@ class PageFeed:
 
 def _state(turn: Turn, answer: Answer) -> tuple[str, str, str]:
     """Return what may change of an answer besides its text, and has to be sent again then."""
-    return answer.state, answer.note, turn.author_label(answer)
+    is_prepared = "prepared" if answer.prepared is not None else ""
+    return f"{answer.state} {is_prepared}", answer.note, turn.author_label(answer)
 
 
 @dataclass

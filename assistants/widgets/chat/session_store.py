@@ -28,7 +28,7 @@ from assistants.assistant import Assistant
 from assistants.clients import IsolatedClient
 from assistants.design import Design
 from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
-from assistants.messages import Completion, Transcript, Usage
+from assistants.messages import Completion, TechniqueRecord, Transcript, Usage
 from assistants.models import Model, call_cost
 from assistants.runs import Store, final_manifest, initial_manifest, transcripts
 from assistants.trial import Case, Trial
@@ -185,12 +185,19 @@ class SessionStore:
                 run=self.run,
                 cost_usd=self.cost(answer) if is_last else 0.0,
                 attempts=1,
+                techniques=[(record, self._side_cost(record)) for record in answer.techniques],
+                sent=[m for m in answer.sent.messages if m.role != "system"],
             )
             if not is_first:
                 ((stored,),) = store.read(_STORED_TEXT, [trial.key, number])
                 if stored != to_utf8(answer.completion.text):
                     return False
         return True
+
+    def _side_cost(self, record: TechniqueRecord) -> float | None:
+        """Return the dollars of a technique's own calls; ``None`` if a price is unknown."""
+        costs = [call_cost(self._model(c.model), c.completion.usage) for c in record.calls]
+        return sum(cost for cost in costs if cost is not None) if None not in costs else None
 
     def _free_trial(self, store: Store, turn: Turn, answer: Answer) -> Trial:
         """Return the trial of the first repeat that has no answer, nor earlier turns of its own."""
@@ -260,7 +267,8 @@ class SessionStore:
         if set(before) - {str(assistant)}:
             about["before"] = before  # other assistants gave some of the earlier answers
         name = transcripts.file_name(position, assistant.name, case, trial.repeat)
-        transcript = Transcript(assistant.messages(answer.history), answer.completion)
+        sent = answer.sent
+        transcript = Transcript(sent.messages, answer.completion, sent.techniques)
         transcripts.write(self.folder / "transcripts" / name, transcript, about)
 
     def _model(self, name: str) -> Model:

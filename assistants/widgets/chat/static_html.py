@@ -15,7 +15,7 @@ from assistants.widgets.chat.answer_stats import answer_facts
 from assistants.widgets.chat.column import ConversationColumn
 from assistants.widgets.chat.conversation import Conversation
 from assistants.widgets.chat.turns import Answer, AssistantSwitch, Entry, Turn
-from assistants.widgets.html import compare_words, finished_html, to_html, ui
+from assistants.widgets.html import compare_words, finished_html, techniques_html, to_html, ui
 
 
 def conversations_html(
@@ -121,6 +121,7 @@ def _answer(turn: Turn, answer: Answer, costs: Mapping[str, float | None]) -> Ma
     notes = filter(None, [endings.get(answer.state, "The answer is on its way."), answer.note])
     return Markup().join([
         ui.small([f"Answered by {author}"]) if author else "",
+        techniques_html(answer.techniques),
         finished_html(answer.text) if answer.text else "",
         *map(ui.emphasis, notes),
         ui.small(answer_facts(answer, costs.get(answer.id))),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from assistants.assistant import Assistant
+from assistants.assistant import Assistant, Prepared
 from assistants.errors import UsageError
-from assistants.messages import Completion, Message
+from assistants.messages import Completion, Message, TechniqueRecord
 
 State = Literal["waiting", "streaming", "done", "stopped", "failed"]
 """``done`` is a reply that the model finished; a stopped or failed one never counts as such."""
@@ -23,7 +23,7 @@ class Answer:
 
     ``text`` is what has arrived, ``repeat`` which draw of its request it is, ``error`` why it
     failed (``exception`` in words), and ``note`` anything else a reader has
-    to know, such as that it could not be stored.
+    to know, such as that it could not be stored. ``prepared`` is what was sent, once it is known.
     """
 
     assistant: Assistant
@@ -32,10 +32,21 @@ class Answer:
     text: str = ""
     state: State = "waiting"
     completion: Completion | None = None
+    prepared: Prepared | None = None
     error: str = ""
     exception: Exception | None = None
     note: str = ""
     id: str = field(default_factory=lambda: f"a{next(_ids)}")
+
+    @property
+    def techniques(self) -> tuple[TechniqueRecord, ...]:
+        """What techniques did to its question, once it is known."""
+        return () if self.prepared is None else self.prepared.techniques
+
+    @property
+    def sent(self) -> Prepared:
+        """What was sent, or would be without techniques."""
+        return self.prepared or Prepared(self.assistant.messages(self.history))
 
     @property
     def is_pending(self) -> bool:
