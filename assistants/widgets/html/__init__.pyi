@@ -24,6 +24,7 @@ from .run_statistics import endings as endings
 from .run_statistics import migration as migration
 from .run_statistics import models as models
 from .run_statistics import prompt_audit as prompt_audit
+from .run_statistics import techniques as techniques
 from .run_statistics import votes as votes
 from .run_statistics import wording as wording
 from .run_summary import answer_facts as answer_facts
