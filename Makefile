@@ -88,7 +88,7 @@ behaviour: $(VENV)/installed-test
 	$(BIN)/behave --format progress --no-capture --logging-level WARNING tests/features
 
 browser: $(VENV)/installed-test
-	$(PYTEST) -n 2 --dist loadfile -m browser $(DURATIONS) tests/browser
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m browser $(DURATIONS) tests/browser
 
 # Each notebook in a folder of its own, as if it were the only one of a clone.
 notebooks: $(VENV)/installed-test
