@@ -88,7 +88,7 @@ behaviour: $(VENV)/installed-test
 	$(BIN)/behave --format progress --no-capture --logging-level WARNING tests/features
 
 browser: $(VENV)/installed-test
-	$(PYTEST) -n 2 --dist loadfile -m browser $(DURATIONS) tests/browser
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m browser $(DURATIONS) tests/browser
 
 # Each notebook in a folder of its own, as if it were the only one of a clone.
 notebooks: $(VENV)/installed-test
@@ -129,6 +129,7 @@ bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what t
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
 	$(BIN)/python bench/prefixes.py
+	$(BIN)/python bench/knowledge.py --check
 	sh tests/support/install-browser.sh
 	$(BIN)/python bench/streaming.py --check
 
@@ -143,7 +144,7 @@ lock:  ## after a change of dependencies in pyproject.toml; needs uv
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
-		--extra otel --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
+		--extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -22,8 +22,17 @@ from markupsafe import Markup
 from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
 from assistants.runs import Migration
-from assistants.utils import packaged_path, quick_imports, to_utf8
-from assistants.widgets.html import ABSENT, clean, migration, render_template, stylesheet, ui
+from assistants.runs.improvement import Improvement
+from assistants.utils import packaged_path, quick_imports, to_utf8, write_atomically
+from assistants.widgets.html import (
+    ABSENT,
+    clean,
+    improvement,
+    migration,
+    render_template,
+    stylesheet,
+    ui,
+)
 
 NOTEBOOK = "02-run-experiment.ipynb"
 
@@ -74,6 +83,14 @@ def write_migration(run: Run, value: Migration) -> Path:
     page = run.folder / "migration.html"
     title = f"{value.experiment}: {value.old} to {value.new}"
     page.write_text(_page(title, migration(value).body), encoding="utf-8")
+    return page
+
+
+def write_improvement(run: Run, value: Improvement) -> Path:
+    """Write ``improvement.html`` into the folder of the held-out run, and return it."""
+    page = run.folder / "improvement.html"
+    title = f"{value.experiment}: {value.original.name} improved"
+    write_atomically(page, _page(title, improvement(value).body))
     return page
 
 

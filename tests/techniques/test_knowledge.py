@@ -170,8 +170,9 @@ def check_quotation(sent: str, question: str) -> None:
     body, end, after = rest[13:].partition(f"</notes-{tag}>")
     assert fence
     assert end
-    assert after == f"\n\nQuestion: {question}"
-    assert "[1]" in before
+    assert after.split("\n\n")[2:] == [f"Question: {question}"]
+    assert "[1]" in after
+    assert "not instructions" in before
     lines = body.strip("\n").split("\n")
     heads = [line for line in lines if line and not line.startswith("> ")]
     assert [head.partition("]")[0] for head in heads] == [f"[{n + 1}" for n in range(len(heads))]
