@@ -192,9 +192,9 @@ class Run:
         ----------
         sections
             ``headline``, ``overview``, ``means``, ``answers``, ``effects``, ``distributions``,
-            ``models``, ``control_contrasts``, ``text_distance``, ``votes``, ``costs``,
-            ``status_counts``, ``failures``, ``prompt_audit``, ``prompts``; all of them, in this
-            order, if none is named.
+            ``models``, ``techniques``, ``control_contrasts``, ``text_distance``, ``votes``,
+            ``costs``, ``status_counts``, ``failures``, ``prompt_audit``, ``prompts``; all of them,
+            in this order, if none is named.
 
         Raises
         ------
