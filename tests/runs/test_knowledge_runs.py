@@ -33,11 +33,16 @@ async def test_citations_are_scored_against_the_stored_passages(
         Assistant(persona, client),
         Assistant(persona, client, techniques=(Knowledge.of("notes"),)),
     )
-    cases = (Case("1", ("What does a moth do?",)), Case("2", ("How old is a moth?",)))
+    cases = (
+        Case("1", ("What does a moth do?",), source="moths.md"),
+        Case("2", ("How old is a moth?",)),
+        Case("3", ("Where is a moth?",), source="towns.md"),
+    )
     run = await Experiment("moths", assistants, cases).run(on_progress=lambda progress: None)
     scores = run.scores("cites_sources")
     found = {(row["persona"], row["case"]): row for _, row in scores.iterrows()}
     assert found["guide+knowledge", "1"]["value"] == 1
     assert found["guide+knowledge", "1"]["detail"] == "cites moths.md"
     assert found["guide+knowledge", "2"]["value"] == 0
+    assert found["guide+knowledge", "3"]["detail"] == "cites moths.md, not towns.md"
     assert found["guide", "1"]["reason"] == "no passages were given"
