@@ -25,7 +25,7 @@ TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics docs \
-	test-vllm soak bench pictures lock lock-vllm clean
+	test-vllm soak bench pictures sheet lock lock-vllm clean
 
 # The embedded model of `make run` and `make lab`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
 MODEL ?= qwen
@@ -137,6 +137,10 @@ pictures: run $(VENV)/installed-test  ## those of the README, anew
 	sh tests/support/install-browser.sh
 	$(BIN)/pytest -q tests/browser/test_notebooks.py -k compare
 	$(BIN)/python tests/support/pictures.py
+
+sheet: $(VENV)/installed-test $(VENV)/weights  ## all notebooks and reports, light and dark, wide and narrow, in build/; ONLY=report
+	sh tests/support/install-browser.sh
+	PYTHONPATH=tests $(BIN)/python tests/support/sheet.py $(ONLY)
 
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -22,6 +22,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from assistants import Experiment, Improvement, Message, Sampling, ScriptedClient, improve
 from assistants.runs.improvement import Optimizer
 
@@ -98,13 +100,12 @@ class Counts:
     gains: tuple[tuple[float, float], ...]
 
     def __str__(self) -> str:
-        choice, held_out = (
-            sum(side) / max(1, len(self.gains)) for side in zip(*self.gains, strict=True)
-        )
+        choice, held_out = np.mean(self.gains or [(np.nan, np.nan)], axis=0)
         return (
-            f"{self.runs} runs: {self.found} chose the sentence, {self.within} had the true effect "
-            f"in the interval, {self.helped} claimed a gain ({self.more} against the original "
-            f"alone); mean gain {choice:.1f} on choose, {held_out:.1f} held out"
+            f"{self.runs} runs, {len(self.gains)} with a winner: {self.found} chose the sentence, "
+            f"{self.within} had the true effect in the interval, {self.helped} claimed a gain "
+            f"({self.more} against the original alone); mean gain {choice:.1f} on choose, "
+            f"{held_out:.1f} held out"
         )
 
 
@@ -121,7 +122,7 @@ def counts(effect: float, runs: range, cases: int, optimizer: Optimizer) -> Coun
         within=len(within),
         helped=sum(r.has_helped for r in results),
         more=sum(r.outcome in ("helped", "rewording") for r in results),
-        gains=tuple((r.gain_on_choice, r.gain) for r in looked) or ((0.0, 0.0),),
+        gains=tuple((r.gain_on_choice, r.gain) for r in looked),
     )
 
 

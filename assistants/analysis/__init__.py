@@ -25,13 +25,13 @@ from assistants.analysis.effects import (
 )
 from assistants.analysis.headline import FEWEST_TO_TELL, headline
 from assistants.analysis.latex import latex_table
-from assistants.analysis.memory_savings import (
+from assistants.analysis.mixed_model import mixed_model
+from assistants.analysis.net_savings import (
     MemorySavings,
     MemoryTurn,
     memory_savings,
     memory_turns,
 )
-from assistants.analysis.mixed_model import mixed_model
 from assistants.analysis.pairwise_votes import combine_orders, position_bias
 from assistants.analysis.permutation import holm
 from assistants.analysis.power import cases_needed, power_of, sd_of_difference

@@ -234,9 +234,10 @@ class Enrich:
 
 
 def _replaced(draft: Draft, rewrite: str) -> str:
-    """Return the rewrite in the question's place, with whatever else is sent around it."""
-    before, question, after = draft.sent.rpartition(draft.question)
-    return f"{before}{rewrite}{after}" if question else f"{draft.sent}\n\n{rewrite}"
+    """Return the rewrite in the question's place, below whatever else is sent with it."""
+    if not draft.sent.endswith(draft.question):
+        return f"{draft.sent}\n\n{rewrite}"
+    return f"{draft.sent[: len(draft.sent) - len(draft.question)]}{rewrite}"
 
 
 def _without_quotes(reply: str) -> str:

@@ -59,7 +59,7 @@ def open_notebook(page: Page, lab: Lab, path: Path) -> None:
         page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', { path })", name)
     else:
         page.goto(lab.notebook_url(name), timeout=120_000)
-    page.wait_for_function(IS_OPEN, arg=name, timeout=120_000)
+    page.wait_for_function(IS_OPEN, arg=name, timeout=240_000)
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=120_000)
 

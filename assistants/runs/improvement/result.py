@@ -176,7 +176,7 @@ class Improvement:
         if self.outcome == "rewording":
             return (
                 f"It is not proven to help more than other words do: {found}. {rewording}; "
-                f"{improved} is beyond that by {beyond}, which may be chance. {left}"
+                f"between the two it is {beyond}: {self.held_out['verdict'].iloc[2]}. {left}"
             )
         if self.outcome == "harmed":
             return f"It did harm: {found}. {left}"
