@@ -79,7 +79,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 fast: $(VENV)/installed-test
-	$(PYTEST) -q -n 3 --dist loadfile -m "$(FAST)" --hypothesis-profile quick
+	$(PYTEST) -q -n 3 --dist worksteal -m "$(FAST)" --hypothesis-profile quick
 
 unit: $(VENV)/installed-test
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser" $(DURATIONS)

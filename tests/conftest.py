@@ -27,7 +27,9 @@ os.environ["ASSISTANTS_NO_PLUGINS"] = "1"
 
 # The machine may be busy: a slow example says nothing about the law that it tests.
 settings.register_profile(
-    "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "assistants",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("assistants"), max_examples=10)
 settings.load_profile("assistants")
@@ -55,8 +57,8 @@ SLOW_MODULES = (
 
 
 SLOW_TESTS = {
-    "test_a_huge_answer_takes_no_time", "test_a_second_event_loop",
-    "test_an_interrupt_costs_nothing_twice",
+    "test_a_huge_answer_takes_no_time", "test_a_png_is_small_and_has_every_pixel",
+    "test_a_second_event_loop", "test_an_interrupt_costs_nothing_twice",
     "test_another_look_at_held_out_cases_is_counted_and_said",
     "test_gepa_is_interrupted_like_any_other", "test_gepa_searches_under_the_same_discipline",
     "test_gepa_stops_at_a_cap",
