@@ -19,12 +19,13 @@ PYTEST := $(BIN)/python -m pytest
 DURATIONS := --durations=20 --durations-min=1
 FAST := not slow and not browser and not kill
 STAGES := unit browser notebooks behaviour numerics docs lint
+NUMERIC := $(filter-out %plots.py %simulated.py,$(wildcard tests/analysis/test_*.py))
 TUTORIALS := $(filter-out $(ON_VLLM),$(wildcard notebooks/*.ipynb))
 # The output of a stage comes in one piece; make on macOS is too old for it.
 IN_TURN := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: run lab install setup quick test lint fast unit behaviour browser notebooks numerics docs \
-	test-vllm soak bench pictures lock lock-vllm clean
+	test-vllm soak bench pictures sheet lock lock-vllm clean
 
 # The embedded model of `make run` and `make lab`. It needs a download of 1.1 GB and 2.1 GB of memory; smollm2 0.1 and 0.8.
 MODEL ?= qwen
@@ -78,7 +79,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 fast: $(VENV)/installed-test
-	$(PYTEST) -q -n 3 --dist loadfile -m "$(FAST)" --hypothesis-profile quick
+	$(PYTEST) -q -n 3 --dist worksteal -m "$(FAST)" --hypothesis-profile quick
 
 unit: $(VENV)/installed-test
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser" $(DURATIONS)
@@ -87,7 +88,7 @@ behaviour: $(VENV)/installed-test
 	$(BIN)/behave --format progress --no-capture --logging-level WARNING tests/features
 
 browser: $(VENV)/installed-test
-	$(PYTEST) -n 2 --dist loadfile -m browser $(DURATIONS) tests/browser
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m browser $(DURATIONS) tests/browser
 
 # Each notebook in a folder of its own, as if it were the only one of a clone.
 notebooks: $(VENV)/installed-test
@@ -97,11 +98,11 @@ notebooks: $(VENV)/installed-test
 		cp notebooks/$$file.ipynb build/notebooks/$$file/notebooks/ || exit 1; done
 	$(NBVAL) -n 2 --dist loadfile --nbval-cell-timeout 600 --timeout 900 build/notebooks/*/notebooks/*.ipynb
 
-# The numeric tests once more, on the arithmetic of another processor.
+# The numeric tests once more, on the arithmetic of another processor. Figures and sums need no BLAS.
 numerics: $(VENV)/installed-test
 	@case "$$(uname -m)" in \
-		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) tests/analysis" && \
-			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile tests/analysis ;; \
+		x86_64|amd64) echo "OPENBLAS_CORETYPE=Haswell $(PYTEST) $(NUMERIC)" && \
+			OPENBLAS_CORETYPE=Haswell $(PYTEST) -n 2 --dist loadfile $(NUMERIC) ;; \
 		*) echo "numerics: no second BLAS kernel to test on this processor." ;; \
 	esac
 
@@ -128,6 +129,7 @@ bench: $(VENV)/installed-test  ## what a trial costs beside the bare SDK, what t
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/effects.py
 	$(BIN)/python bench/prefixes.py
+	$(BIN)/python bench/knowledge.py --check
 	sh tests/support/install-browser.sh
 	$(BIN)/python bench/streaming.py --check
 
@@ -136,13 +138,17 @@ pictures: run $(VENV)/installed-test  ## those of the README, anew
 	$(BIN)/pytest -q tests/browser/test_notebooks.py -k compare
 	$(BIN)/python tests/support/pictures.py
 
+sheet: $(VENV)/installed-test $(VENV)/weights  ## all notebooks and reports, light and dark, wide and narrow, in build/; ONLY=report
+	sh tests/support/install-browser.sh
+	PYTHONPATH=tests $(BIN)/python tests/support/sheet.py $(ONLY)
+
 lock:  ## after a change of dependencies in pyproject.toml; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
-		--extra otel --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
+		--extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -17,6 +17,8 @@ from .personas import Library as Library
 from .personas import Persona as Persona
 from .results import Results as Results
 from .results import Run as Run
+from .runs.improvement import Improvement as Improvement
+from .runs.improvement import improve as improve
 from .servers import Server as Server
 from .servers import serve as serve
 from .trial import Case as Case
@@ -38,6 +40,7 @@ __all__ = [
     "Completion",
     "Design",
     "Experiment",
+    "Improvement",
     "Library",
     "Limits",
     "Message",
@@ -55,6 +58,7 @@ __all__ = [
     "Trial",
     "append_case",
     "connect",
+    "improve",
     "serve",
 ]
 

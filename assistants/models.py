@@ -230,11 +230,11 @@ class Catalogue:
         catalogue = cls({}, {}, {})
         trusted = {PACKAGED, user_file()}
         bound = catalogue.key_hosts
-        files: list[tuple[Path, Document, _ModelsFile]] = []
-        for path in paths:
-            if path.is_file():
-                document = parse_toml(read_text(path), display_path(path))
-                files.append((path, document, validate(_ModelsFile, document)))
+        files = [
+            (path, *_parsed(read_text(path), display_path(path)))
+            for path in paths
+            if path.is_file()
+        ]
         for path, _, content in files:
             for provider in content.providers.values():
                 if path in trusted and provider.key is not None:
@@ -347,6 +347,12 @@ def base_url(server: Provider) -> str:
     """Return the base URL, as the environment sets it now."""
     override = os.environ.get(server.address_from, "").strip() if server.address_from else ""
     return override or server.address
+
+
+@lru_cache(maxsize=16)  # the package's own is read for each experiment
+def _parsed(text: str, source: str) -> tuple[Document, _ModelsFile]:
+    document = parse_toml(text, source)
+    return document, validate(_ModelsFile, document)
 
 
 def _origin(provider: Provider) -> str:

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,17 @@ from markupsafe import Markup
 from assistants.errors import MissingDependencyError, ReportError, UsageError, nearest
 from assistants.results import Run
 from assistants.runs import Migration
-from assistants.utils import packaged_path, quick_imports, to_utf8
-from assistants.widgets.html import ABSENT, clean, migration, render_template, stylesheet, ui
+from assistants.runs.improvement import Improvement
+from assistants.utils import packaged_path, quick_imports, to_utf8, write_atomically
+from assistants.widgets.html import (
+    ABSENT,
+    clean,
+    improvement,
+    migration,
+    render_template,
+    stylesheet,
+    ui,
+)
 
 NOTEBOOK = "02-run-experiment.ipynb"
 
@@ -73,6 +83,14 @@ def write_migration(run: Run, value: Migration) -> Path:
     page = run.folder / "migration.html"
     title = f"{value.experiment}: {value.old} to {value.new}"
     page.write_text(_page(title, migration(value).body), encoding="utf-8")
+    return page
+
+
+def write_improvement(run: Run, value: Improvement) -> Path:
+    """Write ``improvement.html`` into the folder of the held-out run, and return it."""
+    page = run.folder / "improvement.html"
+    title = f"{value.experiment}: {value.original.name} improved"
+    write_atomically(page, _page(title, improvement(value).body))
     return page
 
 
@@ -228,23 +246,28 @@ def _plain(output: Any) -> str:
     return to_utf8("".join(output.get("data", {}).get("text/plain", "")))
 
 
-def _body(cells: Sequence[Any], name: str) -> Markup:
+@cache  # it compiles its templates, which takes longer than to fill them
+def _exporter() -> Any:
     from nbconvert import HTMLExporter
-    from nbformat import from_dict
 
-    parts = _Parts(name)
-    for cell in cells:
-        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
-        cell["source"] = to_utf8(cell["source"])
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+    return HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
+
+
+def _body(cells: Sequence[Any], name: str) -> Markup:
+    from nbformat import from_dict
+
+    parts = _Parts(name)
+    for cell in cells:
+        cell["outputs"] = [_sanitised(output, parts) for output in cell.get("outputs", [])]
+        cell["source"] = to_utf8(cell["source"])
     part = {"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    body, _ = exporter.from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
+    body, _ = _exporter().from_notebook_node(from_dict(part))  # type: ignore[no-untyped-call]
     return parts.put_into(clean(body))
 
 

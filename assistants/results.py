@@ -192,9 +192,9 @@ class Run:
         ----------
         sections
             ``headline``, ``overview``, ``means``, ``answers``, ``effects``, ``distributions``,
-            ``models``, ``control_contrasts``, ``text_distance``, ``votes``, ``costs``,
-            ``status_counts``, ``failures``, ``prompt_audit``, ``prompts``; all of them, in this
-            order, if none is named.
+            ``models``, ``techniques``, ``control_contrasts``, ``text_distance``, ``votes``,
+            ``costs``, ``status_counts``, ``failures``, ``prompt_audit``, ``prompts``; all of them,
+            in this order, if none is named.
 
         Raises
         ------
@@ -381,8 +381,8 @@ class Results:
     def latest(self, experiment: str | None = None) -> Run:
         """Return the newest run, of one experiment or of all.
 
-        Conversations, and runs in which judges were asked or paraphrases made, have names of
-        their own (``chat``, ``compare``, ``ask``), and are found by those only.
+        Conversations, and runs in which judges were asked, paraphrases made or a persona improved,
+        have names of their own (``chat``, ``compare``, ``ask``), and are found by those only.
 
         Raises
         ------
@@ -408,4 +408,5 @@ def _helps(run: Run) -> bool:
     made = (".paraphrases", ".attribution")
     if run.manifest.get("source") == "live":  # as ``SessionStore`` marks it
         return True
-    return "judge_of" in run.manifest or run.experiment.endswith(made)
+    served = ("judge_of", "improvement")
+    return any(key in run.manifest for key in served) or run.experiment.endswith(made)

@@ -213,7 +213,8 @@ UNANSWERABLE = [
 ]
 
 _REFUSAL = re.compile(
-    r"\b(?:not|no|none|neither|unknown|unable|cannot|n't|nothing)\b|n't\b", re.IGNORECASE
+    r"\b(?:not|no|none|neither|unknown|unable|cannot|n't|nothing)\b|n't\b",
+    re.IGNORECASE,
 )
 
 
@@ -221,7 +222,8 @@ def write_notes(folder: Path) -> dict[str, str]:
     """Write the facts in five formats, and return the file of each question."""
     groups = [FACTS[start::5] for start in range(5)]
     (folder / "places.md").write_text(
-        "# Carvonia\n\n" + "\n\n".join(f"## {f.subject}\n\n{f.text}" for f in groups[0]), "utf-8"
+        "# Carvonia\n\n" + "\n\n".join(f"## {f.subject}\n\n{f.text}" for f in groups[0]),
+        "utf-8",
     )
     (folder / "history").mkdir()
     # Each text has a file of its own, so that it is a passage of its own.
@@ -281,31 +283,38 @@ async def main() -> int:
             "shuffled": knowledge.control("shuffled"),
         }
         counts = {name: Count() for name in arms}
-        refused = 0
+        refused = unanswerable = 0
         try:
-            for fact in FACTS[: options.questions]:
+            for number, fact in enumerate(FACTS[: options.questions]):
                 for name, technique in arms.items():
                     answer, is_valid, cited = await ask(client, technique, fact.question)
                     is_right = fact.word.lower() in answer.lower()
                     counts[name].asked += 1
                     counts[name].right += is_right
                     counts[name].cited += is_right and is_valid and sources[fact.question] in cited
-                    print(f"{name}: {fact.question} -> {answer!r} {sorted(cited)}", flush=True)
-            for question in UNANSWERABLE:
-                answer, _, cited = await ask(client, knowledge, question)
-                refused += bool(_REFUSAL.search(answer))
-                print(f"unanswerable: {question} -> {answer!r} {sorted(cited)}", flush=True)
+                    print(
+                        f"{name}: {fact.question} -> {answer!r} {sorted(cited)}",
+                        flush=True,
+                    )
+                for question in UNANSWERABLE[number : number + 1]:
+                    answer, _, cited = await ask(client, knowledge, question)
+                    unanswerable += 1
+                    refused += bool(_REFUSAL.search(answer))
+                    print(
+                        f"unanswerable: {question} -> {answer!r} {sorted(cited)}",
+                        flush=True,
+                    )
         finally:
             await client.aclose()
     for name, count in counts.items():
         print(f"{name}: {count.right} right, {count.cited} also cited, of {count.asked}")
-    print(f"unanswerable: {refused} refused of {len(UNANSWERABLE)}")
+    print(f"unanswerable: {refused} refused of {unanswerable}")
     asked = counts["with"].asked
     kept = (
         counts["with"].cited >= 0.8 * asked
         and counts["without"].right == 0
         and counts["shuffled"].right <= 0.1 * asked
-        and refused > len(UNANSWERABLE) / 2
+        and refused > unanswerable / 2
     )
     return 0 if kept or not options.check else 1
 

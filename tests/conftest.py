@@ -27,7 +27,9 @@ os.environ["ASSISTANTS_NO_PLUGINS"] = "1"
 
 # The machine may be busy: a slow example says nothing about the law that it tests.
 settings.register_profile(
-    "assistants", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "assistants",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.register_profile("quick", settings.get_profile("assistants"), max_examples=10)
 settings.load_profile("assistants")
@@ -46,7 +48,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW_MODULES = (
     "analysis/test_effects_simulated.py", "browser/*", "cli/*", "clients/test_llamacpp*",
-    "clients/test_offline*", "runs/test_batch*.py", "runs/test_kill.py",
+    "clients/test_offline*", "runs/test_batch*.py",
+    "runs/test_improvement_simulated.py", "runs/test_kill.py",
     "scoring/test_code_runs.py", "servers/test_serve*", "test_docs.py", "test_report*.py",
     "test_secret_leaks.py", "test_wheel.py", "widgets/test_magics*",
 )  # fmt: skip
@@ -54,7 +57,11 @@ SLOW_MODULES = (
 
 
 SLOW_TESTS = {
-    "test_a_huge_answer_takes_no_time", "test_a_second_event_loop",
+    "test_a_huge_answer_takes_no_time", "test_a_png_is_small_and_has_every_pixel",
+    "test_a_second_event_loop", "test_an_interrupt_costs_nothing_twice",
+    "test_another_look_at_held_out_cases_is_counted_and_said",
+    "test_gepa_is_interrupted_like_any_other", "test_gepa_searches_under_the_same_discipline",
+    "test_gepa_stops_at_a_cap",
     "test_bad_templates_deliver_no_text_that_they_spoil",
     "test_equal_input_is_an_equal_picture", "test_every_answer_has_a_score_or_a_reason",
     "test_false_alarms_are_as_rare_as_promised",

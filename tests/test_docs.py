@@ -37,6 +37,7 @@ from assistants.models import Catalogue, ModelEntry, Prices, Provider
 from assistants.scoring.registry import _BUILDERS as SCORER_SETTINGS
 from assistants.scoring.registry import SCORER_NAMES
 from assistants.utils.config_files import parse_yaml
+from support.commands import Done, call
 from support.fake_vllm_python import python_with_vllm
 from support.openai_server import OpenAIServer
 
@@ -105,15 +106,27 @@ def servers_of(folder: Path) -> dict[str, str]:
     }
 
 
-def run(command: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+OUTSIDE = re.compile("make|assistants (view|serve|servers|stop)")
+"""Commands that open a page or have servers run on; the others show the same in this process."""
+
+
+def run(command: str, folder: Path, **more: str) -> Done:
     """Run a command as the reader would, with the environment of this Python."""
     more |= servers_of(folder) if re.search(r"serve|stop|vllm:", command) else {}
+    words, entered = shlex.split(command), "What is a tree?\n\n"
+    if not OUTSIDE.match(command):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for name, value in more.items():
+                patch.setenv(name, value)
+            return call(*words[1:], stdin=entered)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     more["BROWSER"] = "true"  # a program that is everywhere, and opens nothing
-    return subprocess.run(
-        shlex.split(command), cwd=folder, text=True, capture_output=True, timeout=300,
-        input="What is a tree?\n\n", env={**os.environ, "PATH": path, **more},
+    done = subprocess.run(
+        words, cwd=folder, text=True, capture_output=True, timeout=300,
+        input=entered, env={**os.environ, "PATH": path, **more},
     )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +138,14 @@ def test_every_command_of_the_pages_works(
 ) -> None:
     """In the order of the pages, in a folder that has the experiments and nothing else."""
     done = run(command, folder, **openai)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout or re.search(r"--out|--dry-run", command)  # a forecast goes to stderr
+    assert done.code == 0, done.err
+    assert done.out or re.search(r"--out|--dry-run", command)  # a forecast goes to stderr
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
 def test_every_make_target_of_the_pages_is_there(command: str) -> None:
     """``make -n`` knows it."""
-    assert run(f"{command} -n", ROOT).returncode == 0
+    assert run(f"{command} -n", ROOT).code == 0
 
 
 def test_no_command_of_the_pages_goes_untested() -> None:
@@ -145,7 +158,7 @@ def test_no_command_of_the_pages_goes_untested() -> None:
 def test_the_persona_and_the_experiment_of_the_readme_load(folder: Path) -> None:
     """The gardener answers, with the text that the page shows."""
     done = run("assistants run experiments/yours.yaml -m echo --yes --no-report", folder)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     answers = Results(folder / "results").latest("yours").trials()["answer"]
     assert answers.str.contains("You are a gardener").any()
 
@@ -362,7 +375,7 @@ def test_the_experiments_of_the_docs_load(folder: Path) -> None:
             assert len(Experiment.load(path, personas=[folder / "personas"])) > 1
 
 
-@pytest.mark.parametrize("page", ["recipes", "prompt-engineers", "talk"])
+@pytest.mark.parametrize("page", ["recipes", "prompt-engineers", "talk", "techniques"])
 def test_the_python_of_a_guide_runs(
     page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

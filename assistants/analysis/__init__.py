@@ -26,6 +26,12 @@ from assistants.analysis.effects import (
 from assistants.analysis.headline import FEWEST_TO_TELL, headline
 from assistants.analysis.latex import latex_table
 from assistants.analysis.mixed_model import mixed_model
+from assistants.analysis.net_savings import (
+    MemorySavings,
+    MemoryTurn,
+    memory_savings,
+    memory_turns,
+)
 from assistants.analysis.pairwise_votes import combine_orders, position_bias
 from assistants.analysis.permutation import holm
 from assistants.analysis.power import cases_needed, power_of, sd_of_difference
@@ -45,6 +51,8 @@ __all__ = [
     "RAISES_LIKELIHOOD",
     "TOO_LITTLE",
     "Arm",
+    "MemorySavings",
+    "MemoryTurn",
     "ScoreTable",
     "ablation_effects",
     "agreement",
@@ -60,6 +68,8 @@ __all__ = [
     "interactions",
     "latex_table",
     "log_likelihood_effects",
+    "memory_savings",
+    "memory_turns",
     "mixed_model",
     "note_truncation",
     "position_bias",

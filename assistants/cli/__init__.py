@@ -16,6 +16,7 @@ from assistants.cli import (
     batches,
     chat,
     controls,
+    improve,
     init,
     interchange,
     knowledge,
@@ -125,6 +126,7 @@ _command("effects", show.effects)
 _command("import", interchange.import_config)
 _command("export", interchange.export)
 _command("controls", controls.controls)
+_command("improve", improve.improve)
 _command("serve", serve.serve)
 _command("plan", serve.plan)
 _command("servers", serve.servers)

@@ -147,7 +147,7 @@ def forecast_and_run(
             design.with_sampling(sampling.sampling, sampling.origins),
             cases=design.cases[:cases],
             tape=tape or design.tape,
-            limits=_limited(design.limits, limits),
+            limits=merge_limits(design.limits, limits),
         )
 
     budget: Budget | None = None
@@ -158,7 +158,7 @@ def forecast_and_run(
         else:
             say(f"making {texts}")
             plain = Experiment.load(file, personas=personas, **changes | {"controls": {}})
-            budget = Budget(_limited(plain.limits, limits))
+            budget = Budget(merge_limits(plain.limits, limits))
             written = make_controls(file, personas, results, yes=yes, budget=budget, **changes)
             say(f"They are in {written}; read and edit them there.")
     if dry_run:
@@ -176,13 +176,13 @@ def forecast_and_run(
     for warning in forecast.warnings:
         say(f"warning: {warning}")
     if not yes:
-        _confirm(experiment, forecast)
+        confirm(experiment, forecast)
     finished = _execute(experiment, results, budget)
     finished.export()
     return Finished(finished, replayed=forecast.replays)
 
 
-def _limited(limits: Limits, given: Mapping[str, Any]) -> Limits:
+def merge_limits(limits: Limits, given: Mapping[str, Any]) -> Limits:
     """Return the limits, with those of the command line in their place."""
     return replace(limits, **{name: cap for name, cap in given.items() if cap is not None})
 
@@ -192,7 +192,7 @@ def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Ru
     waiting = ""
 
     async def execute() -> Run:
-        with _progress_bar() as show_progress:
+        with progress_bar() as show_progress:
 
             def report(progress: Progress) -> None:
                 nonlocal left, total, waiting
@@ -214,9 +214,9 @@ def _execute(experiment: Experiment, results: Path, budget: Budget | None) -> Ru
         raise
 
 
-def _confirm(experiment: Experiment, forecast: Forecast) -> None:
+def confirm(design: Design, forecast: Forecast) -> None:
     """Ask for consent where the run may cost money and no limit caps it."""
-    if not forecast.to_ask or forecast.usd == 0 or experiment.limits.usd is not None:
+    if not forecast.to_ask or forecast.usd == 0 or design.limits.usd is not None:
         return
     if not sys.stdin.isatty():
         raise UsageError(
@@ -227,7 +227,7 @@ def _confirm(experiment: Experiment, forecast: Forecast) -> None:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[ProgressCallback]:
+def progress_bar() -> Iterator[ProgressCallback]:
     """Show a bar with the time left on a terminal; print a line every tenth elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -252,6 +252,8 @@ def _progress_bar() -> Iterator[ProgressCallback]:
                 if last_waiting and not err.is_terminal:
                     say(f"waiting for {last_waiting}")
             tenth = 10 * progress.done // max(1, progress.total)
+            if tenth < last_tenth:
+                last_tenth = -1  # another run, of several in a row
             if not err.is_terminal and tenth > last_tenth and progress.done > progress.reused:
                 last_tenth = tenth
                 say(f"{progress.done} of {progress.total}: {_status_line(progress)}")

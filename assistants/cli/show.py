@@ -179,23 +179,25 @@ def effects(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A persona in place of the experiment's baseline; with `--by model` a model.",
+            help="A persona in place of the experiment's baseline; with `--by model` a model, with "
+            "`--by knowledge` one of its settings.",
         ),
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", metavar="ARM", help="What is compared: persona or model.")
+        str,
+        typer.Option(
+            "--by", metavar="ARM", help="What is compared: persona, model, or a technique."
+        ),
     ] = "persona",
     as_json: options.Json = False,
 ) -> int:
     """Show the effect of each persona or model, with intervals and verdicts."""
-    from assistants.analysis import check_arm
     from assistants.results import Results
     from assistants.runs import VOTES, tables
 
     run = Results(results).latest(experiment)
     score = score or run.statistics.main_score
-    arm = check_arm(by)
-    frame = run.effects(score, by=arm, baseline=baseline)
+    frame = run.effects(score, by=by, baseline=baseline)
     scored = run.scores(score)
     if scored["value"].isna().all() and (reasons := scored["reason"].dropna()).size:
         raise UsageError(
@@ -209,14 +211,18 @@ def effects(
     if frame["model"].nunique() == 1:
         columns.remove("model")
     statistics = run.statistics
-    is_by_model = arm == "model"
-    reference = statistics.baseline_model(baseline) if is_by_model else baseline
-    reference = reference or run.manifest["baseline"]
+    if by in statistics.techniques:
+        columns.insert(0, by)
+        reference = f"{by}: {statistics.technique_arms(by).baseline(baseline)}"
+    elif by == "model":
+        reference = statistics.baseline_model(baseline)
+    else:
+        reference = baseline or run.manifest["baseline"]
     title = f"{run.experiment}: {score}, against {reference}, 95% intervals, p adjusted by Holm"
     shown = frame[columns].rename(columns={"n_cases": "cases", "p_adjusted": "p"})
     out.print(table(list(shown), shown.itertuples(index=False), title=title))
     _print_notes(frame)
-    if run.controls and baseline is None and not is_by_model:
+    if statistics.control_personas and baseline is None and by == "persona":
         _print_contrasts(run, score)
     return 0
 

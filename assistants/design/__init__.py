@@ -18,7 +18,7 @@ from assistants.design.limits import Limits
 from assistants.design.loader import check_variables, read_assistants, read_scorers
 from assistants.design.promptfoo import Imported, import_promptfoo
 from assistants.design.schema import ExperimentFile
-from assistants.design.writer import write_experiment
+from assistants.design.writer import write_experiment, write_persona
 
 __all__ = [
     "Control",
@@ -39,4 +39,5 @@ __all__ = [
     "read_scorers",
     "requested_controls",
     "write_experiment",
+    "write_persona",
 ]

@@ -61,22 +61,38 @@ async def execute(
     StoreError
         If an answer cannot be stored.
     """
-    _check_prices(design)
-    if design.batch:
-        check_batches(design)
-    tape = Tape(design.tape) if design.tape is not None else None
-    with Store(results) as store:
-        context = ExecutionContext(
-            store, tape, budget or Budget(design.limits), retry or RetryPolicy(), on_progress
-        )
-        try:
-            run, outcome = await context.execute(design)
-            if tape is not None and outcome == "complete":
-                tape.finish()
-        finally:
-            if tape is not None:
-                tape.close()
+    check_design(design)
+    with execution_context(
+        design, results, on_progress=on_progress, retry=retry, budget=budget
+    ) as context:
+        run, outcome = await context.execute(design)
+        if outcome == "complete":
+            context.finish_tape()
     return run
+
+
+@contextmanager
+def execution_context(
+    design: Design,
+    results: str | Path,
+    *,
+    on_progress: ProgressCallback | None = None,
+    retry: RetryPolicy | None = None,
+    budget: Budget | None = None,
+) -> Iterator[ExecutionContext]:
+    """Open the store, the tape and the budget with which one design, or several, are executed.
+
+    Parameters are those of ``Experiment.run``; ``design`` gives the tape and the limits.
+    """
+    tape = Tape(design.tape) if design.tape is not None else None
+    try:
+        with Store(results) as store:
+            yield ExecutionContext(
+                store, tape, budget or Budget(design.limits), retry or RetryPolicy(), on_progress
+            )
+    finally:
+        if tape is not None:
+            tape.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +105,15 @@ class ExecutionContext:
     retry: RetryPolicy
     on_progress: ProgressCallback | None
 
-    async def execute(self, design: Design) -> tuple[str, Outcome]:
-        """Ask, judge and score; return the run's id and its outcome."""
+    async def execute(self, design: Design, **more: Any) -> tuple[str, Outcome]:
+        """Ask, judge and score; return the run's id and its outcome.
+
+        ``more`` is written into the run's manifest before anything is asked.
+        """
         run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         known = [*design.scorers, *(s for judge in design.judges for s in judge.scorers({}))]
-        with self._recorded(run, design, scorers=scores.describe_scorers(known)) as record:
+        described = scores.describe_scorers(known)
+        with self._recorded(run, design, scorers=described, **more) as record:
             outcomes: list[Outcome] = [await self._ask(run, design, record)]
             scorers = [*design.scorers]
             if outcomes[0] in ("complete", "failures"):
@@ -115,6 +135,11 @@ class ExecutionContext:
         finally:
             manifest = final_manifest(record.manifest, self.store, run)
             self.store.end_run(run, record.outcome, manifest)
+
+    def finish_tape(self) -> None:
+        """Give a recording its final name: all that was to be asked has been answered."""
+        if self.tape is not None:
+            self.tape.finish()
 
     async def _collect(self, run: str, design: Design) -> BatchRunner:
         """Wait for batches of earlier runs, also where this one asks call by call.
@@ -263,6 +288,19 @@ class _RunRecord:
 
     manifest: dict[str, Any]
     outcome: Outcome = "interrupted"
+
+
+def check_design(design: Design) -> None:
+    """Refuse what could not be kept: a batch of a client without any, a cap without prices.
+
+    Raises
+    ------
+    UsageError
+        Naming the model, and what to write.
+    """
+    _check_prices(design)
+    if design.batch:
+        check_batches(design)
 
 
 def _check_prices(design: Design) -> None:

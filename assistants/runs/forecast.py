@@ -157,7 +157,9 @@ def forecast_trials(
                 for sidecar, read, written in turn.calls:
                     client = sidecar.client
                     workers.setdefault(client.model, start_concurrency(client))
-                    request = hash((trial.case.digest, turn.number, trial.draw_index, sidecar))
+                    asker = trial.resolved_assistant.digest if sidecar.reads_answers else ""
+                    place = (trial.case.digest, turn.number, trial.draw_index)
+                    request = hash((place, sidecar, asker))
                     if request not in requests:  # equal side calls are made once
                         requests.add(request)
                         sums.setdefault(client.model, _Sum()).add(read, written)

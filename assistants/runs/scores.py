@@ -18,6 +18,7 @@ from assistants.scoring import (
     ScorerInput,
     apply_scorer,
 )
+from assistants.techniques import UNUSED, Knowledge
 from assistants.utils import from_utf8
 
 if TYPE_CHECKING:
@@ -55,7 +56,16 @@ def scores(
     import pandas as pd
 
     frame = tables.trials(store, run)
-    seen = [scorer_input(row) for row in frame.to_dict("records")]
+    sources = {
+        from_utf8(case): from_utf8(source)
+        for case, source in store.read(
+            "SELECT case_id, source FROM cases WHERE run = ? AND source IS NOT NULL", [run]
+        )
+    }
+    seen = [
+        _with_passages(store, row, sources.get(from_utf8(row["case"])), scorer_input(row))
+        for row in frame.to_dict("records")
+    ]
     parts = [_scored(store, run, frame, seen, scorer, stop) for scorer in scorers]
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)] if parts else empty()
 
@@ -77,6 +87,21 @@ def scorer_input(row: Mapping[str, Any]) -> ScorerInput | None:
         answer=from_utf8(row["answer"]),
         reference=from_utf8(reference) if isinstance(reference, str) else None,
     )
+
+
+def _with_passages(
+    store: Store, row: Mapping[str, Any], source: str | None, seen: ScorerInput | None
+) -> ScorerInput | None:
+    """Return what a scorer sees with the passages that the last question was sent with.
+
+    ``source`` is the place that answers it.
+    """
+    if seen is None or row.get(Knowledge.name, UNUSED) == UNUSED:
+        return seen
+    turns = store.technique_records(row["key"])
+    last = turns[max(turns)] if turns else []
+    record = next((r for r in last if r.technique == Knowledge.name), None)
+    return replace(seen, knowledge=record, source=source)
 
 
 def describe_scorers(scorers: Iterable[Scorer]) -> list[dict[str, str]]:

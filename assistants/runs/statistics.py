@@ -69,6 +69,17 @@ class RunStatistics:
                 f"The manifest of run {self.id} lists controls that this version cannot read."
             ) from None
 
+    @property
+    def control_personas(self) -> list[Control]:
+        """The controls with another persona, and not those with a technique's control."""
+        return [control for control in self.controls if control.kind != "technique"]
+
+    @property
+    def techniques(self) -> list[str]:
+        """The techniques that assistants of the run have: what ``effects`` may compare by."""
+        with Store(self.folder) as store:
+            return store.technique_names(self.id)
+
     def scores(self, *scorers: Named) -> pd.DataFrame:
         """Return one row per trial and scorer; no model is asked again.
 
@@ -168,11 +179,8 @@ class RunStatistics:
         """
         from assistants.analysis import check_arm, effects, note_truncation
 
-        with Store(self.folder) as store:
-            techniques = store.technique_names(self.id)
-            trials = tables.trials(store, self.id) if by in techniques else None
-        if trials is not None:
-            arms = TechniqueArms(by, trials)
+        if by in (techniques := self.techniques):
+            arms = self.technique_arms(by)
             return self._technique_effects(arms, score, baseline, statuses, smallest_effect)
         arm = check_arm(by, techniques)
         if arm == "model":
@@ -191,6 +199,19 @@ class RunStatistics:
             smallest_effect=smallest_effect,
         )
         return note_truncation(table, scored.frame, baseline_name, arm)
+
+    def technique_arms(self, technique: str) -> TechniqueArms:
+        """Return the trials arranged by the labels of a technique.
+
+        Raises
+        ------
+        UnknownNameError
+            For a technique that the run does not have.
+        """
+        if technique not in (techniques := self.techniques):
+            raise UnknownNameError("technique", technique, techniques, where=f"run {self.id}")
+        with Store(self.folder) as store:
+            return TechniqueArms(technique, tables.trials(store, self.id))
 
     def _technique_effects(
         self,
@@ -369,8 +390,7 @@ class RunStatistics:
         """
         from assistants.analysis import control_contrasts
 
-        controls = [control for control in self.controls if control.kind != "technique"]
-        if not controls:
+        if not self.control_personas:
             raise UsageError(
                 f"{self.experiment} has no control personas.",
                 fix="Add `controls: {neutral: true, same: true}` to it and run it again.",
@@ -381,7 +401,7 @@ class RunStatistics:
             frame,
             scorer.name,
             baseline=baseline_name,
-            controls=controls,
+            controls=self.control_personas,
             unit=scorer.unit,
             binary=scorer.kind == "binary",
         )

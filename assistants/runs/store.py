@@ -24,7 +24,7 @@ from assistants.trial import Trial
 from assistants.utils import from_utf8, to_json, to_utf8
 
 FILE = "answers.sqlite"
-VERSION = 7
+VERSION = 8
 """A later one may only add."""
 
 PERSONA = "persona"
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS placements (
     run TEXT, persona TEXT, model TEXT, persona_in TEXT NOT NULL,
     PRIMARY KEY (run, persona, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cases (
-    run TEXT, case_id TEXT, turns TEXT NOT NULL, reference TEXT,
+    run TEXT, case_id TEXT, turns TEXT NOT NULL, reference TEXT, source TEXT,
     PRIMARY KEY (run, case_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trials (
     run TEXT, position INTEGER, persona TEXT NOT NULL, model TEXT NOT NULL,
@@ -97,8 +97,9 @@ CREATE TABLE IF NOT EXISTS rate_limits (
 _ADDED = {
     "assistants": ("applied_sampling TEXT",),
     "answers": ("system_fingerprint TEXT", "note TEXT"),
+    "cases": ("source TEXT",),
 }
-"""Columns that version 4 lacks. ``applied_sampling`` is NULL where it is the sampling asked for."""
+"""Columns that older files lack. ``applied_sampling`` is NULL where it is the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,13 +481,14 @@ class Store:
                 },
             )
             self._db.write_many(
-                "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO cases VALUES (?, ?, ?, ?, ?)",
                 {
                     t.case.id: (
                         run,
                         to_utf8(t.case.id),
                         to_json(t.case.questions),
                         _kept(t.case.reference),
+                        _kept(t.case.source),
                     )
                     for t in trials
                 }.values(),

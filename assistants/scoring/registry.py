@@ -17,6 +17,7 @@ from assistants.scoring.base import FunctionScorer, Scorer
 from assistants.scoring.citations import cites_sources
 from assistants.scoring.plugins import build_scorer
 from assistants.scoring.sandbox import code_runs
+from assistants.scoring.stale_facts import stale_facts
 from assistants.utils import (
     Document,
     PluginGroup,
@@ -67,6 +68,11 @@ class _Number(_Plain):
     relative: Amount = 1e-9
 
 
+class _StaleFacts(_Plain):
+    new: StrictStr | list[StrictStr] | None = None
+    old: StrictStr | list[StrictStr] | None = None
+
+
 class _Json(_Plain):
     json_schema: StrictStr | dict[str, Any] | None = Field(default=None, alias="schema")
 
@@ -102,6 +108,7 @@ _BUILDERS: Mapping[str, tuple[type[_Plain], str, _Build]] = {
     "choice": (_Plain, "", reference.choice),
     "json": (_Json, "schema", reference.valid_json),
     "similarity": (_Plain, "", reference.similarity),
+    "stale_facts": (_StaleFacts, "", stale_facts),
     "cites_sources": (_Plain, "", cites_sources),
     "code_runs": (_Code, "seconds", code_runs.code_runs),
     "python": (_Python, "function", custom.custom),

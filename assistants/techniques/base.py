@@ -45,12 +45,14 @@ CallModel = Callable[[Client, Sequence[Message], Sampling], Awaitable[Completion
 class Sidecar:
     """A model that helps with a question: it rewrites or summarises, and is not the one compared.
 
-    ``system_prompt`` says what it is to do.
+    ``system_prompt`` says what it is to do. ``reads_answers`` says that it is shown answers of the
+    model that is compared, so that no two assistants share its calls.
     """
 
     client: Client
     system_prompt: str
     sampling: Sampling = field(default_factory=Sampling)
+    reads_answers: bool = False
 
     def __repr__(self) -> str:
         return f"Sidecar({self.client.model!r})"

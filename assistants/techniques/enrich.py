@@ -39,6 +39,15 @@ PROMPTS: Mapping[str, str] = {
 
 _USUAL_SEND: Mapping[str, Send] = {"rewrite": "rewrite", "expand": "query"}
 
+_RESULTS: Mapping[str, str] = {
+    "rephrase": "rephrased question",
+    "rewrite": "rewritten question",
+    "expand": "search terms",
+    "paraphrase": "paraphrase",
+}
+_CUE = "Do not answer the question. Reply with the {result} alone:"
+"""Said once more below the question: a small model follows what it read last."""
+
 _FRAME = "The same question in other words; where the two differ, the first holds:"
 _CONTEXT = "Earlier questions of the same conversation:"
 _EARLIER = 3
@@ -141,7 +150,7 @@ class Enrich:
         if self.rewrite is not None:
             return self.apply_rewrite(draft, self.rewrite, edited=True)
         (sidecar,) = self.sidecars
-        call = await ask(sidecar, _request(draft))
+        call = await ask(sidecar, self._request(draft))
         rewrite = _without_quotes(call.completion.text)
         limit = max(_SHORTEST_LIMIT, min(_TIMES * len(draft.question), _LONGEST_LIMIT))
         if len(rewrite) > limit:
@@ -211,22 +220,24 @@ class Enrich:
             f"enrich: there is no control {kind!r}.", fix=nearest(kind, (ECHO, "paraphrase"))
         )
 
-
-def _request(draft: Draft) -> str:
-    """Return what the sidecar is asked."""
-    asked = [message.content for message in draft.history if message.role == "user"][-_EARLIER:]
-    question = f"Question:\n{draft.question}"
-    if not asked:
-        return question
-    # Notes of a memory stand before a question, so that its end is what counts.
-    earlier = "\n".join(quote(text[-_LONGEST_EARLIER:]) for text in asked)
-    return f"{_CONTEXT}\n{earlier}\n\n{question}"
+    def _request(self, draft: Draft) -> str:
+        """Return what the sidecar is asked."""
+        parts = [f"Question:\n{draft.question}"]
+        asked = [message.content for message in draft.history if message.role == "user"]
+        if asked:
+            # Notes of a memory stand before a question, so that its end is what counts.
+            earlier = "\n".join(quote(text[-_LONGEST_EARLIER:]) for text in asked[-_EARLIER:])
+            parts.insert(0, f"{_CONTEXT}\n{earlier}")
+        if self.prompt is None:
+            parts.append(_CUE.format(result=_RESULTS[self.style]))
+        return "\n\n".join(parts)
 
 
 def _replaced(draft: Draft, rewrite: str) -> str:
-    """Return the rewrite in the question's place, with whatever else is sent around it."""
-    before, question, after = draft.sent.rpartition(draft.question)
-    return f"{before}{rewrite}{after}" if question else f"{draft.sent}\n\n{rewrite}"
+    """Return the rewrite in the question's place, below whatever else is sent with it."""
+    if not draft.sent.endswith(draft.question):
+        return f"{draft.sent}\n\n{rewrite}"
+    return f"{draft.sent[: len(draft.sent) - len(draft.question)]}{rewrite}"
 
 
 def _without_quotes(reply: str) -> str:

@@ -103,7 +103,8 @@ class Memory:
         """The model that summarises."""
         if self.client is None or self.mode != "summary":
             return ()
-        return (Sidecar(self.client, SUMMARY_PROMPT.format(words=self.words), self.sampling),)
+        prompt = SUMMARY_PROMPT.format(words=self.words)
+        return (Sidecar(self.client, prompt, self.sampling, reads_answers=True),)
 
     @property
     def parts(self) -> Mapping[str, Any]:

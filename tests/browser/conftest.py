@@ -10,6 +10,15 @@ from playwright.sync_api import Browser, BrowserContext
 
 from support.browser import Lab, chromium, jupyter_lab
 
+LONGEST = ("test_lab_hostile.py", "test_notebooks.py", "test_report_page.py", "test_lab_compare.py")
+"""The modules to begin with, so that no worker is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that take longest; otherwise keep the order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:

@@ -75,7 +75,7 @@ def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
     page.wait_for_selector(".change")
     chat.ask("And how does it look?")
     assert "art on vllm:m answers from here on" in said(chat)
-    assert "You are a painter who has, turn 2." in said(chat)
+    assert "You are a painter. You explain, turn 2." in said(chat)
     page.get_by_label("Search personas").fill("")
     chat.screenshot("chat")
     assert page.locator(".regenerate:visible").count() == 1
@@ -91,7 +91,7 @@ def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
         " && document.querySelector('.answer')"
     )
     chat.wait_for_answers()
-    assert "You are a painter who has, turn 1." in said(chat)
+    assert "You are a painter. You explain, turn 1." in said(chat)
     *_, run = Results(chat.folder / "results").runs("chat")
     assert list(run.trials()["status"]) == ["ok"] * 4
     assert "Answered by" not in said(chat)

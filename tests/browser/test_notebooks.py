@@ -9,10 +9,17 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Error, Page, expect
 
 from support.browser import Lab
-from support.jupyterlab import ALL_HAVE_RUN, SCREENSHOTS, open_notebook, run_all, set_theme
+from support.jupyterlab import (
+    ALL_HAVE_RUN,
+    SCREENSHOTS,
+    lab_page,
+    open_notebook,
+    run_all,
+    set_theme,
+)
 
 ROOT = Path(__file__).parents[2]
 FIRST = "01-start-here"
@@ -56,12 +63,9 @@ def folder(folder: Path) -> Path:
 
 @pytest.fixture
 def page(context: BrowserContext, lab: Lab) -> Iterator[Page]:
-    """A page as wide as a laptop's; its kernels end with it."""
-    opened = context.new_page()
-    opened.set_viewport_size({"width": 1280, "height": 960})
-    yield opened
-    lab.shut_down_kernels()
-    opened.close()
+    """A page as wide as a laptop's."""
+    with lab_page(lab, context, width=1280, height=960) as opened:
+        yield opened
 
 
 def side_by_side(page: Page) -> bool:
@@ -102,7 +106,11 @@ def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown
     Leaves ``build/screenshots/notebook-NN.png``; the sixth is the picture of the README.
     """
     thrown: list[str] = []
-    page.on("pageerror", lambda error: thrown.append(str(error)))
+
+    def on_error(error: Error) -> None:
+        thrown.append(str(error))
+
+    page.on("pageerror", on_error)
     open_notebook(page, lab, clear_outputs(folder, shown.name))
     set_theme(page, "Light")
     page.keyboard.press("Control+b")  # the file browser goes away
@@ -116,6 +124,7 @@ def test_a_notebook_runs_in_jupyterlab(folder: Path, page: Page, lab: Lab, shown
     assert all(part.is_visible() for part in there.all())
     assert page.locator(".assistants-live .problem:visible, .notice:visible").count() == 0
     assert page.get_by_text("Error displaying widget").count() == 0
+    page.remove_listener("pageerror", on_error)
     assert thrown == []
     if shown.name == FIRST:
         assert side_by_side(page)

@@ -33,7 +33,14 @@ from assistants.servers import Server, ServerStatus
 from assistants.widgets.html.run_summary import side_by_side
 from support.browser import Lab
 from support.geometry import find_flaws
-from support.jupyterlab import SCREENSHOTS, in_thread, open_notebook, run_all, write_notebook
+from support.jupyterlab import (
+    SCREENSHOTS,
+    in_thread,
+    lab_page,
+    open_notebook,
+    run_all,
+    write_notebook,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -99,7 +106,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return public_values(tmp_path_factory.mktemp("values"))
 
 
-def lab_page(values: dict[str, Any], folder: Path, theme: str) -> Path:
+def nbconvert_page(values: dict[str, Any], folder: Path, theme: str) -> Path:
     """Write a page of the values with the style sheet and elements of JupyterLab."""
     outputs = [
         nbformat.v4.new_output("display_data", {"text/html": value._repr_html_()})
@@ -133,7 +140,7 @@ def test_every_public_object_looks_whole(
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     context.route("http*://**", lambda route: route.abort())  # nbconvert's page asks for MathJax
     page = context.new_page()
-    page.goto(lab_page(values, tmp_path, theme).as_uri())
+    page.goto(nbconvert_page(values, tmp_path, theme).as_uri())
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"public-{theme}-{width}.png", full_page=True)
     outputs = page.locator(".jp-OutputArea-output")
@@ -149,11 +156,8 @@ def test_every_public_object_looks_whole(
 
 @pytest.fixture
 def opened(context: BrowserContext, lab: Lab) -> Iterator[Page]:
-    page = context.new_page()
-    page.set_viewport_size({"width": 1000, "height": 900})
-    yield page
-    lab.shut_down_kernels()
-    page.close()
+    with lab_page(lab, context, width=1000, height=900) as page:
+        yield page
 
 
 CELL = """\

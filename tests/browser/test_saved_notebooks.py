@@ -181,6 +181,7 @@ def test_the_notebook_can_be_read_in_jupyterlab(executed: Path, browser: Browser
         page.get_by_role("button", name="Trust").click()
         page.wait_for_timeout(500)
         save(page)
+        page.goto("about:blank")  # so that JupyterLab itself is loaded anew
         open_notebook(page, lab, executed)
         page.wait_for_selector("table.conversation >> nth=1")
         page.wait_for_timeout(2_000)  # a live view, were there one, would be there by now

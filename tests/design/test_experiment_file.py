@@ -33,13 +33,13 @@ def names(experiment: Experiment) -> list[str]:
 
 
 def test_the_founding_experiment_reads(here: Path) -> None:
-    """Six personas, one model, one case, three repeats: 18 trials against the baseline none."""
+    """Six personas, one model, eight cases: 48 trials against the baseline none."""
     path = Path(__file__).parents[2] / "experiments" / "inverse-square-law.yaml"
     experiment = Experiment.load(path)
-    assert (experiment.name, len(experiment), experiment.baseline) == (path.stem, 18, "none")
+    assert (experiment.name, len(experiment), experiment.baseline) == (path.stem, 48, "none")
     assert experiment.limits == Limits(usd=0.5, tokens=200_000, minutes=30)
     assert experiment.assistants[0].effective_sampling == Sampling(
-        temperature=0.7, max_tokens=160, seed=7
+        temperature=0.7, max_tokens=400, seed=7
     )
 
 

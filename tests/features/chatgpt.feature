@@ -29,10 +29,10 @@ Feature: ChatGPT
     When I run it on "openai:gpt-6-astra"
     Then the exit code is 2
     And it names the line with "temperature", and says "unsupported: drop"
-    And it says "160 may leave no room for an answer"
+    And it says "400 may leave no room for an answer"
     And one call was made, and nothing was paid for
     When I write "unsupported: drop" into it
-    And I raise its caps to 2000 tokens an answer and 5 dollars
+    And I set its caps to 2000 tokens an answer and 5 dollars
     And I run it on "openai:gpt-6-astra"
     Then the exit code is 0
     And every trial is answered
@@ -44,12 +44,14 @@ Feature: ChatGPT
     Given OpenAI, and a new key for it
     And the founding experiment
     When I write "unsupported: drop" into it
+    And I keep 3 of its questions
+    And I set its caps to 160 tokens an answer and 5 dollars
     And I run it on "openai:gpt-5.5"
     Then the exit code is 1
     And it says "reasoning used all 160 tokens"
     And no trial is answered
     And every call is paid for in the table
-    When I raise its caps to 2000 tokens an answer and 5 dollars
+    When I set its caps to 2000 tokens an answer and 6 dollars
     And I run it on "openai:gpt-5.5"
     Then the exit code is 0
     And every trial is answered

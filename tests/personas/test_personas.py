@@ -101,7 +101,7 @@ def test_line_ends_of_windows_are_not_another_text(folder: Path) -> None:
 def test_the_later_folder_wins(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Package, then personas/ here, then ASSISTANTS_PERSONAS, then --personas."""
     seen = []
-    assert "museum" in (Library.default().find("art").text or "")
+    assert "painting" in (Library.default().find("art").text or "")
     for name in ("personas", "env", "asked"):
         Path(name).mkdir()
         write(Path(name), "art", f"From {name}.")

@@ -117,6 +117,7 @@ async def test_a_run_without_techniques_has_no_such_columns(tmp_path: Path) -> N
         tmp_path, on_progress=lambda p: None
     )
     assert "base_persona" not in run.trials().columns
+    assert "No assistant has a technique" in repr(run.show("techniques"))
 
 
 async def test_a_failing_sidecar_is_told_and_not_hidden(tmp_path: Path) -> None:
@@ -216,6 +217,10 @@ async def test_the_effect_of_a_technique(tmp_path: Path) -> None:
         ("on", "kind", "scripted:main", 1.0),
     ]
     assert list(table["verdict"]) == ["more", "more"]
+    shown = repr(run.show("techniques"))
+    for said in ("tokens of its own calls", "against shout: none", "more"):
+        assert said in shown
+    assert run.statistics.techniques == ["shout"]
     assert set(run.effects("words")["persona"]) == {"kind", "none+shout", "kind+shout"}
     with pytest.raises(UsageError, match="shout"):
         run.effects("words", by="whisper")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -77,6 +78,16 @@ def test_an_answer_without_code_has_no_score() -> None:
     """Talking instead of programming is not a program that failed."""
     for answer in ("", "Just add one.", "```bash\nls\n```", "```python\n\n```"):
         assert graded(answer) == Score(None, "the answer has no fenced Python")
+
+
+def test_where_nothing_can_be_limited_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows an experiment with this scorer still loads and runs; its answers have no score."""
+    monkeypatch.setattr(code_runs, "limits_enforced", code_runs.limits_enforced.__wrapped__)
+    monkeypatch.setattr(code_runs, "os", SimpleNamespace(name="nt"))
+    score = graded(fenced("1 / 0"))
+    assert score.value is None
+    assert "cannot limit" in (score.reason or "")
+    assert "no limit on time, memory" in code_runs.not_enforced()
 
 
 def test_which_blocks_are_the_program() -> None:

@@ -33,6 +33,8 @@ ENTRIES: list[Any] = [
     {"regex": "a+"},
     {"json": {"schema": {"type": "object"}}},
     {"lexical_diversity": 5},
+    "stale_facts",
+    {"stale_facts": {"new": "a", "old": "b"}},
 ]
 
 

@@ -107,7 +107,8 @@ def jupyter_lab(root: Path) -> Iterator[Lab]:
     }  # fmt: skip
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
-        "--port=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        "--port=0", "--expose-app-in-browser", f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}",
     ]  # fmt: skip
     _write_settings(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
     startup = Path(own["IPYTHONDIR"]) / "profile_default" / "startup"

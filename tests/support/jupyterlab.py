@@ -49,10 +49,32 @@ def write_notebook(path: Path, cells: Sequence[str]) -> None:
 
 
 def open_notebook(page: Page, lab: Lab, path: Path) -> None:
-    """Open a notebook, and wait for its cells and its kernel."""
-    page.goto(lab.notebook_url(path.relative_to(lab.root).as_posix()), timeout=120_000)
+    """Open a notebook, no other one beside it, and wait for its cells and its kernel.
+
+    A page of JupyterLab stays where it is: to load it takes seconds of both cores.
+    """
+    name = path.relative_to(lab.root).as_posix()
+    if page.evaluate("'jupyterapp' in window"):
+        close_notebooks(page)
+        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', { path })", name)
+    else:
+        page.goto(lab.notebook_url(name), timeout=120_000)
+    page.wait_for_function(IS_OPEN, arg=name, timeout=240_000)
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     page.wait_for_selector("#jp-main-statusbar >> text=| Idle", timeout=120_000)
+
+
+IS_OPEN = """path => {
+    const shown = window.jupyterapp?.shell.currentWidget;
+    return shown?.context?.path === path && shown.sessionContext?.isReady
+        && shown.sessionContext.session?.kernel?.status === 'idle';
+}"""
+"""Whether a notebook is in front, and its kernel waits for something to do."""
+
+
+def close_notebooks(page: Page) -> None:
+    """Close every notebook; nobody is asked whether to save it."""
+    page.evaluate("[...jupyterapp.shell.widgets('main')].forEach(widget => widget.dispose())")
 
 
 def menu(page: Page, *path: str) -> None:
@@ -114,10 +136,6 @@ class PageMonitor:
         self._context = page.context
         self._context.on("request", self._on_request)
         self._context.on("dialog", self._on_dialog)
-        page.add_init_script(
-            "window.__ran = []; for (const name of ['alert', 'prompt', 'confirm', 'print'])"
-            " window[name] = (...all) => void window.__ran.push([name, ...all]);"
-        )
 
     def close(self) -> None:
         """Stop listening: the browser's context is used by the next test."""
@@ -253,20 +271,51 @@ def notebook_page(
     height: int = 1000,
     **environment: str,
 ) -> Iterator[NotebookPage]:
-    """Open a new notebook on a page of its own; its kernel and its page end with the block."""
+    """Open a new notebook; it is closed, and its kernel ends, with the block."""
     write_notebook(path, cells)
     (path.parent / ENVIRONMENT).write_text(json.dumps(environment))
-    page = context.new_page()
+    with lab_page(lab, context, width=width, height=height) as page:
+        monitor = PageMonitor(page, lab)
+        try:
+            open_notebook(page, lab, path)
+            set_theme(page, "Light")
+            yield NotebookPage(page, lab, path, monitor)
+        finally:
+            monitor.close()
+
+
+@contextmanager
+def lab_page(
+    lab: Lab, context: BrowserContext, *, width: int = 1400, height: int = 1000
+) -> Iterator[Page]:
+    """Take the page of JupyterLab, or a new one; its notebooks and kernels end with the block."""
+    page = next((each for each in context.pages if each.evaluate(IS_AS_NEW)), None)
+    if page is None:
+        page = context.new_page()
+        page.add_init_script(RECORD_SCRIPTS)
+    else:
+        page.evaluate("jupyterapp.shell.expandLeft()")
+        page.mouse.move(0, 0)
     page.set_viewport_size({"width": width, "height": height})
-    monitor = PageMonitor(page, lab)
     try:
-        open_notebook(page, lab, path)
-        set_theme(page, "Light")
-        yield NotebookPage(page, lab, path, monitor)
+        yield page
     finally:
+        if page.is_closed():
+            pass
+        elif page.evaluate("'jupyterapp' in window"):
+            close_notebooks(page)
+        else:
+            page.close()
         lab.shut_down_kernels()
-        page.close()
-        monitor.close()
+
+
+RECORD_SCRIPTS = """window.__ran = []; for (const name of ['alert', 'prompt', 'confirm', 'print'])
+    window[name] = (...all) => void window.__ran.push([name, ...all]);"""
+"""Written down is what a script of an answer would do."""
+
+IS_AS_NEW = """'jupyterapp' in window && !window.hacked && !window.__ran.length
+    && !document.querySelector('.jp-Dialog')"""
+"""Whether a page is a JupyterLab in which nothing ran, and nothing waits for a click."""
 
 
 @contextmanager

@@ -21,6 +21,11 @@ from support.browser import chromium
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
+WITHOUT_SECONDS = """() => document.querySelectorAll('.card *').forEach(e => {
+    if (!e.children.length) e.textContent = e.textContent.replace(/,\\s[0-9.,]+\\ss$/, '')
+})"""
+"""They say how busy the machine of the picture was, and nothing of the reader's."""
+
 
 def effects() -> str:
     """The figures of notebook 03, from its tape."""
@@ -52,10 +57,11 @@ def main() -> None:
     with chromium() as browser:
         for name, figure in figures.items():
             photograph(browser, figure, name)
-        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
         report = Results(ROOT / "results").latest("inverse-square-law").folder / "report.html"
         page.goto(report.resolve().as_uri())
         page.get_by_role("heading", name="What they answered").evaluate("e => e.scrollIntoView()")
+        page.evaluate(WITHOUT_SECONDS)
         page.screenshot(path=DOCS / "report.png")
     shutil.copy(ROOT / "build" / "screenshots" / "notebook-06.png", DOCS / "compare.png")
 

@@ -14,7 +14,7 @@ from assistants.clients import ScriptedClient, connect, echo, fetch_weights
 from assistants.errors import AuthenticationError, ServerUnreachableError, UsageError
 from assistants.messages import Completion, Message, Sampling, Usage
 from assistants.personas import Persona
-from assistants.techniques import Draft, Enrich, Load, quote
+from assistants.techniques import Draft, Enrich, Load, Memory, quote
 
 QUESTION = "how tall is eifel tower"
 REWRITE = "How tall is the Eiffel Tower in Paris, in metres?"
@@ -60,6 +60,24 @@ async def test_rewrite_is_sent_in_place_of_the_question() -> None:
     assert [message.content for message in sent.messages[1:]] == [REWRITE]
 
 
+async def test_a_rewrite_leaves_the_notes_of_a_memory() -> None:
+    """Each technique adds to what the one before it sends."""
+    techniques = (Memory(keep=0, mode="extract"), Enrich(sidecar("Who keeps goats?"), "rewrite"))
+    assistant = Assistant(Persona("none", None), ScriptedClient(echo), techniques=techniques)
+    sent = await assistant.prepare(
+        [
+            Message("user", "Vilma keeps goats."),
+            Message("assistant", "Nice."),
+            Message("user", "who has goats"),
+        ]
+    )
+    (message,) = sent.messages
+    assert "Vilma keeps goats." in message.content
+    assert message.content.endswith("\n\nWho keeps goats?")
+    assert "who has goats" not in message.content
+    assert [record.technique for record in sent.techniques] == ["memory", "enrich"]
+
+
 async def test_expansion_changes_only_what_is_searched_for() -> None:
     technique = Enrich(sidecar("tower height metres"), "expand")
     sent = await prepared(technique, QUESTION)
@@ -73,8 +91,10 @@ async def test_sidecar_sees_earlier_questions_and_no_answers() -> None:
     asked: list[str] = []
     await prepared(Enrich(sidecar("x", asked)), "Who ruled in 1900?", "SECRET", "And in 1950?")
     (request,) = asked
+    await prepared(Enrich(sidecar("x", asked), "own", prompt="Shorten."), QUESTION)
+    assert asked.pop() == f"Shorten.\n\nQuestion:\n{QUESTION}"
     assert "> Who ruled in 1900?" in request
-    assert request.endswith("Question:\nAnd in 1950?")
+    assert "Question:\nAnd in 1950?\n\nDo not answer" in request
     assert "SECRET" not in request
 
 

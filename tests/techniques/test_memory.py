@@ -96,7 +96,7 @@ async def test_segments_of_several_turns_wait_until_they_are_complete() -> None:
 @pytest.mark.parametrize("reply", ["word " * 70, "word " * 200, " "], ids=["3x", "source", "empty"])
 async def test_useless_summary_sends_the_whole_history(reply: str) -> None:
     """It fails open, says why, and keeps the call that was paid for."""
-    messages = conversation(3)
+    messages = conversation(3, answer=f"{LONG} {LONG}")
     sent = await prepared(Memory(keep=1, client=summariser([], reply), words=20), messages)
     assert sent.messages[1:] == tuple(messages)
     (record,) = sent.techniques

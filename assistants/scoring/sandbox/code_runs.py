@@ -92,23 +92,18 @@ def code_runs(*, allow_code: bool = False, limits: SandboxLimits | None = None) 
     The code is that of the blocks labelled Python, or of all blocks where none has a label; which
     of them, ``worker.script`` decides. It runs in the Python that runs this, with its packages. It
     may not start processes, open sockets, ask for input, or read and write outside its folder: code
-    that has to counts as not running. An answer without code is unscorable.
+    that has to counts as not running. An answer without code is unscorable, and on Windows, which
+    has none of these limits, every answer is.
 
     Raises
     ------
     UsageError
         Unless ``allow_code``: running what a model wrote is somebody's decision, not a default.
-        Also on Windows, which has none of these limits.
     """
     if not allow_code:
         raise UsageError(
             "code_runs runs the code that models write, on this machine.",
             fix="Write `allow_code: true` in the experiment to allow it.",
-        )
-    if os.name != "posix":
-        raise UsageError(
-            "code_runs cannot limit what code does on this system.",
-            fix="Run it on Linux, in WSL or in a container.",
         )
     within = limits or SandboxLimits()
     python = ".".join(map(str, sys.version_info[:3]))
@@ -129,6 +124,8 @@ def code_runs(*, allow_code: bool = False, limits: SandboxLimits | None = None) 
 @lru_cache(maxsize=1)
 def limits_enforced() -> dict[str, str | None]:
     """Return how each limit is enforced on this system, by trying; ``None`` where it is not."""
+    if os.name != "posix":
+        return dict.fromkeys(worker.LIMITS)
     result = run(["pass"], SandboxLimits())
     return {name: result.enforced.get(name) for name in worker.LIMITS}
 
@@ -156,6 +153,8 @@ def _code_runs(
     python: str,
     isolation: Mapping[str, str],
 ) -> float:
+    if os.name != "posix":
+        raise UnscorableError("this system cannot limit what code does: use Linux or WSL")
     blocks = code_of(scorer_input.answer)
     if not blocks:
         raise UnscorableError("the answer has no fenced Python")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ class RetrievalScores:
 
 
 async def retrieval_scores(
-    knowledge: Knowledge, questions: Sequence[tuple[str, str]]
+    knowledge: Knowledge, questions: Sequence[tuple[str, str | Collection[str]]]
 ) -> RetrievalScores:
     """Return how well the passages of a folder are found; no model answers anything.
 
@@ -81,8 +81,8 @@ async def retrieval_scores(
     knowledge
         The folder and its retrievers, of which each is scored, and their fusion.
     questions
-        Each with the place that answers it: ``moths.md``, ``moths.md:12`` (the passage that this
-        line stands in), ``atlas.pdf, page 3``.
+        Each with the place that answers it, or several: ``moths.md``, ``moths.md:12`` (the passage
+        that this line stands in), ``atlas.pdf, page 3``.
 
     Raises
     ------
@@ -93,7 +93,7 @@ async def retrieval_scores(
     """
     if not questions:
         raise UsageError("No case says which source answers it.", fix="Add `source: FILE` to it.")
-    right = [_chunks_at(knowledge.corpus, place) for _, place in questions]
+    right = [_right_chunks(knowledge.corpus, places) for _, places in questions]
     ranks: dict[str, list[int | None]] = {}
     for (question, _), indices in zip(questions, right, strict=True):
         rankings = await knowledge.rankings(question)
@@ -106,14 +106,19 @@ async def retrieval_scores(
     return RetrievalScores(knowledge.k, {name: tuple(values) for name, values in ranks.items()})
 
 
+def _right_chunks(corpus: Corpus, places: str | Collection[str]) -> frozenset[int]:
+    wanted = [places] if isinstance(places, str) else places
+    return frozenset(index for place in wanted for index in _chunks_at(corpus, place))
+
+
 def _chunks_at(corpus: Corpus, place: str) -> frozenset[int]:
     """Return the chunks that stand at a place."""
     match = _PLACE.fullmatch(place)
     source, line, page = match.groups() if match else (place, None, None)
-    inside = [(i, c) for i, c in enumerate(corpus.chunks) if c.source == source]
-    if not inside:
-        names = [each.name for each in corpus.sources]
+    names = [each.name for each in corpus.sources]
+    if source not in names:
         raise UsageError(f"{corpus.name} has no source {source!r}.", fix=nearest(source, names))
+    inside = [(i, chunk) for i, chunk in enumerate(corpus.chunks) if chunk.source == source]
     if page is not None:
         found = [i for i, chunk in inside if chunk.page == int(page)]
     elif line is not None:

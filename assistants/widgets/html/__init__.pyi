@@ -4,6 +4,7 @@ from .markdown import clean as clean
 from .markdown import escape as escape
 from .markdown import finished_html as finished_html
 from .markdown import to_html as to_html
+from .persona_improvement import improvement as improvement
 from .render import ABSENT as ABSENT
 from .render import Html as Html
 from .render import render_template as render_template
@@ -23,6 +24,7 @@ from .run_statistics import endings as endings
 from .run_statistics import migration as migration
 from .run_statistics import models as models
 from .run_statistics import prompt_audit as prompt_audit
+from .run_statistics import techniques as techniques
 from .run_statistics import votes as votes
 from .run_statistics import wording as wording
 from .run_summary import answer_facts as answer_facts
@@ -56,6 +58,7 @@ __all__ = [
     "escape",
     "failures",
     "finished_html",
+    "improvement",
     "means",
     "migration",
     "models",

@@ -16,10 +16,12 @@ from assistants.messages import Completion, Message, Transcript
 from assistants.personas import Library, Persona
 from assistants.results import Results, Run
 from assistants.runs import Migration
+from assistants.runs.improvement import Improvement
 from assistants.servers import Server
 from assistants.trial import Case, Trial
 from assistants.utils import pluralize, truncate_line
 from assistants.widgets.html.markdown import to_html
+from assistants.widgets.html.persona_improvement import improvement
 from assistants.widgets.html.render import Html, table, text_table, ui
 from assistants.widgets.html.run_statistics import migration
 from assistants.widgets.html.run_summary import answer_facts, overview, prompt_html
@@ -180,6 +182,11 @@ def _(value: Results) -> Markup:
 @_body.register
 def _(value: Run) -> Markup:
     return overview(value).body + table(value.summary()).body
+
+
+@_body.register
+def _(value: Improvement) -> Markup:
+    return improvement(value).body
 
 
 @_body.register

@@ -37,6 +37,9 @@ _MIGRATION = {
     "p_adjusted": "p_adjusted", "noise_floor": "noise_floor", "verdict": "verdict",
 }  # fmt: skip
 
+_TECHNIQUE_CONTROLS = ("shuffled", "echo", "paraphrase", "full")
+"""Labels of settings that a technique is compared with besides its absence."""
+
 MAX_SCORES = 6
 """Scores shown with figures; the tables of further ones are one call away."""
 
@@ -65,6 +68,11 @@ def effects(run: Run) -> OutputGroup:
 def models(run: Run) -> OutputGroup:
     """Show for each score what another model changed, and for which personas it did."""
     return OutputGroup(lambda: _models(run))
+
+
+def techniques(run: Run) -> OutputGroup:
+    """Show for each technique what it took, and what it changed against its absence and control."""
+    return OutputGroup(lambda: _techniques(run))
 
 
 def migration(value: Migration) -> Html:
@@ -254,8 +262,34 @@ def _models(run: Run) -> Iterator[Any]:
             yield differing(run.migration(first, model))
 
 
+def _techniques(run: Run) -> Iterator[Any]:
+    names = run.statistics.techniques
+    if not names:
+        yield Absent("No assistant has a technique: knowledge, enrichment or memory.")
+        return
+    trials = run.trials()
+    for name in names:
+        arms = run.statistics.technique_arms(name)
+        yield heading(name)
+        spent = {"input_tokens": "tokens read", "technique_tokens": "tokens of its own calls",
+                 "technique_s": "seconds of its own calls",
+                 "technique_cost_usd": "dollars of its own calls"}  # fmt: skip
+        means = trials.groupby(name, sort=False)[list(spent)].mean().rename(columns=spent)
+        means.insert(0, "answers", trials.groupby(name, sort=False).size())
+        failed = trials["technique_failure"].str.contains(f"{name}: ", regex=False, na=False)
+        means["failed, left out"] = failed.groupby(trials[name], sort=False).sum()
+        yield sentence("What a question takes with each setting, on average:")
+        yield table(means.dropna(axis="columns", how="all").reset_index())
+        for baseline in arms.labels[:1] + [n for n in arms.labels[1:] if n in _TECHNIQUE_CONTROLS]:
+            for scorer in _scorers(run):
+                rows = run.effects(scorer.name, by=name, baseline=baseline)
+                if len(rows):
+                    yield sentence(f"{scorer.name}, against {name}: {baseline}.")
+                    yield _with_notes(rows, [name, *_EFFECTS])
+
+
 def _contrasts(run: Run) -> Iterator[Any]:
-    if not run.controls:
+    if not run.statistics.control_personas:
         yield Absent(
             "The experiment has no controls, so what is shown above may be the effect of having "
             "any prompt at all. `controls: {neutral: true, paraphrases: 3, same: true}` tells."

@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[Run], Any]] = {
     "effects": run_statistics.effects,
     "distributions": run_statistics.details,
     "models": run_statistics.models,
+    "techniques": run_statistics.techniques,
     "control_contrasts": run_statistics.contrasts,
     "text_distance": run_statistics.wording,
     "votes": run_statistics.votes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,10 +46,20 @@ def write_line(context: Context, line: str) -> None:
     _edit(context, lambda text: f"{text}{line}\n")
 
 
-@when("I raise its caps to {tokens:d} tokens an answer and {usd:d} dollars")
-def raise_caps(context: Context, tokens: int, usd: int) -> None:
-    _edit(context, lambda text: text.replace("max_tokens: 160", f"max_tokens: {tokens}"))
-    _edit(context, lambda text: text.replace("usd: 0.50", f"usd: {usd}"))
+@when("I set its caps to {tokens:d} tokens an answer and {usd:d} dollars")
+def set_caps(context: Context, tokens: int, usd: int) -> None:
+    _edit(context, lambda text: re.sub(r"max_tokens: \d+", f"max_tokens: {tokens}", text))
+    _edit(context, lambda text: re.sub(r"usd: [\d.]+", f"usd: {usd}", text))
+
+
+@when("I keep {count:d} of its questions")
+def keep_questions(context: Context, count: int) -> None:
+    def shortened(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        dropped = [line for line in lines if line.startswith("  - {id: ")][count:]
+        return "".join(line for line in lines if line not in dropped)
+
+    _edit(context, shortened)
 
 
 @then('it names the line with "{setting}", and says "{advice}"')
@@ -77,8 +88,8 @@ def everything_sent(context: Context) -> None:
     for call in _paid(context):
         assert call.applied is not None
         assert call.applied["temperature"] == 0.7
-        assert call.applied["max_completion_tokens"] == 160
-        assert call.applied["seed"] in (7, 8, 9)
+        assert call.applied["max_completion_tokens"] == 400
+        assert call.applied["seed"] == 7
 
 
 @then("no question was paid for twice")
