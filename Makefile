@@ -148,7 +148,7 @@ lock:  ## after a change of dependencies in pyproject.toml; needs uv
 		pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --extra analysis --extra local --extra hub --extra knowledge --extra notebooks --extra serve --group build \
-		--extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
+		--extra embeddings --extra otel --extra improve --group test --group docs -c requirements.lock pyproject.toml -o requirements-test.lock
 
 lock-vllm:  ## after a change of tests/on_vllm/requirements.in; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

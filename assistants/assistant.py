@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from assistants.messages import (
 )
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona, digest_of
-from assistants.techniques import USUAL, CallModel, Technique, prepare
+from assistants.techniques import USUAL, CallModel, Technique, prepare, read_techniques
 from assistants.utils import notebook_html, to_json, truncate_line
 
 
@@ -303,6 +304,7 @@ def build_assistants(
             sampling,
             variables.get(persona.name, {}),
             persona_in="user" if entries[client.model].system_role == "user" else "system",
+            techniques=own_techniques(persona),
         )
         for client in clients
         for persona in found
@@ -311,6 +313,23 @@ def build_assistants(
     for assistant in [*built, *complete]:
         _check_variables(assistant)
     return [*built, *complete], entries
+
+
+def own_techniques(persona: Persona) -> tuple[Technique, ...]:
+    """Return the techniques that a persona brings: the notes that its file names.
+
+    Raises
+    ------
+    UsageError
+        If there are no such notes, or they cannot be read.
+    """
+    if persona.knowledge is None:
+        return ()
+    return read_techniques({"knowledge": True}, _connect_no_sidecar, Path(), persona=persona)
+
+
+def _connect_no_sidecar(model: str) -> Client:
+    raise UsageError(f"A persona's own notes need no model, and {model} was named.")
 
 
 def find_model(client: Client, catalogue: Catalogue) -> Model:

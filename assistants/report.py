@@ -26,6 +26,7 @@ from assistants.runs.improvement import Improvement
 from assistants.utils import packaged_path, quick_imports, to_utf8, write_atomically
 from assistants.widgets.html import (
     ABSENT,
+    Html,
     clean,
     improvement,
     migration,
@@ -82,7 +83,7 @@ def write_migration(run: Run, value: Migration) -> Path:
     """Write ``migration.html`` into the run's folder, and return it."""
     page = run.folder / "migration.html"
     title = f"{value.experiment}: {value.old} to {value.new}"
-    page.write_text(_page(title, migration(value).body), encoding="utf-8")
+    page.write_text(_page(title, _styled(migration(value))), encoding="utf-8")
     return page
 
 
@@ -90,8 +91,13 @@ def write_improvement(run: Run, value: Improvement) -> Path:
     """Write ``improvement.html`` into the folder of the held-out run, and return it."""
     page = run.folder / "improvement.html"
     title = f"{value.experiment}: {value.original.name} improved"
-    write_atomically(page, _page(title, improvement(value).body))
+    write_atomically(page, _page(title, _styled(improvement(value))))
     return page
+
+
+def _styled(value: Html) -> Markup:
+    """Return what stands on a page as it does in a notebook: the style sheet asks for the class."""
+    return Markup('<div class="assistants">{}</div>').format(value.body)
 
 
 def execute(notebook: Path, out: Path, parameters: Mapping[str, Any]) -> None:

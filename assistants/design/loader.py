@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assistants.assistant import Assistant
+from assistants.assistant import Assistant, own_techniques
 from assistants.clients import Client, connect
 from assistants.design.schema import (
     ExperimentFile,
@@ -93,7 +93,7 @@ def read_assistants(
             own = sampling_from(pair.sampling, where).with_defaults(sampling)
             for persona in library.select(pair.persona, folder=folder, where=where):
                 client = clients.connect(pair.model, where)
-                techniques = _read_techniques(pair, clients, folder, where)
+                techniques = _read_techniques(pair, persona, clients, folder, where)
                 assistants += [
                     Assistant(persona, client, own, values, techniques=techniques)
                     for values in _variable_grid(persona, content.vars)
@@ -103,7 +103,7 @@ def read_assistants(
         for index, entry in enumerate(content.models):
             client = clients.connect(entry, document.where(("models", index)))
             assistants += [
-                Assistant(persona, client, sampling, values)
+                Assistant(persona, client, sampling, values, techniques=own_techniques(persona))
                 for persona in personas
                 for values in _variable_grid(persona, content.vars)
             ]
@@ -117,13 +117,22 @@ def read_assistants(
 
 
 def _read_techniques(
-    pair: PairEntry, clients: _Clients, folder: Path, where: str
+    pair: PairEntry, persona: Persona, clients: _Clients, folder: Path, where: str
 ) -> tuple[Technique, ...]:
-    """Return the techniques of a pair, in the order in which they are applied."""
+    """Return the techniques of a pair, in the order in which they are applied.
+
+    A persona that names a knowledge folder uses it, unless the pair says ``knowledge: false``.
+    """
     own = {name: getattr(pair, name) for name in ("memory", "enrich", "knowledge")}
+    if own["knowledge"] is None and persona.knowledge is not None:
+        own["knowledge"] = True
     entries = {name: entry for name, entry in own.items() if entry is not None} | pair.techniques
     return read_techniques(
-        entries, lambda model: clients.connect(model, where), folder, where=where
+        entries,
+        lambda model: clients.connect(model, where),
+        folder,
+        persona=persona,
+        where=where,
     )
 
 

@@ -43,6 +43,7 @@ def test_both_models_are_asked_and_compared() -> None:
     run = Results().latest("exp")
     assert set(run.trials()["model"]) == {"scripted:old.yaml", "scripted:new.yaml"}
     page = (run.folder / "migration.html").read_text(encoding="utf-8")
+    assert '<div class="assistants">' in page  # what the style sheet asks for
     assert "The answers that differ most" in page
     assert str(run.folder / "migration.html") in done.out
 

@@ -9,6 +9,7 @@ import pytest
 from assistants.design import Control
 from assistants.errors import UsageError
 from assistants.experiment import Experiment
+from assistants.widgets import Chat
 
 HEAD = """
 baseline: none
@@ -75,3 +76,26 @@ def test_mistakes_are_named_with_their_place(tmp_path: Path, text: str, said: st
     """File, line and word."""
     with pytest.raises(UsageError, match=said):
         load(tmp_path, text)
+
+
+def test_a_persona_brings_its_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pairs and in the full cross, unless a pair switches them off; and in a chat."""
+    monkeypatch.chdir(tmp_path)
+    notes = tmp_path / "personas" / "moths"
+    notes.mkdir(parents=True)
+    (notes / "glow.md").write_text("# Glow\n\nThe quillmoth glows green at noon.\n")
+    (tmp_path / "personas" / "keeper.md").write_text(
+        "---\nknowledge: moths\n---\nYou keep moths.\n"
+    )
+    pairs = load(
+        tmp_path,
+        "  - {persona: keeper, model: echo}\n"
+        "  - {persona: keeper, model: echo, knowledge: false}\n",
+    )
+    assert [a.name for a in pairs.assistants] == ["none", "keeper+knowledge", "keeper"]
+    crossed = Experiment.define(
+        "cross", personas=["none", "keeper"], models=["echo"], cases=["What glows?"]
+    )
+    assert [a.name for a in crossed.assistants] == ["none", "keeper+knowledge"]
+    (column,) = Chat("keeper", "echo", results=None).columns
+    assert {entry["name"] for entry in column["techniques"] if entry["on"]} == {"knowledge"}

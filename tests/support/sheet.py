@@ -134,7 +134,7 @@ def reports(root: Path) -> Iterator[tuple[str, Path]]:
                 "migrate", "experiment.yaml", "--from", "vllm:small", "--to", "vllm:large", "--yes"
             )
         )
-        yield "migration", max(Path("results").glob("*/*/migration.html"))
+        yield "migration", max(Path("results").glob("*/*/migration.html")).resolve()
     del os.environ["VLLM_BASE_URL"]
 
 

@@ -270,7 +270,7 @@ def test_no_text_of_a_csv_is_a_formula() -> None:
 def test_a_library_is_a_table_of_its_personas() -> None:
     """Built-in ones name no path of this machine."""
     page = page_of(Library.default())
-    assert "Looks before explaining" in page
+    assert "Hypothesis, test, and how strong the evidence is" in page
     assert "built in" in page
     assert str(Path(assistants.__file__).parent) not in page
 
