@@ -69,7 +69,7 @@ def test_a_conversation_with_several_personas(chat: NotebookPage) -> None:
     chat.ask("How does light fall off?")
     assert "Nobody, turn 1." in said(chat)
     assert page.locator(".code .k").count() >= 2  # colours
-    page.get_by_label("Search personas").fill("looks before")
+    page.get_by_label("Search personas").fill("sees a painting")
     assert page.locator(".personas button").count() == 1
     page.locator(".personas button").press("Enter")
     page.wait_for_selector(".change")
@@ -119,7 +119,7 @@ def test_the_keyboard_is_enough(chat: NotebookPage, server: SlowServer) -> None:
 
     page.get_by_label("Model", exact=True).focus()
     tab_to("Search personas")
-    page.keyboard.type("looks before")
+    page.keyboard.type("sees a painting")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector("h3 >> text=Art")

@@ -48,7 +48,7 @@ NOTEBOOKS = [
     Shown("05-chat-with-a-persona", ".assistants-live.chat > .main-part > .grid > .column", 1),
     Shown("06-compare-personas", ".assistants-live.compare .column", 3),
     Shown("07-rate-answers", ".assistants-live.rate .tally table", 1),
-    Shown("08-browse-a-run", ".assistants-live.browse td[data-trial]", 4),
+    Shown("08-browse-a-run", ".assistants-live.browse td[data-trial]", 2),
     Shown("09-plan-gpus", TABLES, 4),
 ]
 

@@ -26,13 +26,16 @@ from assistants import (
     ScriptedClient,
     Transcript,
     Trial,
+    improve,
 )
 from assistants.clients import ServerRecord
 from assistants.messages import Usage
 from assistants.servers import Server, ServerStatus
 from assistants.widgets.html.run_summary import side_by_side
 from support.browser import Lab
+from support.experiments import quiet
 from support.geometry import find_flaws
+from support.improvement_worlds import World
 from support.jupyterlab import (
     SCREENSHOTS,
     in_thread,
@@ -75,6 +78,11 @@ def public_values(folder: Path) -> dict[str, Any]:
     run = in_thread(
         lambda: asyncio.run(experiment.run(folder / "results", on_progress=lambda progress: None))
     )
+    improvement = in_thread(
+        lambda: asyncio.run(
+            improve("judge", World().experiment(), results=folder / "results", on_progress=quiet)
+        )
+    )
     completion = Completion("It **fades**.", reasoning="Let me think.", usage=Usage(9, 4),
                             served_model="small-2026-01", total_s=1.2)  # fmt: skip
     messages = (Message("system", PROMPT), Message("user", "Why does light fade?"))
@@ -97,6 +105,7 @@ def public_values(folder: Path) -> dict[str, Any]:
         "Run": run,
         "Server": Server(record, ServerStatus(context=32_768)),
         "Migration": run.migration(clients[0].model, clients[1].model),
+        "Improvement": improvement,
         "answers": side_by_side(run),
     }
 
