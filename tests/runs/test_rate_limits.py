@@ -72,7 +72,7 @@ async def test_hardly_a_call_is_refused_and_no_trial_is_lost(here: Path, limits:
 
 
 def test_two_processes_keep_one_limit_together(here: Path) -> None:
-    """Side by side on one store hardly a call is refused; with a limit for each, half of them are.
+    """Side by side on one store hardly a call is refused: they do not take the limit twice.
 
     How few it is on a machine with time to spare is measured in ``bench/rate_limits.py``.
     """
