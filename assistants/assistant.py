@@ -22,13 +22,13 @@ from assistants.messages import (
 )
 from assistants.models import Catalogue, Model
 from assistants.personas import Library, Persona, digest_of
-from assistants.techniques import USUAL, CallModel, Technique, prepare, read_techniques
+from assistants.techniques import CallModel, Technique, name_suffix, prepare, read_techniques
 from assistants.utils import notebook_html, to_json, truncate_line
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is sent to a model, system message first, and what each technique did to it."""
+    """Messages for a model, system message first, and a record of each technique's part."""
 
     messages: tuple[Message, ...]
     techniques: tuple[TechniqueRecord, ...] = ()
@@ -81,8 +81,7 @@ class Assistant:
     @property
     def name(self) -> str:
         """The name of its persona with its techniques: ``history+knowledge+enrich=rewrite``."""
-        labels = (t.name if t.label == USUAL else f"{t.name}={t.label}" for t in self.techniques)
-        return "+".join([self.persona_name, *labels])
+        return self.persona_name + "".join(name_suffix(t.name, t.label) for t in self.techniques)
 
     @property
     def persona_name(self) -> str:
@@ -297,6 +296,7 @@ def build_assistants(
     complete = [item for item in found if isinstance(item, Assistant)]
     for assistant in complete:
         entries.setdefault(assistant.model, find_model(assistant.client, catalogue))
+    brought = [(p, own_techniques(p)) for p in found if isinstance(p, Persona)]
     built = [
         Assistant(
             persona,
@@ -304,11 +304,10 @@ def build_assistants(
             sampling,
             variables.get(persona.name, {}),
             persona_in="user" if entries[client.model].system_role == "user" else "system",
-            techniques=own_techniques(persona),
+            techniques=techniques,
         )
         for client in clients
-        for persona in found
-        if not isinstance(persona, Assistant)
+        for persona, techniques in brought
     ]
     for assistant in [*built, *complete]:
         _check_variables(assistant)

@@ -326,6 +326,10 @@ class CircuitOpenError(CallError):
     """Not asked, because the last calls to this persona or to this model all failed."""
 
 
+MISCONFIGURED = (AuthenticationError, MissingAddressError, MissingKeyError, ModelNotFoundError)
+"""Failures that every other call to the model would meet too."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return help for somebody who mistyped ``name``: close names, or all of a short list."""
     names = sorted({str(word) for word in known})

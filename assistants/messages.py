@@ -207,7 +207,7 @@ class SideCall:
 
 @dataclass(frozen=True, slots=True)
 class TechniqueRecord:
-    """What a technique did to one question.
+    """A record of what a technique did to one question.
 
     ``facts`` are JSON values that the technique defines: passages, a rewrite, a summary.
     ``failure`` says why the question went on without it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -376,6 +376,12 @@ def _check_binding(
         f"provider {name!r} would send {provider.key} to {_origin(provider)}.",
         fix=f"{owner_note}If you want that, add the entry to your own {display_path(user_file())}.",
     )
+
+
+def total_cost(costs: Iterable[float | None]) -> float | None:
+    """Return the dollars of several calls; ``None`` if those of one are unknown."""
+    known = list(costs)
+    return None if None in known else sum(cost for cost in known if cost is not None)
 
 
 def call_cost(model: Model, usage: Usage) -> float | None:

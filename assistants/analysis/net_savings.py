@@ -12,7 +12,7 @@ from assistants.models import Model, call_cost
 from assistants.utils import pluralize
 
 CHARS_PER_TOKEN = 4
-"""Where no server has counted."""
+"""An estimate, for where no server has counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class MemoryTurn:
 
 @dataclass(frozen=True, slots=True)
 class MemorySavings:
-    """What a memory saved in a conversation. Unknown amounts are ``None``, and losses negative.
+    """The savings of a memory in a conversation. Unknown amounts are ``None``, and losses negative.
 
     Attributes
     ----------

@@ -100,10 +100,11 @@ def read_assistants(
                 ]
     else:
         personas = read_personas(document, content.personas, library)
+        brought = {persona.name: own_techniques(persona) for persona in personas}
         for index, entry in enumerate(content.models):
             client = clients.connect(entry, document.where(("models", index)))
             assistants += [
-                Assistant(persona, client, sampling, values, techniques=own_techniques(persona))
+                Assistant(persona, client, sampling, values, techniques=brought[persona.name])
                 for persona in personas
                 for values in _variable_grid(persona, content.vars)
             ]

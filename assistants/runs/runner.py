@@ -13,13 +13,10 @@ from typing import Literal, TypeVar
 from assistants.assistant import Assistant, Prepared
 from assistants.clients import Client, Tape, TapedClient
 from assistants.errors import (
+    MISCONFIGURED,
     AssistantsError,
-    AuthenticationError,
     BudgetExceededError,
     CallError,
-    MissingAddressError,
-    MissingKeyError,
-    ModelNotFoundError,
     ParameterRefusedError,
     UsageError,
 )
@@ -31,6 +28,7 @@ from assistants.messages import (
     Usage,
     partial_completion,
 )
+from assistants.models import total_cost
 from assistants.runs.budget import Budget, counted_usage
 from assistants.runs.lane import Lane, Request
 from assistants.runs.retry import RetryPolicy
@@ -127,9 +125,6 @@ class FirstCalls:
     answered: set[str] = field(default_factory=set)
     failures: dict[str, CallError] = field(default_factory=dict)
     hopeless: dict[str, CallError] = field(default_factory=dict)
-
-
-_HOPELESS = (AuthenticationError, MissingAddressError, MissingKeyError, ModelNotFoundError)
 
 
 class Runner:
@@ -231,7 +226,7 @@ class Runner:
             if prepared is not None:
                 self._spend_failure(trial, prepared, error)
             self.first.failures[key] = error
-            if prepared is not None and isinstance(error, _HOPELESS):
+            if prepared is not None and isinstance(error, MISCONFIGURED):
                 self.first.hopeless[trial.assistant.model] = error
             return
         is_last = len(trial.case.questions) == 1
@@ -372,8 +367,7 @@ class Runner:
     def _side_cost(self, trial: Trial, record: TechniqueRecord) -> float | None:
         """Return the dollars of a technique's own calls; ``None`` if a price is unknown."""
         clients = {s.client.model: s.client for t in trial.assistant.techniques for s in t.sidecars}
-        costs = [self._price(clients[c.model], c.completion.usage) for c in record.calls]
-        return sum(cost for cost in costs if cost is not None) if None not in costs else None
+        return total_cost(self._price(clients[c.model], c.completion.usage) for c in record.calls)
 
     def _spend_failure(self, trial: Trial, sent: Prepared, error: CallError) -> None:
         """Count a failed call, if the model was at work."""

@@ -1,4 +1,4 @@
-"""What a technique changed: its assistants compared with the same ones without it."""
+"""Effects of a technique: its assistants compared with the same ones without it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from assistants.errors import UnknownNameError
 from assistants.runs import tables
-from assistants.techniques import UNUSED, USUAL
+from assistants.techniques import UNUSED, name_suffix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ class TechniqueArms:
         places = self.trials[columns].drop_duplicates(["persona", "model"])
         without = places["base_persona"].astype(object)
         for name in others:
-            labels = places[name].map(lambda label, n=name: _suffix(n, label))
+            labels = places[name].map(lambda label, n=name: name_suffix(n, label))
             without = without + labels
         return places.assign(
             label=places[self.technique],
@@ -83,10 +83,3 @@ class TechniqueArms:
             on=places["model"],
             rest=without + " on " + places["model"].astype(object),
         )
-
-
-def _suffix(name: str, label: str) -> str:
-    """Return what a technique adds to an assistant's name."""
-    if label == UNUSED:
-        return ""
-    return f"+{name}" if label == USUAL else f"+{name}={label}"

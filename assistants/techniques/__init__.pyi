@@ -6,6 +6,7 @@ from .base import Draft as Draft
 from .base import Load as Load
 from .base import Sidecar as Sidecar
 from .base import Technique as Technique
+from .base import name_suffix as name_suffix
 from .base import prepare as prepare
 from .builder import BuildContext as BuildContext
 from .builder import Builder as Builder
@@ -58,6 +59,7 @@ __all__ = [
     "application_order",
     "check_citations",
     "find_knowledge",
+    "name_suffix",
     "prepare",
     "quote",
     "read_corpus",

@@ -8,11 +8,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from assistants.clients import Client
 from assistants.errors import (
-    AuthenticationError,
+    MISCONFIGURED,
     CallError,
-    MissingAddressError,
-    MissingKeyError,
-    ModelNotFoundError,
     ParameterRefusedError,
     PluginTechniqueError,
     SidecarReplyError,
@@ -27,15 +24,20 @@ UNUSED = "none"
 """The value of a technique's column for an assistant that does not use it."""
 
 _HOPELESS = (
-    AuthenticationError,
-    MissingAddressError,
-    MissingKeyError,
-    ModelNotFoundError,
+    *MISCONFIGURED,
     ParameterRefusedError,
     PluginTechniqueError,
     TapeMissError,
 )
 """Failures that every other call would meet too: going on without the technique would hide them."""
+
+
+def name_suffix(name: str, label: str) -> str:
+    """Return what a technique with this label adds to an assistant's name."""
+    if label == UNUSED:
+        return ""
+    return f"+{name}" if label == USUAL else f"+{name}={label}"
+
 
 CallModel = Callable[[Client, Sequence[Message], Sampling], Awaitable[Completion]]
 """Asks a model, or looks up what it answered to the same request before."""
@@ -135,7 +137,7 @@ class Load:
 
 @runtime_checkable
 class Technique(Protocol):
-    """Anything that changes what is sent, besides the persona; a frozen value."""
+    """A change of what is sent, besides the persona; a frozen value."""
 
     @property
     def name(self) -> str:
@@ -154,7 +156,7 @@ class Technique(Protocol):
 
     @property
     def fails_open(self) -> bool:
-        """Whether a question goes on without it if a call of its own fails; the record says so."""
+        """True if a question goes on without it when a call of its own fails; records say so."""
         ...
 
     @property

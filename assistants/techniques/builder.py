@@ -14,7 +14,7 @@ from assistants.techniques.base import Technique
 
 @dataclass(frozen=True, slots=True)
 class BuildContext:
-    """What a builder needs besides its entry.
+    """Things that a builder needs besides its entry.
 
     ``connect`` returns the client of a model's name. Files are looked for in ``folder``.
     ``persona`` is whom the technique is for.

@@ -17,7 +17,7 @@ from assistants.techniques.base import USUAL, Ask, Draft, Load, Sidecar
 from assistants.techniques.quotation import defuse, quote
 
 Send = Literal["both", "rewrite", "query"]
-"""What becomes of a rewrite: sent below the question, sent in its place, or only searched with."""
+"""The place of a rewrite: sent below the question, sent in its place, or only searched with."""
 
 ECHO = "echo"
 

@@ -16,7 +16,7 @@ from assistants.techniques.quotation import quote
 from assistants.utils import pluralize, split_sentences, words_in
 
 Mode = Literal["summary", "extract", "window", "full"]
-"""What is sent of turns that are not sent whole; ``full`` sends all whole."""
+"""The parts that are sent of turns that are not sent whole; ``full`` sends all whole."""
 
 Turn = tuple[Message, ...]
 """A question and the answers to it."""

@@ -80,7 +80,7 @@ class _NoLog:
 
 @dataclass
 class _Adapter:
-    """What gepa calls, in its thread; questions are asked in the event loop's."""
+    """The adapter that gepa calls, in its thread; questions are asked in the event loop's."""
 
     session: Session
     loop: asyncio.AbstractEventLoop

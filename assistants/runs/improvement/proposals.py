@@ -30,7 +30,7 @@ EDITOR = (
 )
 
 END = "</instructions>"
-"""What follows it is no part of a proposal, and need not be paid for."""
+"""The end of a proposal: what follows is no part of a proposal, and need not be paid for."""
 
 SHOWN = 3
 """Best answers that are shown, and as many of the worst."""

@@ -38,7 +38,7 @@ class Chunk:
 
     @property
     def place(self) -> str:
-        """Where a person finds it: ``caves.md:12``, ``atlas.pdf, page 3``."""
+        """The place where a person finds it: ``caves.md:12``, ``atlas.pdf, page 3``."""
         if self.page is not None:
             return f"{self.source}, page {self.page}"
         return f"{self.source}:{self.line}"

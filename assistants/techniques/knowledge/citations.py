@@ -25,7 +25,7 @@ class Citations:
 
     @property
     def are_valid(self) -> bool:
-        """Whether the answer cites something, and nothing that was not given."""
+        """True if the answer cites something, and nothing that was not given."""
         return bool(self.cited) and not self.unknown
 
 

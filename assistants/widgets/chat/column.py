@@ -14,7 +14,7 @@ from assistants.widgets.chat.page_feed import PageFeed
 from assistants.widgets.chat.turns import Answer
 
 _LABELS = {"enrich": "Rewrite question", "memory": "Short memory", "knowledge": "Look up notes"}
-"""What a checkbox says, by technique."""
+"""The text of each checkbox, by technique."""
 
 
 @dataclass(eq=False)

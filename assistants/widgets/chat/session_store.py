@@ -29,7 +29,7 @@ from assistants.clients import IsolatedClient
 from assistants.design import Design
 from assistants.errors import AssistantsError, IncompleteReplyError, StoreError
 from assistants.messages import Completion, TechniqueRecord, Transcript, Usage
-from assistants.models import Model, call_cost
+from assistants.models import Model, call_cost, total_cost
 from assistants.runs import Store, final_manifest, initial_manifest, transcripts
 from assistants.trial import Case, Trial
 from assistants.utils import display_path, to_json, to_utf8
@@ -196,8 +196,7 @@ class SessionStore:
 
     def _side_cost(self, record: TechniqueRecord) -> float | None:
         """Return the dollars of a technique's own calls; ``None`` if a price is unknown."""
-        costs = [call_cost(self._model(c.model), c.completion.usage) for c in record.calls]
-        return sum(cost for cost in costs if cost is not None) if None not in costs else None
+        return total_cost(call_cost(self._model(c.model), c.completion.usage) for c in record.calls)
 
     def _free_trial(self, store: Store, turn: Turn, answer: Answer) -> Trial:
         """Return the trial of the first repeat that has no answer, nor earlier turns of its own."""

@@ -40,12 +40,12 @@ class Answer:
 
     @property
     def techniques(self) -> tuple[TechniqueRecord, ...]:
-        """What techniques did to its question, once it is known."""
+        """Records of what techniques did to its question, once that is known."""
         return () if self.prepared is None else self.prepared.techniques
 
     @property
     def sent(self) -> Prepared:
-        """What was sent, or would be without techniques."""
+        """The messages that were sent, or would be without techniques."""
         return self.prepared or Prepared(self.assistant.messages(self.history))
 
     @property
